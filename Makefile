@@ -1,0 +1,66 @@
+# Everything runs from a virtual environment that the first target builds and later ones reuse.
+PYTHON   ?= python3
+VENV     ?= .venv
+EXTRAS   ?= dev
+SCENARIO ?= first_light
+SCRIPT   ?= docs/first-boot.script
+BOOT     ?= --script $(SCRIPT)
+TESTS    ?= tests
+
+PY    := $(VENV)/bin/python
+RUN   := $(VENV)/.installed
+CHECK := $(VENV)/.installed-$(EXTRAS)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-long boot bench lint clean distclean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+run: $(RUN) ## set up, then run the main scenario
+	@$(PY) -m soc scenario run $(SCENARIO)
+
+test: $(CHECK) ## set up, then run the tests
+	@$(PY) -m pytest -q -m "not slow" $(TESTS)
+
+test-long: $(CHECK) ## the long evidence: full boots, long fuzzing
+	@$(PY) -m pytest -q $(TESTS)
+
+boot: $(RUN) ## fetch Debian's kernel, boot it to a shell, run a few commands, power off
+	@$(PY) -m soc fetch debian > /dev/null
+	@$(PY) -m soc boot $(BOOT)
+
+bench: $(RUN) ## measure the engine's speed
+	@$(PY) -m soc bench
+
+lint: $(CHECK) ## ruff: rules and format
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+clean: ## remove what tests and tools leave behind
+	rm -rf build out .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean ## also remove the virtual environment
+	rm -rf $(VENV)
+
+# Some systems ship venv without ensurepip; pip of the host then installs into the environment.
+define INSTALL
+@if [ -x $(VENV)/bin/pip ]; then $(PY) -m pip install -q --disable-pip-version-check $(1); \
+ else $(PYTHON) -m pip --python $(PY) install -q --disable-pip-version-check $(1); fi
+endef
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	 { echo "soc needs Python 3.11 or newer, $(PYTHON) is older: make PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) 2> /dev/null || $(PYTHON) -m venv --clear --without-pip $(VENV)
+
+$(RUN): pyproject.toml | $(PY)
+	@echo "setting up $(VENV) ..." >&2
+	$(call INSTALL,-e .)
+	@touch $@
+
+$(CHECK): pyproject.toml | $(PY)
+	@echo "setting up $(VENV) with $(EXTRAS) ..." >&2
+	$(call INSTALL,-e '.[$(EXTRAS)]')
+	@touch $(RUN) $@

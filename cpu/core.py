@@ -1,0 +1,339 @@
+"""The public face of one core: run it, look at it, set it. See cpu/engine for how it runs.
+
+A stop tells why `run` came back. An uncached access leaves the core parked at its instruction: `finish_read` or
+`finish_write` completes it and time goes on from there.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+
+from cpu import state
+from cpu.cp0 import registers, timer
+from cpu.engine import loop, shared, tiers
+from cpu.engine.softmmu import flush_all, update_context
+from cpu.engine.softmmu_layout import CONTEXTS, TABLE_BYTES
+from cpu.isa import disassembler
+from cpu.memory import Memory
+from cpu.tlb.translate import FETCH, translate
+from soc.errors import SocError
+
+M64 = (1 << 64) - 1
+M32 = 0xFFFFFFFF
+WHOLE_SLICE = 40_000_000
+
+
+class CoreError(SocError):
+    """A core was asked for what it cannot do."""
+
+
+class StopKind(IntEnum):
+    """Why a run came back."""
+
+    HORIZON = 0
+    SLICE = 1
+    MMIO_READ = 2
+    MMIO_WRITE = 3
+    LIMIT = 4
+    PC = 5
+    DEADLOCK = 6
+    UNMODELLED = 7
+
+
+class Stop(NamedTuple):
+    """`cycle` is the instruction's own time in core cycles; `address` is physical."""
+
+    kind: StopKind
+    address: int = 0
+    size: int = 0
+    value: int = 0
+    cycle: int = 0
+    text: str = ""
+
+
+class Core:
+    """One core of a machine. `tier`: "auto", "threaded" or "reference"."""
+
+    def __init__(self, memory: Memory, number: int = 0, tier: str = "auto"):
+        if number != 0:
+            raise CoreError(f"core {number}: this version runs core 0 alone")
+        self.number = number
+        self.memory = memory
+        raw = np.zeros(state.SIZE + 8, np.int64)
+        skip = (-raw.ctypes.data % 64) // 8
+        self.S = S = raw[skip : skip + state.SIZE]
+        self._tables = np.full(CONTEXTS * TABLE_BYTES // 8 + 2, -1, np.int64)
+        M = memory.shared
+        M[shared.CORES], M[shared.TABLES_BYTES] = 1, CONTEXTS * TABLE_BYTES
+        M[shared.TABLES] = self._tables.ctypes.data
+        S[state.STATE_ADDRESS] = S.ctypes.data
+        S[state.SOFTMMU_BASE] = self._tables.ctypes.data
+        S[state.NUMBER] = number
+        self.tier = tiers.choose(tier)
+        self._run = self.tier.runner(self)
+        self.reset()
+
+    def reset(self) -> None:
+        """The state after a cold reset, at cycle 0."""
+        S = self.S
+        keep = (state.STATE_ADDRESS, state.SOFTMMU_BASE, state.NUMBER)
+        kept = [int(S[k]) for k in keep]
+        S[:] = 0
+        for k, value in zip(keep, kept, strict=True):
+            S[k] = value
+        S[state.CONTEXT_KEYS : state.CONTEXT_KEYS + CONTEXTS] = -1
+        for e in range(state.TLB_ENTRIES):
+            S[state.TLB + e * state.TLB_FIELDS + 1] = -1
+        S[state.RANDOM] = 0x2545F491
+        S[state.SAMPLE] = 1
+        S[state.PC] = -0x40400000
+        registers.reset(S, self.number)
+        self._tables[:] = -1
+        timer.rearm(S, 0)
+        update_context(S)
+
+    # Running
+    def run(
+        self,
+        until: int | None,
+        max_insns: int | None = None,
+        stop_pcs: tuple[int, ...] = (),
+        slice_cycles: int = WHOLE_SLICE,
+    ) -> Stop:
+        """Runs until the first block boundary at or after core cycle `until` (None: no horizon), at most `max_insns`
+        instructions, and never past `slice_cycles` without coming back (a host matter: call again)."""
+        S = self.S
+        S[state.UNTIL] = timer.NEVER if until is None else until
+        S[state.SLICE_END] = self.cycles + slice_cycles
+        S[state.LIMIT] = timer.NEVER if max_insns is None else self.instructions + max_insns
+        if stop_pcs or self.memory.shared[shared.STOP_COUNT]:
+            self.memory.set_stops(stop_pcs)
+        code = self._run()
+        if code in (loop.STOP_READ, loop.STOP_WRITE):
+            size = int(S[state.ACCESS_SIZE])
+            kind = StopKind.MMIO_READ if code == loop.STOP_READ else StopKind.MMIO_WRITE
+            value = 0 if kind is StopKind.MMIO_READ else int(S[state.BOUNCE]) & ((1 << 8 * size) - 1)
+            return Stop(kind, int(S[state.ACCESS_PA]), size, value, self.cycles)
+        if code == loop.STOP_HORIZON:
+            return Stop(StopKind.HORIZON, cycle=self.cycles)
+        if code == loop.STOP_SLICE:
+            return Stop(StopKind.SLICE, cycle=self.cycles)
+        if code == loop.STOP_LIMIT:
+            return Stop(StopKind.LIMIT, cycle=self.cycles)
+        if code == loop.STOP_PC:
+            return Stop(StopKind.PC, address=self.pc, cycle=self.cycles)
+        if code == loop.STOP_DEADLOCK:
+            return Stop(StopKind.DEADLOCK, cycle=self.cycles, text=self._waits_for())
+        return self._cannot_go_on(code)
+
+    def _cannot_go_on(self, code: int) -> Stop:
+        at = f"core {self.number} at pc {self.pc:#018x}"
+        if code == loop.STOP_STORM:
+            cause = int(self.S[registers.C0_CAUSE])
+            text = (
+                f"{at} takes exceptions without completing an instruction (ExcCode {cause >> 2 & 31}, EPC "
+                f"{self.cp0('epc'):#018x}): its handler itself faults. Check EBase, Status.BEV and what lies at the vector."
+            )
+            return Stop(StopKind.DEADLOCK, cycle=self.cycles, text=text)
+        word = self.word_at(self.pc)
+        shown = f"{word:#010x} ({disassembler.disassemble(word, self.pc)})" if word is not None else "unreadable"
+        why = {
+            loop.STOP_UNMODELLED: "is real on this core but not modelled yet",
+            loop.STOP_FR0: "uses 64-bit floating-point registers while Status.FR is 0; that mode is not modelled",
+            loop.STOP_PARTIAL: f"is a partial or conditional store to a device at {int(self.S[state.ACCESS_PA]):#x}; "
+            "that is not modelled",
+        }[code]
+        return Stop(StopKind.UNMODELLED, cycle=self.cycles, text=f"{at}: instruction {shown} {why}.")
+
+    def _waits_for(self) -> str:
+        S = self.S
+        status, cause = int(S[registers.C0_STATUS]), int(S[registers.C0_CAUSE])
+        enabled = [f"IP{k}" for k in range(8) if status >> (8 + k) & 1]
+        return (
+            f"core {self.number} waits at pc {self.pc:#018x} for {' or '.join(enabled) or 'no interrupt at all'} "
+            f"(Status {status:#010x}, Cause {cause:#010x})"
+        )
+
+    def finish_read(self, value: int, cycle: int) -> None:
+        """The reply to the parked load arrived at core cycle `cycle`."""
+        if self.S[state.RESUME] != loop.RESUME_SLOW:
+            raise CoreError(f"core {self.number} is not waiting for a read")
+        self.S[state.BOUNCE] = _signed(value)
+        self._reply(cycle)
+
+    def finish_write(self, cycle: int) -> None:
+        """The parked store completed at core cycle `cycle`."""
+        if self.S[state.RESUME] != loop.RESUME_STORED:
+            raise CoreError(f"core {self.number} is not waiting for a write")
+        self._reply(cycle)
+
+    def finish_error(self, cycle: int) -> None:
+        """The parked access ended in a bus error: a data bus error exception."""
+        S = self.S
+        if not S[state.RESUME]:
+            raise CoreError(f"core {self.number} is not waiting for an access")
+        self._reply(cycle)
+        side = self.tier.resume_point(self)
+        S[state.RESUME] = 0
+        S[state.SAMPLE] = 1
+        from cpu.cp0.exceptions import take_exception
+
+        take_exception(S, 7, 0, int(S[state.PC]), side, -1)
+
+    def _reply(self, cycle: int) -> None:
+        late = cycle - self.cycles
+        if late < 0:
+            raise CoreError(f"a reply at cycle {cycle} to an access at cycle {self.cycles}")
+        loop.shift_time(self.S, late)
+
+    def set_line(self, ip: int, level: int) -> None:
+        """Level of interrupt input IP2..IP6; sampled at the next block boundary."""
+        if not 2 <= ip <= 6:
+            raise CoreError(f"interrupt line IP{ip}: devices drive IP2 to IP6 (IP7 is the core's own timer)")
+        bit = 1 << (8 + ip)
+        if level:
+            self.S[registers.C0_CAUSE] |= bit
+        else:
+            self.S[registers.C0_CAUSE] &= ~bit
+
+    def drain_irq_log(self) -> list[tuple[int, int]]:
+        """(cycle, pending and enabled IP bits) of each interrupt taken since the last call."""
+        count = int(self.S[state.IRQ_LOG_COUNT])
+        if not count:
+            return []
+        log = self.S[state.IRQ_LOG : state.IRQ_LOG + 2 * count].tolist()
+        self.S[state.IRQ_LOG_COUNT] = 0
+        return list(zip(log[::2], log[1::2], strict=True))
+
+    # Looking
+    @property
+    def cycles(self) -> int:
+        """Core clock cycles since reset, waits included."""
+        return int(self.S[state.CYCLES])
+
+    @property
+    def instructions(self) -> int:
+        """Instructions completed since reset."""
+        return int(self.S[state.CYCLES] - self.S[state.SKIPPED])
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self.S[state.WAITING])
+
+    @property
+    def pc(self) -> int:
+        return int(self.S[state.PC]) & M64
+
+    @property
+    def regs(self) -> list[int]:
+        """The 32 general registers, unsigned."""
+        return [v & M64 for v in self.S[state.GPR : state.GPR + 32].tolist()]
+
+    def cp0(self, name: str) -> int:
+        """A CP0 register by the manual's lower-case name, unsigned."""
+        r = registers.register(name)
+        if name == "count":
+            return int(timer.count(self.S, self.S[state.CYCLES]))
+        return int(self.S[r.slot]) & (M64 if r.width == 64 else M32)
+
+    @property
+    def exceptions(self) -> dict[int, int]:
+        """Exceptions taken, by ExcCode."""
+        counts = self.S[state.EXCEPTIONS : state.EXCEPTIONS + 32].tolist()
+        return {code: n for code, n in enumerate(counts) if n}
+
+    @property
+    def tlb_refills(self) -> int:
+        return int(self.S[state.EXCEPTIONS + state.TLB_REFILLS])
+
+    @property
+    def mmio_count(self) -> int:
+        return int(self.S[state.MMIO_COUNT])
+
+    def translate(self, va: int) -> int | None:
+        """Physical address of a virtual one for a fetch in the current mode, or None."""
+        pa, status = translate(self.S, _signed(va), FETCH)
+        return None if status else int(pa)
+
+    def word_at(self, va: int) -> int | None:
+        """The instruction word at a virtual address, or None where nothing can be read."""
+        pa = self.translate(va & ~3)
+        if pa is None or not self.memory.is_ram(pa):
+            return None
+        return int.from_bytes(self.memory.read(pa, 4), "little")
+
+    # State as a dictionary (contract, section 2)
+    def get_state(self) -> dict:
+        """Every register, unsigned: pc, gpr, hi, lo, fpr, msa, fcsr, msacsr, cp0."""
+        S = self.S.tolist()
+        fpr = [S[state.FPR + state.FPR_STRIDE * n] & M64 for n in range(32)]
+        high = [S[state.FPR + state.FPR_STRIDE * n + 1] & M64 for n in range(32)]
+        names = [r.name for r in registers.REGISTERS.values() if r.modelled]
+        return {
+            "pc": self.pc,
+            "gpr": self.regs,
+            "hi": S[state.HI] & M64,
+            "lo": S[state.LO] & M64,
+            "fpr": fpr,
+            "msa": list(zip(fpr, high, strict=True)),
+            "fcsr": S[state.FCSR] & M32,
+            "msacsr": S[state.MSACSR] & M32,
+            "cp0": {name: self.cp0(name) for name in names} | {"config5_msaen": self.cp0("config5") >> 27 & 1},
+        }
+
+    def set_state(self, values: dict) -> None:
+        """Sets the registers that are given. Clears the LL bit and leaves any unfinished access."""
+        S = self.S
+        unknown = set(values) - {"pc", "gpr", "hi", "lo", "fpr", "msa", "fcsr", "msacsr", "cp0"}
+        if unknown:
+            raise CoreError(f"set_state does not know {sorted(unknown)}; see contract section 2 for the keys")
+        for name in ("gpr", "fpr", "msa"):
+            if name in values and len(values[name]) != 32:
+                raise CoreError(f"set_state: {name} needs 32 values, got {len(values[name])}")
+        if "pc" in values:
+            S[state.PC] = _signed(values["pc"])
+        if "gpr" in values:
+            S[state.GPR : state.GPR + 32] = [0, *[_signed(v) for v in values["gpr"][1:]]]
+        for name, slot in (("hi", state.HI), ("lo", state.LO), ("fcsr", state.FCSR), ("msacsr", state.MSACSR)):
+            if name in values:
+                S[slot] = _signed(values[name])
+        for n, value in enumerate(values.get("fpr", ())):
+            S[state.FPR + state.FPR_STRIDE * n] = _signed(value)
+            S[state.FPR + state.FPR_STRIDE * n + 1] = 0
+        for n, (low, high) in enumerate(values.get("msa", ())):
+            S[state.FPR + state.FPR_STRIDE * n] = _signed(low)
+            S[state.FPR + state.FPR_STRIDE * n + 1] = _signed(high)
+        for name, value in values.get("cp0", {}).items():
+            if name == "config5_msaen":
+                S[registers.C0_CONFIG5] = (int(S[registers.C0_CONFIG5]) & ~(1 << 27)) | (value & 1) << 27
+            elif name == "count":
+                timer.set_count(S, self.cycles, value & M32)
+            elif name == "compare":
+                timer.set_compare(S, self.cycles, value & M32)
+            else:
+                r = registers.register(name)
+                if not r.modelled:
+                    raise CoreError(f"set_state: CP0 register {name} is not modelled")
+                S[r.slot] = _signed(value) if r.width == 64 else value & M32
+        S[state.LLBIT] = 0
+        S[state.RESUME] = 0
+        S[state.WAITING] = 0
+        S[state.SAMPLE] = 1
+        flush_all(S)
+        update_context(S)
+
+    def digest(self) -> bytes:
+        """The architectural registers as bytes, for the trace hash."""
+        S = self.S
+        parts = [S[state.GPR : state.GPR + 32], S[[state.HI, state.LO, state.PC, state.FCSR, state.MSACSR]]]
+        parts += [S[state.FPR : state.FPR + 32 * state.FPR_STRIDE], S[state.CP0 : state.CP0 + 256]]
+        parts += [S[state.TLB : state.TLB + state.TLB_ENTRIES * state.TLB_FIELDS], S[[state.CYCLES, state.SKIPPED]]]
+        return b"".join(np.ascontiguousarray(p).tobytes() for p in parts)
+
+
+def _signed(value: int) -> int:
+    value &= M64
+    return value - (1 << 64) if value >> 63 else value

@@ -1,0 +1,70 @@
+"""Count and Compare: Count is the core's cycle counter divided by two, plus an offset.
+
+Source: MIPS Architecture For Programmers, volume III (MD00091); the rate is CCRes = 2 of this core.
+"""
+
+from __future__ import annotations
+
+from cpu import state
+from cpu.cp0.exceptions import CAUSE_DC, CAUSE_TI
+from cpu.cp0.registers import C0_CAUSE, C0_COMPARE
+from cpu.engine import cache
+
+cache.prepare()
+from numba import njit  # noqa: E402
+
+CYCLES_PER_COUNT = 2
+NEVER = 1 << 62
+IP7 = 1 << 15
+
+
+@njit(cache=True)
+def count(S, cycle):
+    """Count at a core cycle; while Cause.DC is set it stands still (COUNT_BASE holds it)."""
+    if S[C0_CAUSE] & CAUSE_DC:
+        return S[state.COUNT_BASE] & 0xFFFFFFFF
+    return (cycle // CYCLES_PER_COUNT + S[state.COUNT_BASE]) & 0xFFFFFFFF
+
+
+@njit(cache=True)
+def set_count(S, cycle, value):
+    if S[C0_CAUSE] & CAUSE_DC:
+        S[state.COUNT_BASE] = value
+    else:
+        S[state.COUNT_BASE] = value - cycle // CYCLES_PER_COUNT
+    rearm(S, cycle)
+
+
+@njit(cache=True)
+def rearm(S, cycle):
+    """The cycle at which Count next becomes Compare; equality now means a whole wrap from now."""
+    if S[C0_CAUSE] & CAUSE_DC:
+        S[state.TIMER] = NEVER
+        return
+    distance = (S[C0_COMPARE] - count(S, cycle)) & 0xFFFFFFFF
+    if distance == 0:
+        distance = 1 << 32
+    S[state.TIMER] = (cycle // CYCLES_PER_COUNT + distance) * CYCLES_PER_COUNT
+
+
+@njit(cache=True)
+def set_compare(S, cycle, value):
+    """Writing Compare acknowledges the timer interrupt."""
+    S[C0_COMPARE] = value
+    S[C0_CAUSE] &= ~(CAUSE_TI | IP7)
+    rearm(S, cycle)
+
+
+@njit(cache=True)
+def set_disabled(S, cycle, cause):
+    """A write to Cause: Count stops or goes on, holding its value."""
+    held = count(S, cycle)
+    S[C0_CAUSE] = cause
+    set_count(S, cycle, held)
+
+
+@njit(cache=True)
+def fire(S):
+    """Count has reached Compare."""
+    S[C0_CAUSE] |= CAUSE_TI | IP7
+    S[state.TIMER] += CYCLES_PER_COUNT << 32

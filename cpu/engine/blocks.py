@@ -1,0 +1,453 @@
+"""Blocks: straight runs of micro-ops, found by physical word and virtual pc, built on demand, dropped by page.
+
+A block ends after a branch and its delay slot, after a trapping or boundary instruction, before an address that is a
+multiple of 256 bytes, and so at the page end: the boundary belongs to the address and the code, never to where execution
+entered (design law 9). A delay slot in the next page is part of the block when both pages are next to each other in memory
+for ever (unmapped segments); otherwise the block is built for one use, in the core's scratch area.
+"""
+
+from __future__ import annotations
+
+from cpu import state
+from cpu.cp0.exceptions import take_address_exception, take_exception
+from cpu.engine import cache
+from cpu.engine import shared as m
+from cpu.engine.decode import (
+    FLOW,
+    LINK,
+    READS_AND_WRITES,
+    READS_GPR,
+    READS_STATE,
+    RESERVED,
+    TEST_OP,
+    UNIT,
+    WRITES_GPR,
+    decode,
+    pack,
+)
+from cpu.engine.intrinsics import ld32, ld64, shr, st8, st64
+from cpu.engine.micro import FLOWS, OP
+from cpu.engine.softmmu import drop_all_jumps, drop_writes, flush_jumps, host_offset
+from cpu.engine.softmmu_layout import (
+    CONTEXTS,
+    FETCH_OFFSET,
+    JUMP_CACHE_MASK,
+    JUMP_CACHE_OFFSET,
+    TABLE_BYTES,
+    TABLE_MASK,
+)
+from cpu.isa import Flow
+from cpu.tlb.translate import FETCH, translate
+
+cache.prepare()
+from numba import njit  # noqa: E402
+
+PLAIN, BOUNDARY, BRANCH, LIKELY = (FLOWS[f] for f in (Flow.PLAIN, Flow.BOUNDARY, Flow.BRANCH, Flow.LIKELY))
+JUMP, JUMP_REGISTER, TRAP = FLOWS[Flow.JUMP], FLOWS[Flow.JUMP_REGISTER], FLOWS[Flow.TRAP]
+B_GOTO, B_FAR, B_COND, B_REGISTER, B_TARGET = (
+    OP[name] for name in ("b_goto", "b_far", "b_cond", "b_register", "b_target")
+)
+SET_TARGET, SET_LINK, CLEAR_SINK, B_STOP = (OP[name] for name in ("set_target", "set_link", "clear_sink", "b_stop"))
+BUS_ERROR = 6
+BOUNDARY_BYTES = 256
+RESERVE = 1024  # words kept free in the pool for one more block
+NO_LIMIT = 1 << 30
+
+
+@njit(cache=True)
+def emit(M, k, word, block, index, delay):
+    """Appends a word to the pool at k; returns k + 1. The side table says which instruction it belongs to."""
+    st64(M[m.POOL] + 8 * k, word)
+    st64(M[m.SIDE] + 8 * k, index | delay << 8 | block << 16)
+    return k + 1
+
+
+@njit(cache=True)
+def is_stop(M, pc):
+    for k in range(M[m.STOP_COUNT]):
+        if ld64(M[m.STOPS] + 8 * k) == pc:
+            return True
+    return False
+
+
+@njit(cache=True)
+def emit_instruction(M, k, number, word, block, index, delay):
+    """One instruction that is no branch; a no-operation costs nothing but its count."""
+    if word == 0:
+        return k
+    for n in range(2):
+        low = READS_AND_WRITES[number, n]
+        if low >= 0 and (word >> low) & 31 == 0:
+            k = emit(M, k, CLEAR_SINK, block, index, delay)
+    return emit(M, k, pack(number, word), block, index, delay)
+
+
+@njit(cache=True)
+def interferes(branch, branch_word, slot, slot_word):
+    """Whether a delay slot may change what the branch reads."""
+    if READS_STATE[branch] != 0:
+        return True
+    for n in range(2):
+        low = WRITES_GPR[slot, n]
+        if low < 0:
+            continue
+        written = (slot_word >> low) & 31
+        if written == 0:
+            continue
+        for r in range(3):
+            at = READS_GPR[branch, r]
+            if at >= 0 and (branch_word >> at) & 31 == written:
+                return True
+    return False
+
+
+@njit(cache=True)
+def emit_link(M, k, pc, block, index, register):
+    if register == 0:
+        return k
+    k = emit(M, k, SET_LINK | register << 16, block, index, 0)
+    return emit(M, k, pc + 8, block, index, 0)
+
+
+@njit(cache=True)
+def emit_goto(M, k, pc, target, count, block, index, delay):
+    """A jump to a known pc: linked inside the page, through the jump cache otherwise."""
+    if (pc ^ target) & ~0xFFF:
+        k = emit(M, k, B_FAR, block, index, delay)
+        k = emit(M, k, target, block, index, delay)
+        return emit(M, k, count, block, index, delay)
+    k = emit(M, k, B_GOTO, block, index, delay)
+    link_slot(M, block, k + 1)
+    k = emit(M, k, target, block, index, delay)
+    k = emit(M, k, 0, block, index, delay)
+    return emit(M, k, count, block, index, delay)
+
+
+@njit(cache=True)
+def link_slot(M, block, k):
+    """Remembers where a link of this block sits, so that dropping the page can undo it."""
+    first = M[m.POOL] + 8 * (block + m.H_LINK1)
+    if ld64(first) == 0:
+        st64(first, k)
+    else:
+        st64(M[m.POOL] + 8 * (block + m.H_LINK2), k)
+
+
+@njit(cache=True)
+def build(M, k, pc, host, limit, next_host):
+    """Builds the block at virtual `pc`, whose words lie at host address `host`, into the pool at k, with at most `limit`
+    instructions. `next_host` is the host address of the page after this one, or 0: a branch in the page's last word then
+    ends the block before itself. Returns the end of the block."""
+    block = k
+    start = pc
+    st64(M[m.POOL] + 8 * (block + m.H_PC), pc)
+    for field in range(1, m.HEADER):
+        st64(M[m.POOL] + 8 * (block + field), 0)
+    k += m.HEADER
+    index = 0
+    while True:
+        if index >= limit or (index > 0 and M[m.STOP_COUNT] > 0 and is_stop(M, pc)):
+            k = emit(M, k, B_STOP, block, index, 0)
+            k = emit(M, k, pc, block, index, 0)
+            k = emit(M, k, index, block, index, 0)
+            break
+        word = ld32(host + pc - start)
+        number = decode(word)
+        flow = FLOW[number]
+        if flow == PLAIN and number != RESERVED:
+            k = emit_instruction(M, k, number, word, block, index, 0)
+            index += 1
+            pc += 4
+            if pc & (BOUNDARY_BYTES - 1) == 0:
+                k = emit_goto(M, k, start, pc, index, block, index - 1, 0)
+                break
+            continue
+        if flow == BOUNDARY or flow == TRAP or number == RESERVED:
+            k = emit_instruction(M, k, number, word, block, index, 0)
+            index += 1
+            break
+        if pc & 0xFFF == 0xFFC:
+            if next_host == 0:
+                k = emit(M, k, B_STOP, block, index, 0)
+                k = emit(M, k, pc, block, index, 0)
+                k = emit(M, k, index, block, index, 0)
+                break
+            slot_word = ld32(next_host)
+        else:
+            slot_word = ld32(host + pc + 4 - start)
+        k = emit_branch(M, k, number, word, slot_word, pc, block, index)
+        index += 2
+        break
+    st64(M[m.POOL] + 8 * (block + m.H_COUNT), index)
+    M[m.BLOCKS_BUILT] += 1
+    return k
+
+
+@njit(cache=True)
+def emit_branch(M, k, number, word, slot_word, pc, block, index):
+    """A branch or jump with its delay slot; the block's end."""
+    flow = FLOW[number]
+    slot = decode(slot_word)
+    slot_flow = FLOW[slot]
+    if slot_flow == BRANCH or slot_flow == LIKELY or slot_flow == JUMP or slot_flow == JUMP_REGISTER:
+        slot = RESERVED  # a branch in a delay slot is unpredictable; here it is a reserved instruction
+    count = index + 2
+    target = pc + 4 + ((((word & 0xFFFF) ^ 0x8000) - 0x8000) << 2)
+    if flow == JUMP:
+        target = ((pc + 4) & ~0xFFFFFFF) | ((word & 0x3FFFFFF) << 2)
+    register = LINK[number]
+    if register == 256:
+        register = (word >> 11) & 31
+    if flow == JUMP_REGISTER:
+        source = (word >> 21) & 31
+        moved = register == source or interferes(number, word, slot, slot_word)
+        if moved:
+            k = emit(M, k, SET_TARGET | source << 24, block, index, 0)
+        if register > 0:
+            k = emit_link(M, k, pc, block, index, register)
+        k = emit_instruction(M, k, slot, slot_word, block, index + 1, 1)
+        k = emit(M, k, B_TARGET if moved else B_REGISTER | source << 24, block, index + 1, 1)
+        return emit(M, k, count, block, index + 1, 1)
+    if flow == JUMP:
+        if register > 0:
+            k = emit_link(M, k, pc, block, index, register)
+        k = emit_instruction(M, k, slot, slot_word, block, index + 1, 1)
+        return emit_goto(M, k, pc, target, count, block, index + 1, 1)
+    if flow == LIKELY:
+        if register > 0:
+            k = emit_link(M, k, pc, block, index, register)
+        k = emit(M, k, pack(number, word), block, index, 0)
+        near = (pc ^ (pc + 8)) & ~0xFFF == 0
+        if near:
+            link_slot(M, block, k + 1)
+        k = emit(M, k, pc + 8, block, index, 0)
+        k = emit(M, k, 0, block, index, 0)
+        k = emit(M, k, count - 1, block, index, 0)
+        k = emit_instruction(M, k, slot, slot_word, block, index + 1, 1)
+        return emit_goto(M, k, pc, target, count, block, index + 1, 1)
+    tested = register > 0 or interferes(number, word, slot, slot_word)
+    if tested:
+        k = emit(M, k, pack(TEST_OP[number], word), block, index, 0)
+        if register > 0:
+            k = emit_link(M, k, pc, block, index, register)
+    k = emit_instruction(M, k, slot, slot_word, block, index + 1, 1)
+    k = emit(M, k, B_COND if tested else pack(number, word), block, index + 1, 1)
+    if (pc ^ target) & ~0xFFF == 0:
+        link_slot(M, block, k + 1)
+    k = emit(M, k, target, block, index + 1, 1)
+    k = emit(M, k, 0, block, index + 1, 1)
+    if (pc ^ (pc + 8)) & ~0xFFF == 0:
+        link_slot(M, block, k + 1)
+    k = emit(M, k, pc + 8, block, index + 1, 1)
+    k = emit(M, k, 0, block, index + 1, 1)
+    return emit(M, k, count, block, index + 1, 1)
+
+
+@njit(cache=True)
+def is_unmapped(pc):
+    """kseg0, kseg1 and xkphys: the next page follows in memory, whatever the TLB says."""
+    return shr(pc, 62) == 2 or (pc >= -0x80000000 and pc < -0x40000000)
+
+
+@njit(cache=True)
+def fetch_page(S, M, pc):
+    """(host address of the word at pc, 0), or (0, status): status -1 is a bus error, others are translate's."""
+    base = S[state.SOFTMMU] + FETCH_OFFSET
+    page = pc & ~0xFFF
+    entry = base + ((pc >> 8) & (TABLE_MASK << 4))
+    if pc & 3:
+        return 0, 4
+    if ld64(entry) == page:
+        return ld64(entry + 8) + (pc & 0xFFF), 0
+    pa, status = translate(S, pc, FETCH)
+    if status != 0:
+        return 0, status
+    offset = host_offset(M, pa)
+    if offset < 0:
+        return 0, -1
+    host = M[m.RAM] + offset
+    if not is_unmapped(pc):
+        # The jump cache must hold no pc of a mapped page that has left this table.
+        if ld64(entry) != -1:
+            flush_jumps(S, S[state.CONTEXT])
+        st64(entry, page)
+        st64(entry + 8, host & ~0xFFF)
+    return host, 0
+
+
+@njit(cache=True)
+def page_chunk(M, page):
+    """The chunk of the block map for a page of the image; made when the page is first executed."""
+    address = M[m.PAGE_CHUNK] + 8 * page
+    chunk = ld64(address)
+    if chunk == 0:
+        chunk = M[m.CHUNK_FREE]
+        if chunk != 0:
+            M[m.CHUNK_FREE] = ld64(chunk_at(M, chunk))
+        else:
+            chunk = M[m.CHUNK_NEXT]
+            M[m.CHUNK_NEXT] = chunk + 1
+        st64(address, chunk)
+        for k in range(m.CHUNK_WORDS):
+            st64(chunk_at(M, chunk) + 8 * k, 0)
+        drop_writes(M, M[m.RAM] + (page << 12))
+    return chunk
+
+
+@njit(cache=True)
+def chunk_at(M, chunk):
+    """Address of a chunk: 1024 block numbers, then a bit per word that some block holds."""
+    return M[m.CHUNKS] + 8 * m.CHUNK_WORDS * chunk
+
+
+@njit(cache=True)
+def cover(M, chunk, word):
+    """Marks a word of a page as part of a block."""
+    at = chunk_at(M, chunk) + 8 * (1024 + (word >> 6))
+    st64(at, ld64(at) | (1 << (word & 63)))
+
+
+@njit(cache=True)
+def is_covered(M, chunk, word):
+    return (shr(ld64(chunk_at(M, chunk) + 8 * (1024 + (word >> 6))), word & 63) & 1) != 0
+
+
+@njit(cache=True)
+def drop_page(M, page):
+    """Drops the blocks of a page of the image and gives its chunk back: the page is data until it is executed again."""
+    chunk = ld64(M[m.PAGE_CHUNK] + 8 * page)
+    if chunk == 0:
+        return
+    M[m.PAGES_DROPPED] += 1
+    block = ld64(M[m.PAGE_BLOCKS] + 8 * page)
+    while block != 0:
+        at = M[m.POOL] + 8 * block
+        pc = ld64(at + 8 * m.H_PC)
+        for field in range(m.H_LINK1, m.H_LINK2 + 1):
+            k = ld64(at + 8 * field)
+            if k != 0:
+                st64(M[m.POOL] + 8 * k, 0)
+        for core in range(M[m.CORES]):
+            for context in range(CONTEXTS):
+                jumps = M[m.TABLES] + core * M[m.TABLES_BYTES] + context * TABLE_BYTES + JUMP_CACHE_OFFSET
+                entry = jumps + ((pc << 2) & (JUMP_CACHE_MASK << 4))
+                if ld64(entry) == pc:
+                    st64(entry, -1)
+        block = ld64(at + 8 * m.H_NEXT)
+    st64(M[m.PAGE_BLOCKS] + 8 * page, 0)
+    st64(M[m.PAGE_CHUNK] + 8 * page, 0)
+    st64(chunk_at(M, chunk), M[m.CHUNK_FREE])
+    M[m.CHUNK_FREE] = chunk
+
+
+@njit(cache=True)
+def written(M, offset, size):
+    """Memory at image offset..offset + size is about to change, by whomever: blocks that hold a word of it go."""
+    for page in range(offset >> 12, ((offset + size - 1) >> 12) + 1):
+        st8(M[m.TOUCHED] + page, 1)
+        chunk = ld64(M[m.PAGE_CHUNK] + 8 * page)
+        if chunk == 0:
+            continue
+        first = (max(offset, page << 12) >> 2) & 1023
+        last = (min(offset + size - 1, (page << 12) + 0xFFF) >> 2) & 1023
+        for word in range(first, last + 1):
+            if is_covered(M, chunk, word):
+                drop_page(M, page)
+                if page > 0:  # its last block may end with a delay slot here
+                    drop_page(M, page - 1)
+                break
+
+
+@njit(cache=True)
+def flush_pool(M):
+    """Drops every block."""
+    for page in range(M[m.PAGES]):
+        if ld64(M[m.PAGE_CHUNK] + 8 * page) != 0:
+            st64(M[m.PAGE_CHUNK] + 8 * page, 0)
+            st64(M[m.PAGE_BLOCKS] + 8 * page, 0)
+    M[m.CHUNK_NEXT] = 1
+    M[m.CHUNK_FREE] = 0
+    M[m.POOL_NEXT] = m.SCRATCH_WORDS * (m.MAX_CORES + 1)
+    M[m.POOL_FLUSHES] += 1
+    drop_all_jumps(M)
+
+
+@njit(cache=True)
+def raise_fetch(S, status, va, pc, delay_slot):
+    """The exception of a fetch at `va` that failed."""
+    if status == -1:
+        take_exception(S, BUS_ERROR, 0, pc, delay_slot, -1)
+    else:
+        take_address_exception(S, status, va, pc, delay_slot)
+
+
+@njit(cache=True)
+def find_block(S, M, pc, limit):
+    """Address of the first micro-op of the block at pc, or 0 after taking the exception of a fetch that failed. With a
+    `limit` below NO_LIMIT, or stop pcs, the block is built for one use."""
+    host, status = fetch_page(S, M, pc)
+    if status != 0:
+        raise_fetch(S, status, pc, pc, 0)
+        return 0
+    offset = host - M[m.RAM]
+    page = offset >> 12
+    once = limit < NO_LIMIT or M[m.STOP_COUNT] > 0
+    if not once:
+        chunk = ld64(M[m.PAGE_CHUNK] + 8 * page)
+        if chunk != 0:
+            block = ld64(chunk_at(M, chunk) + 8 * ((offset >> 2) & 1023))
+            while block != 0:
+                at = M[m.POOL] + 8 * block
+                if ld64(at + 8 * m.H_PC) == pc:
+                    jump_cache(S, pc, at + 8 * m.HEADER)
+                    return at + 8 * m.HEADER
+                block = ld64(at + 8 * m.H_ALIAS)
+    last = (pc | (BOUNDARY_BYTES - 1)) & ~3
+    next_host = 0
+    if last & 0xFFF == 0xFFC:
+        number = decode(ld32(M[m.RAM] + (page << 12) + 0xFFC))
+        flow = FLOW[number]
+        if flow == BRANCH or flow == LIKELY or flow == JUMP or flow == JUMP_REGISTER:
+            next_pc = last + 4
+            if is_unmapped(pc):
+                if page + 1 < M[m.PAGES]:
+                    next_host = M[m.RAM] + ((page + 1) << 12)
+            else:
+                once = True
+                next_host, status = fetch_page(S, M, next_pc)
+                if status != 0:
+                    if pc == last:
+                        raise_fetch(S, status, next_pc, next_pc, 1)
+                        return 0
+                    next_host = 0
+    if once:
+        k = S[state.NUMBER] * m.SCRATCH_WORDS + m.SCRATCH_WORDS
+        build(M, k, pc, host, limit, next_host)
+        return M[m.POOL] + 8 * (k + m.HEADER)
+    if M[m.POOL_NEXT] + RESERVE > M[m.POOL_LIMIT] or M[m.CHUNK_NEXT] + 2 > M[m.CHUNK_LIMIT]:
+        flush_pool(M)
+    chunk = page_chunk(M, page)
+    k = M[m.POOL_NEXT]
+    M[m.POOL_NEXT] = build(M, k, pc, host, limit, next_host)
+    at = M[m.POOL] + 8 * k
+    first = (offset >> 2) & 1023
+    for word in range(first, first + ld64(at + 8 * m.H_COUNT)):
+        if word < 1024:
+            cover(M, chunk, word)
+        else:
+            cover(M, page_chunk(M, page + 1), word - 1024)
+    slot = chunk_at(M, chunk) + 8 * first
+    st64(at + 8 * m.H_ALIAS, ld64(slot))
+    st64(slot, k)
+    st64(at + 8 * m.H_NEXT, ld64(M[m.PAGE_BLOCKS] + 8 * page))
+    st64(M[m.PAGE_BLOCKS] + 8 * page, k)
+    jump_cache(S, pc, at + 8 * m.HEADER)
+    return at + 8 * m.HEADER
+
+
+@njit(cache=True)
+def jump_cache(S, pc, ip):
+    entry = S[state.SOFTMMU] + JUMP_CACHE_OFFSET + ((pc << 2) & (JUMP_CACHE_MASK << 4))
+    st64(entry, pc)
+    st64(entry + 8, ip)
+

@@ -1,0 +1,69 @@
+"""Where compiled code is kept between runs, keyed by everything it depends on.
+
+numba's own cache sees neither edits in callees of other files nor changed globals, so the directory's name holds a hash of
+all sources under cpu/, the host CPU and the versions of numba, llvmlite and Python. Set before numba is imported.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@functools.cache
+def source_hash() -> str:
+    """Hash of every source file the compiled code derives from."""
+    digest = hashlib.sha256()
+    for path in sorted(ROOT.rglob("*.py")):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0")
+        digest.update(path.read_bytes())
+    for name in ("numba", "llvmlite", "numpy"):
+        digest.update(f"{name} {metadata.version(name)}".encode())
+    digest.update(sys.version.encode())
+    digest.update(_host_cpu().encode())
+    return digest.hexdigest()[:24]
+
+
+def _host_cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return "".join(line for line in lines if line.startswith(("model name", "flags", "Features")))[:4096]
+
+
+@functools.cache
+def directory() -> Path:
+    """The cache directory of these sources; made when missing."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    path = Path(base) / "loongson-soc" / "code" / source_hash()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        path = Path(tempfile.gettempdir()) / f"loongson-soc-{os.getuid()}" / source_hash()
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Whole or not at all, also when several processes compile at once."""
+    handle, name = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    os.replace(name, path)
+
+
+def prepare() -> None:
+    """Points numba at the cache directory. Call before the first import of numba."""
+    os.environ["NUMBA_CACHE_DIR"] = str(directory())
+    if "numba" in sys.modules:
+        import numba
+
+        numba.config.CACHE_DIR = str(directory())

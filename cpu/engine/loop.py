@@ -1,0 +1,397 @@
+"""The run loop of the fast tiers: boundaries, interrupts, blocks, and whatever a handler could not do itself.
+
+Time. n is the budget in cycles at the start of the block being executed: the block starts at DEADLINE - n, instruction i of
+it at DEADLINE - n + i. A block is entered only while n > 0, so nothing due at DEADLINE is missed: every event up to a
+boundary's time is known before the next block begins. Interrupts are sampled where execution comes to a boundary with n <= 0
+or after an instruction that may have unmasked one; nothing else can make one pending.
+
+The loop returns to Python for a horizon, an MMIO access, or a stop; what it returns is a `Stop*` code below.
+"""
+
+from __future__ import annotations
+
+from cpu import state
+from cpu.cp0 import timer
+from cpu.cp0.exceptions import interrupts, take_address_exception, take_exception
+from cpu.cp0.registers import C0_CAUSE, C0_STATUS
+from cpu.engine import cache
+from cpu.engine import shared as m
+from cpu.engine.blocks import BOUNDARY, NO_LIMIT, find_block, is_stop, written
+from cpu.engine.decode import ACCESS, ACCESS_ALIGNED, ACCESS_SIZE, FLOW, HELPER, UNIT
+from cpu.engine.helpers import JUMP, NEXT, RAISED, WAIT, run_helper
+from cpu.engine.intrinsics import call_code, ld8, ld64, st8, st64
+from cpu.engine.micro import LOAD, MODIFY, R_HELPER, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT
+from cpu.engine.softmmu import host_offset
+from cpu.engine.softmmu_layout import TABLE_MASK, WRITE_OFFSET
+from cpu.tlb.translate import translate
+
+cache.prepare()
+from numba import njit  # noqa: E402
+
+(STOP_HORIZON, STOP_SLICE, STOP_READ, STOP_WRITE, STOP_LIMIT, STOP_PC, STOP_DEADLOCK, STOP_UNMODELLED, STOP_STORM,
+ STOP_FR0, STOP_PARTIAL) = range(11)  # fmt: skip
+
+# How to go on inside a block: at RESUME_IP, in the slow handler of the access there, or after a slow store.
+RESUME_NEXT, RESUME_SLOW, RESUME_STORED = 1, 2, 3
+# What becomes of the bounce buffer after a slow store.
+DIRECT, CROSSING, MMIO = 0, 1, 2
+
+STORM = 64
+LONGEST = 65  # instructions in a block
+STORE_CODE, LOAD_CODE = 5, 4
+FPU_ENABLED = 1 << 29
+MSA_DISABLED = 21
+IRQ_LOG_ENTRIES = 64
+
+
+@njit(cache=True)
+def deadline(S):
+    """The cycle nothing may pass unseen: the caller's horizon, the timer, the end of the host's slice."""
+    return min(min(S[state.UNTIL], S[state.TIMER]), S[state.SLICE_END])
+
+
+@njit(cache=True)
+def locate(M, ip):
+    """(index in block, delay slot, pc) of a micro-op."""
+    side = ld64(M[m.SIDE] + (ip - M[m.POOL]))
+    index = side & 0xFF
+    return index, (side >> 8) & 1, ld64(M[m.POOL] + 8 * (side >> 16)) + 4 * index
+
+
+@njit(cache=True)
+def copy_bytes(to, source, size):
+    for k in range(size):
+        st8(to + k, ld8(source + k))
+
+
+@njit(cache=True)
+def fill(S, M, va, host, is_store):
+    """Remembers a translated page in the soft-MMU."""
+    page = va & ~0xFFF
+    entry = S[state.SOFTMMU] + ((va >> 8) & (TABLE_MASK << 4))
+    if is_store:
+        entry += WRITE_OFFSET
+    st64(entry, page)
+    st64(entry + 8, (host & ~0xFFF) - page)
+
+
+@njit(cache=True)
+def slow_access(S, M, op, pc, delay_slot):
+    """A load or store the soft-MMU did not know. Returns 0: a page is filled in, do it again; 1: use the slow handler;
+    2: an exception was taken; 3: an MMIO read; 4: not modelled."""
+    va, ea = S[state.EXIT_VA], S[state.EXIT_EA]
+    size, kind = ACCESS_SIZE[op], ACCESS[op]
+    is_store = kind != LOAD
+    wanted = 1 if is_store else 0
+    error = STORE_CODE if is_store else LOAD_CODE
+    if ACCESS_ALIGNED[op] and ea & (size - 1):
+        take_address_exception(S, error, va, pc, delay_slot)
+        return 2
+    S[state.ACCESS_SIZE] = size
+    pa, status = translate(S, ea, wanted)
+    if status != 0:
+        take_address_exception(S, status, va, pc, delay_slot)
+        return 2
+    offset = host_offset(M, pa)
+    if is_store and offset >= M[m.RAM_BYTES]:
+        offset = -1  # ROM: stores go to the bus, which knows what they do
+    if (ea & 0xFFF) + size > 0x1000:
+        second = (ea & ~0xFFF) + 0x1000
+        pa2, status = translate(S, second, wanted)
+        if status != 0:
+            take_address_exception(S, status, second, pc, delay_slot)
+            return 2
+        offset2 = host_offset(M, pa2)
+        if offset < 0 or offset2 < 0 or (is_store and offset2 >= M[m.RAM_BYTES]):
+            take_address_exception(S, error, va, pc, delay_slot)  # MMIO may not be unaligned
+            return 2
+        here = 0x1000 - (ea & 0xFFF)
+        bounce = S[state.STATE_ADDRESS] + 8 * state.BOUNCE
+        S[state.ACCESS_PA], S[state.ACCESS_PA2] = offset, offset2
+        S[state.SLOW_POINTER] = bounce
+        S[state.PENDING_STORE] = CROSSING
+        if not is_store:
+            copy_bytes(bounce, M[m.RAM] + offset, here)
+            copy_bytes(bounce + here, M[m.RAM] + offset2, size - here)
+        return 1
+    if offset < 0:
+        if ea & (size - 1):
+            take_address_exception(S, error, va, pc, delay_slot)
+            return 2
+        if kind == MODIFY:
+            return 4
+        S[state.ACCESS_PA] = pa
+        S[state.PENDING_STORE] = MMIO
+        S[state.SLOW_POINTER] = S[state.STATE_ADDRESS] + 8 * state.BOUNCE
+        return 1 if is_store else 3
+    host = M[m.RAM] + offset
+    if is_store:
+        page = offset >> 12
+        st8(M[m.TOUCHED] + page, 1)
+        if ld64(M[m.PAGE_CHUNK] + 8 * page) != 0:
+            written(M, offset, size)
+            S[state.SLOW_POINTER] = host
+            S[state.PENDING_STORE] = DIRECT
+            return 1
+    fill(S, M, ea, host, is_store)
+    if ea & (size - 1):
+        S[state.SLOW_POINTER] = host
+        S[state.PENDING_STORE] = DIRECT
+        return 1
+    return 0
+
+
+@njit(cache=True)
+def finish_crossing(S, M):
+    """Copies the bounce buffer of a page-crossing store to its two pages."""
+    size = S[state.ACCESS_SIZE]
+    here = 0x1000 - (S[state.ACCESS_PA] & 0xFFF)
+    bounce = S[state.STATE_ADDRESS] + 8 * state.BOUNCE
+    written(M, S[state.ACCESS_PA], here)
+    written(M, S[state.ACCESS_PA2], size - here)
+    copy_bytes(M[m.RAM] + S[state.ACCESS_PA], bounce, here)
+    copy_bytes(M[m.RAM] + S[state.ACCESS_PA2], bounce + here, size - here)
+
+
+@njit(cache=True)
+def log_interrupt(S, cycle, pending):
+    k = S[state.IRQ_LOG_COUNT]
+    if k < IRQ_LOG_ENTRIES:
+        S[state.IRQ_LOG + 2 * k] = cycle
+        S[state.IRQ_LOG + 2 * k + 1] = pending
+        S[state.IRQ_LOG_COUNT] = k + 1
+
+
+@njit(cache=True)
+def at_boundary(S):
+    """What happens at a boundary before the next block: horizon, timer, WAIT, interrupts. Returns -1 to go on, -2 to come
+    here again, or a stop."""
+    now = S[state.CYCLES]
+    if now >= S[state.UNTIL]:
+        return STOP_HORIZON
+    if now >= S[state.TIMER]:
+        timer.fire(S)
+    if S[state.WAITING]:
+        if (S[C0_CAUSE] & S[C0_STATUS] & 0xFF00) == 0:
+            then = S[state.UNTIL]
+            if S[C0_STATUS] & timer.IP7:
+                then = min(then, S[state.TIMER])
+            if then >= timer.NEVER:
+                return STOP_DEADLOCK
+            S[state.SKIPPED] += then - now
+            S[state.CYCLES] = then
+            while S[state.TIMER] < then:
+                timer.fire(S)
+            return -2
+        S[state.WAITING] = 0
+    S[state.SAMPLE] = 0
+    pending = interrupts(S)
+    if pending:
+        log_interrupt(S, now, pending)
+        take_exception(S, 0, 0, S[state.PC], 0, -1)
+        if S[state.IRQ_LOG_COUNT] == IRQ_LOG_ENTRIES:
+            return STOP_SLICE
+    return -1
+
+
+@njit(cache=True)
+def storm(S):
+    """Exceptions without a completed instruction in between: true when that has gone on too long."""
+    done = S[state.CYCLES] - S[state.SKIPPED]
+    if done != S[state.FAULT_CYCLE]:
+        S[state.FAULT_CYCLE] = done
+        S[state.FAULT_COUNT] = 0
+    S[state.FAULT_COUNT] += 1
+    return S[state.FAULT_COUNT] > STORM
+
+
+@njit(cache=True)
+def unit_exception(S, op, pc, delay_slot):
+    """An instruction of a unit that is off. True when an exception was taken."""
+    if UNIT[op] == 1 and not (S[C0_STATUS] & FPU_ENABLED):
+        take_exception(S, 11, 1, pc, delay_slot, -1)
+        return True
+    if UNIT[op] == 2:
+        take_exception(S, MSA_DISABLED, 0, pc, delay_slot, -1)
+        return True
+    return False
+
+
+@njit(cache=True)
+def run(S, M):
+    """Runs a core until something concerns Python."""
+    ip = 0
+    n = 0
+    slow = False
+    scratch_end = M[m.POOL] + 8 * m.SCRATCH_WORDS * (m.MAX_CORES + 1)
+    if S[state.RESUME] != 0:
+        resume = S[state.RESUME]
+        S[state.RESUME] = 0
+        ip = S[state.RESUME_IP]
+        slow = resume == RESUME_SLOW
+        start = S[state.BLOCK_START]
+        limit = deadline(S)
+        if interrupts(S):
+            limit = start  # something became pending while the access was under way: leave at the block's end
+        S[state.DEADLINE] = limit
+        n = limit - start
+    else:
+        S[state.DEADLINE] = 0
+    while True:
+        if ip == 0:
+            if S[state.CYCLES] >= S[state.SLICE_END]:
+                return STOP_SLICE
+            if S[state.SAMPLE]:
+                what = at_boundary(S)
+                if what == -2:
+                    continue
+                if what >= 0:
+                    return what
+            pc = S[state.PC]
+            now = S[state.CYCLES]
+            room = S[state.LIMIT] - (now - S[state.SKIPPED])
+            if room <= 0:
+                return STOP_LIMIT
+            if M[m.STOP_COUNT] > 0 and is_stop(M, pc):
+                return STOP_PC
+            # A block holds at most 65 instructions: near the limit blocks are cut to size.
+            cut = room <= 2 * LONGEST
+            until = deadline(S) if cut else min(deadline(S), now + room - 2 * LONGEST)
+            ip = find_block(S, M, pc, room if cut else NO_LIMIT)
+            if ip == 0:
+                if storm(S):
+                    return STOP_STORM
+                S[state.SAMPLE] = 1
+                continue
+            S[state.DEADLINE] = until
+            n = until - now
+        if slow:
+            slow = False
+            call_code(M[m.ENTER_SLOW], S[state.STATE_ADDRESS], ip, n, S[state.SOFTMMU], 0)
+        else:
+            call_code(M[m.ENTER], S[state.STATE_ADDRESS], ip, n, S[state.SOFTMMU], 0)
+        n = S[state.EXIT_N]
+        reason = S[state.EXIT_REASON]
+        start = S[state.DEADLINE] - n
+        if reason == R_LINK:
+            S[state.CYCLES] = start
+            S[state.SAMPLE] = 1
+            ip = 0
+            if n > 0:
+                link = S[state.EXIT_CODE]
+                flushes = M[m.POOL_FLUSHES]
+                if M[m.STOP_COUNT] > 0 or S[state.LIMIT] - (start - S[state.SKIPPED]) <= 2 * LONGEST:
+                    continue
+                S[state.SAMPLE] = 0
+                ip = find_block(S, M, S[state.PC], NO_LIMIT)
+                if ip == 0:
+                    if storm(S):
+                        return STOP_STORM
+                    S[state.SAMPLE] = 1
+                    continue
+                if link >= scratch_end and ip >= scratch_end and flushes == M[m.POOL_FLUSHES]:
+                    st64(link, ip)
+            continue
+        if reason == R_STOP:
+            S[state.CYCLES] = start
+            S[state.SAMPLE] = 0
+            ip = 0
+            continue
+        ip = S[state.EXIT_IP]
+        uop = ld64(ip)
+        op = uop & 0xFFFF
+        index, delay_slot, pc = locate(M, ip)
+        now = start + index
+        if reason == R_MEMORY:
+            S[state.CYCLES] = now
+            outcome = slow_access(S, M, op, pc, delay_slot)
+            if outcome == 0:
+                continue
+            if outcome == 1:
+                slow = True
+                continue
+            if outcome == 2:
+                S[state.SAMPLE] = 1
+                ip = 0
+                if storm(S):
+                    return STOP_STORM
+                continue
+            S[state.BLOCK_START] = start
+            S[state.RESUME_IP] = ip
+            S[state.PC] = pc
+            if outcome == 4:
+                return STOP_PARTIAL
+            S[state.RESUME] = RESUME_SLOW
+            S[state.MMIO_COUNT] += 1
+            return STOP_READ
+        if reason == R_STORED:
+            if S[state.PENDING_STORE] == MMIO:
+                S[state.BLOCK_START] = start
+                S[state.CYCLES] = now
+                S[state.PC] = pc
+                S[state.RESUME_IP] = ip + 8
+                S[state.RESUME] = RESUME_STORED
+                S[state.MMIO_COUNT] += 1
+                return STOP_WRITE
+            if S[state.PENDING_STORE] == CROSSING:
+                finish_crossing(S, M)
+            ip += 8
+            continue
+        if reason == R_HELPER:
+            word = (uop >> 32) & 0xFFFFFFFF
+            what = run_helper(S, M, HELPER[op], uop, word, pc, delay_slot, now)
+            if what == NEXT:
+                if FLOW[op] == BOUNDARY and not delay_slot:
+                    S[state.CYCLES] = now + 1
+                    S[state.PC] = pc + 4
+                    S[state.SAMPLE] = 1
+                    ip = 0
+                    continue
+                ip += 8
+                if FLOW[op] == BOUNDARY:
+                    limit = start if interrupts(S) else deadline(S)
+                    S[state.DEADLINE] = limit
+                    n = limit - start
+                continue
+            S[state.CYCLES] = now
+            S[state.SAMPLE] = 1
+            if what == JUMP or what == RAISED:
+                ip = 0
+                if what == JUMP:
+                    S[state.CYCLES] = now + 1
+                elif storm(S):
+                    return STOP_STORM
+                continue
+            if what == WAIT:
+                if delay_slot:
+                    S[state.PC] = pc
+                    S[state.STOP_WORD] = word
+                    return STOP_UNMODELLED
+                S[state.CYCLES] = now + 1
+                S[state.PC] = pc + 4
+                S[state.WAITING] = 1
+                ip = 0
+                continue
+            S[state.PC] = pc
+            S[state.STOP_WORD] = word
+            return STOP_UNMODELLED
+        S[state.CYCLES] = now
+        S[state.SAMPLE] = 1
+        ip = 0
+        if reason == R_TRAP:
+            take_exception(S, S[state.EXIT_CODE], 0, pc, delay_slot, -1)
+        elif reason == R_UNIT:
+            if not unit_exception(S, op, pc, delay_slot):
+                S[state.PC] = pc
+                return STOP_FR0
+        if storm(S):
+            return STOP_STORM
+
+
+@njit(cache=True)
+def shift_time(S, cycles):
+    """The instruction under way took `cycles` longer than its one."""
+    S[state.BLOCK_START] += cycles
+    S[state.SKIPPED] += cycles
+    S[state.CYCLES] += cycles
+

@@ -1,0 +1,172 @@
+"""Micro-operations: what the instruction table becomes for the engine. Everything here is derived from `TABLE`.
+
+A micro-op is 64 bits: `op16 | a8 | b8 | imm32`. Register fields take a, b, then bytes of imm32 from the bottom; immediates
+follow, the widest last with all the bits that are left. A helper's imm32 is the instruction word itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cpu import state
+from cpu.isa import TABLE, Flow, Instruction
+from cpu.isa.errors import TableError
+from cpu.isa.ir import Emitter, IrOperands, Routines
+from cpu.isa.table import FPR_FIELDS, GPR_FIELDS, Field
+from cpu.isa.values import REGISTER_KIND
+
+# Operations that stand for no instruction of their own.
+INTERNAL = (
+    "b_goto",  # [op][pc][link][count]: go on at pc, same page
+    "b_far",  # [op][pc][count]: go on at pc through the jump cache
+    "b_cond",  # like a fused branch, on the COND slot
+    "b_register",  # [op b][count]: go on at register b
+    "b_target",  # [op][count]: go on at the TARGET slot
+    "set_target",  # TARGET = register b
+    "set_link",  # [op a][value]: register a = return address
+    "clear_sink",  # the sink slot reads as r0 for an operand that is read and written
+    "b_stop",  # [op][pc][count]: leave in the middle of a block, without a boundary
+    "reserved",  # reserved instruction
+)
+# Exit reasons of a handler.
+(R_LINK, R_TRAP, R_MEMORY, R_HELPER, R_STORED, R_STOP, R_UNIT) = range(1, 8)
+
+UNITS = {None: 0, "fpu": 1, "msa": 2}
+FLOWS = {flow: number for number, flow in enumerate(Flow)}
+LOAD, STORE, MODIFY = 1, 2, 3
+
+
+# The general register a helper writes; it takes slot a.
+HELPER_WRITES = {
+    "mfc0": "rt", "dmfc0": "rt", "di": "rt", "ei": "rt", "rdpgpr": "rd", "wrpgpr": "rd", "rdhwr": "rt", "cpucfg": "rd",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a field's value sits in a micro-op."""
+
+    field: Field
+    low: int
+    width: int
+    signed: bool
+
+
+@dataclass
+class MicroOp:
+    """One operation of the engine; `variant` is "", "test" (a branch that only evaluates its condition) or
+    "plain" (no handler)."""
+
+    number: int
+    name: str
+    instruction: Instruction | None = None
+    variant: str = ""
+    slots: tuple[Slot, ...] = ()
+    reads: frozenset[str] = frozenset()
+    writes: frozenset[str] = frozenset()
+    access: tuple[str, int, bool] | None = None  # kind, size, must be aligned
+    uses_fpr: bool = False
+    extras: dict = field(default_factory=dict)
+
+
+def pack_slots(instruction: Instruction) -> tuple[Slot, ...]:
+    """Places of the fields of an instruction in its micro-op."""
+    if instruction.flow in (Flow.BRANCH, Flow.LIKELY):
+        fields = [f for f in instruction.fields if f.name != "offset"]
+    elif instruction.flow is Flow.JUMP:
+        fields = []
+    else:
+        fields = list(instruction.fields)
+    registers = [f for f in fields if f.is_register]
+    registers.sort(key=lambda f: f.name != HELPER_WRITES.get(instruction.helper))
+    immediates = sorted((f for f in fields if not f.is_register), key=lambda f: (f.width, f.signed))
+    if instruction.helper:
+        immediates = []
+    places, slots = [16, 24, 32, 40], []
+    if len(registers) > 4:
+        raise TableError(f"{instruction.name} has more than four register fields")
+    for f, low in zip(registers, places, strict=False):
+        slots.append(Slot(f, low, 8, False))
+    at = max(32, 16 + 8 * len(registers))
+    for k, f in enumerate(immediates):
+        last = k == len(immediates) - 1
+        width = 64 - at if last else 8
+        if f.width + (not f.signed) > width and not (last and f.width <= width):
+            raise TableError(f"{instruction.name}: field {f.name} does not fit its micro-op")
+        if f.signed and not last:
+            raise TableError(f"{instruction.name}: two signed fields")
+        slots.append(Slot(f, at, width, f.signed))
+        at += width
+    return tuple(slots)
+
+
+class _Probe:
+    """A frame that only lets a meaning run, to see what it uses."""
+
+    def __init__(self, out: Emitter):
+        self.out = out
+
+    def field(self, name: str) -> str:
+        return "0"
+
+    def trap(self, condition: str, code: int, coprocessor: int) -> None:
+        pass
+
+    def pointer(self, ea: str, size: int, bad: str, access: str, aligned: bool) -> str:
+        return "null"
+
+
+def probe(instruction: Instruction) -> IrOperands:
+    """What a meaning reads, writes and accesses."""
+    out = Emitter()
+    operands = IrOperands(out, Routines(), _Probe(out), tuple(f.name for f in instruction.fields))
+    if instruction.meaning is not None:
+        instruction.meaning(operands)
+    return operands
+
+
+def _build() -> list[MicroOp]:
+    ops = [MicroOp(0, "none")]
+    for name in INTERNAL:
+        ops.append(MicroOp(len(ops), name))
+    for instruction in TABLE.values():
+        seen = probe(instruction)
+        fields = {f.name for f in instruction.fields}
+        if instruction.flow in (Flow.JUMP, Flow.JUMP_REGISTER):
+            variants = ("plain",)  # only a number for the decoder: the block builder makes internal operations of it
+        else:
+            variants = ("", "test") if instruction.flow is Flow.BRANCH else ("",)
+        for variant in variants:
+            ops.append(
+                MicroOp(
+                    len(ops),
+                    instruction.name + ("?" if variant == "test" else ""),
+                    instruction,
+                    variant,
+                    pack_slots(instruction),
+                    frozenset(seen.reads),
+                    frozenset(seen.writes),
+                    seen.access,
+                    any(f in FPR_FIELDS for f in fields),
+                )
+            )
+    return ops
+
+
+OPS: list[MicroOp] = _build()
+OP: dict[str, int] = {op.name: op.number for op in OPS}
+HELPERS: list[str] = sorted({op.instruction.helper for op in OPS if op.instruction and op.instruction.helper})
+HELPER_ID: dict[str, int] = {name: k + 1 for k, name in enumerate(HELPERS)}
+
+def register_slot(name: str, value: int) -> int:
+    """State offset of a register field's value (for tests and tools)."""
+    kind = REGISTER_KIND[name]
+    return value if kind == "gpr" else state.FPR + state.FPR_STRIDE * value
+
+
+def written_gpr_fields(op: MicroOp) -> set[str]:
+    """GPR fields an op writes: those need the sink when they name r0."""
+    fields = {f for f in op.writes if f in GPR_FIELDS}
+    if op.instruction and op.instruction.helper in HELPER_WRITES:
+        fields.add(HELPER_WRITES[op.instruction.helper])
+    return fields

@@ -1,0 +1,335 @@
+"""The reference interpreter: one instruction at a time on the int backend, with the boundaries of every tier.
+
+Slow and plain: it caches nothing, fetches and translates each access anew, and decodes each word from the table. It shares
+with the fast tiers only the meanings, `translate`, the exceptions and the helpers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cpu import state
+from cpu.cp0.exceptions import take_address_exception, take_exception
+from cpu.engine import loop
+from cpu.engine.blocks import BOUNDARY_BYTES, raise_fetch
+from cpu.engine.decode import decode, pack
+from cpu.engine.helpers import JUMP, NEXT, RAISED, WAIT, run_helper
+from cpu.engine.micro import HELPER_ID, OPS
+from cpu.isa import Flow
+from cpu.isa.values import EXC_CODES, M64, GuestTrap, IntOperands
+from cpu.tlb.translate import FETCH, translate
+
+PAGE_LAST_WORD = 0xFFC
+
+
+class Mmio(Exception):
+    """The access goes to a device."""
+
+    def __init__(self, address: int, size: int, is_store: bool, value: int = 0):
+        super().__init__(hex(address))
+        self.address, self.size, self.is_store, self.value = address, size, is_store, value
+
+
+class AddressFault(Exception):
+    """A translation failed."""
+
+    def __init__(self, status: int, va: int):
+        super().__init__(hex(va))
+        self.status, self.va = status, va
+
+
+class PartialStore(Exception):
+    """A partial or conditional store to a device."""
+
+
+class Registers:
+    """The machine that IntOperands sees, over a core's state array and memory."""
+
+    def __init__(self, core):
+        self.core = core
+        self.S = core.S
+        self.reply: int | None = None
+
+    def get(self, kind: str, number: int) -> int:
+        return int(self.S[self._offset(kind, number)]) & M64
+
+    def set(self, kind: str, number: int, value: int) -> None:
+        if kind != "gpr" or number:
+            self.S[self._offset(kind, number)] = _signed(value)
+
+    @staticmethod
+    def _offset(kind: str, number: int) -> int:
+        return state.GPR + number if kind == "gpr" else state.FPR + state.FPR_STRIDE * number
+
+    def slot(self, name: str) -> int:
+        return int(self.S[state.SLOTS[name][0]]) & M64
+
+    def set_slot(self, name: str, value: int) -> None:
+        self.S[state.SLOTS[name][0]] = _signed(value)
+
+    def _pieces(self, ea: int, size: int, bad: int, aligned: bool, is_store: bool) -> list[tuple[int, int]]:
+        """(physical address, bytes) of the access: one piece, or two when it crosses a page."""
+        error = 5 if is_store else 4
+        if aligned and ea & (size - 1):
+            raise AddressFault(error, bad)
+        pieces, at = [], ea
+        while at < ea + size:
+            count = min(ea + size - at, 0x1000 - (at & 0xFFF))
+            pa, status = translate(self.S, _signed(at), 1 if is_store else 0)
+            if status:
+                raise AddressFault(int(status), bad if at == ea else at)
+            pieces.append((int(pa), count))
+            at += count
+        device = [not self._is_memory(pa, is_store) for pa, _ in pieces]
+        if any(device) and (len(pieces) > 1 or ea & (size - 1)):
+            raise AddressFault(error, bad)
+        return pieces
+
+    def _is_memory(self, pa: int, is_store: bool) -> bool:
+        offset = self.core.memory.offset(pa)
+        return 0 <= offset < self.core.memory.ram_bytes if is_store else offset >= 0
+
+    def load(self, ea: int, size: int, bad: int, aligned: bool, write: bool = False) -> int:
+        pieces = self._pieces(ea, size, bad, aligned, write)
+        if not self._is_memory(pieces[0][0], write):
+            if write:
+                raise PartialStore
+            if self.reply is None:
+                raise Mmio(pieces[0][0], size, False)
+            value, self.reply = self.reply, None
+            return value & ((1 << 8 * size) - 1)
+        return int.from_bytes(b"".join(self.core.memory.read(pa, count) for pa, count in pieces), "little")
+
+    def store(self, ea: int, size: int, value: int, bad: int, aligned: bool) -> None:
+        pieces = self._pieces(ea, size, bad, aligned, True)
+        if not self._is_memory(pieces[0][0], True):
+            raise Mmio(pieces[0][0], size, True, value)
+        data = value.to_bytes(size, "little")
+        for pa, count in pieces:
+            self.core.memory.write(pa, data[:count])
+            data = data[count:]
+
+
+class Reference:
+    """Runs one core. Where it stands inside a block is kept here; between blocks everything is in the state array."""
+
+    def __init__(self, core):
+        self.core, self.S, self.M = core, core.S, core.memory.shared
+        self.registers = Registers(core)
+        self.start = self.index = self.block_pc = 0
+        self.target: int | None = None  # of the branch whose delay slot comes next
+
+    def run(self) -> int:
+        S = self.S
+        resume = int(S[state.RESUME])
+        if resume:
+            S[state.RESUME] = 0
+            self.start = int(S[state.BLOCK_START])
+            if resume == loop.RESUME_SLOW:
+                self.registers.reply = int(S[state.BOUNCE]) & M64
+            elif self._done():
+                resume = 0
+            if resume:
+                outcome = self._block(loop.timer.NEVER)
+                if outcome is not None:
+                    return outcome
+        while True:
+            if S[state.CYCLES] >= S[state.SLICE_END]:
+                return loop.STOP_SLICE
+            if S[state.SAMPLE]:
+                what = int(loop.at_boundary(S))
+                if what == -2:
+                    continue
+                if what >= 0:
+                    return what
+            room = int(S[state.LIMIT] - (S[state.CYCLES] - S[state.SKIPPED]))
+            if room <= 0:
+                return loop.STOP_LIMIT
+            if self._is_stop(int(S[state.PC])):
+                return loop.STOP_PC
+            self.start, self.index, self.block_pc, self.target = int(S[state.CYCLES]), 0, int(S[state.PC]), None
+            outcome = self._block(room)
+            if outcome is not None:
+                return outcome
+
+    def _is_stop(self, pc: int) -> bool:
+        from cpu.engine import shared
+
+        return bool(self.M[shared.STOP_COUNT]) and pc in self.core.memory.stops
+
+    @property
+    def pc(self) -> int:
+        return self.block_pc + 4 * self.index
+
+    def _leave(self, pc: int, cycle: int, boundary: bool) -> None:
+        self.S[state.PC], self.S[state.CYCLES], self.S[state.SAMPLE] = _signed(pc), cycle, int(boundary)
+
+    def _done(self) -> bool:
+        """The instruction at `index` completed. True when its block ended with it."""
+        if self.target is not None:
+            self._leave(self.target, self.start + self.index + 1, True)
+            return True
+        self.index += 1
+        if self.pc & (BOUNDARY_BYTES - 1) == 0:
+            self._leave(self.pc, self.start + self.index, True)
+            return True
+        return False
+
+    def _fetch(self, pc: int, delay_slot: bool) -> int | None:
+        """The word at pc, or None after taking the exception."""
+        status = 4 if pc & 3 else 0
+        if not status:
+            pa, status = translate(self.S, _signed(pc), FETCH)
+            if not status:
+                if self.core.memory.is_ram(int(pa)):
+                    return int.from_bytes(self.core.memory.read(int(pa), 4), "little")
+                status = -1
+        self._leave(pc, self.start + self.index, True)
+        raise_fetch(self.S, status, _signed(pc), _signed(pc), int(delay_slot))
+        return None
+
+    def _storm(self) -> int | None:
+        return loop.STOP_STORM if loop.storm(self.S) else None
+
+    def _block(self, room: int) -> int | None:
+        """Runs from `index` to the block's end. None, or a stop."""
+        while True:
+            pc = self.pc
+            if self.target is None and self.index and (self.index >= room or self._is_stop(_signed(pc))):
+                self._leave(pc, self.start + self.index, False)
+                return None
+            word = self._fetch(pc, self.target is not None)
+            if word is None:
+                return self._storm()
+            outcome = self._instruction(word, pc)
+            if outcome is not False:
+                return outcome
+
+    def _raise(self, pc: int, enter: Callable[[int], None]) -> int | None:
+        self._leave(pc, self.start + self.index, True)
+        enter(int(self.target is not None))
+        return self._storm()
+
+    def _instruction(self, word: int, pc: int):
+        """Carries out one instruction. False: the block goes on; None: it ended; else a stop."""
+        S, spc = self.S, _signed(pc)
+        number = int(decode(word))
+        entry = OPS[number].instruction
+        delay = self.target is not None
+        if entry is None or (delay and entry.flow in (Flow.BRANCH, Flow.LIKELY, Flow.JUMP, Flow.JUMP_REGISTER)):
+            return self._raise(pc, lambda bd: take_exception(S, EXC_CODES["RI"], 0, spc, bd, -1))
+        if entry.unit and not self._enabled(OPS[number]):
+            before = int(S[state.CYCLES])
+            self._leave(pc, self.start + self.index, True)
+            if loop.unit_exception(S, number, spc, int(delay)):
+                return self._storm()
+            S[state.CYCLES] = max(before, self.start + self.index)
+            return loop.STOP_FR0
+        if entry.helper:
+            return self._helper(entry, number, word, pc)
+        fields = entry.decode(word)
+        try:
+            if entry.flow in (Flow.BRANCH, Flow.LIKELY, Flow.JUMP, Flow.JUMP_REGISTER):
+                return self._branch(entry, fields, pc)
+            entry.meaning(IntOperands(self.registers, fields))
+        except GuestTrap as trap:
+            code = EXC_CODES[trap.code]
+            return self._raise(pc, lambda bd: take_exception(S, code, trap.coprocessor, spc, bd, -1))
+        except AddressFault as fault:
+            return self._raise(pc, lambda bd: take_address_exception(S, fault.status, _signed(fault.va), spc, bd))
+        except Mmio as access:
+            return self._park(access, pc)
+        except PartialStore:
+            self._leave(pc, self.start + self.index, True)
+            return loop.STOP_PARTIAL
+        return None if self._done() else False
+
+    def _enabled(self, op) -> bool:
+        status, config5 = int(self.S[loop.C0_STATUS]), int(self.S[state.CP0 + 16 * 8 + 5])
+        if op.instruction.unit == "msa":
+            return bool(config5 >> 27 & 1)
+        return bool(status >> 29 & 1) and (bool(status >> 26 & 1) or not op.uses_fpr)
+
+    def _park(self, access: Mmio, pc: int) -> int:
+        S = self.S
+        self._leave(pc, self.start + self.index, bool(S[state.SAMPLE]))
+        S[state.BLOCK_START] = self.start
+        S[state.ACCESS_PA], S[state.ACCESS_SIZE] = access.address, access.size
+        S[state.MMIO_COUNT] += 1
+        if access.is_store:
+            S[state.BOUNCE] = _signed(access.value)
+            S[state.RESUME] = loop.RESUME_STORED
+            return loop.STOP_WRITE
+        S[state.RESUME] = loop.RESUME_SLOW
+        return loop.STOP_READ
+
+    def _branch(self, entry, fields: dict[str, int], pc: int):
+        slot_address = pc + 4
+        if slot_address & 0xFFF == 0 and self._fetch_ahead(slot_address) is None:
+            return self._storm()
+        operands = IntOperands(self.registers, fields)
+        taken = True
+        if entry.meaning is not None:
+            taken = entry.meaning(operands).truth
+        if entry.flow is Flow.JUMP:
+            target = ((pc + 4) & ~0xFFFFFFF) | fields["target"] << 2
+        elif entry.flow is Flow.JUMP_REGISTER:
+            target = self.registers.get("gpr", fields["rs"])
+        else:
+            target = pc + 4 + (fields["offset"] << 2) if taken else pc + 8
+        if entry.link is not None:
+            link = fields["rd"] if entry.link == "rd" else entry.link
+            self.registers.set("gpr", link, (pc + 8) & M64)
+        if entry.flow is Flow.LIKELY and not taken:
+            self._leave(pc + 8, self.start + self.index + 1, True)
+            return None
+        self.index += 1
+        self.target = target
+        return False
+
+    def _fetch_ahead(self, pc: int) -> int | None:
+        return self._fetch(pc, True)
+
+    def _helper(self, entry, number: int, word: int, pc: int):
+        S = self.S
+        delay = self.target is not None
+        cycle = self.start + self.index
+        uop = int(pack(number, word)) & 0xFFFFFFFF
+        what = int(run_helper(S, self.M, HELPER_ID[entry.helper], uop, word, _signed(pc), int(delay), cycle))
+        if what == NEXT:
+            if entry.flow is Flow.BOUNDARY and not delay:
+                self._leave(pc + 4, cycle + 1, True)
+                return None
+            return None if self._done() else False
+        if what == RAISED:
+            self._leave(int(S[state.PC]), cycle, True)
+            return self._storm()
+        if what == JUMP:
+            self._leave(int(S[state.PC]), cycle + 1, True)
+            return None
+        if what == WAIT and not delay:
+            self._leave(pc + 4, cycle + 1, True)
+            S[state.WAITING] = 1
+            return None
+        self._leave(pc, cycle, True)
+        S[state.STOP_WORD] = word
+        return loop.STOP_UNMODELLED
+
+
+class ReferenceTier:
+    """The reference as a tier of a core."""
+
+    name = "reference"
+
+    def runner(self, core) -> Callable[[], int]:
+        core.interpreter = Reference(core)
+        return core.interpreter.run
+
+    def resume_point(self, core) -> int:
+        """Whether the parked instruction sits in a delay slot."""
+        return int(core.interpreter.target is not None)
+
+
+def _signed(value: int) -> int:
+    value &= M64
+    return value - (1 << 64) if value >> 63 else value

@@ -1,0 +1,44 @@
+"""The engine's shared descriptor: one int64 array M per machine, for all its cores. Addresses are host addresses."""
+
+from __future__ import annotations
+
+_names = [
+    "RAM",  # address of the memory image: RAM, then ROM
+    "RAM_BYTES",
+    "ROM_BYTES",
+    "PAGES",  # host pages of 4 KiB in the image
+    "PAGE_CHUNK",  # per page: number of its chunk of the block map, 0: no code
+    "PAGE_BLOCKS",  # per page: first block in its list, as an index into the pool
+    "TOUCHED",  # per page, one byte: may hold other than zeros
+    "CHUNKS",  # block map: per chunk, word in page -> block (index into the pool, 0: none), then covered words
+    "CHUNK_NEXT",
+    "CHUNK_FREE",  # first chunk given back, 0: none
+    "CHUNK_LIMIT",
+    "POOL",  # blocks: header, then micro-ops
+    "SIDE",  # per word of the pool: index in block | BD << 8 | block << 16
+    "POOL_NEXT",
+    "POOL_LIMIT",
+    "ENTER",
+    "ENTER_SLOW",
+    "CORES",
+    "TABLES",  # address of the first core's translation tables; cores follow each other
+    "TABLES_BYTES",  # of one core
+    "BLOCKS_BUILT",
+    "PAGES_DROPPED",
+    "POOL_FLUSHES",
+    "STOPS",  # address of stop pcs, sorted
+    "STOP_COUNT",
+]
+for _number, _name in enumerate(_names):
+    globals()[_name] = _number
+SIZE = len(_names)
+
+CHUNK_WORDS = 1024 + 16
+SCRATCH_WORDS = 1024  # per core, at the start of the pool: blocks that are used once
+MAX_CORES = 16
+ROM_BASE = 0x1FC00000
+LOW_BYTES = 0x10000000
+HIGH_BASE = 0x80000000
+
+# Header of a block in the pool.
+H_PC, H_NEXT, H_ALIAS, H_LINK1, H_LINK2, H_COUNT, HEADER = range(7)

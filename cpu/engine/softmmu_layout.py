@@ -1,0 +1,17 @@
+"""Layout of a translation context's tables: reads, writes, fetches, and the jump cache.
+
+Reads and writes: (tag, addend) per 4 KiB page, host address = virtual address + addend; tag -1 is empty. Fetches: (tag,
+host page). Jump cache: (virtual pc, address of its block's first micro-op).
+"""
+
+from __future__ import annotations
+
+ENTRIES = 1024
+TABLE_MASK = ENTRIES - 1
+WRITE_OFFSET = ENTRIES * 16
+FETCH_OFFSET = 2 * ENTRIES * 16
+JUMP_CACHE_ENTRIES = 4096
+JUMP_CACHE_MASK = JUMP_CACHE_ENTRIES - 1
+JUMP_CACHE_OFFSET = 3 * ENTRIES * 16
+TABLE_BYTES = JUMP_CACHE_OFFSET + JUMP_CACHE_ENTRIES * 16
+CONTEXTS = 16

@@ -1,0 +1,328 @@
+"""Tier T: a tail-call threaded interpreter, generated as LLVM IR from the instruction table.
+
+Each micro-op has a handler; it does its work on the state array and jumps to the next handler through a table
+(`musttail`, no frame). A handler that cannot go on fills the exit record of cpu/state.py and returns to the run loop
+(cpu/engine/loop.py). A load or store has a second handler, for the slow path: it uses the host address the loop puts into
+SLOW_POINTER instead of the soft-MMU.
+
+Arguments of a handler: the state array S, the micro-op's address, n (budget in cycles at the start of the block), the
+soft-MMU table TB of the current context, the handler table, the micro-op itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+
+import llvmlite
+import llvmlite.binding as llvm
+
+from cpu import state
+from cpu.engine import cache
+from cpu.engine.micro import OPS, R_HELPER, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT, MicroOp
+from cpu.engine.softmmu_layout import JUMP_CACHE_MASK, JUMP_CACHE_OFFSET, TABLE_MASK, WRITE_OFFSET
+from cpu.isa import Flow
+from cpu.isa.errors import TableError
+from cpu.isa.ir import DECLARATIONS, Emitter, IrOperands, Routines
+
+ARGUMENTS = "ptr %S, ptr %ip, i64 %n, ptr %TB, ptr %HT, i64 %w"
+STATUS = state.CP0 + 12 * 8
+CONFIG5 = state.CP0 + 16 * 8 + 5
+CU1_FR = (1 << 29) | (1 << 26)
+PAGE = ~0xFFF
+
+# ghccc keeps all six arguments in registers and saves none, which is what a chain of tail calls wants.
+CONVENTION = "ghccc" if platform.machine().lower() in ("x86_64", "amd64", "aarch64", "arm64") else "tailcc"
+
+
+class Handler:
+    """One handler under construction; also the `frame` of its meaning."""
+
+    def __init__(self, op: MicroOp, slow: bool = False):
+        self.op = op
+        self.slow = slow
+        self.out = Emitter()
+        self.exits: list[tuple[str, list[tuple[int, str]]]] = []
+
+    # The frame: where operands are, how control leaves.
+    def field(self, name: str) -> str:
+        slot = next((s for s in self.op.slots if s.field.name == name), None)
+        if slot is None:
+            raise TableError(f"{self.op.name}: field {name} has no place in its micro-op")
+        if slot.signed:
+            up = 64 - slot.low - slot.width
+            raised = self.out.op(f"shl i64 %w, {up}") if up else "%w"
+            return self.out.op(f"ashr i64 {raised}, {64 - slot.width}")
+        down = self.out.op(f"lshr i64 %w, {slot.low}")
+        return self.out.op(f"and i64 {down}, {(1 << slot.width) - 1}") if slot.low + slot.width < 64 else down
+
+    def trap(self, condition: str, code: int, coprocessor: int) -> None:
+        label = self.leave(R_TRAP, [(state.EXIT_CODE, str(code))])
+        if condition == "true":
+            after = self.out.fresh("dead")
+            self.out.do(f"br label %{label}")
+            self.out.label(after)
+        else:
+            self.out.unlikely(condition, label)
+
+    def pointer(self, ea: str, size: int, bad: str, access: str, aligned: bool) -> str:
+        out = self.out
+        if self.slow:
+            return out.op(f"inttoptr i64 {out.load_slot(state.SLOW_POINTER)} to ptr")
+        offset = out.op(f"and i64 {out.op(f'lshr i64 {ea}, 8')}, {TABLE_MASK << 4}")
+        if access != "load":
+            offset = out.op(f"add i64 {offset}, {WRITE_OFFSET}")
+        entry = out.op(f"getelementptr i8, ptr %TB, i64 {offset}")
+        tag = out.load(entry)
+        addend = out.load(out.op(f"getelementptr i64, ptr {entry}, i64 1"))
+        page = out.op(f"and i64 {ea}, {PAGE | (size - 1)}")
+        label = self.leave(R_MEMORY, [(state.EXIT_VA, bad), (state.EXIT_EA, ea)])
+        out.unlikely(out.op(f"icmp ne i64 {tag}, {page}"), label)
+        return out.op(f"inttoptr i64 {out.op(f'add i64 {ea}, {addend}')} to ptr")
+
+    def leave(self, reason: int, slots: list[tuple[int, str]] = ()) -> str:
+        """Label of an exit that records `slots` and returns to the loop; emitted after the body."""
+        label = self.out.fresh("leave")
+        self.exits.append((label, [(state.EXIT_REASON, str(reason)), *slots]))
+        return label
+
+    def leave_now(self, reason: int, slots: list[tuple[int, str]] = (), n: str = "%n") -> None:
+        out = self.out
+        for slot, value in [(state.EXIT_REASON, str(reason)), (state.EXIT_N, n), *slots]:
+            out.store_slot(slot, value)
+        out.store_slot(state.EXIT_IP, out.op("ptrtoint ptr %ip to i64"))
+        out.do("ret void")
+
+    # Going on.
+    def dispatch(self, ip: str, n: str = "%n") -> None:
+        out = self.out
+        word = out.load(ip)
+        number = out.op(f"and i64 {word}, 65535")
+        handler = out.op(f"load ptr, ptr {out.op(f'getelementptr ptr, ptr %HT, i64 {number}')}, align 8")
+        out.do(
+            f"musttail call {CONVENTION} void {handler}(ptr %S, ptr {ip}, i64 {n}, ptr %TB, ptr %HT, i64 {word})"
+        )
+        out.do("ret void")
+
+    def next(self, words: int = 1) -> None:
+        self.dispatch(self.out.op(f"getelementptr i64, ptr %ip, i64 {words}"))
+
+    def word_at(self, index: int) -> str:
+        return self.out.load(self.out.op(f"getelementptr i64, ptr %ip, i64 {index}"))
+
+    def go_linked(self, index: int, n: str) -> None:
+        """To the block whose pc is word `index` and whose link is the word after it."""
+        out = self.out
+        address = out.op(f"getelementptr i64, ptr %ip, i64 {index + 1}")
+        link = out.load(address)
+        ready = out.op(f"icmp ne i64 {link}, 0")
+        budget = out.op(f"icmp sgt i64 {n}, 0")
+        both = out.op(f"and i1 {ready}, {budget}")
+        go, quit_ = out.fresh("go"), out.fresh("quit")
+        out.do(f"br i1 {out.op(f'call i1 @llvm.expect.i1(i1 {both}, i1 true)')}, label %{go}, label %{quit_}")
+        out.label(go)
+        self.dispatch(out.op(f"inttoptr i64 {link} to ptr"), n)
+        out.label(quit_)
+        slot = out.op(f"ptrtoint ptr {address} to i64")
+        self.leave_now(R_LINK, [(state.PC, self.word_at(index)), (state.EXIT_CODE, slot)], n)
+
+    def go_far(self, pc: str, n: str) -> None:
+        """To the block at virtual address `pc`, through the jump cache."""
+        out = self.out
+        offset = out.op(f"and i64 {out.op(f'shl i64 {pc}, 2')}, {JUMP_CACHE_MASK << 4}")
+        offset = out.op(f"add i64 {offset}, {JUMP_CACHE_OFFSET}")
+        entry = out.op(f"getelementptr i8, ptr %TB, i64 {offset}")
+        hit = out.op(f"icmp eq i64 {out.load(entry)}, {pc}")
+        budget = out.op(f"icmp sgt i64 {n}, 0")
+        both = out.op(f"and i1 {hit}, {budget}")
+        go, quit_ = out.fresh("go"), out.fresh("quit")
+        out.do(f"br i1 {out.op(f'call i1 @llvm.expect.i1(i1 {both}, i1 true)')}, label %{go}, label %{quit_}")
+        out.label(go)
+        target = out.load(out.op(f"getelementptr i64, ptr {entry}, i64 1"))
+        self.dispatch(out.op(f"inttoptr i64 {target} to ptr"), n)
+        out.label(quit_)
+        self.leave_now(R_LINK, [(state.PC, pc), (state.EXIT_CODE, "0")], n)
+
+    def branch(self, condition: str) -> None:
+        """[op][pc][link][fall pc][fall link][count]"""
+        out = self.out
+        n = out.op(f"sub i64 %n, {self.word_at(5)}")
+        taken, fall = out.fresh("taken"), out.fresh("fall")
+        out.do(f"br i1 {condition}, label %{taken}, label %{fall}")
+        out.label(taken)
+        self.go_linked(1, n)
+        out.label(fall)
+        self.go_linked(3, n)
+
+    # Bodies.
+    def internal(self) -> None:
+        out, name = self.out, self.op.name
+        a = lambda: out.op(f"and i64 {out.op('lshr i64 %w, 16')}, 255")  # noqa: E731
+        b = lambda: out.op(f"and i64 {out.op('lshr i64 %w, 24')}, 255")  # noqa: E731
+        if name == "b_goto":
+            self.go_linked(1, out.op(f"sub i64 %n, {self.word_at(3)}"))
+        elif name == "b_far":
+            self.go_far(self.word_at(1), out.op(f"sub i64 %n, {self.word_at(2)}"))
+        elif name == "b_cond":
+            self.branch(out.op(f"icmp ne i64 {out.load_slot(state.COND)}, 0"))
+        elif name == "b_register":
+            self.go_far(out.load_slot(b()), out.op(f"sub i64 %n, {self.word_at(1)}"))
+        elif name == "b_target":
+            self.go_far(out.load_slot(state.TARGET), out.op(f"sub i64 %n, {self.word_at(1)}"))
+        elif name == "set_target":
+            out.store_slot(state.TARGET, out.load_slot(b()))
+            self.next()
+        elif name == "set_link":
+            out.store_slot(a(), self.word_at(1))
+            self.next(2)
+        elif name == "clear_sink":
+            out.store_slot(state.SINK, 0)
+            self.next()
+        elif name == "b_stop":
+            self.leave_now(R_STOP, [(state.PC, self.word_at(1))], out.op(f"sub i64 %n, {self.word_at(2)}"))
+        elif name in ("reserved", "none"):
+            self.leave_now(R_TRAP, [(state.EXIT_CODE, "10")])
+        else:
+            raise TableError(f"internal operation {name} has no handler")
+
+    def check_unit(self) -> None:
+        unit, out = self.op.instruction.unit, self.out
+        if unit == "fpu":
+            wanted = CU1_FR if self.op.uses_fpr else 1 << 29
+            have = out.op(f"and i64 {out.load_slot(STATUS)}, {wanted}")
+            out.unlikely(out.op(f"icmp ne i64 {have}, {wanted}"), self.leave(R_UNIT))
+        elif unit == "msa":
+            have = out.op(f"and i64 {out.load_slot(CONFIG5)}, {1 << 27}")
+            out.unlikely(out.op(f"icmp eq i64 {have}, 0"), self.leave(R_UNIT))
+
+    def instruction(self, routines: Routines) -> None:
+        out, op = self.out, self.op
+        entry = op.instruction
+        self.check_unit()
+        if entry.helper:
+            self.leave_now(R_HELPER)
+            return
+        operands = IrOperands(out, routines, self, tuple(f.name for f in entry.fields))
+        result = entry.meaning(operands)
+        if op.variant == "test":
+            out.store_slot(state.COND, out.op(f"zext i1 {result.ssa} to i64"))
+            self.next()
+        elif entry.flow is Flow.BRANCH:
+            self.branch(result.ssa)
+        elif entry.flow is Flow.LIKELY:
+            # [op][fall pc][fall link][count without the delay slot]
+            go, fall = out.fresh("taken"), out.fresh("fall")
+            out.do(f"br i1 {result.ssa}, label %{go}, label %{fall}")
+            out.label(fall)
+            self.go_linked(1, out.op(f"sub i64 %n, {self.word_at(3)}"))
+            out.label(go)
+            self.next(4)
+        elif entry.flow is Flow.TRAP:
+            out.do("unreachable")
+        elif self.slow and op.access[0] != "load":
+            self.leave_now(R_STORED)
+        else:
+            self.next()
+
+    def text(self, routines: Routines) -> str:
+        if self.op.instruction is None:
+            self.internal()
+        else:
+            self.instruction(routines)
+        for label, slots in self.exits:
+            self.out.label(label)
+            for slot, value in slots:
+                self.out.store_slot(slot, value)
+            self.out.store_slot(state.EXIT_N, "%n")
+            self.out.store_slot(state.EXIT_IP, self.out.op("ptrtoint ptr %ip to i64"))
+            self.out.do("ret void")
+        body = "\n".join(self.out.lines)
+        return f"define internal {CONVENTION} void @{self.symbol}({ARGUMENTS}) nounwind {{\nentry:\n{body}\n}}"
+
+    @property
+    def symbol(self) -> str:
+        return f"{'slow' if self.slow else 'op'}_{self.op.number}"
+
+
+def module_text() -> str:
+    """LLVM IR of the whole tier: handlers, their table, and the entry points `enter` and `enter_slow`."""
+    routines = Routines()
+    handlers, symbols, slow_symbols = [], [], []
+    helper_symbol = None
+    for op in OPS:
+        if op.variant == "plain":
+            symbols.append("null")
+            slow_symbols.append("null")
+            continue
+        shared = op.instruction is not None and op.instruction.helper and not op.instruction.unit
+        if shared and helper_symbol:
+            symbols.append(helper_symbol)
+            slow_symbols.append("null")
+            continue
+        handler = Handler(op)
+        handlers.append(handler.text(routines))
+        symbols.append("@" + handler.symbol)
+        if shared:
+            helper_symbol = symbols[-1]
+        if op.access:
+            slow = Handler(op, slow=True)
+            handlers.append(slow.text(routines))
+            slow_symbols.append("@" + slow.symbol)
+        else:
+            slow_symbols.append("null")
+
+    def table(name: str, entries: list[str]) -> str:
+        return f"@{name} = internal constant [{len(OPS)} x ptr] [" + ", ".join(f"ptr {e}" for e in entries) + "]"
+
+    def entry(name: str, first: str) -> str:
+        return (
+            f"define i64 @{name}(ptr %S, i64 %ipi, i64 %n, ptr %TB, i64 %unused) nounwind {{\n"
+            "  %ip = inttoptr i64 %ipi to ptr\n  %w = load i64, ptr %ip\n  %op = and i64 %w, 65535\n"
+            f"  %slot = getelementptr ptr, ptr @{first}, i64 %op\n  %h = load ptr, ptr %slot\n"
+            f"  call {CONVENTION} void %h(ptr %S, ptr %ip, i64 %n, ptr %TB, ptr @HT, i64 %w)\n"
+            f"  %rp = getelementptr i64, ptr %S, i64 {state.EXIT_REASON}\n  %r = load i64, ptr %rp\n  ret i64 %r\n}}"
+        )
+
+    return "\n".join(
+        [
+            DECLARATIONS,
+            routines.text,
+            *handlers,
+            table("HT", symbols),
+            table("HTSLOW", slow_symbols),
+            entry("enter", "HT"),
+            entry("enter_slow", "HTSLOW"),
+        ]
+    )
+
+
+class Threaded:
+    """The compiled tier. `enter` and `enter_slow` are host addresses; the object code is cached on disk."""
+
+    def __init__(self) -> None:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        cpu_name, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+        self._machine = llvm.Target.from_default_triple().create_target_machine(
+            cpu=cpu_name, features=features, opt=2, jit=True
+        )
+        key_text = f"{cache.source_hash()} {cpu_name} {features} {llvmlite.__version__} {llvm.llvm_version_info}"
+        self._path = cache.directory() / f"threaded-{hashlib.sha256(key_text.encode()).hexdigest()[:24]}.o"
+        cached = self._path.read_bytes() if self._path.exists() else None
+        self.compiled = cached is None
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), self._machine)
+        if cached is None:
+            cached = self._compile()
+            cache.write_atomically(self._path, cached)
+        self._engine.add_object_file(llvm.ObjectFileRef.from_data(cached))
+        self._engine.finalize_object()
+        self.enter = self._engine.get_function_address("enter")
+        self.enter_slow = self._engine.get_function_address("enter_slow")
+
+    def _compile(self) -> bytes:
+        module = llvm.parse_assembly(module_text())
+        options = llvm.create_pipeline_tuning_options(speed_level=2)
+        options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
+        builder = llvm.create_pass_builder(self._machine, options)
+        builder.getModulePassManager().run(module, builder)
+        return self._machine.emit_object(module)

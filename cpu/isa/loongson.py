@@ -1,0 +1,116 @@
+"""Loongson extensions: three-operand multiply and divide, CPUCFG, CSR access.
+
+Source: GNU binutils opcodes (names); Loongson-3A4000 as seen from Linux 6.1: arch/mips/include/asm/mach-loongson64/
+loongson_regs.h (encodings of the 0x32 group). Quotients by zero are as for DIV.
+"""
+
+from __future__ import annotations
+
+from cpu.isa.integer import MIN32, MIN64, divide_signed, divide_unsigned
+from cpu.isa.table import Flow, insn, not_modelled, row
+
+
+@insn("gsmult rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010000")
+def gsmult(i):
+    i.rd = (i.rs * i.rt).word
+
+
+@insn("gsdmult rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010001")
+def gsdmult(i):
+    i.rd = i.rs * i.rt
+
+
+@insn("gsmultu rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010010")
+def gsmultu(i):
+    i.rd = (i.rs * i.rt).word
+
+
+@insn("gsdmultu rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010011")
+def gsdmultu(i):
+    i.rd = i.rs * i.rt
+
+
+# x/0 gives 0, the overflowing pair gives its dividend; a remainder by zero gives 0.
+def quotient(a, b, least):
+    q, _ = divide_signed(a, b, least)
+    return (b == 0).choose(0, q)
+
+
+def remainder(a, b, least):
+    _, r = divide_signed(a, b, least)
+    return (b == 0).choose(0, r)
+
+
+@insn("gsdiv rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010100")
+def gsdiv(i):
+    i.rd = quotient(i.rs.word, i.rt.word, -MIN32).word
+
+
+@insn("gsddiv rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010101")
+def gsddiv(i):
+    i.rd = quotient(i.rs, i.rt, -MIN64)
+
+
+@insn("gsdivu rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010110")
+def gsdivu(i):
+    q, _ = divide_unsigned(i.rs.uword, i.rt.uword)
+    i.rd = (i.rt.uword == 0).choose(0, q).word
+
+
+@insn("gsddivu rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010111")
+def gsddivu(i):
+    q, _ = divide_unsigned(i.rs, i.rt)
+    i.rd = (i.rt == 0).choose(0, q)
+
+
+@insn("gsmod rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 011100")
+def gsmod(i):
+    i.rd = remainder(i.rs.word, i.rt.word, -MIN32).word
+
+
+@insn("gsdmod rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 011101")
+def gsdmod(i):
+    i.rd = remainder(i.rs, i.rt, -MIN64)
+
+
+@insn("gsmodu rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 011110")
+def gsmodu(i):
+    _, r = divide_unsigned(i.rs.uword, i.rt.uword)
+    i.rd = (i.rt.uword == 0).choose(0, r).word
+
+
+@insn("gsdmodu rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 011111")
+def gsdmodu(i):
+    _, r = divide_unsigned(i.rs, i.rt)
+    i.rd = (i.rt == 0).choose(0, r)
+
+
+# Indexed loads and stores with an 8-bit offset.
+def _indexed_load(name: str, function: str, size: int) -> None:
+    @insn(f"{name} rt, off8(base,index)", f"110110 base:5 rt:5 index:5 off8:s8 {function}")
+    def load(i):
+        i.rt = i.load(i.base + i.index + i.off8, size)
+
+
+def _indexed_store(name: str, function: str, size: int) -> None:
+    @insn(f"{name} rt, off8(base,index)", f"111110 base:5 rt:5 index:5 off8:s8 {function}")
+    def store(i):
+        i.store(i.base + i.index + i.off8, size, i.rt)
+
+
+_indexed_load("gslbx", "000", 1)
+_indexed_load("gslhx", "001", 2)
+_indexed_load("gslwx", "010", 4)
+_indexed_load("gsldx", "011", 8)
+_indexed_store("gssbx", "000", 1)
+_indexed_store("gsshx", "001", 2)
+_indexed_store("gsswx", "010", 4)
+_indexed_store("gssdx", "011", 8)
+
+row("cpucfg rd, rs", "110010 rs:5 01000 rd:5 00100 011000", helper="cpucfg")
+not_modelled("rdcsr rd, rs", "110010 rs:5 00000 rd:5 00100 011000")
+not_modelled("wrcsr rd, rs", "110010 rs:5 00001 rd:5 00100 011000", flow=Flow.BOUNDARY)
+not_modelled("drdcsr rd, rs", "110010 rs:5 00010 rd:5 00100 011000")
+not_modelled("dwrcsr rd, rs", "110010 rs:5 00011 rd:5 00100 011000", flow=Flow.BOUNDARY)
+not_modelled("lddir rt, rs, level", "110010 rs:5 rt:5 level:5 00010 011000")
+not_modelled("ldpte rs, level", "110010 rs:5 00000 level:5 00011 011000")

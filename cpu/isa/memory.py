@@ -1,0 +1,158 @@
+"""Loads, stores, LL/SC, the left/right forms, prefetch and SYNC.
+
+Source: MIPS Architecture For Programmers, volume II (MD00087). Ordinary accesses may be unaligned on this core; LL/SC may
+not. Little endian.
+"""
+
+from __future__ import annotations
+
+from cpu.isa.table import Flow, insn, row
+
+
+def address(i):
+    return i.base + i.offset
+
+
+def _plain_load(name: str, opcode: str, size: int, signed: bool) -> None:
+    @insn(f"{name} rt, offset(base)", f"{opcode} base:5 rt:5 offset:s16")
+    def load(i):
+        i.rt = i.load(address(i), size, signed)
+
+
+def _plain_store(name: str, opcode: str, size: int) -> None:
+    @insn(f"{name} rt, offset(base)", f"{opcode} base:5 rt:5 offset:s16")
+    def store(i):
+        i.store(address(i), size, i.rt)
+
+
+_plain_load("lb", "100000", 1, True)
+_plain_load("lh", "100001", 2, True)
+_plain_load("lw", "100011", 4, True)
+_plain_load("lbu", "100100", 1, False)
+_plain_load("lhu", "100101", 2, False)
+_plain_load("lwu", "100111", 4, False)
+_plain_load("ld", "110111", 8, True)
+_plain_store("sb", "101000", 1)
+_plain_store("sh", "101001", 2)
+_plain_store("sw", "101011", 4)
+_plain_store("sd", "111111", 8)
+
+
+# Left and right parts: the access is to the aligned unit, the fault reports the address itself.
+@insn("lwl rt, offset(base)", "100010 base:5 rt:5 offset:s16")
+def lwl(i):
+    where, old = address(i), i.rt
+    shift = (~where & 3) << 3
+    memory = i.load(where & -4, 4, bad=where)
+    keep = (i.const(1) << shift) - 1
+    i.rt = ((memory << shift) | (old & keep)).word
+
+
+@insn("lwr rt, offset(base)", "100110 base:5 rt:5 offset:s16")
+def lwr(i):
+    where, old = address(i), i.rt
+    shift = (where & 3) << 3
+    memory = i.load(where & -4, 4, signed=False, bad=where)
+    taken = i.const(0xFFFFFFFF) >> shift
+    merged = (memory >> shift) | (old & ~taken)
+    i.rt = merged.word
+
+
+@insn("ldl rt, offset(base)", "011010 base:5 rt:5 offset:s16")
+def ldl(i):
+    where, old = address(i), i.rt
+    shift = (~where & 7) << 3
+    memory = i.load(where & -8, 8, bad=where)
+    i.rt = (memory << shift) | (old & ((i.const(1) << shift) - 1))
+
+
+@insn("ldr rt, offset(base)", "011011 base:5 rt:5 offset:s16")
+def ldr(i):
+    where, old = address(i), i.rt
+    shift = (where & 7) << 3
+    memory = i.load(where & -8, 8, bad=where)
+    i.rt = (memory >> shift) | (old & ~(i.const(-1) >> shift))
+
+
+@insn("swl rt, offset(base)", "101010 base:5 rt:5 offset:s16")
+def swl(i):
+    where, value = address(i), i.rt.uword
+    shift = (~where & 3) << 3
+    taken = i.const(0xFFFFFFFF) >> shift
+    i.modify(where & -4, 4, lambda old: (old & ~taken) | (value >> shift), bad=where)
+
+
+@insn("swr rt, offset(base)", "101110 base:5 rt:5 offset:s16")
+def swr(i):
+    where, value = address(i), i.rt
+    shift = (where & 3) << 3
+    i.modify(where & -4, 4, lambda old: (old & ((i.const(1) << shift) - 1)) | (value << shift), bad=where)
+
+
+@insn("sdl rt, offset(base)", "101100 base:5 rt:5 offset:s16")
+def sdl(i):
+    where, value = address(i), i.rt
+    shift = (~where & 7) << 3
+    taken = i.const(-1) >> shift
+    i.modify(where & -8, 8, lambda old: (old & ~taken) | (value >> shift), bad=where)
+
+
+@insn("sdr rt, offset(base)", "101101 base:5 rt:5 offset:s16")
+def sdr(i):
+    where, value = address(i), i.rt
+    shift = (where & 7) << 3
+    i.modify(where & -8, 8, lambda old: (old & ((i.const(1) << shift) - 1)) | (value << shift), bad=where)
+
+
+# Load linked, store conditional: the store succeeds while the link bit stands, the address is the same and memory holds
+# what was read. Exceptions return by ERET, which clears the bit.
+def _linked(name: str, opcode: str, size: int) -> None:
+    @insn(f"{name} rt, offset(base)", f"{opcode} base:5 rt:5 offset:s16")
+    def load_linked(i):
+        where = address(i)
+        value = i.load(where, size, aligned=True)
+        i.llbit = i.const(1)
+        i.lladdr = where
+        i.llval = value
+        i.rt = value
+
+
+def _conditional(name: str, opcode: str, size: int) -> None:
+    @insn(f"{name} rt, offset(base)", f"{opcode} base:5 rt:5 offset:s16")
+    def store_conditional(i):
+        where, new = address(i), i.rt
+        linked, expected, holds = i.llbit, i.llval, (i.lladdr == where)
+        success = []
+
+        def exchange(old):
+            success.append((linked != 0) & holds & (old.sext(8 * size) == expected))
+            return success[0].choose(new, old)
+
+        i.modify(where, size, exchange, aligned=True)
+        i.llbit = i.const(0)
+        i.rt = success[0].value
+
+
+_linked("ll", "110000", 4)
+_linked("lld", "110100", 8)
+_conditional("sc", "111000", 4)
+_conditional("scd", "111100", 8)
+
+
+@insn("sync stype", "000000 00000 00000 00000 stype:5 001111")
+def sync(i):
+    """Memory is sequentially consistent here: nothing to wait for."""
+
+
+@insn("pref hint, offset(base)", "110011 base:5 hint:5 offset:s16")
+def pref(i):
+    """A hint; also hint 30 (prepare for store) leaves memory alone."""
+
+
+@insn("prefx hint, index(base)", "010011 base:5 index:5 hint:5 00000 001111", unit="fpu")
+def prefx(i):
+    """A hint."""
+
+
+row("synci offset(base)", "000001 base:5 11111 offset:s16", flow=Flow.BOUNDARY, helper="synci")
+row("cache op, offset(base)", "101111 base:5 op:5 offset:s16", flow=Flow.BOUNDARY, helper="cache")

@@ -1,0 +1,125 @@
+"""Physical memory of a machine: RAM (first 256 MB at 0, all of it from 0x80000000) and the boot ROM, as the cores see it.
+
+Source: Linux 6.1: arch/mips/boot/dts/loongson/loongson64v_4core_virtio.dts; QEMU: hw/mips/loongson3_virt.c.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+
+from cpu.engine import shared as m
+from soc.errors import SocError
+
+PAGE = 4096
+POOL_WORDS = 6 << 20
+CHUNK_LIMIT = 16384
+
+
+class MemoryRangeError(SocError):
+    """An access outside memory, or an impossible size."""
+
+
+class Memory:
+    """`ram_bytes` of RAM, a multiple of 4 KiB, and 2 MiB of ROM at 0x1fc00000; all zero."""
+
+    def __init__(self, ram_bytes: int, rom_bytes: int = 2 << 20):
+        if ram_bytes <= 0 or ram_bytes % PAGE or ram_bytes > 64 << 30:
+            raise MemoryRangeError(f"RAM of {ram_bytes} bytes: needs a positive multiple of {PAGE}, at most 64 GiB")
+        self.ram_bytes = ram_bytes
+        self.rom_bytes = rom_bytes
+        pages = (ram_bytes + rom_bytes) // PAGE
+        raw = np.zeros(ram_bytes + rom_bytes + 2 * PAGE, np.uint8)
+        start = -raw.ctypes.data % PAGE
+        self._raw = raw
+        self.image = raw[start : start + ram_bytes + rom_bytes]
+        self._page_chunk = np.zeros(pages, np.int64)
+        self._page_blocks = np.zeros(pages, np.int64)
+        self.touched = np.zeros(pages, np.uint8)
+        self._chunks = np.zeros(CHUNK_LIMIT * m.CHUNK_WORDS, np.int64)
+        self._pool = np.zeros(POOL_WORDS, np.int64)
+        self._side = np.zeros(POOL_WORDS, np.int64)
+        self._stops = np.zeros(4096, np.int64)
+        self.stops: frozenset[int] = frozenset()
+        self.shared = shared = np.zeros(m.SIZE, np.int64)
+        shared[m.RAM] = self.image.ctypes.data
+        shared[m.RAM_BYTES], shared[m.ROM_BYTES], shared[m.PAGES] = ram_bytes, rom_bytes, pages
+        for slot, array in (
+            (m.PAGE_CHUNK, self._page_chunk),
+            (m.PAGE_BLOCKS, self._page_blocks),
+            (m.TOUCHED, self.touched),
+            (m.CHUNKS, self._chunks),
+            (m.POOL, self._pool),
+            (m.SIDE, self._side),
+            (m.STOPS, self._stops),
+        ):
+            shared[slot] = array.ctypes.data
+        shared[m.CHUNK_NEXT], shared[m.CHUNK_LIMIT] = 1, CHUNK_LIMIT
+        shared[m.POOL_NEXT], shared[m.POOL_LIMIT] = m.SCRATCH_WORDS * (m.MAX_CORES + 1), POOL_WORDS
+
+    def offset(self, paddr: int) -> int:
+        """Offset in the image of a physical address, or -1 when it is not memory."""
+        if paddr < m.LOW_BYTES:
+            return paddr if 0 <= paddr < self.ram_bytes else -1
+        if m.HIGH_BASE <= paddr < m.HIGH_BASE + self.ram_bytes:
+            return paddr - m.HIGH_BASE
+        if m.ROM_BASE <= paddr < m.ROM_BASE + self.rom_bytes:
+            return self.ram_bytes + paddr - m.ROM_BASE
+        return -1
+
+    def is_ram(self, paddr: int) -> bool:
+        return self.offset(paddr) >= 0
+
+    def _range(self, paddr: int, count: int) -> int:
+        first = self.offset(paddr)
+        if count and (first < 0 or self.offset(paddr + count - 1) != first + count - 1):
+            raise MemoryRangeError(
+                f"{count} bytes at physical {paddr:#x} are not all memory: RAM is 0..{min(self.ram_bytes, m.LOW_BYTES):#x} "
+                f"and {m.HIGH_BASE:#x}..{m.HIGH_BASE + self.ram_bytes:#x}, ROM {m.ROM_BASE:#x}.."
+                f"{m.ROM_BASE + self.rom_bytes:#x}"
+            )
+        return first
+
+    def read(self, paddr: int, count: int) -> bytes:
+        """`count` bytes from a physical address."""
+        at = self._range(paddr, count)
+        return self.image[at : at + count].tobytes()
+
+    def write(self, paddr: int, data: bytes) -> None:
+        """Writes bytes at a physical address; instruction fetch sees them."""
+        if not data:
+            return
+        at = self._range(paddr, len(data))
+        first, last = at // PAGE, (at + len(data) - 1) // PAGE
+        if self._page_chunk[first : last + 1].any():
+            from cpu.engine.blocks import written
+
+            written(self.shared, at, len(data))
+        self.touched[first : last + 1] = 1
+        self.image[at : at + len(data)] = np.frombuffer(data, np.uint8)
+
+    def set_stops(self, pcs) -> None:
+        """The pcs before which a run stops."""
+        pcs = list(pcs)
+        if len(pcs) > len(self._stops):
+            raise MemoryRangeError(f"{len(pcs)} stop pcs, at most {len(self._stops)}")
+        self.stops = frozenset(_signed(pc) for pc in pcs)
+        self._stops[: len(pcs)] = np.array([pc & (1 << 64) - 1 for pc in pcs], np.uint64).view(np.int64)
+        self.shared[m.STOP_COUNT] = len(pcs)
+
+    def digest(self) -> bytes:
+        """Hash of the contents: the non-zero pages with their numbers."""
+        total = hashlib.blake2b(digest_size=32)
+        pages = self.image.reshape(-1, PAGE)
+        for page in np.flatnonzero(self.touched):
+            if pages[page].any():
+                total.update(int(page).to_bytes(8, "little"))
+                total.update(pages[page])
+        return total.digest()
+
+
+def _signed(value: int) -> int:
+    value &= (1 << 64) - 1
+    return value - (1 << 64) if value >> 63 else value

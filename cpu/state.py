@@ -1,0 +1,101 @@
+"""The vCPU state: one int64 array with named offsets, read by the int, IR and numba sides alike.
+
+Every register is one 64-bit slot; 32-bit registers are kept sign-extended when the manual says so (GPRs) and
+zero-extended otherwise (CP0 32-bit registers, FCSR). `SLOTS` maps a name to (offset, count).
+"""
+
+from __future__ import annotations
+
+SLOTS: dict[str, tuple[int, int]] = {}
+_next = 0
+
+
+def _slot(name: str, count: int = 1, align: int = 1) -> int:
+    global _next
+    _next += -_next % align
+    SLOTS[name] = (_next, count)
+    _next += count
+    return SLOTS[name][0]
+
+
+GPR = _slot("gpr", 32)
+SINK = _slot("sink")  # writes to r0 land here
+HI = _slot("hi")
+LO = _slot("lo")
+PC = _slot("pc")  # next instruction, when the core is not inside a block
+COND = _slot("cond")  # a branch condition evaluated before a delay slot that changes its operands
+TARGET = _slot("target")  # likewise a jump target
+
+# The exit record of a handler (threaded tier): why it left, and where.
+EXIT_REASON = _slot("exit_reason")
+EXIT_N = _slot("exit_n")  # budget left, with the whole current block already charged
+EXIT_IP = _slot("exit_ip")  # address of the micro-op
+EXIT_VA = _slot("exit_va")  # address as BadVAddr shows it
+EXIT_EA = _slot("exit_ea")  # address of the access itself (aligned down by LDL/LDR and kin)
+EXIT_CODE = _slot("exit_code")  # ExcCode of a trap
+SLOW_POINTER = _slot("slow_pointer")  # host address a slow-path access uses
+BOUNCE = _slot("bounce", 4, align=4)  # buffer for MMIO, page-crossing and code-page accesses
+
+# Model time, in core cycles since reset.
+DEADLINE = _slot("deadline")  # cycle at which the budget n is 0
+SKIPPED = _slot("skipped")  # cycles in which no instruction completed (WAIT, MMIO)
+CYCLES = _slot("cycles")  # cycle of the current boundary, or of the parked instruction
+UNTIL = _slot("until")  # horizon given by the caller
+SLICE_END = _slot("slice_end")  # cycle at which the host gets a look in
+LIMIT = _slot("limit")  # completed instructions at which to stop exactly
+TIMER = _slot("timer")  # cycle at which Count reaches Compare
+COUNT_BASE = _slot("count_base")  # Count - cycles/2, modulo 2^32
+
+SAMPLE = _slot("sample")  # 1: pc is a boundary whose interrupts are not yet sampled
+WAITING = _slot("waiting")  # 1: inside WAIT
+RESUME = _slot("resume")  # how to go on inside a block, see cpu/engine/loop.py
+RESUME_IP = _slot("resume_ip")
+BLOCK_START = _slot("block_start")  # cycle of the first instruction of the block being resumed
+FAULT_CYCLE = _slot("fault_cycle")  # instructions completed when the last exception was taken
+FAULT_COUNT = _slot("fault_count")  # exceptions since, with none completed
+PENDING_STORE = _slot("pending_store")  # what becomes of the bounce buffer after a slow store
+ACCESS_PA = _slot("access_pa")  # physical address of the slow access, and of its second page
+ACCESS_PA2 = _slot("access_pa2")
+ACCESS_SIZE = _slot("access_size")
+STOP_WORD = _slot("stop_word")  # the instruction that is not modelled
+
+LLBIT = _slot("llbit")
+LLADDR = _slot("lladdr")
+LLVAL = _slot("llval")
+
+FCSR = _slot("fcsr")
+MSACSR = _slot("msacsr")
+FPR_STRIDE = 4  # 256 bits per register: FPR, MSA and LASX are views of one file
+FPR = _slot("fpr", 32 * FPR_STRIDE, align=4)
+
+CP0 = _slot("cp0", 256)  # root bank, index = register * 8 + select
+
+TLB_ENTRIES = 64
+TLB_FIELDS = 6  # vpn2 (with R), mask, asid, global, entrylo0, entrylo1; mask < 0: EHINV
+TLB = _slot("tlb", TLB_ENTRIES * TLB_FIELDS)
+TLB_LAST = _slot("tlb_last")  # index of the last match, tried first
+
+NUMBER = _slot("number")  # which core this is
+STATE_ADDRESS = _slot("state_address")  # host address of this array
+
+# Addresses of host memory, filled by cpu/core.py.
+SOFTMMU = _slot("softmmu")  # the current context's table
+CONTEXT = _slot("context")  # its number
+CONTEXT_KEYS = _slot("context_keys", 16)  # ASID and mode of each context, -1: free
+CONTEXT_AGE = _slot("context_age", 16)
+CONTEXT_CLOCK = _slot("context_clock")
+SOFTMMU_BASE = _slot("softmmu_base")
+RAM_BASE = _slot("ram_base")
+RAM_BYTES = _slot("ram_bytes")
+MEMORY = _slot("memory")  # address of the shared memory descriptor (cpu/memory.py)
+JUMP_CACHE = _slot("jump_cache")
+
+# Statistics
+EXCEPTIONS = _slot("exceptions", 64)  # by ExcCode; 32: refills (XTLB), 33: refills (TLB)
+TLB_REFILLS = 32
+IRQ_LOG = _slot("irq_log", 2 * 64)  # (cycle, pending and enabled IP bits) of interrupts taken
+IRQ_LOG_COUNT = _slot("irq_log_count")
+MMIO_COUNT = _slot("mmio_count")
+RANDOM = _slot("random")  # generator of CP0 Random, stepped by TLBWR
+
+SIZE = _next

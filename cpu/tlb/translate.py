@@ -1,0 +1,108 @@
+"""Segments and the TLB: from a virtual address to a physical one, or to an exception.
+
+Source: MIPS Architecture For Programmers, volume III (MD00091), chapters "Virtual Memory" and "TLB"; 48-bit segments and
+physical addresses as this core has.
+"""
+
+from __future__ import annotations
+
+from cpu import state
+from cpu.engine import cache
+from cpu.engine.intrinsics import shr, ult
+
+cache.prepare()
+from numba import njit  # noqa: E402
+
+from cpu.cp0.registers import C0_ENTRYHI, C0_PAGEGRAIN, C0_STATUS  # noqa: E402
+
+LOAD, STORE, FETCH = 0, 1, 2
+KERNEL, SUPERVISOR, USER = 0, 1, 2
+
+SEGBITS = 48
+SEGMASK = (1 << SEGBITS) - 1
+PAMASK = (1 << 48) - 1
+VPN2_MASK = SEGMASK & ~0x1FFF | (-1 << 62)
+
+ST_EXL, ST_ERL, ST_UX, ST_SX, ST_KX = 1 << 1, 1 << 2, 1 << 5, 1 << 6, 1 << 7
+LO_G, LO_V, LO_D = 1, 2, 4
+PG_IEC = 1 << 27
+
+# Status of a translation besides ExcCode: the refill vector applies.
+REFILL = 1 << 8
+UNMAPPED = -1  # page size of an unmapped segment
+
+
+@njit(cache=True)
+def mode_of(status):
+    """KERNEL, SUPERVISOR or USER."""
+    if status & (ST_EXL | ST_ERL):
+        return 0
+    return (status >> 3) & 3
+
+
+@njit(cache=True)
+def find_entry(S, va, asid):
+    """Index of the TLB entry that matches, or -1."""
+    last = S[state.TLB_LAST]
+    for k in range(-1, state.TLB_ENTRIES):
+        e = last if k < 0 else k
+        at = state.TLB + e * state.TLB_FIELDS
+        mask = S[at + 1]
+        if mask < 0:
+            continue
+        if ((va ^ S[at]) & VPN2_MASK & ~mask) == 0 and (S[at + 3] != 0 or S[at + 2] == asid):
+            S[state.TLB_LAST] = e
+            return e
+    return -1
+
+
+@njit(cache=True)
+def translate(S, va, access):
+    """(physical address, 0), or (0, ExcCode | REFILL)."""
+    status = S[C0_STATUS]
+    mode = mode_of(status)
+    address_error = 5 if access == STORE else 4
+    region = shr(va, 62)
+    if region == 0:
+        if va <= 0x7FFFFFFF:
+            if status & ST_ERL:
+                return va, 0
+        elif not (status & ST_UX) or va > SEGMASK:
+            return 0, address_error
+    elif region == 1:
+        if mode == USER or not (status & ST_SX) or (va & 0x3FFFFFFFFFFFFFFF) > SEGMASK:
+            return 0, address_error
+    elif region == 2:
+        if mode != KERNEL or not (status & ST_KX) or (va & 0x07FFFFFFFFFFFFFF) > PAMASK:
+            return 0, address_error
+        return va & PAMASK, 0
+    elif ult(va, -0x80000000):
+        if mode != KERNEL or not (status & ST_KX) or (va & 0x3FFFFFFFFFFFFFFF) > SEGMASK - 0x80000000:
+            return 0, address_error
+    elif ult(va, -0x40000000):
+        if mode != KERNEL:
+            return 0, address_error
+        return va & 0x1FFFFFFF, 0
+    elif ult(va, -0x20000000):
+        if mode == USER:
+            return 0, address_error
+    elif mode != KERNEL:
+        return 0, address_error
+    e = find_entry(S, va, S[C0_ENTRYHI] & 0x3FF)
+    if e < 0:
+        return 0, (3 if access == STORE else 2) | REFILL
+    at = state.TLB + e * state.TLB_FIELDS
+    half = ((S[at + 1] | 0x1FFF) + 1) >> 1
+    lo = S[at + 5] if va & half else S[at + 4]
+    if not (lo & LO_V):
+        return 0, 3 if access == STORE else 2
+    if access == FETCH:
+        if lo & (1 << 62):
+            return 0, 20 if S[C0_PAGEGRAIN] & PG_IEC else 2
+    elif access == LOAD:
+        if lo < 0:
+            return 0, 19 if S[C0_PAGEGRAIN] & PG_IEC else 2
+    elif not (lo & LO_D):
+        return 0, 1
+    frame = ((lo >> 6) & 0xFFFFFFFFF) << 12
+    return (frame & ~(half - 1)) | (va & (half - 1)), 0

@@ -1,0 +1,262 @@
+"""What a device is: registers, lines, timers and byte ports declared in a class, behaviour in a few handlers.
+
+A subclass declares Register, RegisterArray, Internal, LineIn(s) and LineOut(s) as class attributes and may define
+
+on_write_<register>([index,] value, old)  after a bus write. For rw and wo registers `value` is the register's new value
+                                          and `old` its former one; for w1c and w1s the ones written, the former target
+on_read_<register>([index]) -> int        gives the value of a bus read, with its side effects
+on_line_<input>(index, level)             an input line changed
+on_timer_<token>()                        the timer started by ``self.after(delay, token)`` expired
+on_receive_<port>(data)                   bytes arrived at a byte port
+on_reset()                                last step of a reset
+settle()                                  derives outputs from state; runs after each of the above and every write
+
+The order within a step is that of hardware: side effects of the access, derived state, output lines.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from devices.errors import DeviceError, UndecodedAccess
+from devices.lines import Input, Line, LineIn, LineOut, Output
+from devices.registers import Decoder, RegisterMap
+
+if TYPE_CHECKING:
+    from soc.ports import Outside
+
+log = logging.getLogger(__name__)
+
+
+class _Unattached:
+    """Stands where the outside will be."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise DeviceError(f"the device used outside.{name} before it was attached: call device.attach(outside) first")
+
+
+class Device:
+    """Base of all device models.
+
+    name    appears in messages
+    strict  an access that is not decoded raises UndecodedAccess
+    """
+
+    size: ClassVar[int] = 0
+    """Bytes of address space the device takes; 0: as far as its registers reach."""
+
+    outside: Outside
+    core: int
+    """Number of the core whose access is being handled."""
+    undecoded: Counter[tuple[str, str, int, int]]
+    """How often each undecoded (kind, space, offset, size) was met. Not part of the state."""
+
+    def __init__(self, *, name: str = "", strict: bool = False) -> None:
+        cls = type(self)
+        self.name = name or cls.__name__
+        self.strict = strict
+        self.outside = _Unattached()
+        self.core = 0
+        self.undecoded = Counter()
+        self._map = cls.register_map()
+        self._timers: dict[str, int] = {}
+        self._inputs: dict[str, tuple[Input, int, Any]] = {}
+        self._lines = cls.line_declarations()
+        for line in self._lines.values():
+            if isinstance(line, LineIn):
+                levels = Input(line.initial)
+                handler = getattr(self, "on_line_" + line.name, None)
+                for index, port in enumerate(line.ports):
+                    self._inputs[port] = (levels, index, handler)
+            else:
+                levels = Output(self, line)
+            self.__dict__[line.name] = levels
+        self._clear()
+
+    @classmethod
+    def register_map(cls) -> RegisterMap:
+        """The decoded declaration, one per class. Raises RegisterError when the declaration is wrong."""
+        found = cls.__dict__.get("_register_map")
+        if found is None:
+            found = cls._register_map = RegisterMap(cls)
+            if not cls.size:
+                ends = [c.offset + c.register.width for bank in found.banks for c in found.cells(bank=bank)]
+                cls.size = max(ends, default=0)
+        return found
+
+    @classmethod
+    def line_declarations(cls) -> dict[str, Line]:
+        """Declared lines by attribute name."""
+        return {n: v for base in reversed(cls.__mro__) for n, v in vars(base).items() if isinstance(v, Line)}
+
+    @classmethod
+    def input_ports(cls) -> list[str]:
+        """Names `line_in` accepts."""
+        return [port for line in cls.line_declarations().values() if isinstance(line, LineIn) for port in line.ports]
+
+    @classmethod
+    def output_ports(cls) -> list[str]:
+        """Names the device uses with `outside.line`."""
+        return [port for line in cls.line_declarations().values() if isinstance(line, LineOut) for port in line.ports]
+
+    def attach(self, outside: Outside) -> None:
+        """Connect the device. Nothing may be accessed before this."""
+        self.outside = outside
+
+    def reset(self) -> None:
+        """Cold reset: declared values, no timer. Input lines stay as they are driven; outputs follow."""
+        for token in list(self._timers):
+            self.cancel(token)
+        self._clear()
+        self.on_reset()
+        self.settle()
+
+    def _clear(self) -> None:
+        state = self.__dict__
+        for name, register in self._map.registers.items():
+            if register.stored:
+                state[name] = register.initial()
+        for name, internal in self._map.internals.items():
+            state[name] = internal.fresh()
+        self.select_bank(None)
+
+    def on_reset(self) -> None:
+        """For devices whose reset does more than the declaration says."""
+
+    def settle(self) -> None:
+        """Derive outputs from state. Must not depend on how often it runs."""
+
+    def select_bank(self, bank: str | None) -> None:
+        """Choose which of the registers that share an offset answer from now on."""
+        if bank not in self._map.banks:
+            raise DeviceError(f"{self.name}: no register bank {bank!r}; there are {self._map.banks}")
+        self._bank = bank
+        decoder = self._map.decoders["memory", bank]
+        self._reads, self._writes = decoder.reads, decoder.writes
+
+    def read(self, offset: int, size: int, core: int = 0, space: str = "memory") -> int:
+        """A bus read of `size` bytes (1, 2, 4, 8) at byte `offset` by `core`. Not decoded: 0."""
+        found = (self._reads if space == "memory" else self._other(space).reads).get((offset, size))
+        if found is None:
+            self._undecoded("read", space, offset, size)
+            return 0
+        self.core = core
+        get, settling = found
+        value = get(self)
+        if settling:
+            self.settle()
+        return value
+
+    def write(self, offset: int, size: int, value: int, core: int = 0, space: str = "memory") -> None:
+        """A bus write of the low `size` bytes of `value`. Not decoded: dropped."""
+        put = (self._writes if space == "memory" else self._other(space).writes).get((offset, size))
+        if put is None:
+            self._undecoded("write", space, offset, size)
+            return
+        self.core = core
+        put(self, value)
+        self.settle()
+
+    def _other(self, space: str) -> Decoder:
+        return self._map.decoders.get((space, self._bank)) or Decoder()
+
+    def _undecoded(self, kind: str, space: str, offset: int, size: int) -> None:
+        key = (kind, space, offset, size)
+        self.undecoded[key] += 1
+        text = f"{self.name}: {kind} of {size} bytes at {space} offset {offset:#x} is not decoded"
+        if self.strict:
+            raise UndecodedAccess(f"{text}; it has registers within {self.size:#x} bytes, see their accepted sizes")
+        if self.undecoded[key] == 1:
+            log.warning("%s: %s; further ones are only counted", text, "reads 0" if kind == "read" else "dropped")
+
+    def line_in(self, port: str, level: int) -> None:
+        """Input line `port` is now at `level` (0 or 1). Raises DeviceError for a port the device does not have."""
+        try:
+            levels, index, handler = self._inputs[port]
+        except KeyError:
+            raise DeviceError(
+                f"{self.name} has no input line {port!r}; it has {', '.join(self._inputs) or 'none'}"
+            ) from None
+        if levels.drive(index, level):
+            if handler:
+                handler(index, level)
+            self.settle()
+
+    def receive(self, port: str, data: bytes) -> None:
+        """Bytes arrived at byte port `port`. Raises DeviceError for a port the device does not have."""
+        handler = getattr(self, "on_receive_" + port, None)
+        if handler is None:
+            ports = [name.removeprefix("on_receive_") for name in dir(self) if name.startswith("on_receive_")]
+            raise DeviceError(f"{self.name} has no byte input {port!r}; it has {', '.join(ports) or 'none'}")
+        handler(data)
+        self.settle()
+
+    def after(self, delay_ps: int, token: str) -> None:
+        """(Re)start timer `token`: ``on_timer_<token>`` runs `delay_ps` (at least 1) picoseconds from now."""
+        if delay_ps < 1:
+            raise DeviceError(f"{self.name}: timer {token!r} with delay {delay_ps} ps; a delay is 1 ps or more")
+        self._timers[token] = self.outside.now + delay_ps
+        self.outside.after(delay_ps, token)
+
+    def cancel(self, token: str) -> None:
+        """Stop timer `token`; nothing happens if it is not running."""
+        if self._timers.pop(token, None) is not None:
+            self.outside.cancel(token)
+
+    def running(self, token: str) -> bool:
+        """True while timer `token` is due."""
+        return token in self._timers
+
+    def on_timer(self, token: str) -> None:
+        """The outside reports that timer `token` expired."""
+        if self._timers.pop(token, None) is None:
+            raise DeviceError(f"{self.name}: timer {token!r} expired but is not running; running: {list(self._timers)}")
+        getattr(self, "on_timer_" + token)()
+        self.settle()
+
+    def save(self) -> dict[str, Any]:
+        """Everything the future depends on, as msgpack types. Timer deadlines are picoseconds since reset."""
+        return {
+            "registers": {n: self._value(n) for n, r in self._map.registers.items() if r.stored},
+            "internals": {n: self._value(n) for n in self._map.internals},
+            "bank": self._bank,
+            "lines": {n: self.__dict__[n].levels for n in self._lines},
+            "timers": dict(self._timers),
+        }
+
+    def _value(self, name: str) -> Any:
+        value = self.__dict__[name]
+        return list(value) if isinstance(value, list) else value
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go back to a saved state, timers included. Raises DeviceError when `saved` is not from such a device."""
+        current = self.save()
+        if saved.keys() != current.keys():
+            raise DeviceError(f"{self.name}: a snapshot has the parts {sorted(current)}, this one {sorted(saved)}")
+        for part in ("registers", "internals", "lines"):
+            if saved[part].keys() != current[part].keys():
+                wrong = sorted(saved[part].keys() ^ current[part].keys())
+                raise DeviceError(f"{self.name}: the snapshot's {part} differ from this device's: {', '.join(wrong)}")
+        for name, value in saved["registers"].items():
+            register = self._map.registers[name]
+            elements = list(value) if register.is_array else [value]
+            if len(elements) != register.count or any(not 0 <= e <= register.bits for e in elements):
+                fit = f"{register.count} of {register.width} bytes"
+                raise DeviceError(f"{self.name}: the snapshot's {name} is {value}; the register holds {fit}")
+        for token in list(self._timers):
+            self.cancel(token)
+        for name, value in (*saved["registers"].items(), *saved["internals"].items()):
+            self.__dict__[name] = list(value) if isinstance(value, list | tuple) else value
+        for name, levels in saved["lines"].items():
+            self.__dict__[name].load(levels)
+        self.select_bank(saved["bank"])
+        for token, deadline in saved["timers"].items():
+            self.after(max(1, deadline - self.outside.now), token)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Registers, internal state and line levels by name, for people."""
+        saved = self.save()
+        return {**saved["registers"], **saved["internals"], **saved["lines"]}

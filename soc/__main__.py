@@ -1,0 +1,43 @@
+"""The command `soc`, also `python -m soc`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from soc.commands import COMMANDS
+from soc.commands.output import BAD_INPUT, INTERRUPTED, error_text, say
+from soc.errors import SocError
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with errors in the form every other error of the command has."""
+
+    def error(self, message: str) -> None:
+        self.exit(BAD_INPUT, f"soc: {message}.\n     `{self.prog} --help` lists what it takes.\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line: one subcommand per file of soc.commands."""
+    top = _Parser(prog="soc", description="Simulator of a Loongson-3A4000 machine.")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        import_module(f"soc.commands.{name}").add(commands)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line `argv` (default: the process's) and returns the exit status."""
+    arguments = parser().parse_args(argv)
+    try:
+        return arguments.command(arguments)
+    except SocError as error:
+        say(error_text(error))
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        say("soc: interrupted.")
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""`--dump-state`: the registers of every core as JSON. Contract, section 1."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from soc.errors import ConfigurationError
+
+# CP0 registers that are 64 bits wide on a MIPS64 core; all others are 32. MIPS64 PRA, volume III, chapter 9.
+CP0_WIDE = frozenset(
+    "entrylo0 entrylo1 context contextconfig userlocal pagemask badvaddr entryhi epc ebase cdmmbase cmgcrbase lladdr "
+    "watchlo xcontext xcontextconfig depc errorepc desave segctl0 segctl1 segctl2 pwbase pwfield pwsize gtoffset "
+    "kscratch1 kscratch2 kscratch3 kscratch4 kscratch5 kscratch6 kpgd taglo datalo taghi datahi".split()
+)
+
+
+def dump(states: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The dictionary of the contract for the state dictionaries of all cores."""
+    return {"cpus": [_core(state) for state in states]}
+
+
+def _core(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "pc": _wide(state["pc"]),
+        "gpr": [_wide(value) for value in state["gpr"]],
+        "hi": _wide(state["hi"]),
+        "lo": _wide(state["lo"]),
+        "fpr": [_wide(value) for value in state["fpr"]],
+        "msa": [[_wide(low), _wide(high)] for low, high in state["msa"]],
+        "fcsr": _narrow(state["fcsr"]),
+        "msacsr": _narrow(state["msacsr"]),
+        "cp0": {
+            name: _wide(value) if name in CP0_WIDE else _narrow(value) for name, value in sorted(state["cp0"].items())
+        },
+    }
+
+
+def _wide(value: int) -> str:
+    return f"{value & 0xFFFF_FFFF_FFFF_FFFF:#018x}"
+
+
+def _narrow(value: int) -> str:
+    return f"{value & 0xFFFF_FFFF:#010x}"
+
+
+def write_dump(path: str | Path, states: Iterable[Mapping[str, Any]]) -> None:
+    """Writes the dump of `states` to `path`. Raises ConfigurationError when it cannot."""
+    try:
+        Path(path).write_text(json.dumps(dump(states), indent=1) + "\n", "utf-8")
+    except OSError as cause:
+        raise ConfigurationError(f"cannot write --dump-state {path}: {cause.strerror}.\nGive another file.") from cause

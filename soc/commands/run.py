@@ -1,0 +1,41 @@
+"""`soc run`: a bare-metal ELF program on the machine. Contract, section 1."""
+
+import argparse
+
+from soc.commands.dump import write_dump
+from soc.commands.options import add_limits, add_machine, refuse_unbuilt
+from soc.commands.session import build, session
+from soc.errors import ConfigurationError
+from soc.firmware.boot import prepare as prepare_boot
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Declares the command."""
+    parser = commands.add_parser("run", help="run a bare-metal MIPS ELF program")
+    parser.add_argument("program", metavar="PROG.elf", help="64-bit little-endian MIPS ELF, linked to kseg0 addresses")
+    add_machine(parser)
+    add_limits(parser)
+    parser.add_argument("--dump-state", metavar="FILE.json", help="write the registers of every core at the end")
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the program until it powers the machine off or a limit is reached."""
+
+    def prepare():
+        refuse_unbuilt(arguments)
+        image = prepare_boot(arguments.program, ram=arguments.ram_mb << 20)
+        if image.kind == "linux":
+            raise ConfigurationError(
+                f"{arguments.program} is a Linux kernel, not a bare-metal program.\n"
+                f"`soc boot --kernel {arguments.program}` boots it."
+            )
+        machine = build(arguments)
+        machine.load(image)
+        return machine
+
+    def finish(machine) -> None:
+        if arguments.dump_state:
+            write_dump(arguments.dump_state, [core.get_state() for core in machine.cpu])
+
+    return session(arguments, prepare, finish, arguments.max_virtual)

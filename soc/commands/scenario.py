@@ -1,0 +1,93 @@
+"""`soc scenario`: lists and runs the experiments in the package `scenarios`, one module each."""
+
+import argparse
+from collections.abc import Mapping
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from soc.commands.output import FAILED, OK, say
+from soc.errors import ConfigurationError, choose
+
+# Nothing in the simulator imports this package; the command finds it by name.
+PACKAGE = "scenarios"
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Declares the command."""
+    parser = commands.add_parser("scenario", help="list or run an experiment")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="the scenarios there are, with their parameters")
+    listing.set_defaults(command=list_scenarios)
+    running = actions.add_parser("run", help="run one: soc scenario run NAME [--PARAMETER VALUE ...] [--out DIR]")
+    running.add_argument("name", metavar="NAME")
+    running.add_argument("parameters", nargs=argparse.REMAINDER, metavar="--PARAMETER VALUE")
+    running.set_defaults(command=run_scenario)
+
+
+def list_scenarios(arguments: argparse.Namespace) -> int:
+    """Prints each scenario's name, what it asks, and its parameters with their defaults."""
+    registry = _registry()
+    for name in registry.list_scenarios():
+        found = registry.load(name)
+        about = (import_module(f"{PACKAGE}.{name}").__doc__ or found.__doc__ or "").strip().splitlines()
+        print(f"{name:20}{about[0] if about else ''}")
+        for parameter, default in found.scenario_defaults.items():
+            print(f"{'':20}--{parameter.replace('_', '-')} {default}")
+    return OK
+
+
+def run_scenario(arguments: argparse.Namespace) -> int:
+    """Runs the scenario; status 1 when one of its expectations failed."""
+    found = _registry().load(arguments.name)
+    run = found(**parameters(arguments.parameters, {**found.scenario_defaults, "out": ""}))
+    for failure in run.failures:
+        say(f"soc: {arguments.name}: {failure}.")
+    return OK if run.ok else FAILED
+
+
+def _registry() -> ModuleType:
+    try:
+        return import_module(f"{PACKAGE}.registry")
+    except ModuleNotFoundError as cause:
+        if cause.name is None or not cause.name.startswith(PACKAGE):
+            raise
+        raise ConfigurationError(
+            f"the package {PACKAGE} is not installed.\nRun from the project's folder, or `pip install -e .` there."
+        ) from cause
+
+
+def parameters(words: list[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords in ['--rounds', '1000', '--quick'], each of the type of its default. Raises ConfigurationError."""
+    values: dict[str, Any] = {}
+    rest = list(words)
+    while rest:
+        option, equals, text = rest.pop(0).partition("=")
+        name = option.removeprefix("--").replace("-", "_")
+        if not option.startswith("--") or name not in defaults:
+            allowed = [f"--{known.replace('_', '-')}" for known in defaults]
+            raise ConfigurationError(f"{choose('parameter', option, allowed)}.\n`soc scenario list` describes them.")
+        default = defaults[name]
+        if not equals and isinstance(default, bool) and (not rest or rest[0].startswith("--")):
+            values[name] = True
+            continue
+        if not equals:
+            if not rest:
+                raise ConfigurationError(f"{option} lacks its value.\nWrite {option} {default}.")
+            text = rest.pop(0)
+        values[name] = _value(option, text, default)
+    return values
+
+
+def _value(option: str, text: str, default: Any) -> Any:
+    try:
+        if isinstance(default, bool):
+            return {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}[text.lower()]
+        if isinstance(default, int):
+            return int(text, 0)
+        if isinstance(default, float):
+            return float(text)
+    except (ValueError, KeyError) as cause:
+        kind = {bool: "yes or no", int: "a whole number", float: "a number"}[type(default)]
+        raise ConfigurationError(f"{option} {text}: {kind} is needed.\nIts default is {default}.") from cause
+    return text

@@ -1,0 +1,83 @@
+"""The cache of guest material: files plus a manifest that says what they are and what their bytes must hash to."""
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from soc.fetch.errors import FetchError
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+
+def cache_root() -> Path:
+    """$XDG_CACHE_HOME/loongson-soc, by default ~/.cache/loongson-soc."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache") / "loongson-soc"
+
+
+def sha256(data: bytes) -> str:
+    """The hash as 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes `path` so that a reader sees the old file or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+@dataclass(frozen=True)
+class Material:
+    """A kernel and an initrd in the cache, and the manifest that describes them."""
+
+    directory: Path
+    manifest: dict
+
+    @property
+    def kernel(self) -> Path:
+        return self.directory / self.manifest["kernel"]["file"]
+
+    @property
+    def initrd(self) -> Path:
+        return self.directory / self.manifest["initrd"]["file"]
+
+
+def store(directory: Path, manifest: dict, files: dict[str, bytes]) -> Material:
+    """Keeps `files` (by role: kernel, initrd) and then the manifest, which makes them valid."""
+    for role, data in files.items():
+        manifest[role] = {**manifest[role], "file_sha256": sha256(data), "bytes": len(data)}
+        write_atomically(directory / manifest[role]["file"], data)
+    manifest["format"] = FORMAT
+    write_atomically(directory / MANIFEST, (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode())
+    return Material(directory, manifest)
+
+
+def load(directory: Path) -> Material | None:
+    """What `directory` keeps, None when nothing. Raises FetchError when its files are not what they were."""
+    path = directory / MANIFEST
+    if not path.exists():
+        return None
+    again = "`soc fetch debian --refresh` gets it again."
+    try:
+        manifest = json.loads(path.read_text("utf-8"))
+        if manifest["format"] != FORMAT:
+            return None
+        for role in ("kernel", "initrd"):
+            data = (directory / manifest[role]["file"]).read_bytes()
+            if sha256(data) != manifest[role]["file_sha256"]:
+                raise FetchError(f"{directory / manifest[role]['file']} changed since it was fetched", again)
+    except (OSError, ValueError, KeyError, TypeError) as cause:
+        raise FetchError(f"the cache {directory} is damaged ({cause})", again) from cause
+    return Material(directory, manifest)

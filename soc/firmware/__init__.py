@@ -1,0 +1,1 @@
+"""What real firmware would have put into memory before the first instruction: images, tables, ROM, initrd."""

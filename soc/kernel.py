@@ -1,0 +1,119 @@
+"""The event kernel: simpy, with every event ordered by one visible tuple (design law 2).
+
+A queue entry is `(time, phase, channel, sequence, event)`. No two entries share the first four, so the order never
+depends on when or by whom something was scheduled. Channel 0 belongs to simpy itself: its urgent events come before
+everything at their time, its other events (timeouts, processes) with the timers, in the order they were made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Any
+
+import simpy
+from simpy.core import EmptySchedule, StopSimulation
+from simpy.events import URGENT, Event
+
+from soc.errors import SocError
+from soc.messages import Phase
+from soc.time import NEVER
+
+_SETUP, _TIMER = int(Phase.SETUP), int(Phase.TIMER)
+
+
+class Delivery(Event):
+    """An event that is triggered from the start and hands `value` to one handler. A cancelled one has no callbacks."""
+
+    _ok = True
+
+    def __init__(self, handler: Callable[[Delivery], None], value: Any) -> None:
+        # Event.__init__ would only set what is set here; this runs for every message.
+        self.callbacks = [handler]
+        self._value = value
+
+
+class Kernel(simpy.Environment):
+    """simpy's environment with integer picoseconds and the order law."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.key: tuple[int, int, int, int] = (0, 0, 0, 0)
+        """(time, phase, channel, sequence) of the event being handled."""
+        self._halted = False
+
+    def schedule(self, event: Event, priority: int = 1, delay: int = 0) -> None:
+        """simpy's own entry; model code uses `post`. Delays are whole picoseconds."""
+        if type(delay) is not int:
+            raise SocError(f"delay {delay!r} is not an integer number of picoseconds (design law 1)")
+        phase = _TIMER if priority > URGENT else _SETUP
+        heappush(self._queue, (self._now + delay, phase, 0, next(self._eid), event))
+
+    def post(
+        self, time: int, phase: int, channel: int, sequence: int, handler: Callable[[Delivery], None], value: Any = None
+    ) -> Delivery:
+        """Call `handler(event)`, with `event.value` set to `value`, at exactly this place in the order.
+
+        The place must not lie before the event being handled: a place in the past raises SocError.
+        """
+        if time < self._now:
+            raise SocError(f"an event for {time} ps was posted at {self._now} ps: links need a positive latency")
+        event = Delivery(handler, value)
+        heappush(self._queue, (time, phase, channel, sequence, event))
+        return event
+
+    def cancel(self, event: Delivery) -> None:
+        """A posted event that has not happened yet never will."""
+        event.callbacks = None
+
+    def next_event_time(self) -> int:
+        """Time in ps of the next event, or NEVER."""
+        queue = self._queue
+        while queue:
+            if queue[0][4].callbacks is not None:
+                return queue[0][0]
+            heappop(queue)
+        return NEVER
+
+    def peek(self) -> int:
+        """simpy's name for `next_event_time`."""
+        return self.next_event_time()
+
+    def step(self) -> None:
+        """Handle the next event; EmptySchedule when there is none."""
+        if self.next_event_time() is NEVER or not self._queue:
+            raise EmptySchedule
+        *key, event = heappop(self._queue)
+        self.key = tuple(key)
+        self._now = key[0]
+        callbacks, event.callbacks = event.callbacks, None
+        try:
+            for callback in callbacks:
+                callback(event)
+        except StopSimulation:
+            event.callbacks = callbacks[callbacks.index(callback) + 1 :]
+            heappush(self._queue, (self._now, _SETUP, 0, next(self._eid), event))
+            raise
+        if not event._ok and not hasattr(event, "_defused"):
+            raise event._value
+
+    def halt(self) -> None:
+        """Make `loop` return after the event being handled."""
+        self._halted = True
+
+    def loop(self) -> None:
+        """Handle events until `halt` is called or none is left. The same as `step` again and again, but faster."""
+        self._halted = False
+        queue = self._queue
+        while queue and not self._halted:
+            time, phase, channel, sequence, event = heappop(queue)
+            callbacks = event.callbacks
+            if callbacks is None:
+                continue
+            self._now = time
+            self.key = (time, phase, channel, sequence)
+            event.callbacks = None
+            for callback in callbacks:
+                callback(event)
+            if not event._ok and not hasattr(event, "_defused"):
+                raise event._value

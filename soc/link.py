@@ -1,0 +1,139 @@
+"""Links: one-way channels between two ports, with a positive latency in picoseconds and a stable number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from soc.errors import ConfigurationError
+from soc.messages import Message, Phase, pack, unpack
+
+if TYPE_CHECKING:
+    from soc.kernel import Kernel
+    from soc.trace import Trace
+
+CAUSE_BITS = 40
+
+
+class Source:
+    """A component as a sender: its number in the machine and its two counters, of messages and of causes."""
+
+    __slots__ = ("_causes", "name", "number", "sequence")
+
+    def __init__(self, name: str, number: int) -> None:
+        self.name, self.number = name, number
+        self.sequence = 0
+        self._causes = 0
+
+    def new_cause(self) -> int:
+        """A cause id no other component and no earlier call has given."""
+        self._causes += 1
+        return self.number << CAUSE_BITS | self._causes
+
+    def save(self) -> dict[str, int]:
+        """The counters, for a snapshot."""
+        return {"sequence": self.sequence, "causes": self._causes}
+
+    def restore(self, saved: dict[str, int]) -> None:
+        """The counters of `save`."""
+        self.sequence, self._causes = saved["sequence"], saved["causes"]
+
+
+class Link:
+    """A channel from port `origin` to port `target`, both given as (name, number).
+
+    `deliver(message)` is called at the message's time, in the order of law 2. With `wire=True` each message is packed
+    and unpacked again on its way, as it would be between processes: tests use it to prove that nothing else crosses.
+    """
+
+    __slots__ = (
+        "_add",
+        "_deliver",
+        "_kernel",
+        "_post",
+        "_source",
+        "_wire",
+        "channel",
+        "destination",
+        "latency",
+        "name",
+    )
+    __slots__ += ("origin", "source_name", "target")
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        trace: Trace,
+        channel: int,
+        source: Source,
+        origin: tuple[str, int],
+        target: tuple[str, int],
+        latency: int,
+        deliver: Callable[[Any], None],
+        wire: bool = False,
+    ) -> None:
+        self.name = f"{origin[0]} -> {target[0]}"
+        if type(latency) is not int or latency < 1:
+            raise ConfigurationError(
+                f"link {self.name}: latency {latency!r} ps; at least 1 ps is needed (design law 5)"
+            )
+        self.channel, self.latency = channel, latency
+        self.origin, self.target = origin, target
+        self._source, self._kernel, self._post = source, kernel, kernel.post
+        self._add, self._deliver, self._wire = trace.add, deliver, wire
+
+    def send(self, kind: type[Message], sent: int, cause: int, *fields: Any) -> int:
+        """Send a message that leaves at `sent` ps; returns its sequence number."""
+        source = self._source
+        source.sequence = sequence = source.sequence + 1
+        time = sent + self.latency
+        message = kind(time, self.origin[1], self.target[1], sequence, cause, *fields)
+        self._post(time, kind.PHASE, self.channel, sequence, self._arrive, message)
+        return sequence
+
+    def _arrive(self, event: Any) -> None:
+        message = event._value
+        if self._wire:
+            message = unpack(pack(message))
+        self._add(message, self)
+        self._deliver(message)
+
+
+class Timers:
+    """A component's timers: ticks it sends to itself, on a channel of its own."""
+
+    __slots__ = ("_add", "_armed", "_channel", "_kernel", "_port", "_source", "_tick")
+
+    def __init__(
+        self, kernel: Kernel, trace: Trace, channel: int, source: Source, port: int, tick: Callable[[Any], None]
+    ) -> None:
+        self._kernel, self._add, self._channel, self._source, self._port = kernel, trace.add, channel, source, port
+        self._tick = tick
+        self._armed: dict[str, Any] = {}
+
+    def after(self, delay: int, token: str, kind: type[Message]) -> None:
+        """Arm (again) the timer `token`, `delay` ps from now; `kind` is the message it delivers."""
+        self.at(self._kernel.now + delay, token, kind)
+
+    def at(self, time: int, token: str, kind: type[Message]) -> None:
+        """Arm (again) the timer `token` for `time`."""
+        self.cancel(token)
+        source = self._source
+        source.sequence = sequence = source.sequence + 1
+        message = kind(time, self._port, self._port, sequence, 0, token)
+        self._armed[token] = self._kernel.post(time, Phase.TIMER, self._channel, sequence, self._due, message)
+
+    def cancel(self, token: str) -> None:
+        """Forget the timer `token`, if it is armed."""
+        if (event := self._armed.pop(token, None)) is not None:
+            self._kernel.cancel(event)
+
+    def deadlines(self) -> dict[str, int]:
+        """Token to time in ps of every armed timer."""
+        return {token: event.value.time for token, event in self._armed.items()}
+
+    def _due(self, event: Any) -> None:
+        message = event._value
+        del self._armed[message.token]
+        self._add(message, None)
+        self._tick(message)

@@ -1,0 +1,496 @@
+"""A machine: cores, devices and links built from a platform; loading, running, inspecting."""
+
+from __future__ import annotations
+
+import time as host
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from soc.bus import AddressMap, OpenBus
+from soc.cluster import CoreComponent
+from soc.console import PROMPT, Console
+from soc.errors import ConfigurationError, UnmappedAccessError, choose
+from soc.kernel import Kernel
+from soc.link import Link, Source, Timers
+from soc.hostbus import HostBus
+from soc.messages import Message, Phase
+from soc.placement.inprocess import DeviceComponent, MmioPort
+from soc.options import Options
+from soc.platforms import Platform
+from soc.ports import split
+from soc.time import PS_PER_SECOND, duration, seconds
+from soc.timing import Timing
+from soc.trace import Trace
+
+_MIB = 1 << 20
+_DIGEST_CHUNK = _MIB
+
+
+class PoweredOff:
+    """For `run(until=PoweredOff)`: run until the guest powers the machine off, which ends every run."""
+
+
+@dataclass
+class Result:
+    """What one call of `run` did. Times are of this call; the trace hash covers the machine's life so far."""
+
+    instructions: int
+    """Instructions completed by all cores."""
+    virtual_s: float
+    wall_s: float
+    mips: float
+    """Guest instructions per microsecond of wall time."""
+    exits: int
+    """Uncached accesses that left a core."""
+    trace_hash: str
+    ended: str
+    """poweroff, until, limit, deadlock or error."""
+    reason: str = ""
+    """In words: which limit, what each core waits for, which error."""
+    unmapped: int = 0
+    """Accesses to addresses where the platform has nothing."""
+    details: dict[str, Any] = field(default_factory=dict)
+    """What else the cores count, by name."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, for the result line and result.json."""
+        return asdict(self)
+
+    @property
+    def ok(self) -> bool:
+        """Powered off, or what `until` asked for."""
+        return self.ended in ("poweroff", "until")
+
+
+class Machine:
+    """A machine of a platform ("virt"), or of a TOML file with tables [machine] and [timing]; keywords come first.
+
+    `ram` is text such as "512 MiB" or a number of MiB. `trace` keeps records and interrupt latencies (the hash is
+    always kept). `strict` ends the run at the first access to nothing. `timing` is a Timing or a mapping of constants. `wire`
+    packs and unpacks every message on every link, as between processes. `make_memory(ram_bytes)` and
+    `make_core(number, memory, timing, tier)` replace the engine, for tests. Raises ConfigurationError.
+    """
+
+    def __init__(
+        self,
+        platform: str | Path | Platform = "virt",
+        *,
+        cpus: int | None = None,
+        ram: str | int | None = None,
+        append: str | None = None,
+        placement: str | Mapping[str, str] | None = None,
+        tier: str | None = None,
+        timing: Timing | Mapping[str, int | str] | None = None,
+        trace: bool | None = None,
+        strict: bool | None = None,
+        wire: bool = False,
+        make_memory: Callable[[int], Any] | None = None,
+        make_core: Callable[[int, Any, Timing, str], Any] | None = None,
+        **unknown: Any,
+    ) -> None:
+        given = {
+            "cpus": cpus,
+            "ram": ram,
+            "append": append,
+            "placement": placement,
+            "tier": tier,
+            "timing": timing,
+            "trace": trace,
+            "strict": strict,
+        }
+        self.options = Options.read(platform, {**given, **unknown})
+        self.platform, self.timing, self.ram = self.options.platform, self.options.timing, self.options.ram
+        self.trace = Trace(records=self.options.trace)
+        self.kernel = Kernel()
+        self._wire = wire
+        self._channels = 0
+        self._ports: dict[str, int] = {}
+        self._sources: dict[str, Source] = {}
+        self._ended: tuple[str, str] | None = None
+        self._run_end: Any = None
+        self._interrupted = False
+
+        self.memory = (make_memory or _make_memory)(self.ram)
+        self.clock = self.timing.core
+        self.bus = HostBus(self)
+        self.devices: dict[str, Any] = {}
+        self.components: dict[str, DeviceComponent] = {}
+        self.links: dict[str, Link] = {}
+        self.cpu: list[Any] = []
+        self._cores: list[CoreComponent] = []
+        for number in range(self.options.cpus):
+            core = (make_core or _make_core)(number, self.memory, self.timing, self.options.tier)
+            self.cpu.append(core)
+            self._cores.append(
+                CoreComponent(
+                    number, core, self.kernel, self.trace, self._source(f"cpu{number}"), self.clock, number, self._end
+                )
+            )
+        self._build()
+
+    # Building.
+
+    def _channel(self) -> int:
+        # Channel 0 is simpy's own.
+        self._channels += 1
+        return self._channels
+
+    def _source(self, name: str) -> Source:
+        return self._sources.setdefault(name, Source(name, len(self._sources) + 1))
+
+    def _port(self, name: str) -> tuple[str, int]:
+        return name, self._ports.setdefault(name, len(self._ports) + 1)
+
+    def _timers(self, name: str) -> Callable[[Callable[[Message], None]], Timers]:
+        channel, number = self._channel(), self._port(f"{name}.timer")[1]
+        return lambda tick: Timers(self.kernel, self.trace, channel, self._source(name), number, tick)
+
+    def _link(self, origin: str, target: str, latency: int, deliver: Callable[[Any], None]) -> Link:
+        link = Link(
+            self.kernel,
+            self.trace,
+            self._channel(),
+            self._source(split(origin)[0]),
+            self._port(origin),
+            self._port(target),
+            latency,
+            deliver,
+            self._wire,
+        )
+        # Two cores reach one register port over two links; the name says which.
+        self.links[link.name] = link
+        return link
+
+    def _build(self) -> None:
+        timing, kernel, trace = self.timing, self.kernel, self.trace
+        stop_run = self._strict_stop if self.options.strict else None
+        self.open_bus = OpenBus(self.platform.windows, stop_run)
+        nothing = DeviceComponent(
+            "open_bus",
+            _OpenBusDevice(self.open_bus),
+            kernel,
+            trace,
+            self._source("open_bus"),
+            self._timers("open_bus"),
+            self._stop,
+        )
+        for part in self.platform.parts:
+            device = _load(part.model)(**part.options(timing), **({"strict": True} if self.options.strict else {}))
+            component = DeviceComponent(
+                part.name, device, kernel, trace, self._source(part.name), self._timers(part.name), self._stop
+            )
+            self.devices[part.name], self.components[part.name] = device, component
+            for base in part.bases:
+                self.bus.map.add(part.name, base, part.size, component)
+
+        for core in self._cores:
+            core.bus = AddressMap()
+            for part in self.platform.parts:
+                component = self.components[part.name]
+                for place, base in enumerate(part.bases):
+                    port = f"{part.name}.mmio[{place}]" if place else f"{part.name}.mmio"
+                    core.bus.add(part.name, base, part.size, self._registers(core, component, port, base, stop_run))
+            core.open_bus = self._registers(core, nothing, "open_bus.mmio", 0, None)
+
+        for wire in self.platform.wires(self.options.cpus):
+            self._connect(wire.source, wire.destination, getattr(timing, wire.latency))
+
+        self._console = Console(kernel, self._timers("console"), timing.typing_delay, timing.typing_gap)
+        sends, receives = self.platform.console
+        name, port = split(sends)
+        link = self._link(sends, "console.rx", timing.console_line, self._console.arrive)
+        self.components[name].connect(port, link)
+        name, port = split(receives)
+        self._console.keyboard = self._link(
+            "console.tx", receives, timing.console_line, self.components[name].input(port, self._port(receives)[1])
+        )
+        for core in self._cores:
+            core.type_at = self._console.type_at
+        for component in self.components.values():
+            component.access(component.device.reset)
+
+    def _registers(
+        self,
+        core: CoreComponent,
+        component: DeviceComponent,
+        port: str,
+        base: int,
+        strict: Callable[[str], None] | None,
+    ) -> Link:
+        reply = self._link(port, f"{core.name}.mmio", self.timing.mmio_reply, core.reply)
+        registers = MmioPort(component, base, reply, self.kernel, strict)
+        return self._link(f"{core.name}.mmio", port, self.timing.mmio_request, registers.arrive)
+
+    def _connect(self, source: str, destination: str, latency: int) -> None:
+        sender, out = split(source)
+        receiver, into = split(destination)
+        if sender not in self.components:
+            raise ConfigurationError(f"wire {source} -> {destination}: {choose('component', sender, self.components)}")
+        outputs = getattr(self.components[sender].device, "output_ports", lambda: [out])()
+        if out not in outputs:
+            raise ConfigurationError(f"wire {source} -> {destination}: {choose(f'output of {sender}', out, outputs)}")
+        number = self._port(destination)[1]
+        cores = {core.name: core for core in self._cores}
+        if receiver in cores:
+            if not into.startswith("ip[") or not 2 <= int(into[3:-1]) <= 7:
+                raise ConfigurationError(f"wire {source} -> {destination}: a core's pins are ip[2] to ip[7]")
+            deliver = cores[receiver].pin(int(into[3:-1]), number)
+        elif receiver in self.components:
+            inputs = getattr(self.components[receiver].device, "input_ports", lambda: [into])()
+            if into not in inputs:
+                raise ConfigurationError(
+                    f"wire {source} -> {destination}: {choose(f'input of {receiver}', into, inputs)}"
+                )
+            deliver = self.components[receiver].input(into, number)
+        else:
+            raise ConfigurationError(
+                f"wire {source} -> {destination}: {choose('component', receiver, [*self.components, *cores])}"
+            )
+        self.components[sender].connect(out, self._link(source, destination, latency, deliver))
+
+    # Loading.
+
+    def load(self, program: Any, **options: Any) -> None:
+        """Put a program in place: a path or ELF that `soc.firmware` understands (initrd=, append=, run_stub=, ...).
+
+        Also takes what `soc.firmware.boot.prepare` returned: an object with `segments` and `state()`.
+        """
+        if not hasattr(program, "segments"):
+            prepare = import_module("soc.firmware.boot").prepare
+            if self.options.append:
+                options.setdefault("append", self.options.append)
+            options.setdefault("cpu_clock_hz", self.timing.core_clock)
+            program = prepare(program, ram=self.ram, cpus=len(self.cpu), **options)
+        for address, data in program.segments:
+            self.memory.write(address, data)
+        self.cpu[0].set_state(program.state())
+
+    # Running.
+
+    @property
+    def now(self) -> int:
+        """Model time in ps: how far the machine has come."""
+        return max(self.kernel.now, *(core.time for core in self._cores))
+
+    @property
+    def console(self) -> bytes:
+        """Everything the machine has written to its console."""
+        return bytes(self._console.data)
+
+    @property
+    def typed(self) -> list[tuple[int, bytes]]:
+        """What `type` has entered, with the model time of each piece in ps; `replay` takes it."""
+        return list(self._console.typed)
+
+    def on_console(self, sink: Callable[[bytes], None] | None) -> None:
+        """Call `sink` with every piece of console output from now on."""
+        self._console.sink = sink
+
+    def script(self, lines: Iterable[str], prompt: str | bytes = PROMPT) -> None:
+        """Type `lines` in model time, one after each `prompt` that appears from now on."""
+        self._console.script(lines, prompt.encode() if isinstance(prompt, str) else prompt)
+
+    def type(self, data: bytes | str) -> None:
+        """Type `data` as soon as the cores come to a stop (live keyboard input). May be called from another thread."""
+        core = self._cores[0]
+        core.typed.append(data.encode() if isinstance(data, str) else bytes(data))
+        core.wake.set()
+
+    def replay(self, typed: Iterable[tuple[int, bytes]]) -> None:
+        """Type what `typed` of another run recorded, at the same model times. Before `run`."""
+        self._console.replay(typed)
+
+    def interrupt(self) -> None:
+        """End the run soon, at a clean place, as a limit. May be called from a signal handler or another thread."""
+        self._interrupted = True
+        for core in self._cores:
+            core.wake.set()
+
+    def run(
+        self,
+        *,
+        max_virtual: str | int | None = None,
+        max_insns: int | None = None,
+        until: str | bytes | Callable[[Machine], bool] | type[PoweredOff] | None = None,
+        slice: int | None = None,
+        stop_pcs: Iterable[int] = (),
+        progress: Callable[[Machine], None] | None = None,
+        progress_ms: int = 250,
+        pace: bool = False,
+        digest: bool = True,
+    ) -> Result:
+        """Run until power-off, `until`, a limit, or deadlock. Limits count from the present state.
+
+        `until` is console text, a predicate of the machine (asked whenever the kernel hands control back to the cores),
+        or PoweredOff. `slice` has the engine return after that many instructions, which never changes a result.
+        `progress(machine)` is called about every `progress_ms` of wall time. `pace` keeps model time from running ahead
+        of the wall clock, for a person at the console; a machine that then waits for input goes on waiting. Without
+        `digest` the trace hash leaves out registers and RAM.
+
+        An error the guest runs into ends the run as "error"; wrong arguments raise ConfigurationError.
+        """
+        limits = (("max_insns", max_insns), ("slice", slice))
+        for name, value in limits:
+            if value is not None and (type(value) is not int or value < 1):
+                raise ConfigurationError(f"{name} = {value!r}; a positive number of instructions is needed")
+        window = duration(max_virtual) if max_virtual is not None else None
+        began = host.monotonic()
+        start, instructions, exits = self.now, self._instructions(), self._exits()
+        self._ended, self._interrupted = None, False
+        self._console.watch(None)
+        predicate = None
+        if isinstance(until, str | bytes):
+            text = until.encode() if isinstance(until, str) else until
+            if not text:
+                raise ConfigurationError("until = ''; give the text to wait for")
+            self._console.watch(text, lambda: self._end_soon("until", f"the console shows {until!r}"))
+        elif callable(until) and until is not PoweredOff:
+            predicate = lambda: until(self)  # noqa: E731
+        elif until is not None and until is not PoweredOff:
+            raise ConfigurationError(
+                f"until = {until!r}; allowed: console text, a predicate of the machine, PoweredOff"
+            )
+        for core in self._cores:
+            core.limit = None if max_insns is None else core.core.instructions + max_insns
+            core.slice, core.stop_pcs, core.ending = slice, tuple(stop_pcs), False
+            core.predicate = predicate
+            core.host = self._host(progress, progress_ms)
+            core.pace = (lambda time: seconds(time - start) - (host.monotonic() - began)) if pace else None
+            core.start()
+        if window is not None:
+            self._run_end = self.kernel.post(
+                start + window, Phase.SETUP, 0, next(self.kernel._eid), self._time_is_up, f"{seconds(window):g} s"
+            )
+        try:
+            self.kernel.loop()
+        except UnmappedAccessError as error:
+            self._ended = ("error", str(error))
+        finally:
+            if self._run_end is not None:
+                self.kernel.cancel(self._run_end)
+                self._run_end = None
+        ended, reason = self._ended or ("deadlock", "; ".join(core.waits_for() for core in self._cores))
+        wall = host.monotonic() - began
+        done = self._instructions() - instructions
+        return Result(
+            instructions=done,
+            virtual_s=(self.now - start) / PS_PER_SECOND,
+            wall_s=wall,
+            mips=done / wall / 1e6 if wall else 0.0,
+            exits=self._exits() - exits,
+            trace_hash=self.trace.hash(self.digest() if digest else b""),
+            ended=ended,
+            reason=reason,
+            unmapped=sum(self.open_bus.unmapped.values()),
+            details=self._details(),
+        )
+
+    def digest(self) -> bytes:
+        """A digest of the registers of every core and of all RAM (design law 6)."""
+        whole = blake2b(digest_size=32)
+        for core in self.cpu:
+            whole.update(msgpack.packb(_sorted(core.get_state())))
+        if hasattr(self.memory, "digest"):
+            whole.update(self.memory.digest())
+        else:
+            zeros = bytes(_DIGEST_CHUNK)
+            for address in range(0, self.ram, _DIGEST_CHUNK):
+                data = self.memory.read(0x8000_0000 + address, min(_DIGEST_CHUNK, self.ram - address))
+                if data != zeros:
+                    whole.update(address.to_bytes(8, "little") + data)
+        return whole.digest()
+
+    def _instructions(self) -> int:
+        return sum(core.instructions for core in self.cpu)
+
+    def _exits(self) -> int:
+        return sum(core.exits for core in self._cores)
+
+    def _details(self) -> dict[str, Any]:
+        counted: dict[str, Any] = {"messages": self.trace.messages}
+        for core in self.cpu:
+            for name, value in getattr(core, "counters", lambda: {})().items():
+                counted[name] = counted.get(name, 0) + value
+        return counted
+
+    def _host(self, progress: Callable[[Machine], None] | None, every_ms: int) -> Callable[[], None]:
+        due = host.monotonic() + every_ms / 1000
+
+        def between() -> None:
+            nonlocal due
+            if self._interrupted:
+                self._end_soon("limit", "interrupted")
+            if progress is not None and host.monotonic() >= due:
+                progress(self)
+                due = host.monotonic() + every_ms / 1000
+
+        return between
+
+    def _end_soon(self, ended: str, reason: str) -> None:
+        # The cores come to a clean stop first: at a block boundary, with no access under way.
+        if self._ended is None:
+            self._ended = (ended, reason)
+        for core in self._cores:
+            core.ending = True
+
+    def _end(self, ended: str, reason: str) -> None:
+        if self._ended is None:
+            self._ended = (ended, reason)
+        self.kernel.halt()
+
+    def _time_is_up(self, event: Any) -> None:
+        self._end_soon("limit", f"{event.value} of model time")
+
+    def _strict_stop(self, text: str) -> None:
+        self._end_soon("error", f"strict: {text}")
+
+    def _stop(self, component: str, reason: str) -> None:
+        if reason == "poweroff":
+            self._end_soon("poweroff", f"{component} switched the machine off")
+        else:
+            self._end_soon(
+                "error", f"{component} asked for {reason!r}; this version can only power off: build a new Machine"
+            )
+
+
+class _OpenBusDevice:
+    """The open bus behind the face of a device."""
+
+    def __init__(self, bus: OpenBus) -> None:
+        self._bus = bus
+
+    def attach(self, outside: Any) -> None:
+        """It has no outputs."""
+
+    def read(self, offset: int, size: int, core: int = 0, space: str = "memory") -> int:
+        return self._bus.read(offset, size, core)
+
+    def write(self, offset: int, size: int, value: int, core: int = 0, space: str = "memory") -> None:
+        self._bus.write(offset, size, value, core)
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return [[str(key), _sorted(value[key])] for key in sorted(value, key=str)]
+    if isinstance(value, list | tuple):
+        return [_sorted(item) for item in value]
+    return value if isinstance(value, str | bytes) else int(value)
+
+
+def _load(model: str) -> Any:
+    module, _, name = model.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _make_memory(size: int) -> Any:
+    return import_module("cpu.memory").Memory(size)
+
+
+def _make_core(number: int, memory: Any, timing: Timing, tier: str) -> Any:
+    return import_module("cpu.core").Core(number, memory, timing=timing, tier=tier)

@@ -1,0 +1,342 @@
+"""The wire: every message type, its fields with width and unit, its version, and how it is packed.
+
+A message is a tuple `(version, kind, time, source, destination, sequence, cause, *own fields)`, packed with msgpack as
+an array. The same bytes cross an in-process link, are hashed into the trace, and cross a socket.
+
+The common fields:
+
+| field       | width | unit |
+|-------------|-------|------|
+| time        | 64    | ps since reset, when the message takes effect at its destination |
+| source      | 32    | number of the sending port in the machine's wiring |
+| destination | 32    | number of the receiving port |
+| sequence    | 64    | counter of the sending component, from 1 |
+| cause       | 64    | cause id: component number << 40 plus that component's counter; 0 is "no cause" |
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Annotated, Any, ClassVar, NamedTuple, get_type_hints
+
+import msgpack
+
+from soc.errors import MessageError, VersionError
+
+VERSION = 1
+MAX_BYTES = 1 << 26
+"""The longest message accepted from outside; only snapshots come near it."""
+
+
+class Phase(IntEnum):
+    """Order of events at one time (design law 2). Messages use LINE to TIMER; SETUP and CORE belong to the kernel."""
+
+    SETUP = 0
+    LINE = 1
+    REQUEST = 2
+    REPLY = 3
+    TIMER = 4
+    CORE = 5
+
+
+class Space(IntEnum):
+    """Address space of an MMIO access: system memory addresses, or Loongson configuration registers (IOCSR)."""
+
+    MEMORY = 0
+    CSR = 1
+
+    @property
+    def label(self) -> str:
+        """The name a device sees: "memory" or "csr"."""
+        return self.name.lower()
+
+
+class Unsigned(NamedTuple):
+    """An unsigned integer field: how wide, in what unit, and (where not every value is allowed) which values."""
+
+    bits: int
+    unit: str
+    allowed: tuple[int, ...] | None = None
+
+    def problem(self, value: Any) -> str | None:
+        if type(value) is not int:
+            return f"is {type(value).__name__}, an integer is needed"
+        if not 0 <= value < 1 << self.bits:
+            return f"is {value}, allowed: 0 to 2^{self.bits} - 1 ({self.unit})"
+        if self.allowed is not None and value not in self.allowed:
+            return f"is {value}, allowed: {', '.join(map(str, self.allowed))} ({self.unit})"
+        return None
+
+
+class Octets(NamedTuple):
+    """A byte string of at most `most` bytes."""
+
+    most: int
+    unit: str = "bytes"
+
+    def problem(self, value: Any) -> str | None:
+        if type(value) is not bytes:
+            return f"is {type(value).__name__}, bytes are needed"
+        return f"has {len(value)} bytes, allowed: {self.most}" if len(value) > self.most else None
+
+
+class Text(NamedTuple):
+    """A text of at most `most` characters."""
+
+    most: int
+    unit: str = "text"
+
+    def problem(self, value: Any) -> str | None:
+        if type(value) is not str:
+            return f"is {type(value).__name__}, text is needed"
+        return f"has {len(value)} characters, allowed: {self.most}" if len(value) > self.most else None
+
+
+FieldType = Unsigned | Octets | Text
+
+Time = Annotated[int, Unsigned(64, "ps since reset")]
+PortNumber = Annotated[int, Unsigned(32, "port")]
+Sequence = Annotated[int, Unsigned(64, "messages of the source")]
+Cause = Annotated[int, Unsigned(64, "cause id")]
+CoreNumber = Annotated[int, Unsigned(16, "core")]
+SpaceNumber = Annotated[int, Unsigned(8, "address space", tuple(Space))]
+Address = Annotated[int, Unsigned(64, "byte address")]
+AccessSize = Annotated[int, Unsigned(8, "bytes", (1, 2, 4, 8))]
+Value64 = Annotated[int, Unsigned(64, "register value")]
+Instructions = Annotated[int, Unsigned(64, "completed instructions of the requesting core")]
+Level = Annotated[int, Unsigned(1, "level")]
+Block = Annotated[bytes, Octets(1 << 20)]
+Name = Annotated[str, Text(256)]
+StateBytes = Annotated[bytes, Octets(MAX_BYTES)]
+
+
+class _Head(NamedTuple):
+    time: Time
+    source: PortNumber
+    destination: PortNumber
+    sequence: Sequence
+    cause: Cause
+
+
+class Message(tuple):
+    """Base of all messages: an immutable tuple with named fields. Construct with positions, names or both."""
+
+    __slots__ = ()
+    KIND: ClassVar[int]
+    PHASE: ClassVar[Phase]
+    HASHED: ClassVar[bool]
+    FIELDS: ClassVar[dict[str, FieldType]]
+
+    def __init_subclass__(cls, kind: int, phase: Phase, hashed: bool = True) -> None:
+        declared = {
+            name: hint.__metadata__[0]
+            for owner in (_Head, cls)
+            for name, hint in get_type_hints(owner, include_extras=True).items()
+            if hasattr(hint, "__metadata__")
+        }
+        if kind in KINDS:
+            raise TypeError(f"message kind {kind} is both {KINDS[kind].__name__} and {cls.__name__}")
+        cls.KIND, cls.PHASE, cls.HASHED, cls.FIELDS = kind, phase, hashed, declared
+        cls.__match_args__ = tuple(declared)
+        for place, name in enumerate(declared, start=2):
+            setattr(cls, name, property(_item(place), doc=f"{declared[name].unit}"))
+        KINDS[kind] = cls
+
+    def __new__(cls, *values: Any, **named: Any) -> Message:
+        if named:
+            rest = list(cls.FIELDS)[len(values) :]
+            if set(rest) != set(named):
+                raise TypeError(f"{cls.__name__} takes {', '.join(cls.FIELDS)}; after {len(values)} values got {named}")
+            values += tuple(named[name] for name in rest)
+        if len(values) != len(cls.FIELDS):
+            raise TypeError(f"{cls.__name__} takes {', '.join(cls.FIELDS)}; got {len(values)} values")
+        return tuple.__new__(cls, (VERSION, cls.KIND, *values))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in zip(self.FIELDS, self[2:], strict=True))})"
+
+    def check(self) -> Message:
+        """This message, or MessageError when a field has the wrong type or is out of range."""
+        for (name, kind), value in zip(self.FIELDS.items(), self[2:], strict=True):
+            if (problem := kind.problem(value)) is not None:
+                raise MessageError(f"{type(self).__name__}.{name} {problem}")
+        return self
+
+
+def _item(place: int) -> Any:
+    return lambda message: message[place]
+
+
+KINDS: dict[int, type[Message]] = {}
+
+
+class MmioRead(Message, kind=1, phase=Phase.REQUEST):
+    """A core reads a device register."""
+
+    core: CoreNumber
+    space: SpaceNumber
+    address: Address
+    size: AccessSize
+    instructions: Instructions
+
+
+class MmioWrite(Message, kind=2, phase=Phase.REQUEST):
+    """A core writes a device register; the store completes at the reply."""
+
+    core: CoreNumber
+    space: SpaceNumber
+    address: Address
+    size: AccessSize
+    value: Value64
+    instructions: Instructions
+
+
+class MmioReply(Message, kind=3, phase=Phase.REPLY):
+    """The access `request` (its sequence) is done; `value` is what a read returned, 0 for a write."""
+
+    request: Sequence
+    value: Value64
+
+
+class MmioError(Message, kind=4, phase=Phase.REPLY):
+    """The access `request` met nothing: a bus error at the core."""
+
+    request: Sequence
+    reason: Name
+
+
+class DmaRead(Message, kind=5, phase=Phase.REQUEST):
+    """A device reads RAM."""
+
+    address: Address
+    size: Annotated[int, Unsigned(32, "bytes")]
+
+
+class DmaWrite(Message, kind=6, phase=Phase.REQUEST):
+    """A device writes RAM."""
+
+    address: Address
+    data: Block
+
+
+class DmaReply(Message, kind=7, phase=Phase.REPLY):
+    """The DMA `request` (its sequence) is done; `data` is what a read returned, empty for a write."""
+
+    request: Sequence
+    data: Block
+
+
+class InterruptLevel(Message, kind=8, phase=Phase.LINE):
+    """An interrupt line changed level."""
+
+    level: Level
+
+
+class InterruptVector(Message, kind=9, phase=Phase.LINE):
+    """An interrupt message: a HyperTransport vector or an MSI."""
+
+    vector: Annotated[int, Unsigned(32, "vector")]
+
+
+class Mailbox(Message, kind=10, phase=Phase.LINE):
+    """A value sent into a core's mailbox."""
+
+    mailbox: Annotated[int, Unsigned(8, "mailbox")]
+    value: Value64
+
+
+class EventSignal(Message, kind=11, phase=Phase.LINE):
+    """An eventfd is signalled: `count` is added to its counter."""
+
+    descriptor: Annotated[int, Unsigned(32, "event descriptor")]
+    count: Value64
+
+
+class TimerTick(Message, kind=12, phase=Phase.TIMER):
+    """A timer a component armed for itself is due."""
+
+    token: Name
+
+
+class ConsoleBytes(Message, kind=13, phase=Phase.REQUEST):
+    """Bytes on a serial line."""
+
+    data: Block
+
+
+class SyncPromise(Message, kind=14, phase=Phase.SETUP, hashed=False):
+    """No unsolicited message of the sender will take effect before `until`; 2^64 - 1 means never."""
+
+    until: Time
+
+
+class Hello(Message, kind=15, phase=Phase.SETUP, hashed=False):
+    """First message of a peer: who it is and for which system description (its digest) it was started."""
+
+    component: Name
+    system: Annotated[bytes, Octets(64)]
+
+
+class Snapshot(Message, kind=16, phase=Phase.SETUP, hashed=False):
+    """A component's state, asked for (empty) or given (msgpack of its save())."""
+
+    state: StateBytes
+
+
+class Restore(Message, kind=17, phase=Phase.SETUP, hashed=False):
+    """Replace a component's state by `state`."""
+
+    state: StateBytes
+
+
+class Stop(Message, kind=18, phase=Phase.SETUP, hashed=False):
+    """The machine is to stop: power-off, reset, or the name of a failure."""
+
+    reason: Name
+
+
+pack = msgpack.Packer(use_bin_type=True).pack
+"""The bytes of a message. Fields are not checked here: `Message.check` does that where values come from outside."""
+
+
+def unpack(data: bytes) -> Message:
+    """The message in `data`, every field checked.
+
+    Raises MessageError for anything that is not exactly one message, VersionError for another wire version.
+    """
+    if len(data) > MAX_BYTES:
+        raise MessageError(f"message of {len(data)} bytes; at most {MAX_BYTES} are accepted")
+    try:
+        row = msgpack.unpackb(data, use_list=False, raw=False, strict_map_key=True)
+    except (ValueError, msgpack.UnpackException, RecursionError) as error:
+        raise MessageError(
+            f"{len(data)} bytes that are no msgpack message ({type(error).__name__}: {error})"
+        ) from error
+    if type(row) is not tuple or len(row) < 2:
+        raise MessageError(f"a message is an array that begins with version and kind; got {row!r:.80}")
+    version, kind = row[0], row[1]
+    if type(version) is not int or version != VERSION:
+        raise VersionError(
+            f"message of wire version {version!r:.20}; this side speaks {VERSION}: update the older side"
+        )
+    if type(kind) is not int or kind not in KINDS:
+        raise MessageError(f"unknown message kind {kind!r:.20}; known: 1 to {max(KINDS)}")
+    cls = KINDS[kind]
+    if len(row) != 2 + len(cls.FIELDS):
+        raise MessageError(f"{cls.__name__} with {len(row) - 2} fields; it has {len(cls.FIELDS)}")
+    return tuple.__new__(cls, row).check()
+
+
+def describe() -> str:
+    """The wire as a Markdown table, for the docs."""
+    lines = [
+        f"Wire version {VERSION}.",
+        "",
+        "| kind | message | phase | field | width | unit |",
+        "|---|---|---|---|---|---|",
+    ]
+    for kind, cls in sorted(KINDS.items()):
+        for name, spec in list(cls.FIELDS.items())[len(_Head._fields) :]:
+            width = f"{spec.bits} bit" if isinstance(spec, Unsigned) else f"up to {spec.most}"
+            lines.append(f"| {kind} | {cls.__name__} | {cls.PHASE.name.lower()} | {name} | {width} | {spec.unit} |")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Where a component runs. Placement never changes what happens, only where."""

@@ -1,0 +1,44 @@
+"""The virtual platform: QEMU's loongson3-virt as the device tree loongson64v_4core_virtio describes it.
+
+Source: QEMU hw/mips/loongson3_virt.c; Linux 6.1 arch/mips/boot/dts/loongson/loongson64v_4core_virtio.dts.
+The device
+tree routes router input 0 to IP2, all others to IP3; that is software's choice: wires lead to IP2 to IP5 of every core.
+"""
+
+from __future__ import annotations
+
+from soc.bus import Window
+from soc.platforms import Part, Platform, Wire
+
+PARTS = (
+    Part("uart", "devices.uart16550:Uart16550", (0x1FE0_01E0,), 0x8, lambda timing: {"clock_hz": timing.uart_clock}),
+    Part("ls3a_router_irq", "devices.ls3a_router_irq:Ls3aRouterIrq", (0x3FF0_1400,), 0x64),
+    Part("ls3a_ipi", "devices.ls3a_ipi:Ls3aIpi", (0x3FF0_1000,), 0x400),
+    Part("rtc", "devices.rtc:GoldfishRtc", (0x1008_1000,), 0x1000),
+    Part("power", "devices.power:Power", (0x1008_0000,), 0x100),
+)
+
+WINDOWS = (
+    Window("configuration", 0x1000_0000, 0x1000_0000, "zeros"),
+    Window("configuration 2", 0x3000_0000, 0x1000_0000, "zeros"),
+    Window("PCI I/O", 0x1800_0000, 0x8_0000, "ones"),
+    Window("PCI configuration (ECAM)", 0x1A00_0000, 0x200_0000, "ones"),
+    Window("PCI memory", 0x4000_0000, 0x4000_0000, "ones"),
+)
+
+
+def wires(cpus: int) -> tuple[Wire, ...]:
+    """Interrupt lines of a machine with `cpus` cores."""
+    return (
+        Wire("uart.irq", "ls3a_router_irq.input[0]", "irq_line"),
+        Wire("rtc.irq", "ls3a_router_irq.input[1]", "irq_line"),
+        *(
+            Wire(f"ls3a_router_irq.pin[{4 * core + k}]", f"cpu{core}.ip[{2 + k}]", "core_pin")
+            for core in range(cpus)
+            for k in range(4)
+        ),
+        *(Wire(f"ls3a_ipi.pin[{core}]", f"cpu{core}.ip[6]", "ipi_pin") for core in range(cpus)),
+    )
+
+
+PLATFORM = Platform("virt", PARTS, WINDOWS, wires, console=("uart.tx", "uart.rx"))

@@ -1,0 +1,82 @@
+"""Every latency, clock and cycle constant of the machine, with its unit and where it comes from.
+
+`Timing()` holds the defaults; `Timing(irq_line="20 ns")`, or the table [timing] of a machine's TOML file, replaces
+some.
+Latencies marked "model choice" are assumptions: plausible for an on-chip register access, not measured on hardware.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from soc.errors import ConfigurationError, TimeError, choose
+from soc.time import NEVER, Clock, duration
+
+
+def _ps(default: str, source: str) -> Any:
+    return field(default=duration(default), metadata={"unit": "ps", "source": source})
+
+
+def _number(default: int, unit: str, source: str) -> Any:
+    return field(default=default, metadata={"unit": unit, "source": source})
+
+
+@dataclass(frozen=True)
+class _Table:
+    core_clock: int = _number(
+        800_000_000, "Hz", "Linux reads it from the LEFI table as cpu_clock_freq; QEMU's loongson3-virt gives 800 MHz"
+    )
+    cycles_per_instruction: int = _number(1, "cycle", "model choice: one instruction per core clock")
+    count_divider: int = _number(
+        2, "core cycles per Count", "Linux 6.1 arch/mips/loongson64/time.c: mips_hpt_frequency = cpu_clock_freq / 2"
+    )
+    mmio_request: int = _ps("50 ns", "model choice: core to a device register, uncached")
+    mmio_reply: int = _ps("50 ns", "model choice: device register back to the core")
+    irq_line: int = _ps("10 ns", "model choice: device output to an interrupt controller's input")
+    core_pin: int = _ps("10 ns", "model choice: interrupt controller to a core's IP input")
+    ipi_pin: int = _ps("10 ns", "model choice: inter-processor interrupt block to a core's IP6")
+    console_line: int = _ps(
+        "10 ns", "model choice: the wire between UART and terminal; character time is the UART's business"
+    )
+    typing_delay: int = _ps("1 ms", "model choice: from the shell's prompt to the first typed byte")
+    typing_gap: int = _ps("100 us", "one byte at 115200 baud 8N1 takes 86.8 us, rounded up: a 16-byte FIFO keeps pace")
+    uart_clock: int = _number(33_000_000, "Hz", "Linux 6.1 device tree loongson64v_4core_virtio: clock-frequency")
+
+
+class Timing(_Table):
+    """The timing of one machine. Keywords replace defaults; latencies take ps or text such as "120 ns".
+
+    Raises ConfigurationError for an unknown name, TimeError for a value that cannot be read or is not positive.
+    """
+
+    def __init__(self, **replaced: int | str) -> None:
+        table = {entry.name: entry for entry in fields(_Table)}
+        for name in replaced:
+            if name not in table:
+                raise ConfigurationError(choose("timing constant", name, table))
+        values = {}
+        for name, entry in table.items():
+            value = replaced.get(name, entry.default)
+            if entry.metadata["unit"] == "ps":
+                try:
+                    value = duration(value)
+                except TimeError as error:
+                    raise TimeError(f"timing {name}: {error}") from None
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < NEVER:
+                raise TimeError(
+                    f"timing {name} = {value!r} {entry.metadata['unit']}: a positive whole number is needed"
+                )
+            values[name] = value
+        super().__init__(**values)
+
+    @property
+    def core(self) -> Clock:
+        """The clock of the cores."""
+        return Clock(self.core_clock)
+
+    def rows(self) -> Iterator[tuple[str, int, str, str]]:
+        """(name, value, unit, source) of every constant, for reports and the docs."""
+        for entry in fields(_Table):
+            yield entry.name, getattr(self, entry.name), entry.metadata["unit"], entry.metadata["source"]

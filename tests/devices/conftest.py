@@ -1,0 +1,3 @@
+from devices.rig import rig
+
+__all__ = ["rig"]

@@ -1,0 +1,1 @@
+"""Oracles: independent implementations that the simulator is compared with."""

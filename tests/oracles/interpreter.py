@@ -1,0 +1,157 @@
+"""A small machine around the int backend: it runs one case from the meanings in the table, with delay slots.
+
+It shares nothing with the engine in cpu/engine: what it gets wrong, QEMU shows; what it and the engine disagree
+about is an error of the engine.
+"""
+
+from __future__ import annotations
+
+from cpu.isa import Flow
+from cpu.isa.values import EXC_CODES, GuestTrap, IntOperands
+from soc.errors import SocError
+from tests.oracles import layout as at
+from tests.oracles.layout import Result
+from tests.oracles.sequences import CU1, KX, SX, UX, Case
+
+M64 = (1 << 64) - 1
+SEGMENT, PHYSICAL = (1 << 48) - 1, (1 << 48) - 1
+STEPS = 1000  # a case has no loop
+
+
+class MachineError(SocError):
+    """A case left the memory, the registers or the code that it owns."""
+
+
+class _Fault(Exception):
+    """An exception with its vector offset and bad address."""
+
+    def __init__(self, code: str, vector: int = 0x180, badvaddr: int = 0):
+        super().__init__(code)
+        self.code, self.vector, self.badvaddr = code, vector, badvaddr
+
+
+class Machine:
+    """The machine face of IntOperands, for one case."""
+
+    def __init__(self, case: Case):
+        self.case = case
+        self.gpr = list(case.gpr)
+        self.fpr = list(case.fpr)
+        self.slots = {"hi": case.hi, "lo": case.lo, "fcsr": case.fcsr, "llbit": 0, "lladdr": 0, "llval": 0}
+        self.scratch = bytearray(case.scratch)
+
+    def get(self, kind: str, number: int) -> int:
+        return {"gpr": self.gpr, "fpr": self.fpr}[kind][number]
+
+    def set(self, kind: str, number: int, value: int) -> None:
+        if kind == "gpr" and number == 0:
+            return
+        {"gpr": self.gpr, "fpr": self.fpr}[kind][number] = value & M64
+
+    def slot(self, name: str) -> int:
+        return self.slots[name]
+
+    def set_slot(self, name: str, value: int) -> None:
+        self.slots[name] = value & M64
+
+    def load(self, address: int, size: int, bad: int, aligned: bool, write: bool = False) -> int:
+        place = self.place(address, size, bad, aligned, write)
+        return int.from_bytes(self.scratch[place : place + size], "little")
+
+    def store(self, address: int, size: int, value: int, bad: int, aligned: bool) -> None:
+        place = self.place(address, size, bad, aligned, True)
+        self.scratch[place : place + size] = value.to_bytes(size, "little")
+
+    def place(self, address: int, size: int, bad: int, aligned: bool, write: bool) -> int:
+        """Offset in the scratch area; raises the exception that the address gives."""
+        if aligned and address % size:
+            raise _Fault("AdES" if write else "AdEL", badvaddr=bad)
+        if self.case.layout.kernel:
+            self.check(address, bad, write)
+        place = address - self.case.scratch_address
+        if not 0 <= place <= at.SCRATCH_BYTES - size:
+            raise MachineError(f"case {self.case.number} accesses {address:#x}, outside its scratch area")
+        return place
+
+    def check(self, address: int, bad: int, write: bool) -> None:
+        """Address error or TLB refill of a kernel-mode access; the TLB is empty."""
+        status, region, low = self.case.status, address >> 62, address & (1 << 62) - 1
+        compatible = address <= 0x7FFFFFFF or address >= 0xFFFFFFFF80000000
+        wide = status & (UX, SX, KX, KX)[region]
+        if compatible and 0xFFFFFFFF80000000 <= address < 0xFFFFFFFFC0000000:
+            return
+        if not compatible:
+            limit = (SEGMENT, SEGMENT, None, SEGMENT - 0x80000000)[region]
+            if region == 2:
+                if wide and not low & (1 << 59) - 1 & ~PHYSICAL:
+                    return
+                raise _Fault("AdES" if write else "AdEL", badvaddr=bad)
+            if not wide or low > limit:
+                raise _Fault("AdES" if write else "AdEL", badvaddr=bad)
+        elif region == 3 and address < 0xFFFFFFFFE0000000:
+            wide = status & SX
+        raise _Fault("TLBS" if write else "TLBL", 0x080 if wide else 0x000, bad)
+
+
+def run_case(case: Case) -> Result:
+    """The state that the int backend ends `case` with."""
+    machine = Machine(case)
+    code = {case.start + 4 * n: step for n, step in enumerate(case.steps)}
+    pc = case.start
+    branch = None  # address of the branch whose delay slot is being executed
+    for _ in range(STEPS):
+        if pc == case.end and branch is None:
+            return _result(machine)
+        try:
+            following = pc + 4
+            step = code[pc]
+            fields = step.row.decode(case.words()[(pc - case.start) // 4])
+            if step.row.unit == "fpu" and case.layout.kernel and not case.status & CU1:
+                raise GuestTrap("CpU", 1)
+            if step.row.flow in (Flow.BRANCH, Flow.LIKELY, Flow.JUMP, Flow.JUMP_REGISTER):
+                target, annul = _flow(machine, step, fields, pc)
+                if annul:
+                    pc += 8
+                    continue
+                branch, pc = pc, pc + 4
+                slot = code[pc]
+                if slot.row.unit == "fpu" and case.layout.kernel and not case.status & CU1:
+                    raise GuestTrap("CpU", 1)
+                slot.row.meaning(IntOperands(machine, slot.row.decode(case.words()[(pc - case.start) // 4])))
+                branch, pc = None, target
+                continue
+            step.row.meaning(IntOperands(machine, fields))
+            pc = following
+        except GuestTrap as trap:
+            cause = EXC_CODES[trap.code] << 2 | trap.coprocessor << 28
+            return _trapped(machine, 0x180, cause, pc, branch, 0)
+        except _Fault as fault:
+            return _trapped(machine, fault.vector, EXC_CODES[fault.code] << 2, pc, branch, fault.badvaddr)
+    raise MachineError(f"case {case.number} did not reach its end in {STEPS} steps")
+
+
+def _flow(machine: Machine, step, fields: dict[str, int], pc: int) -> tuple[int, bool]:
+    """(address after the delay slot, whether the slot is annulled); writes the link register."""
+    row = step.row
+    i = IntOperands(machine, fields)
+    taken = row.meaning(i).truth if row.meaning else True
+    if row.flow is Flow.JUMP:
+        target = (pc + 4) & ~0xFFFFFFF | fields["target"] << 2
+    elif row.flow is Flow.JUMP_REGISTER:
+        target = machine.gpr[fields["rs"]]
+    else:
+        target = pc + 4 + 4 * fields["offset"] if taken else pc + 8
+    if row.link is not None:
+        machine.set("gpr", row.link if isinstance(row.link, int) else fields[row.link], pc + 8)
+    return target, not taken and row.flow is Flow.LIKELY
+
+
+def _result(machine: Machine, *trap) -> Result:
+    slots = machine.slots
+    return at.result(machine.gpr, slots["hi"], slots["lo"], slots["fcsr"], machine.fpr, machine.scratch, *trap)
+
+
+def _trapped(machine: Machine, vector: int, cause: int, pc: int, branch: int | None, badvaddr: int) -> Result:
+    if branch is None:
+        return _result(machine, vector, cause, pc, badvaddr)
+    return _result(machine, vector, cause | at.BD, branch, badvaddr)

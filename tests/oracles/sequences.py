@@ -1,0 +1,533 @@
+"""Random instruction sequences over the instruction table, valid by construction.
+
+A case is reproduced by (layout, seed, number). Every modelled row of the table comes up in turn, at least once in
+`len(rows(layout))` consecutive numbers; the other instructions around it are random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from random import Random
+
+from cpu.isa import TABLE, Flow, Instruction
+from tests.oracles import layout as at
+from tests.oracles import pools
+from tests.oracles.layout import Layout
+
+LONGEST = 12
+M64 = (1 << 64) - 1
+NOP = 0
+FENR_FS = 1 << 2  # the flush bit, as CTC1 to FENR takes it
+FR, CU1, CU0, KX, SX, UX = 1 << 26, 1 << 29, 1 << 28, 1 << 7, 1 << 6, 1 << 5
+USUAL_STATUS = CU1 | CU0 | FR | KX | SX | UX
+
+BRANCHES = (Flow.BRANCH, Flow.LIKELY)
+JUMPS = (Flow.JUMP, Flow.JUMP_REGISTER)
+
+
+# Rows that no case holds, each with its reason.
+LEFT_OUT = {
+    "sdbbp": "on QEMU the debug exception of EJTAG ends the run or enters UHI semihosting",
+    "cpucfg": "QEMU 7.2 does not decode it",
+}
+
+
+# 32-bit operations whose operands the manual wants sign-extended (else UNPREDICTABLE): they read only registers that
+# hold sign-extended words.
+WORD_OPERANDS = {
+    "add", "addu", "addi", "addiu", "sub", "subu", "mul", "mult", "multu", "madd", "maddu", "msub", "msubu",
+    "div", "divu", "srl", "srlv", "sra", "srav", "rotr", "rotrv", "clz", "clo", "ext", "ins", "seb", "seh", "wsbh",
+    "gsmult", "gsmultu", "gsdiv", "gsdivu", "gsmod", "gsmodu",
+}  # fmt: skip
+
+# Rows that always leave a sign-extended word.
+WORD_RESULTS = WORD_OPERANDS | {
+    "slt", "sltu", "slti", "sltiu", "lui", "sll", "sllv", "lb", "lbu", "lh", "lhu", "lw", "lwl", "ll", "sc", "scd",
+    "gslbx", "gslhx", "gslwx", "mfc1", "cfc1", "mfhc1", "dclz", "dclo",
+}  # fmt: skip
+
+# Operand size of the accesses that must be aligned on this core; all others may be unaligned.
+ALIGNED = {"ll": 4, "sc": 4, "lld": 8, "scd": 8}
+
+# QEMU 7.2 wants these aligned, unlike every other ordinary access of this core; the contract allows them unaligned too.
+ALIGNED_INDEXED = ("lwxc1", "ldxc1", "swxc1", "sdxc1")
+
+# QEMU looks at the address of SC only when the link stands; the manual, and this core, let its faults come first.
+NEVER_FAULTING = ("sc", "scd")
+
+# A load to r0 is a prefetch on Loongson cores (GCC emits it as one): QEMU makes it a NOP, also for LL and at addresses
+# that fault. LL never has destination 0 here, and other loads to r0 stay in the scratch area.
+
+# Branches that their registers alone keep from being taken: QEMU takes them as NOP, so that an exception in their delay
+# slot has BD = 0; the manual knows no such case.
+NEVER_TAKEN = ("bne", "bgtz", "bltz", "bltzal")
+
+# QEMU 7.2's translator crashes when the index register is 0 and takes destination 0 as a prefetch, also for f0.
+INDEXED_WITHOUT_ZERO = tuple(name for name, row in TABLE.items() if "off8(base,index)" in row.syntax)
+
+# Addresses outside the scratch area, for the kernel layout: each raises an address error or a TLB refill.
+FAULTING = (
+    0x0000_0000_0000_4000,  # useg
+    0x0000_0000_7FFF_FFF0,
+    0x0000_0000_8000_0000,  # xuseg above useg
+    0x0000_7FFF_FFFF_FFF0,
+    0x0001_0000_0000_0000,  # beyond 48 segment bits
+    0x3FFF_FFFF_FFFF_FFF0,
+    0x4000_0000_0000_1000,  # xsseg
+    0x4001_0000_0000_0000,
+    0x9801_0000_0000_1000,  # xkphys beyond 48 physical bits
+    0xC000_0000_0000_2000,  # xkseg
+    0xC000_FFFF_7FFF_0000,
+    0xC001_0000_0000_0000,
+    0xFFFF_FFFF_7FFF_FE00,
+    0xFFFF_FFFF_C000_0210,  # sseg
+    0xFFFF_FFFF_E000_0210,  # kseg3
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One instruction of a case; `target` is the index of the step a branch or jump goes to."""
+
+    name: str
+    fields: tuple[tuple[str, int], ...] = ()
+    target: int | None = None
+
+    @property
+    def row(self) -> Instruction:
+        return TABLE[self.name]
+
+    def get(self, field: str) -> int:
+        return dict(self.fields)[field]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A sequence with the state it starts from. `targets`: registers that hold the address of a step."""
+
+    number: int
+    layout: Layout
+    steps: tuple[Step, ...]
+    registers: tuple[int, ...]
+    targets: tuple[tuple[int, int], ...]
+    hi: int
+    lo: int
+    fcsr: int
+    fpr: tuple[int, ...]
+    scratch: bytes
+    status: int
+    start: int
+
+    @property
+    def slot(self) -> int:
+        return self.number % at.SLOTS
+
+    @property
+    def block(self) -> int:
+        return self.layout.block(self.slot)
+
+    @property
+    def scratch_address(self) -> int:
+        return self.layout.scratch(self.slot)
+
+    @property
+    def end(self) -> int:
+        return self.start + 4 * len(self.steps)
+
+    @property
+    def gpr(self) -> tuple[int, ...]:
+        values = list(self.registers)
+        for register, step in self.targets:
+            values[register] = self.start + 4 * step
+        return tuple(values)
+
+    def word(self, index: int) -> int:
+        """The encoded instruction `index`, with branch offset or jump target filled in."""
+        step = self.steps[index]
+        fields = dict(step.fields)
+        if step.row.flow in BRANCHES:
+            fields["offset"] = step.target - index - 1
+        elif step.row.flow is Flow.JUMP:
+            fields["target"] = (self.start + 4 * step.target) >> 2 & 0x3FFFFFF
+        return step.row.encode(**fields)
+
+    def words(self) -> list[int]:
+        """The code: the sequence, then the jump to the runner."""
+        tail = TABLE["j"].encode(target=self.layout.done >> 2 & 0x3FFFFFF)
+        return [*(self.word(n) for n in range(len(self.steps))), tail, NOP]
+
+    def without(self, index: int) -> Case | None:
+        """The case with one step dropped; None when that is not a valid sequence."""
+        steps = [
+            replace(s, target=s.target - 1) if s.target is not None and s.target > index else s
+            for n, s in enumerate(self.steps)
+            if n != index
+        ]
+        targets = tuple((r, t - (t > index)) for r, t in self.targets)
+        case = replace(self, steps=tuple(steps), targets=targets)
+        return case if steps and case.is_valid() else None
+
+    def is_valid(self) -> bool:
+        """Every branch has its delay slot, which holds no branch (UNPREDICTABLE), and every loop counts down."""
+        flows = [s.row.flow for s in self.steps]
+        for n, (step, flow) in enumerate(zip(self.steps, flows, strict=True)):
+            if flow in BRANCHES or flow in JUMPS:
+                if n + 1 == len(flows) or flows[n + 1] in BRANCHES + JUMPS:
+                    return False
+                if step.target is not None and step.target <= n and self.steps[n + 1] != count_down(step.get("rs")):
+                    return False
+        return True
+
+
+LOOP_BRANCHES = ("bgtz", "bgtzl", "bne", "bnel")
+
+
+@cache
+def rows(layout: Layout) -> tuple[str, ...]:
+    """Names of the table's rows that a case of this layout can hold.
+
+    Rows carried out by a helper (CP0, cache, TLB, hardware registers) are left out: their effects are system state that
+    differs between boards; MSA has its own tests.
+    """
+    names = []
+    for name, row in TABLE.items():
+        modelled = row.meaning is not None or (row.flow in JUMPS and row.helper is None)
+        if modelled and row.helper is None and row.unit != "msa" and name not in LEFT_OUT:
+            # In user mode a trap is a signal, which would end the batch.
+            if layout.kernel or row.flow is not Flow.TRAP:
+                names.append(name)
+    return tuple(names)
+
+
+def first_operand(row: Instruction) -> str:
+    return row.operands.split(",")[0].strip()
+
+
+def count_down(register: int) -> Step:
+    return Step("daddiu", (("rs", register), ("rt", register), ("imm", -1)))
+
+
+class Builder:
+    """Builds one case; knows which registers are still as they began."""
+
+    def __init__(self, layout: Layout, seed: int, number: int):
+        self.layout, self.number = layout, number
+        self.random = random = Random(f"{layout.name} {seed} {number}")
+        self.length = random.randint(1, LONGEST)
+        self.scratch = layout.scratch(number % at.SLOTS)
+        self.general = [n for n in range(32) if n not in at.RESERVED]
+        self.registers = [0] * 32
+        self.words = {0}
+        for n in self.general[1:]:
+            if random.randrange(2):
+                self.registers[n] = pools.word(random)
+                self.words.add(n)
+            else:
+                self.registers[n] = pools.integer(random)
+        # Register 31 has no role: the linking branches write it.
+        roles = random.sample(self.general[1:-1], 14)
+        self.bases, self.faulting, self.indexes, self.spare = roles[:3], roles[3:4], roles[4:6], roles[6:7]
+        self.counter, self.jumps, self.constants = roles[7], roles[8:11], roles[11:]
+        self.loop = random.randrange(8) == 0
+        for n in self.bases:
+            self.registers[n] = self.scratch + random.randrange(96, 160)
+        self.registers[self.bases[0]] &= ~7
+        for n in self.faulting:
+            self.registers[n] = random.choice(FAULTING) + 8 * random.randrange(2)
+        for n in self.indexes:
+            self.registers[n] = random.randrange(-64, 64) & M64
+        self.registers[self.indexes[0]] &= ~7
+        self.registers[self.spare[0]] = self.fcsr() & ~FENR_FS | random.choice((0, 0, random.getrandbits(6) << 12))
+        for n in self.bases + self.faulting + self.indexes + self.spare:
+            if not self.is_word(self.registers[n]):
+                self.words.discard(n)
+        self.protected = set(self.bases)
+        if self.loop:
+            # What a later instruction of the loop overwrites, an earlier one reads in the next turn.
+            self.protected = set(roles)
+            self.registers[self.counter] = random.randrange(4)
+            for n in self.constants:
+                self.registers[n] = pools.word(random)
+            self.words = {0, self.counter, *self.constants}
+        self.written: set[int] = set()
+        self.targets: dict[int, int] = {}
+        self.steps: list[Step] = []
+
+    @staticmethod
+    def is_word(value: int) -> bool:
+        return value <= 0x7FFFFFFF or value >= M64 - 0x7FFFFFFF
+
+    def build(self) -> Case:
+        random = self.random
+        names = rows(self.layout)
+        wanted = names[self.number % len(names)]
+        if self.unsuitable(wanted):
+            raise _Exhausted
+        place = random.randrange(self.length)
+        if place == self.length - 1 and TABLE[wanted].flow in BRANCHES + JUMPS:
+            self.length += 1
+        if self.loop:
+            self.length += 2
+        for index in range(self.length - 2 * self.loop):
+            self.steps.append(self.step(index, wanted if index == place else None))
+        if self.loop:
+            self.close_loop()
+        status = USUAL_STATUS
+        if self.layout.kernel and not random.randrange(12):
+            # KX and SX change together: for sseg QEMU chooses the refill vector by KX, the manual by SX.
+            status ^= random.choice((CU1, UX, KX | SX, KX | SX | UX))
+        code_words = len(self.steps) + 2
+        start = self.layout.code_slot(self.number % at.SLOTS) + 4 * random.randrange(at.CODE_SLOT // 4 - code_words + 1)
+        return Case(
+            number=self.number,
+            layout=self.layout,
+            steps=tuple(self.steps),
+            registers=tuple(self.registers),
+            targets=tuple(sorted(self.targets.items())),
+            hi=pools.integer(random),
+            lo=pools.integer(random),
+            fcsr=self.fcsr(),
+            fpr=tuple(pools.float_register(random) for _ in range(32)),
+            scratch=random.randbytes(at.SCRATCH_BYTES),
+            status=status,
+            start=start,
+        )
+
+    def close_loop(self) -> None:
+        """A branch back, which counts down in its delay slot: a case without it has no loop and always ends."""
+        if self.steps[-1].row.flow in BRANCHES + JUMPS:
+            self.steps.append(self.plain(len(self.steps)))
+        name = self.random.choice(LOOP_BRANCHES)
+        operands = {"rs": self.counter} if name.startswith("bgtz") else {"rs": self.counter, "rt": 0}
+        self.steps.append(Step(name, tuple(operands.items()), self.random.randrange(len(self.steps))))
+        self.steps.append(count_down(self.counter))
+
+    def fcsr(self) -> int:
+        """Random rounding mode, flags and conditions. Cause is 0: an enabled cause would raise at once. FS stays 0."""
+        random = self.random
+        value = random.getrandbits(2) | random.getrandbits(5) << 2 | random.getrandbits(8) << 24 & 0xFE000000
+        value |= random.getrandbits(1) << 23
+        if self.layout.kernel and not random.randrange(4):
+            value |= random.getrandbits(5) << 7
+        return value
+
+    def unsuitable(self, name: str) -> bool:
+        """Rows kept out of loops: INS wants a word in its destination, GSMOD the end of the case, SC an LL of its own size."""
+        return self.loop and name in ("ins", "gsmod", "lld", "scd")
+
+    def step(self, index: int, wanted: str | None) -> Step:
+        last = index == self.length - 1
+        in_slot = index > 0 and self.steps[-1].row.flow in BRANCHES + JUMPS
+        name = wanted
+        while name is None or not self.allowed(name, last, in_slot):
+            if name is wanted and name is not None:
+                # The wanted row is a branch and its place is a delay slot: the step before gives way.
+                self.steps[-1] = self.plain(index - 1)
+                in_slot = False
+                continue
+            name = self.random.choice(rows(self.layout))
+            if self.steps and self.steps[-1].name in ("ll", "lld") and self.random.randrange(2):
+                name = {"ll": "sc", "lld": "scd"}[self.steps[-1].name]
+        step = self.operands(name, index)
+        self.note(step, index)
+        return step
+
+    def plain(self, index: int) -> Step:
+        step = self.operands("daddu", index)
+        self.note(step, index)
+        return step
+
+    def allowed(self, name: str, last: bool, in_slot: bool) -> bool:
+        # A branch in a delay slot is UNPREDICTABLE; a branch at the end would take the runner's jump as its delay slot.
+        return not self.unsuitable(name) and (TABLE[name].flow not in BRANCHES + JUMPS or not (last or in_slot))
+
+    def skippable(self, index: int) -> bool:
+        return any(s.target is not None and s.target > index for s in self.steps) or (
+            index > 0 and self.steps[-1].row.flow is Flow.LIKELY
+        )
+
+    def note(self, step: Step, index: int) -> None:
+        """Keeps book of what a step may have changed."""
+        row = step.row
+        changed = set()
+        if first_operand(row) in ("rt", "rd"):
+            changed.add(step.get(first_operand(row)))
+        if row.link is not None:
+            changed.add(row.link if isinstance(row.link, int) else step.get(row.link))
+        changed.discard(0)
+        self.written |= changed
+        if self.loop:
+            return
+        if step.name in WORD_RESULTS and not self.skippable(index):
+            self.words |= changed
+        elif step.name not in WORD_RESULTS:
+            self.words -= changed
+
+    def unchanged(self, registers: list[int]) -> list[int]:
+        return [n for n in registers if n not in self.written]
+
+    def operands(self, name: str, index: int) -> Step:
+        row, random = TABLE[name], self.random
+        fields: dict[str, int] = {}
+        target = None
+        if row.flow in BRANCHES or row.flow is Flow.JUMP:
+            target = random.randint(index + 1, self.length)
+        for f in row.fields:
+            if f.name in ("rs", "rt", "rd", "base", "index"):
+                fields[f.name] = self.register(name, f.name)
+            elif f.width == 5 and f.is_register:
+                fields[f.name] = random.randrange(name in INDEXED_WITHOUT_ZERO, 32)
+            elif f.signed:
+                fields[f.name] = self.immediate(f.width)
+            else:
+                fields[f.name] = random.getrandbits(f.width)
+        if row.flow is Flow.JUMP_REGISTER:
+            self.jump_register(fields, index)
+        elif row.link is not None and fields.get("rs") == row.link:
+            # A branch that links into the register it tests could not be executed again after an exception.
+            fields["rs"] = random.choice([n for n in self.general if n != row.link])
+        if row.flow in BRANCHES or row.flow is Flow.JUMP:
+            fields.pop("offset", None)
+            fields.pop("target", None)
+        if "base" in fields:
+            self.place(name, fields)
+        if self.layout.kernel and name in NEVER_TAKEN and fields["rs"] == fields.get("rt", 0):
+            fields["rs"] = random.choice([n for n in self.general[1:-1] if n != fields["rs"]])
+        if fields.get("rt", 0) in (fields.get("base"), fields.get("index")):
+            # A branch may go to its own delay slot, which then runs twice: it must not lose its address.
+            fields["rt"] = random.choice([n for n in self.general[1:] if n not in self.protected | set(self.indexes)])
+        special = OPERAND_RULES.get(name)
+        if special:
+            special(self, fields)
+        return Step(name, tuple(fields.items()), target)
+
+    def register(self, name: str, field: str) -> int:
+        """A general register: mostly among a few, so that results flow into later instructions."""
+        random = self.random
+        writes = field == first_operand(TABLE[name]) and field in ("rt", "rd")
+        if name in WORD_OPERANDS and (not writes or name == "ins"):
+            return random.choice(sorted(self.words - self.protected) if writes else sorted(self.words))
+        if writes and (self.loop or random.randrange(16)):
+            # Overwriting a base register would end the memory accesses of the case.
+            return random.choice([n for n in self.general if n not in self.protected])
+        if random.randrange(3) == 0:
+            return random.choice(sorted(self.written | {0}))
+        return random.choice(self.general)
+
+    def immediate(self, width: int) -> int:
+        random = self.random
+        top = 1 << (width - 1)
+        return random.choice((0, 1, -1, top - 1, -top, random.randrange(-top, top), random.randrange(-top, top)))
+
+    def jump_register(self, fields: dict[str, int], index: int) -> None:
+        random = self.random
+        free = [n for n in self.jumps if n not in self.written and n not in self.targets]
+        if not free:
+            raise _Exhausted
+        fields["rs"] = register = random.choice(free)
+        self.targets[register] = random.randint(index + 1, self.length)
+        # Hint bits are reserved, except that of the hazard barrier, which has no effect here.
+        fields["hint"] = random.choice((0, 16))
+        if fields.get("rd") == register:
+            # JALR into its own source could not be executed again after an exception.
+            fields["rd"] = 31 if register != 31 else 0
+
+    def place(self, name: str, fields: dict[str, int]) -> None:
+        """Makes base, index and offset meet in the scratch area (or, sometimes, at an address that faults)."""
+        random = self.random
+        indexed, even = "index" in fields, name in ALIGNED_INDEXED
+        if name in ("ll", "lld"):
+            fields["rt"] = fields["rt"] or 1
+        prefetch = fields.get("rt") == 0 and first_operand(TABLE[name]) == "rt" and not name.startswith(("s", "gss"))
+        fields["base"] = base = self.pick_base(even, name not in NEVER_FAULTING and not prefetch)
+        origin = self.registers[base]
+        if indexed:
+            index = self.unchanged(self.indexes[:1] if even else self.indexes)
+            if not index:
+                raise _Exhausted
+            fields["index"] = random.choice(index)
+            origin += self.registers[fields["index"]]
+        offset = next((f for f in TABLE[name].fields if f.name not in ("index", "base") and f.signed), None)
+        if offset is None:
+            return
+        if base in self.faulting:
+            fields[offset.name] = random.randrange(-8, 8)
+            return
+        # 16 bytes of room on both sides: for the widest access, and for those that align their address down.
+        origin = (origin - self.scratch) & M64
+        origin -= origin >> 63 << 64
+        top = 1 << (offset.width - 1)
+        move = random.randrange(max(-top, 16 - origin), min(top - 1, at.SCRATCH_BYTES - 32 - origin) + 1)
+        size = ALIGNED.get(name)
+        if size and not (self.layout.kernel and name not in NEVER_FAULTING and random.randrange(16) == 0):
+            move -= (origin + move) % size
+        fields[offset.name] = move
+
+    def pick_base(self, even: bool, may_fault: bool) -> int:
+        random = self.random
+        if may_fault and self.layout.kernel and random.randrange(24) == 0:
+            faulting = self.unchanged(self.faulting)
+            if faulting:
+                return random.choice(faulting)
+        bases = self.unchanged(self.bases[:1] if even else self.bases)
+        if not bases:
+            raise _Exhausted
+        return random.choice(bases)
+
+    def signed_remainder(self, fields: dict[str, int]) -> None:
+        """QEMU's GSMOD zero-extends its operands (see compare.py): negative ones only at the end of a case."""
+        if len(self.steps) == self.length - 1 and fields["rd"] not in (fields["rs"], fields["rt"]):
+            return
+        calm = [n for n in self.words - self.written if self.registers[n] <= 0x7FFFFFFF and n not in self.targets]
+        fields.update(rs=self.random.choice(calm), rt=self.random.choice(calm))
+
+    def conditional(self, fields: dict[str, int], size: int) -> None:
+        """Mostly to the address of the LL before it. An SC of the other size at that address is UNPREDICTABLE."""
+        link = next((step for step in reversed(self.steps) if step.name in ("ll", "lld")), None)
+        if link is None or link.get("base") in self.written or link.get("base") not in self.bases:
+            return
+        there = {"base": link.get("base"), "offset": link.get("offset")}
+        if ALIGNED[link.name] == size:
+            if self.random.randrange(4) and (self.registers[there["base"]] + there["offset"]) % size == 0:
+                fields.update(there)
+        elif self.registers[fields["base"]] + fields["offset"] == self.registers[there["base"]] + there["offset"]:
+            fields["offset"] += 8
+
+    def control(self, fields: dict[str, int]) -> None:
+        """CTC1 takes a value made for it: FS stays 0, and an enabled Cause is rare."""
+        register = self.spare[0]
+        if register in self.written:
+            raise _Exhausted
+        fields["rt"] = register
+        if random_control := self.random.randrange(8):
+            fields["fcr"] = (31, 31, 31, 31, 25, 26, 28)[random_control - 1]
+
+
+class _Exhausted(Exception):
+    """Every base register has been overwritten: the case is started again with the next random state."""
+
+
+# Rows whose operands need more than their field's kind says.
+OPERAND_RULES: dict[str, Callable[[Builder, dict[str, int]], None]] = {
+    "ctc1": Builder.control,
+    "sc": lambda builder, fields: builder.conditional(fields, 4),
+    "scd": lambda builder, fields: builder.conditional(fields, 8),
+    "gsmod": Builder.signed_remainder,
+    # The manual wants the destination in both fields.
+    **dict.fromkeys(("clz", "clo", "dclz", "dclo"), lambda builder, fields: fields.update(rt=fields["rd"])),
+}
+
+
+def generate(layout: Layout, seed: int, number: int) -> Case:
+    """Case `number` of the run with `seed`."""
+    for attempt in range(100):
+        try:
+            return Builder(layout, seed if attempt == 0 else f"{seed}.{attempt}", number).build()
+        except _Exhausted:
+            continue
+    raise RuntimeError(f"no valid case for layout {layout.name}, seed {seed}, number {number} in 100 attempts")
+
+
+__all__ = ["LEFT_OUT", "Case", "Step", "generate", "rows"]
