@@ -57,7 +57,7 @@ class Stop(NamedTuple):
 class Core:
     """One core of a machine. `tier`: "auto", "threaded" or "reference"."""
 
-    def __init__(self, memory: Memory, number: int = 0, tier: str = "auto"):
+    def __init__(self, number: int, memory: Memory, tier: str = "auto"):
         if number != 0:
             raise CoreError(f"core {number}: this version runs core 0 alone")
         self.number = number

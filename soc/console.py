@@ -23,8 +23,14 @@ class Console:
     """
 
     def __init__(
-        self, kernel: Kernel, timers: Callable[[Callable[[Message], None]], Timers], delay: int, gap: int
+        self,
+        kernel: Kernel,
+        timers: Callable[[Callable[[Message], None]], Timers],
+        hands: Callable[[Callable[[Message], None]], Timers],
+        delay: int,
+        gap: int,
     ) -> None:
+        """`hands` makes the timers of live typing: a source of its own, so that a replay counts as the live run did."""
         self.data = bytearray()
         """Everything the machine has written."""
         self.sink: Callable[[bytes], None] | None = None
@@ -34,7 +40,7 @@ class Console:
         self.keyboard: Link | None = None
         """The link to the machine's receiver."""
         self._kernel, self._delay, self._gap = kernel, delay, gap
-        self._timers = timers(self._tick)
+        self._timers, self._hands = timers(self._tick), hands(self._tick)
         self._script: deque[bytes] = deque()
         self._prompt = PROMPT
         self._seen = 0
@@ -62,7 +68,7 @@ class Console:
         token = f"keys {len(self.typed)}"
         self.typed.append((time, data))
         self._later[token] = data
-        self._timers.at(time, token, TimerTick)
+        self._hands.at(time, token, TimerTick)
 
     def replay(self, typed: Iterable[tuple[int, bytes]]) -> None:
         """Type what another run recorded in `typed`, at the same times."""

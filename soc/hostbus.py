@@ -27,12 +27,14 @@ class HostBus:
     def read(self, address: int, size: int, core: int = 0) -> int:
         """`size` bytes at a physical address as a little-endian number. A device register may have read side effects.
 
-        Raises UnmappedAccessError where nothing is mapped.
+        Where the platform has only a window, the window's answer, uncounted. Raises UnmappedAccessError elsewhere.
         """
         memory = self._machine.memory
         if memory.is_ram(address):
             return int.from_bytes(memory.read(address, size), "little")
         component, base = self._device(address)
+        if component is None:
+            return 0 if self._window(address) == "zeros" else (1 << 8 * size) - 1
         return component.access(component.device.read, address - base, size, core)
 
     def write(self, address: int, size: int, value: int, core: int = 0) -> None:
@@ -42,12 +44,18 @@ class HostBus:
             memory.write(address, (value & (1 << 8 * size) - 1).to_bytes(size, "little"))
             return
         component, base = self._device(address)
-        component.access(component.device.write, address - base, size, value, core)
+        if component is None:
+            self._window(address)
+        else:
+            component.access(component.device.write, address - base, size, value, core)
 
-    def _device(self, address: int) -> tuple[DeviceComponent, int]:
+    def _device(self, address: int) -> tuple[DeviceComponent | None, int]:
         found = self.map.find(address)
-        if found is None:
+        return (None, 0) if found is None else (found[1], address - found[0])
+
+    def _window(self, address: int) -> str:
+        window = self._machine.open_bus.window(address)
+        if window is None or window.reads == "error":
             names = ", ".join(f"{name} {base:#x}" for base, _, name, _ in self.map)
-            raise UnmappedAccessError(f"no RAM and no device at {address:#x}; devices: {names}")
-        offset, component = found
-        return component, address - offset
+            raise UnmappedAccessError(f"no RAM, no device and no window at {address:#x}; devices: {names}")
+        return window.reads

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time as host
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
@@ -16,12 +17,12 @@ from soc.bus import AddressMap, OpenBus
 from soc.cluster import CoreComponent
 from soc.console import PROMPT, Console
 from soc.errors import ConfigurationError, UnmappedAccessError, choose
+from soc.hostbus import HostBus
 from soc.kernel import Kernel
 from soc.link import Link, Source, Timers
-from soc.hostbus import HostBus
 from soc.messages import Message, Phase
-from soc.placement.inprocess import DeviceComponent, MmioPort
 from soc.options import Options
+from soc.placement.inprocess import DeviceComponent, MmioPort
 from soc.platforms import Platform
 from soc.ports import split
 from soc.time import PS_PER_SECOND, duration, seconds
@@ -56,7 +57,7 @@ class Result:
     unmapped: int = 0
     """Accesses to addresses where the platform has nothing."""
     details: dict[str, Any] = field(default_factory=dict)
-    """What else the cores count, by name."""
+    """Counted since reset, by name: messages, exceptions by kind, TLB refills."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, for the result line and result.json."""
@@ -201,7 +202,9 @@ class Machine:
         for wire in self.platform.wires(self.options.cpus):
             self._connect(wire.source, wire.destination, getattr(timing, wire.latency))
 
-        self._console = Console(kernel, self._timers("console"), timing.typing_delay, timing.typing_gap)
+        self._console = Console(
+            kernel, self._timers("console"), self._timers("keyboard"), timing.typing_delay, timing.typing_gap
+        )
         sends, receives = self.platform.console
         name, port = split(sends)
         link = self._link(sends, "console.rx", timing.console_line, self._console.arrive)
@@ -395,7 +398,7 @@ class Machine:
         """A digest of the registers of every core and of all RAM (design law 6)."""
         whole = blake2b(digest_size=32)
         for core in self.cpu:
-            whole.update(msgpack.packb(_sorted(core.get_state())))
+            whole.update(core.digest() if hasattr(core, "digest") else msgpack.packb(_sorted(core.get_state())))
         if hasattr(self.memory, "digest"):
             whole.update(self.memory.digest())
         else:
@@ -413,11 +416,13 @@ class Machine:
         return sum(core.exits for core in self._cores)
 
     def _details(self) -> dict[str, Any]:
-        counted: dict[str, Any] = {"messages": self.trace.messages}
+        counted = Counter({"messages": self.trace.messages})
         for core in self.cpu:
-            for name, value in getattr(core, "counters", lambda: {})().items():
-                counted[name] = counted.get(name, 0) + value
-        return counted
+            if hasattr(core, "exceptions"):
+                names = {code: name for name, code in import_module("cpu.isa.values").EXC.items()}
+                counted.update({f"exception {names.get(code, code)}": n for code, n in core.exceptions.items()})
+                counted["refill xtlb"] += core.tlb_refills
+        return dict(counted)
 
     def _host(self, progress: Callable[[Machine], None] | None, every_ms: int) -> Callable[[], None]:
         due = host.monotonic() + every_ms / 1000
@@ -493,4 +498,7 @@ def _make_memory(size: int) -> Any:
 
 
 def _make_core(number: int, memory: Any, timing: Timing, tier: str) -> Any:
-    return import_module("cpu.core").Core(number, memory, timing=timing, tier=tier)
+    for name in ("cycles_per_instruction", "count_divider"):
+        if getattr(timing, name) != getattr(Timing(), name):
+            raise ConfigurationError(f"timing {name} = {getattr(timing, name)}: the core has {getattr(Timing(), name)}")
+    return import_module("cpu.core").Core(number, memory, tier=tier)

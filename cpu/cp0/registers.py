@@ -73,6 +73,9 @@ _ROWS = [
     ("xcontext", 20, 0, 0, ~((1 << 41) - 1), 64),
     ("diag", 22, 0, 0, 0, 32),  # writes flush micro-TLBs, which are not visible
     ("gscause", 22, 1, 0, 0, 32),
+    # Counters that do not count: enabling one (U, S, K or EXL of its control register) stops the run.
+    *((f"perfctl{n}", 25, 2 * n, 0, 0x7FFF, 32) for n in range(4)),
+    *((f"perfcnt{n}", 25, 2 * n + 1, 0, M64, 64) for n in range(4)),
     ("errctl", 26, 0, 0, 0, 32),
     ("taglo", 28, 0, 0, M32, 32),
     ("datalo", 28, 1, 0, M32, 32),
@@ -87,8 +90,7 @@ _NOT_MODELLED = [
     ("contextconfig", 4, 1), ("segctl0", 5, 2), ("segctl1", 5, 3), ("segctl2", 5, 4), ("pwbase", 5, 5),
     ("pwfield", 5, 6), ("pwsize", 5, 7), ("pwctl", 6, 6), ("pgd", 9, 7), ("guestctl1", 10, 4), ("guestctl2", 10, 5),
     ("guestctl3", 10, 6), ("guestctl0ext", 11, 4), ("srsmap", 12, 3), ("guestctl0", 12, 6), ("gtoffset", 12, 7),
-    ("lladdr", 17, 0), ("debug", 23, 0), ("depc", 24, 0), ("perfctl0", 25, 0), ("perfcnt0", 25, 1), ("perfctl1", 25, 2),
-    ("perfcnt1", 25, 3), ("perfctl2", 25, 4), ("perfcnt2", 25, 5), ("perfctl3", 25, 6), ("perfcnt3", 25, 7),
+    ("lladdr", 17, 0), ("debug", 23, 0), ("depc", 24, 0),
     ("cacheerr", 27, 0), ("desave", 31, 0), ("kpgd", 31, 7),
 ]  # fmt: skip
 

@@ -15,6 +15,7 @@ from cpu.engine import shared as m
 from cpu.engine.decode import (
     FLOW,
     LINK,
+    PREFETCH,
     READS_AND_WRITES,
     READS_GPR,
     READS_STATE,
@@ -73,7 +74,7 @@ def is_stop(M, pc):
 @njit(cache=True)
 def emit_instruction(M, k, number, word, block, index, delay):
     """One instruction that is no branch; a no-operation costs nothing but its count."""
-    if word == 0:
+    if word == 0 or (PREFETCH[number] >= 0 and (word >> PREFETCH[number]) & 31 == 0):
         return k
     for n in range(2):
         low = READS_AND_WRITES[number, n]

@@ -101,6 +101,7 @@ ACCESS_ALIGNED = np.zeros(_count, np.int64)
 WRITES_GPR = np.full((_count, 2), -1, np.int64)  # low bits of the fields that name written general registers
 READS_GPR = np.full((_count, 3), -1, np.int64)
 READS_STATE = np.zeros(_count, np.int64)  # a branch that reads more than general registers
+PREFETCH = np.full(_count, -1, np.int64)  # low bit of the field that makes a load a hint when it is 0
 READS_AND_WRITES = np.full((_count, 2), -1, np.int64)  # fields both read and written: the sink must read as 0
 
 _KINDS = {"load": LOAD, "store": STORE, "modify": MODIFY}
@@ -125,6 +126,8 @@ def _fill() -> None:
             SLOT_SIGNED[k, n], SLOT_AT[k, n] = slot.field.signed, slot.low
             SLOT_SINK[k, n] = slot.field.name in written
         fields = {f.name: f for f in entry.fields}
+        if entry.prefetch:
+            PREFETCH[k] = fields[entry.prefetch].low
         for n, name in enumerate(sorted(written)):
             WRITES_GPR[k, n] = fields[name].low
         reads = [name for name in sorted(op.reads) if name in fields and name in GPR_FIELDS]

@@ -48,6 +48,7 @@ NEXT, JUMP, WAIT, STOP, RAISED = range(5)
 RI, CPU = 10, 11
 CU0 = 1 << 28
 EBASE_WG = 1 << 11
+PERFCTL, PERFCTL_ENABLES = 25 * 8, 0xF
 CPUCFG = np.zeros(8, np.int64)
 CPUCFG[0] = 0x0014C000
 CPUCFG[1] = 0x6F8F0025
@@ -165,6 +166,8 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
         wide = helper == DMFC0 or helper == DMTC0
         if helper == MFC0 or helper == DMFC0:
             S[a] = 0 if KIND[number] == ABSENT else read_cp0(S, number, wide, cycle)
+        elif number & ~6 == PERFCTL and S[a] & PERFCTL_ENABLES:
+            return STOP
         elif KIND[number] != ABSENT:
             write_cp0(S, number, S[a], wide, cycle)
         return NEXT

@@ -231,7 +231,8 @@ class Reference:
         try:
             if entry.flow in (Flow.BRANCH, Flow.LIKELY, Flow.JUMP, Flow.JUMP_REGISTER):
                 return self._branch(entry, fields, pc)
-            entry.meaning(IntOperands(self.registers, fields))
+            if not entry.is_hint(fields):
+                entry.meaning(IntOperands(self.registers, fields))
         except GuestTrap as trap:
             code = EXC_CODES[trap.code]
             return self._raise(pc, lambda bd: take_exception(S, code, trap.coprocessor, spc, bd, -1))

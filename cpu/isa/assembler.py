@@ -387,7 +387,10 @@ class _Assembly:
             given = [*given[:last], ", ".join(given[last:])] if len(given) > last else given
         if len(given) > len(parameters):
             raise TableError(f"macro {name} has {len(given)} operands; allowed: up to {len(parameters)}")
-        values = {p.removesuffix(":vararg"): given[k] if k < len(given) and given[k] else default for k, (p, default) in enumerate(parameters)}
+        values = {
+            p.removesuffix(":vararg"): given[k] if k < len(given) and given[k] else default
+            for k, (p, default) in enumerate(parameters)
+        }
         self.expansions += 1
         values["@"] = str(self.expansions)
 

@@ -87,7 +87,7 @@ def gsdmodu(i):
 
 # Indexed loads and stores with an 8-bit offset.
 def _indexed_load(name: str, function: str, size: int) -> None:
-    @insn(f"{name} rt, off8(base,index)", f"110110 base:5 rt:5 index:5 off8:s8 {function}")
+    @insn(f"{name} rt, off8(base,index)", f"110110 base:5 rt:5 index:5 off8:s8 {function}", prefetch="rt")
     def load(i):
         i.rt = i.load(i.base + i.index + i.off8, size)
 

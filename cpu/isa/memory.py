@@ -1,7 +1,7 @@
 """Loads, stores, LL/SC, the left/right forms, prefetch and SYNC.
 
 Source: MIPS Architecture For Programmers, volume II (MD00087). Ordinary accesses may be unaligned on this core; LL/SC may
-not. Little endian.
+not. Little endian. A load to r0 is a prefetch on this core, and Linux uses it as one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ def address(i):
 
 
 def _plain_load(name: str, opcode: str, size: int, signed: bool) -> None:
-    @insn(f"{name} rt, offset(base)", f"{opcode} base:5 rt:5 offset:s16")
+    @insn(f"{name} rt, offset(base)", f"{opcode} base:5 rt:5 offset:s16", prefetch="rt")
     def load(i):
         i.rt = i.load(address(i), size, signed)
 
@@ -39,7 +39,7 @@ _plain_store("sd", "111111", 8)
 
 
 # Left and right parts: the access is to the aligned unit, the fault reports the address itself.
-@insn("lwl rt, offset(base)", "100010 base:5 rt:5 offset:s16")
+@insn("lwl rt, offset(base)", "100010 base:5 rt:5 offset:s16", prefetch="rt")
 def lwl(i):
     where, old = address(i), i.rt
     shift = (~where & 3) << 3
@@ -48,7 +48,7 @@ def lwl(i):
     i.rt = ((memory << shift) | (old & keep)).word
 
 
-@insn("lwr rt, offset(base)", "100110 base:5 rt:5 offset:s16")
+@insn("lwr rt, offset(base)", "100110 base:5 rt:5 offset:s16", prefetch="rt")
 def lwr(i):
     where, old = address(i), i.rt
     shift = (where & 3) << 3
@@ -58,7 +58,7 @@ def lwr(i):
     i.rt = merged.word
 
 
-@insn("ldl rt, offset(base)", "011010 base:5 rt:5 offset:s16")
+@insn("ldl rt, offset(base)", "011010 base:5 rt:5 offset:s16", prefetch="rt")
 def ldl(i):
     where, old = address(i), i.rt
     shift = (~where & 7) << 3
@@ -66,7 +66,7 @@ def ldl(i):
     i.rt = (memory << shift) | (old & ((i.const(1) << shift) - 1))
 
 
-@insn("ldr rt, offset(base)", "011011 base:5 rt:5 offset:s16")
+@insn("ldr rt, offset(base)", "011011 base:5 rt:5 offset:s16", prefetch="rt")
 def ldr(i):
     where, old = address(i), i.rt
     shift = (where & 7) << 3
@@ -107,7 +107,7 @@ def sdr(i):
 # Load linked, store conditional: the store succeeds while the link bit stands, the address is the same and memory holds
 # what was read. Exceptions return by ERET, which clears the bit.
 def _linked(name: str, opcode: str, size: int) -> None:
-    @insn(f"{name} rt, offset(base)", f"{opcode} base:5 rt:5 offset:s16")
+    @insn(f"{name} rt, offset(base)", f"{opcode} base:5 rt:5 offset:s16", prefetch="rt")
     def load_linked(i):
         where = address(i)
         value = i.load(where, size, aligned=True)

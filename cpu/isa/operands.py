@@ -96,7 +96,7 @@ def _register(text: str, prefix: str, numbers: dict[str, int], what: str) -> int
     if body in numbers:
         return numbers[body]
     digits = body.removeprefix(prefix)
-    if digits.isdecimal() and int(digits) < 32 and (text.startswith("$") or (prefix and body != digits)):
+    if digits.isdecimal() and int(digits) < 32 and (body != digits if prefix else text.startswith("$")):
         return int(digits)
     known = f", {', '.join(list(numbers)[:3])}, ..." if numbers else ""
     raise OperandError(f"{text!r} is no {what} register; allowed: ${prefix}0 to ${prefix}31{known}")

@@ -64,6 +64,7 @@ class Instruction:
     mask: int = 0
     match: int = 0
     fields: tuple[Field, ...] = field(default=())
+    prefetch: str | None = None  # field that makes a load a hint when it names r0: no access, no exception
     also: str | None = None  # name, when the first word of the syntax is shared by several encodings
 
     @property
@@ -93,6 +94,10 @@ class Instruction:
                 raise TableError(f"{self.name}: {name} = {value} does not fit {f.width} bits")
             word |= (value & ((1 << f.width) - 1)) << f.low
         return word
+
+    def is_hint(self, fields: dict[str, int]) -> bool:
+        """A load to r0 is this core's prefetch: it does nothing (QEMU: target/mips/tcg/translate.c, gen_ld)."""
+        return self.prefetch is not None and fields[self.prefetch] == 0
 
     def decode(self, word: int) -> dict[str, int]:
         return {f.name: f.extract(word) for f in self.fields}

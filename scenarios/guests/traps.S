@@ -94,7 +94,7 @@ _start:
         both    syscall 0x12345
         both    break
         both    break 7
-        both    .word 0x00000005
+        both    .word 0x00000035
         both    .word 0x7000003e
         mfc0    s0, c0_status
         dli     t0, ~0x20000000

@@ -10,7 +10,7 @@ GROUPS = {"exception": "exceptions", "refill": "TLB refills", "interrupt": "inte
 def summary(result: Mapping[str, Any]) -> str:
     """Text of one line for the run as a whole, one per group of counters, one for the trace hash."""
     head = (
-        f"soc: {_scaled(result['instructions'])} instructions  virtual {result['virtual_s']:.6f} s  "
+        f"soc: {_scaled(result['instructions'])} instructions  virtual {_time(result['virtual_s'])}  "
         f"wall {result['wall_s']:.2f} s  {result['mips']:.1f} MIPS  {result['ended']}"
     )
     lines = [f"{head} ({result['reason']})" if result["reason"] else head]
@@ -31,6 +31,13 @@ def _groups(details: Mapping[str, Any]) -> list[tuple[str, str]]:
         label = GROUPS.get(kind, "counted")
         grouped.setdefault(label, []).append(f"{rest if kind in GROUPS and rest else name} {value}")
     return [(label, ", ".join(texts)) for label, texts in grouped.items()]
+
+
+def _time(seconds: float) -> str:
+    for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
+        if seconds >= scale:
+            return f"{seconds / scale:.3f} {unit}"
+    return f"{seconds * 1e9:.3f} ns"
 
 
 def _scaled(count: int) -> str:

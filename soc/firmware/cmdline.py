@@ -40,7 +40,7 @@ def command_line(append: str = "", initrd: tuple[int, int] | None = None) -> str
 
 
 def argument_block(text: str, address: int = BLOCK) -> CommandLine:
-    """The block for `text` at physical `address`, below 512 MiB. Raises LoadError when the kernel would cut the text."""
+    """The block for `text` at physical `address` (in kseg0). Raises LoadError when the kernel would cut the text."""
     try:
         encoded = text.encode("utf-8")
     except UnicodeEncodeError as cause:

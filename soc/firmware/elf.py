@@ -16,6 +16,10 @@ ELF64_HEADER_BYTES = 64
 # e_flags bits 31:28 of the MIPS ABI; 0xA is MIPS64 release 6, which recodes instructions this machine needs.
 ARCH_RELEASE_6 = {0x9: "MIPS32 release 6", 0xA: "MIPS64 release 6"}
 
+# Sections that describe a program and are no part of it.
+NOTE_SECTIONS = ("SHT_NOTE", "SHT_MIPS_ABIFLAGS", "SHT_MIPS_OPTIONS", "SHT_MIPS_REGINFO")
+WRITE_OR_EXECUTE = 3
+
 GET_KERNEL = "`soc fetch debian` gets a kernel that boots; `--kernel FILE` takes another."
 BUILD_ELF = "Give a 64-bit little-endian MIPS executable linked to kseg0 addresses."
 
@@ -66,7 +70,7 @@ def read_elf(data: bytes, name: str, ram_bytes: int, advice: str = BUILD_ELF) ->
     try:
         elf = ELFFile(io.BytesIO(data))
         header = elf.header
-        headers = [segment.header for segment in elf.iter_segments()]
+        headers = [segment.header for segment in elf.iter_segments() if not _is_notes(elf, segment)]
     except (ELFError, ConstructError, ValueError, KeyError) as cause:
         raise LoadError(what, f"its ELF headers are damaged ({cause})", advice) from cause
     _check_kind(header, what, advice)
@@ -82,6 +86,20 @@ def read_elf(data: bytes, name: str, ram_bytes: int, advice: str = BUILD_ELF) ->
 
 def _loads(header) -> bool:
     return header.p_type == "PT_LOAD" and header.p_memsz > 0
+
+
+def _is_notes(elf: ELFFile, segment) -> bool:
+    """True for a segment outside the kernel's addresses that holds nothing but the linker's notes.
+
+    GNU ld, told only where the text goes, leaves headers and ABI flags in a read-only segment at the user program base.
+    """
+    header = segment.header
+    if header.p_type != "PT_LOAD" or physical(header.p_vaddr) is not None or header.p_flags & WRITE_OR_EXECUTE:
+        return False
+    if not elf.num_sections():
+        return header.p_offset == 0
+    inside = [s for s in elf.iter_sections() if s["sh_type"] != "SHT_NULL" and segment.section_in_segment(s)]
+    return all(section["sh_type"] in NOTE_SECTIONS for section in inside)
 
 
 def _check_identity(data: bytes, what: str, advice: str) -> None:

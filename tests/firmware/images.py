@@ -2,6 +2,7 @@
 
 import lzma
 import struct
+from collections.abc import Mapping
 
 KSEG0_BASE = 0xFFFF_FFFF_8010_0000
 STUB_BASE = 0xFFFF_FFFF_8149_0000
@@ -22,15 +23,22 @@ def elf(
     machine: int = 8,
     kind: int = 2,
     flags: int = 0x80A2_0001,
+    flags_of: Mapping[int, int] | None = None,
+    offset_of: Mapping[int, int] | None = None,
 ) -> bytes:
-    """An ELF64 file. Each segment is (virtual address, contents, bytes in memory)."""
+    """An ELF64 file. Each segment is (virtual address, contents, bytes in memory).
+
+    `flags_of` and `offset_of` replace p_flags and p_offset of the segment at an address.
+    """
     if segments is None:
         segments = [(KSEG0_BASE, words(NOP, NOP), 8)]
     end = "<" if order == 1 else ">"
     at = 64 + 56 * len(segments)
     headers, body = b"", b""
     for address, data, memory in segments:
-        headers += struct.pack(end + "IIQQQQQQ", 1, 7, at + len(body), address, address, len(data), memory, 16)
+        permissions = (flags_of or {}).get(address, 7)
+        offset = (offset_of or {}).get(address, at + len(body))
+        headers += struct.pack(end + "IIQQQQQQ", 1, permissions, offset, address, address, len(data), memory, 16)
         body += data
     head = b"\x7fELF" + bytes((bits, order, 1)) + bytes(9)
     head += struct.pack(end + "HHIQQQIHHHHHH", kind, machine, 1, entry, 64, 0, flags, 64, 56, len(segments), 64, 0, 0)

@@ -1,5 +1,8 @@
 """Loading ELF programs: what is accepted, and what each bad file is told."""
 
+import shutil
+import subprocess
+
 import pytest
 
 from soc.firmware.elf import read_elf
@@ -8,6 +11,8 @@ from soc.firmware.memory_map import MIB
 from tests.firmware.images import KSEG0_BASE, NOP, elf, words
 
 RAM = 512 * MIB
+AS = shutil.which("mips64el-linux-gnuabi64-as")
+LD = shutil.which("mips64el-linux-gnuabi64-ld")
 
 
 def test_segments_land_at_physical_addresses_with_a_zero_tail():
@@ -77,6 +82,24 @@ def test_each_bad_file_is_named_for_what_it_is(data, why):
     fact, advice = str(caught.value).splitlines()
     assert fact.startswith("cannot load bad.elf: ")
     assert advice
+
+
+def test_the_notes_gnu_ld_leaves_at_the_user_base_are_no_part_of_the_program():
+    notes = (0x1_2000_0000, b"headers", 7)
+    program = elf([notes, (KSEG0_BASE, words(NOP), 4)], flags_of={0x1_2000_0000: 4}, offset_of={0x1_2000_0000: 0})
+    assert [segment.address for segment in read_elf(program, "a.elf", RAM).segments] == [0x10_0000]
+
+
+@pytest.mark.binutils
+@pytest.mark.skipif(not AS, reason="GNU binutils for mips64el are not installed")
+def test_a_program_linked_by_gnu_ld_with_text_address_alone(tmp_path):
+    (tmp_path / "a.S").write_text(".globl __start\n__start: nop\n.data\n.word 7\n")
+    subprocess.run([AS, "-march=mips64r2", "-mabi=64", "a.S", "-o", "a.o"], cwd=tmp_path, check=True)
+    command = [LD, "-Ttext=0xffffffff80100000", "-Tdata=0xffffffff80200000", "a.o", "-o", "a.elf"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    image = read_elf((tmp_path / "a.elf").read_bytes(), "a.elf", RAM)
+    assert image.entry == KSEG0_BASE
+    assert [segment.address for segment in image.segments] == [0x10_0000, 0x20_0000]
 
 
 def test_too_little_memory_says_how_much_is_needed():

@@ -73,6 +73,12 @@ class Machine:
             raise MachineError(f"case {self.case.number} accesses {address:#x}, outside its scratch area")
         return place
 
+    def fetch(self, pc: int) -> None:
+        if pc % 4:
+            raise _Fault("AdEL", badvaddr=pc)
+        if self.case.layout.kernel:
+            self.check(pc, pc, False)
+
     def check(self, address: int, bad: int, write: bool) -> None:
         """Address error or TLB refill of a kernel-mode access; the TLB is empty."""
         status, region, low = self.case.status, address >> 62, address & (1 << 62) - 1
@@ -103,7 +109,7 @@ def run_case(case: Case) -> Result:
         if pc == case.end and branch is None:
             return _result(machine)
         try:
-            following = pc + 4
+            machine.fetch(pc)
             step = code[pc]
             fields = step.row.decode(case.words()[(pc - case.start) // 4])
             if step.row.unit == "fpu" and case.layout.kernel and not case.status & CU1:
@@ -121,7 +127,7 @@ def run_case(case: Case) -> Result:
                 branch, pc = None, target
                 continue
             step.row.meaning(IntOperands(machine, fields))
-            pc = following
+            pc += 4
         except GuestTrap as trap:
             cause = EXC_CODES[trap.code] << 2 | trap.coprocessor << 28
             return _trapped(machine, 0x180, cause, pc, branch, 0)

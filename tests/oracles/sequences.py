@@ -55,7 +55,7 @@ ALIGNED = {"ll": 4, "sc": 4, "lld": 8, "scd": 8}
 ALIGNED_INDEXED = ("lwxc1", "ldxc1", "swxc1", "sdxc1")
 
 # QEMU looks at the address of SC only when the link stands; the manual, and this core, let its faults come first.
-NEVER_FAULTING = ("sc", "scd")
+CONDITIONAL = ("sc", "scd")
 
 # A load to r0 is a prefetch on Loongson cores (GCC emits it as one): QEMU makes it a NOP, also for LL and at addresses
 # that fault. LL never has destination 0 here, and other loads to r0 stay in the scratch area.
@@ -105,13 +105,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Case:
-    """A sequence with the state it starts from. `targets`: registers that hold the address of a step."""
+    """A sequence with the state it starts from.
+
+    `targets`: (register, step, skew) of the registers that hold the address of a step, plus a skew of 0 to 3 bytes.
+    """
 
     number: int
     layout: Layout
     steps: tuple[Step, ...]
     registers: tuple[int, ...]
-    targets: tuple[tuple[int, int], ...]
+    targets: tuple[tuple[int, int, int], ...]
     hi: int
     lo: int
     fcsr: int
@@ -139,8 +142,8 @@ class Case:
     @property
     def gpr(self) -> tuple[int, ...]:
         values = list(self.registers)
-        for register, step in self.targets:
-            values[register] = self.start + 4 * step
+        for register, step, skew in self.targets:
+            values[register] = self.start + 4 * step + skew
         return tuple(values)
 
     def word(self, index: int) -> int:
@@ -165,7 +168,7 @@ class Case:
             for n, s in enumerate(self.steps)
             if n != index
         ]
-        targets = tuple((r, t - (t > index)) for r, t in self.targets)
+        targets = tuple((register, step - (step > index), skew) for register, step, skew in self.targets)
         case = replace(self, steps=tuple(steps), targets=targets)
         return case if steps and case.is_valid() else None
 
@@ -181,6 +184,7 @@ class Case:
         return True
 
 
+CONTROL_REGISTERS = (0, 25, 26, 28, 31)  # FIR, FCCR, FEXR, FENR, FCSR
 LOOP_BRANCHES = ("bgtz", "bgtzl", "bne", "bnel")
 
 
@@ -230,6 +234,7 @@ class Builder:
         roles = random.sample(self.general[1:-1], 14)
         self.bases, self.faulting, self.indexes, self.spare = roles[:3], roles[3:4], roles[4:6], roles[6:7]
         self.counter, self.jumps, self.constants = roles[7], roles[8:11], roles[11:]
+        self.floats = random.sample(range(1, 32), 6)
         self.loop = random.randrange(8) == 0
         for n in self.bases:
             self.registers[n] = self.scratch + random.randrange(96, 160)
@@ -252,7 +257,7 @@ class Builder:
                 self.registers[n] = pools.word(random)
             self.words = {0, self.counter, *self.constants}
         self.written: set[int] = set()
-        self.targets: dict[int, int] = {}
+        self.targets: dict[int, tuple[int, int]] = {}
         self.steps: list[Step] = []
 
     @staticmethod
@@ -285,7 +290,7 @@ class Builder:
             layout=self.layout,
             steps=tuple(self.steps),
             registers=tuple(self.registers),
-            targets=tuple(sorted(self.targets.items())),
+            targets=tuple((register, *place) for register, place in sorted(self.targets.items())),
             hi=pools.integer(random),
             lo=pools.integer(random),
             fcsr=self.fcsr(),
@@ -314,13 +319,18 @@ class Builder:
         return value
 
     def unsuitable(self, name: str) -> bool:
-        """Rows kept out of loops: INS wants a word in its destination, GSMOD the end of the case, SC an LL of its own size."""
-        return self.loop and name in ("ins", "gsmod", "lld", "scd")
+        """Rows that do not fit: in a loop, INS (wants a word in its destination), GSMOD (wants the end) and LL/SC; a
+        second SC, because only the first one after an LL is predictable."""
+        if self.loop:
+            return name in ("ins", "gsmod", *ALIGNED)
+        return name in CONDITIONAL and any(step.name in CONDITIONAL for step in self.steps)
 
     def step(self, index: int, wanted: str | None) -> Step:
         last = index == self.length - 1
         in_slot = index > 0 and self.steps[-1].row.flow in BRANCHES + JUMPS
         name = wanted
+        if wanted and self.unsuitable(wanted):
+            raise _Exhausted
         while name is None or not self.allowed(name, last, in_slot):
             if name is wanted and name is not None:
                 # The wanted row is a branch and its place is a delay slot: the step before gives way.
@@ -378,7 +388,9 @@ class Builder:
             if f.name in ("rs", "rt", "rd", "base", "index"):
                 fields[f.name] = self.register(name, f.name)
             elif f.width == 5 and f.is_register:
-                fields[f.name] = random.randrange(name in INDEXED_WITHOUT_ZERO, 32)
+                # Mostly few registers, so that results flow into later instructions and operands coincide.
+                lowest = int(name in INDEXED_WITHOUT_ZERO)
+                fields[f.name] = random.choice(self.floats) if random.randrange(4) else random.randrange(lowest, 32)
             elif f.signed:
                 fields[f.name] = self.immediate(f.width)
             else:
@@ -409,6 +421,13 @@ class Builder:
         writes = field == first_operand(TABLE[name]) and field in ("rt", "rd")
         if name in WORD_OPERANDS and (not writes or name == "ins"):
             return random.choice(sorted(self.words - self.protected) if writes else sorted(self.words))
+        previous = self.steps[-1] if self.steps else None
+        if writes and previous and previous.row.flow in BRANCHES + JUMPS and random.randrange(3) == 0:
+            # A delay slot that overwrites what its branch has read, or the link.
+            read = [v for n, v in previous.fields if n in ("rs", "rt", "rd")] + [31]
+            free = [n for n in read if n not in self.protected]
+            if free:
+                return random.choice(free)
         if writes and (self.loop or random.randrange(16)):
             # Overwriting a base register would end the memory accesses of the case.
             return random.choice([n for n in self.general if n not in self.protected])
@@ -423,11 +442,16 @@ class Builder:
 
     def jump_register(self, fields: dict[str, int], index: int) -> None:
         random = self.random
-        free = [n for n in self.jumps if n not in self.written and n not in self.targets]
-        if not free:
-            raise _Exhausted
-        fields["rs"] = register = random.choice(free)
-        self.targets[register] = random.randint(index + 1, self.length)
+        faulting = self.unchanged(self.faulting) if self.layout.kernel and random.randrange(16) == 0 else []
+        if faulting:
+            fields["rs"] = register = faulting[0]
+        else:
+            free = [n for n in self.jumps if n not in self.written and n not in self.targets]
+            if not free:
+                raise _Exhausted
+            fields["rs"] = register = random.choice(free)
+            skew = random.randrange(1, 4) if self.layout.kernel and random.randrange(32) == 0 else 0
+            self.targets[register] = (random.randint(index + 1, self.length), skew)
         # Hint bits are reserved, except that of the hazard barrier, which has no effect here.
         fields["hint"] = random.choice((0, 16))
         if fields.get("rd") == register:
@@ -441,7 +465,7 @@ class Builder:
         if name in ("ll", "lld"):
             fields["rt"] = fields["rt"] or 1
         prefetch = fields.get("rt") == 0 and first_operand(TABLE[name]) == "rt" and not name.startswith(("s", "gss"))
-        fields["base"] = base = self.pick_base(even, name not in NEVER_FAULTING and not prefetch)
+        fields["base"] = base = self.pick_base(even, name not in CONDITIONAL and not prefetch)
         origin = self.registers[base]
         if indexed:
             index = self.unchanged(self.indexes[:1] if even else self.indexes)
@@ -461,7 +485,7 @@ class Builder:
         top = 1 << (offset.width - 1)
         move = random.randrange(max(-top, 16 - origin), min(top - 1, at.SCRATCH_BYTES - 32 - origin) + 1)
         size = ALIGNED.get(name)
-        if size and not (self.layout.kernel and name not in NEVER_FAULTING and random.randrange(16) == 0):
+        if size and not (self.layout.kernel and name not in CONDITIONAL and random.randrange(16) == 0):
             move -= (origin + move) % size
         fields[offset.name] = move
 
@@ -501,8 +525,23 @@ class Builder:
         if register in self.written:
             raise _Exhausted
         fields["rt"] = register
-        if random_control := self.random.randrange(8):
-            fields["fcr"] = (31, 31, 31, 31, 25, 26, 28)[random_control - 1]
+        choice = self.random.randrange(8)
+        fields["fcr"] = (31, 31, 31, 31, 25, 26, 28, fields["fcr"])[choice]
+
+    def bit_field(self, fields: dict[str, int]) -> None:
+        """Mostly a field that fits; one that does not is a reserved instruction on this core and on QEMU."""
+        if self.random.randrange(8) == 0:
+            return
+        low = next(name for name in fields if name.startswith("lsb"))
+        high = next(name for name in fields if name.startswith("msb"))
+        if high.startswith("msbd"):
+            fields[high] = min(fields[high], 31 - fields[low])
+        elif fields[high] < fields[low]:
+            fields[low], fields[high] = fields[high], fields[low]
+
+    def read_control(self, fields: dict[str, int]) -> None:
+        """Only registers that exist: reading another is UNPREDICTABLE."""
+        fields["fcr"] = self.random.choice(CONTROL_REGISTERS)
 
 
 class _Exhausted(Exception):
@@ -511,6 +550,8 @@ class _Exhausted(Exception):
 
 # Rows whose operands need more than their field's kind says.
 OPERAND_RULES: dict[str, Callable[[Builder, dict[str, int]], None]] = {
+    **dict.fromkeys(("ext", "dextm", "dextu", "ins", "dinsu", "dins"), Builder.bit_field),
+    "cfc1": Builder.read_control,
     "ctc1": Builder.control,
     "sc": lambda builder, fields: builder.conditional(fields, 4),
     "scd": lambda builder, fields: builder.conditional(fields, 8),

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
+from soc.errors import SocError
+from tests.oracles import layout as at
 from tests.oracles.compare import Side
 from tests.oracles.interpreter import run_case
-from tests.oracles.layout import Layout, Result
+from tests.oracles.layout import KERNEL, Layout, Result
 from tests.oracles.sequences import Case
+
+RAM_BYTES = 32 << 20
+EBASE = 0xFFFFFFFF80000000
+VECTORS = (0x000, 0x080, 0x100, 0x180)
+STEPS = 1000
+PHYSICAL = 0x1FFFFFFF
+
+
+class TierError(SocError):
+    """A tier cannot run the cases of a layout, or did not bring one to its end."""
 
 
 def _int(layout: Layout) -> Side:
@@ -17,7 +30,56 @@ def _int(layout: Layout) -> Side:
     return run
 
 
-TIERS: dict[str, Callable[[Layout], Side]] = {"int": _int}
+def _core(tier: str, layout: Layout) -> Side:
+    if layout is not KERNEL:
+        raise TierError(f"tier {tier} runs the kernel layout, not {layout.name}: compare it with --oracle system")
+    from cpu.core import Core, StopKind
+    from cpu.memory import Memory
+
+    memory = Memory(RAM_BYTES)
+    core = Core(memory=memory, number=0, tier=tier)
+    vectors = {EBASE + offset: offset for offset in VECTORS}
+    stops = (layout.done, *vectors)
+
+    def run_one(case: Case) -> Result:
+        core.set_state(
+            {
+                "pc": case.start,
+                "gpr": case.gpr,
+                "hi": case.hi,
+                "lo": case.lo,
+                "fcsr": case.fcsr,
+                "fpr": case.fpr,
+                "cp0": {"status": case.status, "cause": 0, "ebase": EBASE},
+            }
+        )
+        stop = core.run(None, max_insns=STEPS, stop_pcs=stops)
+        while stop.kind is StopKind.SLICE:
+            stop = core.run(None, max_insns=STEPS, stop_pcs=stops)
+        if stop.kind is not StopKind.PC:
+            raise TierError(f"case {case.number} on tier {tier} ended with {stop}, expected an end at one of its stops")
+        now = core.get_state()
+        scratch = memory.read(case.scratch_address & PHYSICAL, at.SCRATCH_BYTES)
+        registers = (now["gpr"], now["hi"], now["lo"], now["fcsr"], now["fpr"], scratch)
+        if now["pc"] == layout.done:
+            return at.result(*registers)
+        cp0 = now["cp0"]
+        return at.result(*registers, vectors[now["pc"]], cp0["cause"], cp0["epc"], cp0["badvaddr"])
+
+    def run(cases: Sequence[Case]) -> list[Result]:
+        for case in cases:
+            memory.write(case.start & PHYSICAL, b"".join(word.to_bytes(4, "little") for word in case.words()))
+            memory.write(case.scratch_address & PHYSICAL, case.scratch)
+        return [run_one(case) for case in cases]
+
+    return run
+
+
+TIERS: dict[str, Callable[[Layout], Side]] = {
+    "int": _int,
+    "threaded": partial(_core, "threaded"),
+    "reference": partial(_core, "reference"),
+}
 
 
 def open_tier(name: str, layout: Layout) -> Side:

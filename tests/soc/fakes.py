@@ -54,8 +54,8 @@ class FakeCore:
         self.number = self.cycles = self.instructions = self.lines = 0
         self.pc, self.mask, self.enabled = 0x1000, 0xFF, handler is not None
         self.seen: list[tuple[int, Any]] = []
-        self._stack: list[Program] = [self.program]
-        self._answer: Any = None
+        self._stack: list[list] = [[self.program, None]]
+        # Each frame: a generator, and what to answer its last operation with.
         self._waiting = False
         self._log: list[tuple[int, int]] = []
 
@@ -76,23 +76,22 @@ class FakeCore:
             if self.enabled and self.lines & self.mask:
                 self._waiting = self.enabled = False
                 self._log.append((self.cycles, self.lines & self.mask))
-                self._stack.append(self.handler(self))
+                self._stack.append([self.handler(self), None])
             if self._waiting:
                 if until is None:
                     return Stop(Kind.DEADLOCK, text="wait")
                 self.cycles = until
                 return Stop(Kind.HORIZON)
             try:
-                operation = self._stack[-1].send(self._answer)
+                operation = self._stack[-1][0].send(self._stack[-1][1])
             except StopIteration:
                 self._stack.pop()
-                self._answer = None
                 if self._stack:
                     self.enabled = True
                 else:
-                    self._stack, self._waiting = [iter_forever()], True
+                    self._stack, self._waiting = [[iter_forever(), None]], True
                 continue
-            self._answer = None
+            self._stack[-1][1] = None
             match operation:
                 case ("run", count):
                     self.cycles += count
@@ -107,7 +106,7 @@ class FakeCore:
                     return Stop(Kind.UNMODELLED, text=text)
 
     def finish_read(self, value: int, cycle: int) -> None:
-        self._answer = value
+        self._stack[-1][1] = value
         self.seen.append((cycle, value))
         self.finish_write(cycle)
 

@@ -1,0 +1,199 @@
+"""What `soc run` and `soc boot` print, return and leave behind. Contract, sections 1 and 4."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from soc.__main__ import main
+from soc.commands import boot, run
+from soc.errors import SocError
+from tests.commands.fake import FakeMachine, FakeResult
+from tests.firmware.images import elf, vmlinuz
+
+CPIO = b"070701" + bytes(506)
+
+
+@pytest.fixture
+def program(tmp_path):
+    path = tmp_path / "prog.elf"
+    path.write_bytes(elf())
+    return str(path)
+
+
+@pytest.fixture
+def kernel(tmp_path):
+    (tmp_path / "vmlinuz").write_bytes(vmlinuz())
+    (tmp_path / "initrd").write_bytes(CPIO)
+    return ["--kernel", str(tmp_path / "vmlinuz"), "--initrd", str(tmp_path / "initrd")]
+
+
+@pytest.fixture
+def with_machine(monkeypatch):
+    def use(machine):
+        monkeypatch.setattr(run, "build", lambda arguments: machine)
+        monkeypatch.setattr(boot, "build", lambda arguments: machine)
+        return machine
+
+    return use
+
+
+def last_result(captured) -> dict:
+    line = captured.err.splitlines()[-1]
+    assert line.startswith("result: {")
+    return json.loads(line.removeprefix("result: "))
+
+
+def test_standard_output_is_the_console_and_nothing_else(with_machine, program, capfdbinary):
+    with_machine(FakeMachine((b"\x00raw \xff", b"bytes\r\n")))
+    assert main(["run", program]) == 0
+    captured = capfdbinary.readouterr()
+    assert captured.out == b"\x00raw \xffbytes\r\n"
+    assert captured.err.splitlines()[-1].startswith(b"result: {")
+
+
+def test_the_result_line_has_what_the_contract_names(with_machine, program, capsys):
+    with_machine(FakeMachine())
+    main(["run", program])
+    result = last_result(capsys.readouterr())
+    assert list(result)[:7] == ["instructions", "virtual_s", "wall_s", "mips", "exits", "trace_hash", "ended"]
+    assert (result["instructions"], result["ended"]) == (1_234_567, "poweroff")
+
+
+@pytest.mark.parametrize(
+    ("ended", "status"), [("poweroff", 0), ("until", 0), ("limit", 3), ("deadlock", 1), ("error", 1)]
+)
+def test_exit_status(with_machine, program, capsys, ended, status):
+    with_machine(FakeMachine(result=FakeResult(ended=ended, reason="because")))
+    assert main(["run", program]) == status
+    assert last_result(capsys.readouterr())["ended"] == ended
+
+
+def test_the_summary_is_for_people(with_machine, program, capsys):
+    details = {"exception syscall": 644, "refill xtlb": 1066, "messages": 9, "exception trap": 0}
+    with_machine(FakeMachine(result=FakeResult(unmapped=7, details=details)))
+    main(["run", program])
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("soc: 1.235 M instructions  virtual 12.500 ms  wall 0.50 s  2.5 MIPS  poweroff")
+    assert "     exceptions: syscall 644" in lines
+    assert "     TLB refills: xtlb 1066" in lines
+    assert "     MMIO: 42 accesses, 84 per second, 7 of them where nothing is" in lines
+    assert "     trace hash 5f1c9a" in lines
+
+
+def test_limits_are_passed_on(with_machine, program):
+    machine = with_machine(FakeMachine())
+    main(["run", program, "--max-insns", "1_000", "--max-virtual", "2 ms", "--until", "ok", "--slice", "50"])
+    given = {name: machine.given[name] for name in ("max_insns", "max_virtual", "until", "slice", "pace")}
+    assert given == {"max_insns": 1000, "max_virtual": 2 * 10**9, "until": "ok", "slice": 50, "pace": False}
+
+
+def test_the_run_folder_holds_result_console_and_trace(with_machine, program, tmp_path):
+    with_machine(FakeMachine((b"hello\n",)))
+    main(["run", program, "--out", str(tmp_path / "out")])
+    assert (tmp_path / "out/console.log").read_bytes() == b"hello\n"
+    assert json.loads((tmp_path / "out/result.json").read_text())["trace_hash"] == "5f1c9a"
+    assert (tmp_path / "out/trace.txt").read_text() == "record 1\nrecord 2\n"
+    assert not (tmp_path / "out/typed.json").exists()
+
+
+def test_a_run_folder_that_cannot_be_made_is_bad_input(with_machine, program, tmp_path, capsys):
+    with_machine(FakeMachine())
+    (tmp_path / "file").touch()
+    assert main(["run", program, "--out", str(tmp_path / "file/out")]) == 2
+    assert "cannot write the run folder" in capsys.readouterr().err
+
+
+def test_the_state_dump_has_the_contracts_form(with_machine, program, tmp_path):
+    with_machine(FakeMachine())
+    main(["run", program, "--dump-state", str(tmp_path / "state.json")])
+    (core,) = json.loads((tmp_path / "state.json").read_text())["cpus"]
+    assert core["pc"] == "0xffffffff80100000"
+    assert core["gpr"][31] == "0xffffffffffffffff"
+    assert core["msa"][0] == ["0x0000000000000001", "0x0000000000000002"]
+    assert core["fcsr"] == "0x00000000"
+    assert core["cp0"] == {"cause": "0x00000000", "epc": "0xffffffff80000000", "status": "0x100000e0"}
+
+
+def test_an_error_of_the_run_is_a_failure_with_a_result_line(with_machine, program, capsys):
+    with_machine(FakeMachine(error=SocError("cp0 register 31.7 is real but not modelled.\nUse unimplemented='ri'.")))
+    assert main(["run", program]) == 1
+    captured = capsys.readouterr()
+    assert "soc: cp0 register 31.7 is real but not modelled.\n     Use unimplemented='ri'." in captured.err
+    assert last_result(captured)["ended"] == "error"
+
+
+def test_control_c_ends_with_a_summary_and_130(with_machine, program, capsys):
+    machine = with_machine(FakeMachine(result=FakeResult(ended="limit", reason="interrupted")))
+    machine.during = lambda: os.kill(os.getpid(), signal.SIGINT)
+    before = signal.getsignal(signal.SIGINT)
+    assert main(["run", program]) == 130
+    assert machine.interrupted
+    assert signal.getsignal(signal.SIGINT) is before
+    assert last_result(capsys.readouterr())["ended"] == "limit"
+
+
+def test_boot_loads_the_kernel_and_types_the_script(with_machine, kernel, tmp_path):
+    machine = with_machine(FakeMachine())
+    (tmp_path / "script").write_text("uname -a\npoweroff -f\n")
+    assert main(["boot", *kernel, "--script", str(tmp_path / "script"), "--append", "nokaslr"]) == 0
+    assert machine.lines == ["uname -a", "poweroff -f"]
+    assert machine.loaded.kind == "linux"
+    assert machine.loaded.command_line.endswith("console=ttyS0,115200 rdinit=/init nokaslr")
+
+
+def test_a_boot_that_nobody_watches_is_limited(with_machine, kernel):
+    machine = with_machine(FakeMachine())
+    main(["boot", *kernel])
+    assert machine.given["max_virtual"] == 120 * 10**12
+
+
+def test_boot_takes_what_was_fetched(with_machine, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with_machine(FakeMachine())
+    assert main(["boot"]) == 2
+    error = capsys.readouterr().err
+    assert "there is no kernel and no initrd to boot" in error
+    assert "`soc fetch debian` gets both" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--cpus", "2"], "--cpus 2 is not built yet: this version runs one core"),
+        (["--tier", "stencil"], "--tier stencil is not built yet"),
+        (["--place", "uart=process"], "--place uart=process is not built yet"),
+        (["--place", "uart"], "'uart' is not DEVICE=PLACE"),
+        (["--ram-mb", "128"], "128 MiB is too little memory"),
+        (["--initrd", "/nonexistent"], "cannot load initrd /nonexistent: No such file"),
+        (["--script", "/nonexistent"], "cannot read --script /nonexistent: No such file"),
+        (["--platform", "ls7a"], "--platform ls7a is not built yet"),
+        (["--hypervisor", "kvm"], "--hypervisor kvm is not built yet"),
+        (["--vcpus", "2"], "--vcpus 2 is not built yet"),
+        (["--disk", "d.img"], "--disk d.img is not built yet"),
+    ],
+)
+def test_bad_input_to_boot(with_machine, kernel, capsys, arguments, why):
+    with_machine(FakeMachine())
+    assert main(["boot", *kernel, *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("soc: ")
+    assert why in captured.err
+    assert last_result(captured)["ended"] == "error"
+    assert captured.out == ""
+
+
+def test_a_kernel_given_to_run_is_pointed_to_boot(with_machine, tmp_path, capsys):
+    with_machine(FakeMachine())
+    (tmp_path / "vmlinuz").write_bytes(vmlinuz())
+    assert main(["run", str(tmp_path / "vmlinuz")]) == 2
+    assert "is a Linux kernel, not a bare-metal program" in capsys.readouterr().err
+
+
+def test_a_foreign_kernel_reads_as_the_taste_page_shows(with_machine, tmp_path, capsys):
+    (tmp_path / "vmlinuz-amd64").write_bytes(bytes(0x202) + b"HdrS" + bytes(64))
+    assert main(["boot", "--kernel", str(tmp_path / "vmlinuz-amd64"), "--initrd", "x"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].endswith("it is an x86 Linux image (bzImage), this machine runs 64-bit little-endian MIPS ELF.")
+    assert lines[1] == "     `soc fetch debian` gets a kernel that boots; `--kernel FILE` takes another."

@@ -1,0 +1,76 @@
+"""Bad usage, and the small commands."""
+
+import pytest
+
+from soc.__main__ import main, parser
+from soc.commands.scenario import parameters
+from soc.errors import ConfigurationError
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ([], "COMMAND"),
+        (["bot"], "invalid choice: 'bot'"),
+        (["run"], "PROG.elf"),
+        (["run", "x", "--max-insns", "0"], "'0' is not a positive whole number"),
+        (["run", "x", "--ram-mb", "many"], "'many' is not a positive whole number"),
+        (["boot", "--max-virtual", "3x"], "cannot read duration '3x'"),
+        (["boot", "--tier", "warp"], "invalid choice: 'warp'"),
+        (["boot", "--platform", "pc"], "invalid choice: 'pc'"),
+        (["fetch"], "WHAT"),
+    ],
+)
+def test_bad_usage_exits_2_and_says_why(arguments, why, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("soc: ")
+    assert why in error
+
+
+def test_every_option_of_the_contract_is_there():
+    boot = "--platform virt --cpus 1 --ram-mb 512 --kernel F --initrd F --append S --disk I --script F --until T"
+    boot += " --max-virtual 120s --max-insns 5 --hypervisor kvm --vcpus 1 --place all=process --slice 9 --tier auto"
+    arguments = parser().parse_args(["boot", *boot.split(), "--strict", "--out", "D"])
+    assert (arguments.max_virtual, arguments.slice, arguments.strict) == (120 * 10**12, 9, True)
+    run = "run P.elf --cpus 1 --ram-mb 512 --max-insns 7 --dump-state F.json"
+    assert parser().parse_args(run.split()).dump_state == "F.json"
+
+
+def test_doctor_reports_python_packages_tools_and_material(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("ok      simpy ") for line in lines)
+    assert lines[-1].split(maxsplit=1) == ["missing", f"{'Debian kernel':34}`soc fetch debian` gets it"]
+
+
+DEFAULTS = {"rounds": 100, "typing": "x", "quick": False, "type_at": "50 us"}
+
+
+def test_parameters_have_the_types_of_their_defaults():
+    words = ["--rounds", "0x10", "--typing=12", "--quick", "--type-at", "1 ms"]
+    assert parameters(words, DEFAULTS) == {"rounds": 16, "typing": "12", "quick": True, "type_at": "1 ms"}
+    assert parameters(["--quick", "no"], DEFAULTS) == {"quick": False}
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--speed", "1"], "unknown parameter '--speed'; allowed: --rounds"),
+        (["rounds"], "unknown parameter 'rounds'"),
+        (["--rounds"], "--rounds lacks its value"),
+        (["--rounds", "x"], "--rounds x: a whole number is needed"),
+        (["--quick", "maybe"], "--quick maybe: yes or no is needed"),
+    ],
+)
+def test_bad_parameters_are_named(words, why):
+    with pytest.raises(ConfigurationError, match=why):
+        parameters(words, DEFAULTS)
+
+
+def test_an_unknown_scenario_lists_those_there_are(capsys):
+    assert main(["scenario", "run", "nothing"]) == 2
+    assert "unknown scenario 'nothing'; allowed: " in capsys.readouterr().err

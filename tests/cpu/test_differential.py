@@ -1,0 +1,139 @@
+"""The instruction table and the tiers of the core, compared with QEMU on random instruction sequences."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.oracles import layout as at
+from tests.oracles import qemu
+from tests.oracles.compare import describe, explained, shrink
+from tests.oracles.fuzz import fuzz
+from tests.oracles.interpreter import run_case
+from tests.oracles.layout import KERNEL, USER
+from tests.oracles.sequences import BRANCHES, JUMPS, LEFT_OUT, generate, rows
+from tests.oracles.tiers import TierError, open_tier
+
+SEED = 20260
+TIERS = ("int", "threaded", "reference")
+
+needs_user = pytest.mark.skipif(
+    shutil.which(qemu.USER_PROGRAM) is None, reason=f"{qemu.USER_PROGRAM} is not installed (Debian: qemu-user)"
+)
+needs_system = pytest.mark.skipif(
+    shutil.which(qemu.SYSTEM_PROGRAM) is None,
+    reason=f"{qemu.SYSTEM_PROGRAM} is not installed (Debian: qemu-system-mips)",
+)
+
+
+def agree(tier: str, layout, sequences: int) -> None:
+    report = fuzz(sequences, SEED, layout, open_tier(tier, layout), stop_after=3)
+    assert not report.unexplained, "\n\n".join([report.summary(), *report.unexplained])
+    assert set(report.instructions) == set(rows(layout)), "some rows never came up"
+
+
+@needs_user
+@pytest.mark.qemu
+def test_the_int_backend_agrees_with_user_mode_qemu():
+    agree("int", USER, 2000)
+
+
+@needs_system
+@pytest.mark.qemu
+@pytest.mark.parametrize("tier", TIERS)
+def test_a_tier_agrees_with_bare_metal_qemu(tier):
+    agree(tier, KERNEL, 5000 if tier == "threaded" else 1500)
+
+
+@needs_system
+@pytest.mark.qemu
+@pytest.mark.slow
+@pytest.mark.parametrize(("tier", "sequences"), [("threaded", 200_000), ("reference", 20_000), ("int", 50_000)])
+def test_a_tier_agrees_with_bare_metal_qemu_for_long(tier, sequences):
+    agree(tier, KERNEL, sequences)
+
+
+@needs_user
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_the_int_backend_agrees_with_user_mode_qemu_for_long():
+    agree("int", USER, 50_000)
+
+
+@pytest.mark.parametrize("layout", [USER, KERNEL], ids=lambda layout: layout.name)
+def test_a_case_depends_on_its_seed_and_number_alone(layout):
+    for number in range(50):
+        case = generate(layout, SEED, number)
+        assert case == generate(layout, SEED, number)
+        assert case != generate(layout, SEED + 1, number)
+
+
+@pytest.mark.parametrize("layout", [USER, KERNEL], ids=lambda layout: layout.name)
+def test_every_row_comes_up_once_in_a_round(layout):
+    names = rows(layout)
+    cases = [generate(layout, SEED, number) for number in range(len(names))]
+    assert {step.name for case in cases for step in case.steps} == set(names)
+    assert not set(names) & set(LEFT_OUT)
+
+
+@pytest.mark.parametrize("layout", [USER, KERNEL], ids=lambda layout: layout.name)
+def test_cases_stay_within_what_the_manual_defines(layout):
+    for number in range(1000):
+        case = generate(layout, SEED, number)
+        assert case.is_valid()
+        assert case.start + 4 * len(case.words()) <= layout.code_slot(case.slot) + at.CODE_SLOT
+        for step, after in zip(case.steps, [*case.steps[1:], None], strict=True):
+            if step.row.flow in BRANCHES + JUMPS:
+                assert after is not None and after.row.flow not in BRANCHES + JUMPS
+
+
+def test_a_state_block_carries_a_result_unchanged():
+    case = generate(KERNEL, SEED, 1)
+    block = at.unpack_block(at.pack_block(case, next_block=0))
+    assert block == at.result(case.gpr, case.hi, case.lo, case.fcsr, case.fpr, case.scratch)
+
+
+def wrong_daddu(cases):
+    """A side with a fault: daddu flips bit 0 of its destination."""
+    results = []
+    for case in cases:
+        result = run_case(case)
+        flipped = list(result.gpr)
+        for step in case.steps:
+            if step.name == "daddu" and step.get("rd"):
+                flipped[step.get("rd")] ^= 1
+        results.append(at.result(flipped, result.hi, result.lo, result.fcsr, result.fpr, result.scratch))
+    return results
+
+
+def right(cases):
+    return [run_case(case) for case in cases]
+
+
+def test_a_difference_is_shrunk_to_the_instruction_that_causes_it():
+    case = next(
+        case
+        for number in range(5000)
+        if len((case := generate(USER, SEED, number)).steps) > 5
+        and sum(step.name == "daddu" and step.get("rd") != 0 for step in case.steps) == 1
+        and run_case(case).vector is None
+        and wrong_daddu([case]) != right([case])
+    )
+    small, ours, theirs = shrink(case, wrong_daddu, right)
+    assert [step.name for step in small.steps] == ["daddu"]
+    assert explained(small, ours, theirs) is None
+    text = describe(small, ours, theirs)
+    assert "daddu" in text and f"gpr[{small.steps[0].get('rd')}]" in text
+
+
+def test_a_batch_of_the_wrong_layout_is_refused():
+    with pytest.raises(qemu.OracleError, match="made for the user layout"):
+        qemu.run_system([generate(USER, SEED, 0)])
+    with pytest.raises(TierError, match="kernel layout"):
+        open_tier("threaded", USER)
+
+
+def test_an_empty_batch_is_refused():
+    with pytest.raises(qemu.OracleError, match="at least one case"):
+        qemu.run_user([])

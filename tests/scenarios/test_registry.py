@@ -1,0 +1,78 @@
+"""Parameters, expectations and artefacts of scenarios."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+import pytest
+
+import scenarios
+from scenarios.registry import Run, Scenario, scenario
+from soc.errors import ConfigurationError
+
+
+@scenario(rounds=3, name="x")
+def example(run, rounds, name):
+    """An example."""
+    run.show(f"{rounds} {name}")
+    run.expect(rounds, below=10, above=0, what="rounds")
+
+
+def test_parameters_have_defaults_and_can_be_given(capsys):
+    assert example().shown == ["3 x"]
+    assert example(rounds=5).shown == ["5 x"]
+    assert capsys.readouterr().out == "3 x\n5 x\n"
+    assert example.scenario_defaults == {"rounds": 3, "name": "x"}
+    assert example.__doc__ == "An example."
+
+
+def test_unknown_and_wrong_parameters_are_refused():
+    with pytest.raises(ConfigurationError, match="unknown parameter 'round'; allowed: rounds, name, out"):
+        example(round=1)
+    with pytest.raises(ConfigurationError, match="rounds = 'many' is of type str; allowed: int, such as 3"):
+        example(rounds="many")
+
+
+def test_expectations_decide_whether_a_run_is_ok():
+    assert example(rounds=5).ok
+    bad = example(rounds=11)
+    assert not bad.ok and bad.failures == ["rounds is 11; expected: below 10"]
+    assert not bad
+
+
+def test_a_time_in_ps_is_compared_with_text():
+    run = Run("x", {})
+    run.expect(999_999, below="1 us")
+    assert run.ok
+    run.expect(1_000_000, below="1 us", what="p99")
+    assert run.failures == ["p99 is 1000000; expected: below '1 us'"]
+
+
+@dataclass
+class FakeResult:
+    virtual_s: float = 0.001
+    wall_s: float = 0.5
+    mips: float = 12.5
+    exits: int = 7
+    ended: str = "poweroff"
+    trace_hash: str = "0123456789abcdef"
+
+    def as_dict(self):
+        return asdict(self)
+
+
+def test_artefacts_are_kept_in_the_folder(tmp_path):
+    run = Run("x", {"rounds": 4}, tmp_path / "out")
+    run.result(FakeResult())
+    assert run.shown[0].startswith("x  4 rounds  virtual 1.000 ms  wall 0.50 s  12.5 MIPS  7 exits  ended poweroff")
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["exits"] == 7
+    example(out=tmp_path / "other")
+    assert (tmp_path / "other" / "shown.txt").read_text() == "3 x\n"
+
+
+def test_listing_and_loading():
+    assert "first_light" in scenarios.list_scenarios()
+    assert isinstance(scenarios.load("first_light"), Scenario)
+    with pytest.raises(ConfigurationError, match=r"unknown scenario 'nothing'; allowed: .*first_light"):
+        scenarios.load("nothing")
