@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scenarios.guest import guest
+from scenarios.library import guest
 from scenarios.registry import Run, scenario
 from soc.errors import ConfigurationError
 from soc.time import PS_PER_SECOND, duration, in_ns

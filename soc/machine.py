@@ -73,8 +73,8 @@ class Machine:
     """A machine of a platform ("virt"), or of a TOML file with tables [machine] and [timing]; keywords come first.
 
     `ram` is text such as "512 MiB" or a number of MiB. `trace` keeps records and interrupt latencies (the hash is
-    always kept). `strict` ends the run at the first access to nothing. `timing` is a Timing or a mapping of constants. `wire`
-    packs and unpacks every message on every link, as between processes. `make_memory(ram_bytes)` and
+    always kept). `strict` ends the run at the first access to nothing. `timing` is a Timing or a mapping of constants.
+    `wire` packs and unpacks every message on every link, as between processes. `make_memory(ram_bytes)` and
     `make_core(number, memory, timing, tier)` replace the engine, for tests. Raises ConfigurationError.
     """
 
@@ -282,6 +282,16 @@ class Machine:
         return max(self.kernel.now, *(core.time for core in self._cores))
 
     @property
+    def instructions(self) -> int:
+        """Instructions completed by all cores since reset."""
+        return self._instructions()
+
+    @property
+    def exits(self) -> int:
+        """Uncached accesses that have left the cores since reset."""
+        return self._exits()
+
+    @property
     def console(self) -> bytes:
         """Everything the machine has written to its console."""
         return bytes(self._console.data)
@@ -419,7 +429,7 @@ class Machine:
         counted = Counter({"messages": self.trace.messages})
         for core in self.cpu:
             if hasattr(core, "exceptions"):
-                names = {code: name for name, code in import_module("cpu.isa.values").EXC.items()}
+                names = {code: name for name, code in import_module("cpu.isa.values").EXC_CODES.items()}
                 counted.update({f"exception {names.get(code, code)}": n for code, n in core.exceptions.items()})
                 counted["refill xtlb"] += core.tlb_refills
         return dict(counted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class Options:
     append: str = ""
     placement: Mapping[str, str] | str = "inprocess"
     tier: str = "auto"
-    timing: Timing = Timing()
+    timing: Timing = field(default_factory=Timing)
     trace: bool = False
     strict: bool = False
 

@@ -15,12 +15,13 @@ from cpu.isa.errors import TableError
 M64 = (1 << 64) - 1
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>0[xX][0-9a-fA-F]+|0[bB][01]+(?![0-9a-zA-Z])|\d+(?![\w.]))"
+    r"\s*(?:(?P<number>0[xX][0-9a-fA-F]+|0[bB][01]+(?![0-9a-zA-Z])|0[0-7]*(?![\w.])|[1-9]\d*(?![\w.]))"
     r"|(?P<local>\d+[bf](?!\w))"
     r"|(?P<char>'(?:\\.|[^\\'])'?)"
     r"|(?P<part>%(?:highest|higher|hi|lo)\b)"
     r"|(?P<name>[A-Za-z_.][\w.$]*)"
-    r"|(?P<operator><<|>>|[-+*/%&|^~()]))"
+    r"|(?P<operator><<|>>|[-+*/%&|^~()]))",
+    re.ASCII,
 )
 _LEVELS = (("+", "-"), ("|", "&", "^"), ("*", "/", "%", "<<", ">>"))
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "\\": "\\", "'": "'", '"': '"'}
@@ -127,8 +128,8 @@ class _Parser:
         if kind == "number":
             return int(token, 8 if re.fullmatch(r"0[0-7]+", token) else 0)
         if kind == "char":
-            body = token[1:].removesuffix("'") or "'"
-            return ord(_ESCAPES.get(body[1], body[1]) if body[0] == "\\" else body)
+            body = token[1:3] if token[1] == "\\" else token[1]
+            return ord(_ESCAPES.get(body[1], body[1]) if len(body) == 2 else body)
         if kind in ("name", "local"):
             return self.lookup(token)
         if kind == "part" or token == "(":

@@ -102,7 +102,7 @@ class Latency:
         self.paths = paths
         complete = [path for path in paths if path.ended]
         self.unfinished = len(paths) - len(complete)
-        """Interrupts that were still on their way, or whose line fell without a handler's access."""
+        """Edges whose line fell before a core took an exception for them, and interrupts still on their way."""
         samples: dict[tuple[str, str], list[int]] = {}
         for path in complete:
             places = list(path.hops.items())
@@ -132,7 +132,9 @@ class Latency:
             for row in [head, *cells]
         ]
         if self.unfinished:
-            lines.append(f"({self.unfinished} of {len(self.paths)} interrupts did not reach their end)")
+            lines.append(
+                f"({self.unfinished} of {len(self.paths)} edges took no exception of their own or were on their way)"
+            )
         return "\n".join(lines)
 
     def histogram(self, bins: int = 10, width: int = 50) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
@@ -183,6 +184,7 @@ def test_dla_builds_any_address(where):
         (".word 7 / 0", "divides by zero"),
         (".word (1", "')' is missing"),
         (".word ?", "is no expression"),
+        (".word 09", "is no expression"),
         ('.include "x.S"', "has no folder"),
         (".macro m\nm\n.endm\nm", "nested more than 40 deep"),
         ("mfc0 a0, c0_ebase, 2", "leave '2' out"),
@@ -193,6 +195,24 @@ def test_errors_name_the_line_and_what_is_allowed(text, message):
         assemble(text, name="guest.S")
     assert message in str(caught.value)
     assert str(caught.value).startswith(f"guest.S:{caught.value.line}: ")
+
+
+def test_damaged_text_is_assembled_or_refused_and_nothing_else_happens():
+    source = random.Random(7)
+    lines = (Path(__file__).parents[2] / "scenarios" / "guests" / "common.S").read_text().split("\n")
+    refused = 0
+    for _ in range(3000):
+        text = list("\n".join(source.choice(lines) for _ in range(2)))
+        for _ in range(source.randint(0, 4)):
+            at = source.randrange(len(text) + 1)
+            text[at : at + source.randint(0, 1)] = source.choice("(),$%.:;\"'\\#x09a -+*<>~\n\té٣") * source.randint(
+                0, 1
+            )
+        try:
+            assemble("".join(text))
+        except AssemblerError:
+            refused += 1
+    assert 0 < refused < 3000
 
 
 def test_include_is_relative_to_the_file(tmp_path):

@@ -35,7 +35,7 @@ class Report:
         lines = [
             f"{self.compared} sequences compared, {self.trapped} of them ended in an exception, "
             f"{self.left_to_system} left to the system oracle",
-            f"{sum(self.instructions.values())} instructions of {len(self.instructions)} rows, "
+            f"{sum(self.instructions.values())} instructions placed, of {len(self.instructions)} rows, "
             f"rarest {min(self.instructions.values(), default=0)} times",
             "exceptions (ExcCode: count): " + ", ".join(f"{k}: {n}" for k, n in sorted(self.exceptions.items())),
             f"{sum(self.explained.values())} explained differences, {len(self.unexplained)} unexplained",

@@ -504,7 +504,7 @@ class Builder:
         """QEMU's GSMOD zero-extends its operands (see compare.py): negative ones only at the end of a case."""
         if len(self.steps) == self.length - 1 and fields["rd"] not in (fields["rs"], fields["rt"]):
             return
-        calm = [n for n in self.words - self.written if self.registers[n] <= 0x7FFFFFFF and n not in self.targets]
+        calm = [n for n in self.words - self.written if self.registers[n] <= 0x7FFFFFFF and n not in self.jumps]
         fields.update(rs=self.random.choice(calm), rt=self.random.choice(calm))
 
     def conditional(self, fields: dict[str, int], size: int) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from scenarios import guest as guest_module_name  # noqa: F401  (the package must load)
-from scenarios.guest import FOLDER
+from scenarios import library
+from scenarios.library import FOLDER
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-scenario.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -18,13 +18,11 @@ TEXT = PAGE.read_text(encoding="utf-8")
 @pytest.fixture
 def loop(tmp_path, monkeypatch):
     """The scenario of the page, its guest in a copy of the guests' folder."""
-    import sys
-
     (assembly,) = re.findall(r"```asm\n(.*?)```", TEXT, re.DOTALL)
     (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     shutil.copytree(FOLDER, tmp_path / "guests")
     (tmp_path / "guests" / "loop.S").write_text(assembly)
-    monkeypatch.setattr(sys.modules["scenarios.guest"], "FOLDER", tmp_path / "guests")
+    monkeypatch.setattr(library, "FOLDER", tmp_path / "guests")
     names: dict = {"__name__": "scenarios.first_light"}
     exec(compile(code, str(PAGE), "exec"), names)
     return names["loop"]

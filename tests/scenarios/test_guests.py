@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scenarios.guest import guest, guests
+from scenarios.library import guest, guests
 from soc import Machine, PoweredOff
 from soc.errors import ConfigurationError
 from tests.scenarios import qemu_machine

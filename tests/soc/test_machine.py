@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from itertools import pairwise
 
 import pytest
 
@@ -354,7 +355,7 @@ def test_a_script_types_one_line_after_each_prompt_without_overrun():
     assert m.run(max_virtual="1s").ended == "poweroff"
     assert m.console == b"soc# first\nsoc# second command with a long tail of words\nsoc# third\n"
     keys = [r.message for r in m.trace.records if r.link is not None and r.link.origin[0] == "console.tx"]
-    gaps = {b.time - a.time for a, b in zip(keys, keys[1:], strict=False)}
+    gaps = {b.time - a.time for a, b in pairwise(keys)}
     assert min(gaps) == m.timing.typing_gap
 
 

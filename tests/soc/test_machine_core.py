@@ -1,0 +1,67 @@
+"""The machine around the real core: a guest with interrupts gives the same run however the host cuts it."""
+
+import pytest
+
+from scenarios.library import guest
+from soc import Machine, PoweredOff, Timing
+from soc.errors import ConfigurationError
+
+TYPED = [(50_000_000, b"typed at the guest"), (400_000_000, b"!")]
+
+
+def run(slice=None, pieces=(), **options):
+    m = Machine("virt", ram="16 MiB", **options)
+    m.load(guest("first_light.S", rounds=20).to_elf())
+    m.replay(TYPED)
+    for insns in pieces:
+        m.run(max_insns=insns, slice=slice)
+    result = m.run(until=PoweredOff, max_virtual="1 s", slice=slice)
+    return result.ended, result.trace_hash, m.console, m.cpu[0].cycles, m.cpu[0].instructions
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return run()
+
+
+def test_the_guest_runs_to_its_end(plain):
+    ended, _, console, _, _ = plain
+    assert ended == "poweroff" and b"timer interrupts 20" in console
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"slice": 1},
+        {"slice": 101},
+        {"pieces": (1, 2, 300, 1001)},
+        {"trace": True},
+        {"wire": True},
+        {"tier": "reference"},
+    ],
+    ids=str,
+)
+def test_how_the_host_runs_it_changes_nothing(plain, how):
+    assert run(**how) == plain
+
+
+def test_another_latency_is_another_run(plain):
+    assert run(timing={"core_pin": "11 ns"})[1] != plain[1]
+
+
+def test_the_core_refuses_timing_it_cannot_follow():
+    with pytest.raises(ConfigurationError, match="count_divider = 4: the core has 2"):
+        Machine("virt", ram="16 MiB", timing=Timing(count_divider=4))
+
+
+def test_a_bus_error_reaches_the_guest():
+    m = Machine("virt", ram="16 MiB")
+    # ld $t0, 0($a0) at the start of high memory; the exception goes to the ROM's bootstrap vector.
+    m.memory.write(0x8000_1000, (0xDC880000).to_bytes(4, "little"))
+    gpr = [0] * 32
+    gpr[4] = 0x9000_0000_2000_0000
+    m.cpu[0].set_state({"pc": 0x9800_0000_8000_1000, "gpr": gpr, "cp0": {"status": 0x0040_00E0}})
+    m.run(max_insns=1)
+    assert m.cpu[0].cp0("cause") >> 2 & 31 == 7
+    assert m.cpu[0].cp0("epc") == 0x9800_0000_8000_1000
+    assert m.bus.unmapped == {0x2000_0000: 1}
