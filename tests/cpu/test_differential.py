@@ -14,7 +14,7 @@ from tests.oracles import qemu
 from tests.oracles.compare import describe, explained, shrink
 from tests.oracles.fuzz import fuzz
 from tests.oracles.interpreter import MachineError, run_case
-from tests.oracles.layout import KERNEL, USER
+from tests.oracles.layout import KERNEL, MAPPED, USER
 from tests.oracles.sequences import BRANCHES, JUMPS, LEFT_OUT, generate, rows
 from tests.oracles.tiers import TierError, open_tier
 
@@ -51,6 +51,21 @@ def test_a_tier_agrees_with_bare_metal_qemu(tier):
 
 @needs_system
 @pytest.mark.qemu
+@pytest.mark.parametrize("tier", ["threaded", "reference"])
+def test_a_tier_agrees_with_qemu_in_user_mode_behind_the_tlb(tier):
+    agree(tier, MAPPED, 2000 if tier == "threaded" else 700)
+
+
+@needs_system
+@pytest.mark.qemu
+@pytest.mark.slow
+@pytest.mark.parametrize(("tier", "sequences"), [("threaded", 100_000), ("reference", 10_000)])
+def test_a_tier_agrees_with_qemu_in_user_mode_behind_the_tlb_for_long(tier, sequences):
+    agree(tier, MAPPED, sequences)
+
+
+@needs_system
+@pytest.mark.qemu
 @pytest.mark.slow
 @pytest.mark.parametrize(("tier", "sequences"), [("threaded", 200_000), ("reference", 20_000), ("int", 50_000)])
 def test_a_tier_agrees_with_bare_metal_qemu_for_long(tier, sequences):
@@ -64,7 +79,7 @@ def test_the_int_backend_agrees_with_user_mode_qemu_for_long():
     agree("int", USER, 50_000)
 
 
-@pytest.mark.parametrize("layout", [USER, KERNEL], ids=lambda layout: layout.name)
+@pytest.mark.parametrize("layout", [USER, KERNEL, MAPPED], ids=lambda layout: layout.name)
 def test_a_case_depends_on_its_seed_and_number_alone(layout):
     for number in range(50):
         case = generate(layout, SEED, number)
@@ -72,7 +87,7 @@ def test_a_case_depends_on_its_seed_and_number_alone(layout):
         assert case != generate(layout, SEED + 1, number)
 
 
-@pytest.mark.parametrize("layout", [USER, KERNEL], ids=lambda layout: layout.name)
+@pytest.mark.parametrize("layout", [USER, KERNEL, MAPPED], ids=lambda layout: layout.name)
 def test_every_row_comes_up_once_in_a_round(layout):
     names = rows(layout)
     cases = [generate(layout, SEED, number) for number in range(len(names))]
@@ -80,7 +95,7 @@ def test_every_row_comes_up_once_in_a_round(layout):
     assert not set(names) & set(LEFT_OUT)
 
 
-@pytest.mark.parametrize("layout", [USER, KERNEL], ids=lambda layout: layout.name)
+@pytest.mark.parametrize("layout", [USER, KERNEL, MAPPED], ids=lambda layout: layout.name)
 def test_cases_stay_within_what_the_manual_defines(layout):
     for number in range(1000):
         case = generate(layout, SEED, number)
@@ -189,6 +204,8 @@ def test_a_batch_of_the_wrong_layout_is_refused():
         qemu.run_system([generate(USER, SEED, 0)])
     with pytest.raises(TierError, match="kernel layout"):
         open_tier("threaded", USER)
+    with pytest.raises(TierError, match="no TLB"):
+        open_tier("int", MAPPED)
 
 
 def test_an_empty_batch_is_refused():

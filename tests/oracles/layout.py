@@ -26,6 +26,7 @@ STATUS = 0x138
 CODE = 0x140
 NEXT = 0x148
 LINK = 0x150
+SAVED = 0x158  # two registers of the refill handler
 FPR = 0x200
 SCRATCH = 0x300
 SCRATCH_BYTES = 256
@@ -43,28 +44,35 @@ class Layout:
     done: int
     code: int
     blocks: int
-    kernel: bool
+    kernel: bool  # on a bare machine: traps are seen, and the runner's own addresses are in kseg0
+    window: int | None = None  # user mode: virtual address at which the TLB shows physical address 0
 
     def code_slot(self, slot: int) -> int:
         # Half a slot off, so that a case crosses an address that is a multiple of 256: a block boundary of the core.
         return self.code + CODE_SLOT // 2 + slot * CODE_SLOT
 
     def block(self, slot: int) -> int:
-        return self.blocks + slot * BLOCK
+        # Likewise, so that some scratch areas cross a page.
+        return self.blocks + 128 + slot * BLOCK
+
+    def physical(self, address: int) -> int:
+        """Physical address of a virtual one, of a bare machine."""
+        return address & 0x1FFFFFFF if self.window is None or address >> 63 else address - self.window
+
+    def runner_address(self, address: int) -> int:
+        """The address at which the runner reaches what a case has at `address`."""
+        return address if self.window is None else KSEG0 + self.physical(address)
 
     def scratch(self, slot: int) -> int:
         return self.block(slot) + SCRATCH
 
 
 USER = Layout("user", 0x10000000, 0x10002000, 0x10100000, 0x11000000, kernel=False)
-KERNEL = Layout(
-    "kernel",
-    0xFFFFFFFF80001000,
-    0xFFFFFFFF80002000,
-    0xFFFFFFFF80100000,
-    0xFFFFFFFF80800000,
-    kernel=True,
-)
+KSEG0 = 0xFFFFFFFF80000000
+KERNEL = Layout("kernel", KSEG0 + 0x1000, KSEG0 + 0x2000, KSEG0 + 0x100000, KSEG0 + 0x800000, kernel=True)
+WINDOW = 0x1230000000
+WINDOW_BITS = 25
+MAPPED = Layout("mapped", KSEG0 + 0x1000, KSEG0 + 0x2000, WINDOW + 0x100000, WINDOW + 0x800000, True, WINDOW)
 
 
 @dataclass(frozen=True)

@@ -42,9 +42,10 @@ FCSR = 31
 
 # Status while the runner works: CU1, CU0, FR, KX, SX, UX.
 RUNNER_STATUS = 1 << 29 | 1 << 28 | 1 << 26 | 7 << 5
+EXL = 1 << 1
 TLB_ENTRIES = 64
+RAM_BYTES = 32 << 20
 VECTORS = (0x000, 0x080, 0x100, 0x180)
-VECTOR_BASE = 0xFFFFFFFF80000000
 SYS_WRITE, SYS_EXIT = 5001, 5058  # n64 system calls
 RESET_REGISTER = 0xFFFFFFFFBF000500  # Malta's SOFTRES; 0x42 resets the board, which ends QEMU under -no-reboot
 
@@ -78,6 +79,13 @@ def li(rt: int, value: int) -> list[int]:
     return [_i(0b001111, 0, rt, value >> 16), _i(0b001101, rt, rt, value)]
 
 
+DSLL, DSRL, DSLL32 = 0b111000, 0b111010, 0b111100
+
+
+def _shift(function: int, rd: int, rt: int, amount: int) -> int:
+    return rt << 16 | rd << 11 | amount << 6 | function
+
+
 def mfc0(rt: int, c0: int) -> int:
     return _cop0(0, rt, c0)
 
@@ -94,7 +102,7 @@ def dmtc0(rt: int, c0: int) -> int:
     return _cop0(5, rt, c0)
 
 
-TLBWI = 0x42000002
+TLBWI, TLBWR, ERET = 0x42000002, 0x42000006, 0x42000018
 NOP = 0
 
 
@@ -121,10 +129,12 @@ def _entry(layout: Layout, first: int) -> list[int]:
     words += [ld(K0, at.HI), _special(0b010001, K0), ld(K0, at.LO), _special(0b010011, K0)]
     words += [_i(0b110101, K1, n, at.FPR + 8 * n) for n in range(32)]
     words += [ld(K0, at.FCSR), 0b010001 << 26 | 0b00110 << 21 | K0 << 16 | FCSR << 11]
+    if layout.window is not None:
+        words += [ld(K0, at.CODE), dmtc0(K0, C0_EPC)]
     if layout.kernel:
-        words += [ld(K0, at.STATUS), mtc0(K0, C0_STATUS)]
+        words += [ld(K0, at.STATUS), _i(0b001101, K0, K0, EXL if layout.window is not None else 0), mtc0(K0, C0_STATUS)]
     words += [ld(n, at.GPR + 8 * n) for n in range(32) if n not in at.RESERVED]
-    words += [ld(K0, at.CODE), _special(0b001000, K0), NOP]
+    words += [ld(K0, at.CODE), _special(0b001000, K0), NOP] if layout.window is None else [ERET]
     assert layout.runner + 4 * len(words) <= layout.done
     return words + [NOP] * ((layout.done - layout.runner) // 4 - len(words)) + _done(layout, loop)
 
@@ -161,18 +171,49 @@ def _handler(layout: Layout) -> list[int]:
     return [*words, _jump(layout.done), NOP]
 
 
+def _refill(layout: Layout, handler: int) -> list[int]:
+    """Maps the page of the window that was missed (4 KiB, cached, writable); any other miss is the case's own."""
+    low = layout.window & 0xFFFFFFFF
+    t0, t1 = 8, 9
+    words = [sd(t0, at.SAVED), sd(t1, at.SAVED + 8), dmfc0(K0, C0_BADVADDR)]
+    words += [_i(0b001101, ZERO, t0, layout.window >> 32), _shift(DSLL32, t0, t0, 0)]
+    words += [*li(t1, low), _special(0b101101, t0, t1, t0), _special(0b101111, K0, t0, t0)]
+    words += [_shift(DSRL, t1, t0, at.WINDOW_BITS)]
+    ours = [_shift(DSRL, t0, t0, 13), _shift(DSLL, t0, t0, 7), _i(0b001101, t0, t0, 0x1E), dmtc0(t0, C0_ENTRYLO0)]
+    ours += [_i(0b011001, t0, t0, 0x40), dmtc0(t0, C0_ENTRYLO1), TLBWR]
+    ours += [ld(t0, at.SAVED), ld(t1, at.SAVED + 8), ERET]
+    words += [_i(0b000101, t1, ZERO, len(ours) + 1), NOP, *ours]
+    return [*words, ld(t0, at.SAVED), ld(t1, at.SAVED + 8), *_vector(0x080, handler)]
+
+
 def _words(words: Sequence[int], order: str = "<") -> bytes:
     return struct.pack(f"{order}{len(words)}I", *(w & 0xFFFFFFFF for w in words))
 
 
 def _image(layout: Layout, cases: Sequence, tail: list[int]) -> list[tuple[int, bytes]]:
     """(address, bytes) of the runner, the code and the state blocks."""
-    words = _entry(layout, cases[0].block)
-    image = [(layout.runner, _words(words + tail))]
-    for case, after in zip(cases, [*[c.block for c in cases[1:]], 0], strict=True):
-        image.append((case.start, _words(case.words())))
-        image.append((case.block, at.pack_block(case, after)))
+    places = [layout.runner_address(case.block) for case in cases]
+    image = [(layout.runner, _words(_entry(layout, places[0]) + tail))]
+    for case, place, after in zip(cases, places, [*places[1:], 0], strict=True):
+        image.append((layout.runner_address(case.start), _words(case.words())))
+        image.append((place, at.pack_block(case, after)))
     return image
+
+
+def bare_image(layout: Layout, cases: Sequence) -> list[tuple[int, bytes]]:
+    """(physical address, bytes) of the whole program of a bare machine.
+
+    It starts at `layout.runner` and ends by a store to `RESET_REGISTER`.
+    """
+    _check(layout, cases)
+    handler, refill = layout.runner - 0x100, layout.runner - 0x200
+    image = _image(layout, cases, _kernel_exit())
+    image.append((handler, _words(_handler(layout))))
+    image += [(at.KSEG0 + v, _words(_vector(v, handler))) for v in VECTORS]
+    if layout.window is not None:
+        image.append((refill, _words(_refill(layout, handler))))
+        image.append((at.KSEG0 + 0x080, _words([_jump(refill), NOP])))
+    return [(address & 0x1FFFFFFF, data) for address, data in image]
 
 
 def _check(layout: Layout, cases: Sequence) -> None:
@@ -204,23 +245,18 @@ def run_user(cases: Sequence) -> list[Result]:
     return [at.unpack_block(blocks[c.block - low : c.block - low + BLOCK]) for c in cases]
 
 
-def run_system(cases: Sequence) -> list[Result]:
-    """The results of `cases` on qemu-system-mips64el, in kernel mode with exception vectors that record and go on."""
-    _check(KERNEL, cases)
-    handler = KERNEL.runner - 0x100
-    image = _image(KERNEL, cases, _kernel_exit())
-    image.append((handler, _words(_handler(KERNEL))))
-    image += [(VECTOR_BASE + v, _words(_vector(v, handler))) for v in VECTORS]
+def run_system(cases: Sequence, layout: Layout = KERNEL) -> list[Result]:
+    """The results of `cases` on qemu-system-mips64el, with exception vectors that record and go on."""
+    image = bare_image(layout, cases)
     with tempfile.TemporaryDirectory(prefix="oracle-") as folder:
         ram, bios = Path(folder) / "ram", Path(folder) / "bios"
         # Malta swaps the words of a little-endian firmware image.
-        bios.write_bytes(_words([*li(K0, KERNEL.runner), _special(0b001000, K0), NOP], ">"))
-        size = 32 << 20
+        bios.write_bytes(_words([*li(K0, layout.runner), _special(0b001000, K0), NOP], ">"))
+        size = RAM_BYTES
         with ram.open("w+b") as file:
             os.ftruncate(file.fileno(), size)
             with mmap.mmap(file.fileno(), size) as memory:
-                for address, data in image:
-                    physical = address & 0x1FFFFFFF
+                for physical, data in image:
                     memory[physical : physical + len(data)] = data
         backend = f"memory-backend-file,id=ram,size={size},mem-path={ram},share=on"
         command = [SYSTEM_PROGRAM, "-M", "malta,memory-backend=ram", "-object", backend, "-cpu", CPU]
@@ -230,14 +266,14 @@ def run_system(cases: Sequence) -> list[Result]:
         with ram.open("rb") as file:
             results = []
             for case in cases:
-                file.seek(case.block & 0x1FFFFFFF)
+                file.seek(layout.physical(case.block))
                 results.append(at.unpack_block(file.read(BLOCK)))
     return results
 
 
 def run(layout: Layout, cases: Sequence) -> list[Result]:
     """The results of `cases` on the oracle of `layout`."""
-    return (run_system if layout.kernel else run_user)(cases)
+    return run_system(cases, layout) if layout.kernel else run_user(cases)
 
 
 def _run(command: list[str], out) -> None:

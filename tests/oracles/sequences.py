@@ -22,6 +22,7 @@ NOP = 0
 FENR_FS = 1 << 2  # the flush bit, as CTC1 to FENR takes it
 FR, CU1, CU0, KX, SX, UX = 1 << 26, 1 << 29, 1 << 28, 1 << 7, 1 << 6, 1 << 5
 USUAL_STATUS = CU1 | CU0 | FR | KX | SX | UX
+USER_MODE_STATUS = CU1 | FR | KX | SX | UX | 2 << 3
 
 BRANCHES = (Flow.BRANCH, Flow.LIKELY)
 JUMPS = (Flow.JUMP, Flow.JUMP_REGISTER)
@@ -157,8 +158,9 @@ class Case:
         return step.row.encode(**fields)
 
     def words(self) -> list[int]:
-        """The code: the sequence, then the jump to the runner."""
-        tail = TABLE["j"].encode(target=self.layout.done >> 2 & 0x3FFFFFF)
+        """The code: the sequence, then the way back to the runner."""
+        user_mode = self.layout.window is not None
+        tail = TABLE["syscall"].encode() if user_mode else TABLE["j"].encode(target=self.layout.done >> 2 & 0x3FFFFFF)
         return [*(self.word(n) for n in range(len(self.steps))), tail, NOP]
 
     def without(self, index: int) -> Case | None:
@@ -248,6 +250,8 @@ class Builder:
         for n in self.bases + self.faulting + self.indexes + self.spare:
             if not self.is_word(self.registers[n]):
                 self.words.discard(n)
+        if not self.is_word(layout.code):
+            self.words -= set(self.jumps)
         self.protected = set(self.bases)
         if self.loop:
             # What a later instruction of the loop overwrites, an earlier one reads in the next turn.
@@ -279,8 +283,10 @@ class Builder:
             self.steps.append(self.step(index, wanted if index == place else None))
         if self.loop:
             self.close_loop()
-        status = USUAL_STATUS
-        if self.layout.kernel and not random.randrange(12):
+        status = USUAL_STATUS if self.layout.window is None else USER_MODE_STATUS
+        if self.layout.window is not None and not random.randrange(16):
+            status ^= CU1
+        elif self.layout.kernel and not random.randrange(12):
             # KX and SX change together: for sseg QEMU chooses the refill vector by KX, the manual by SX.
             status ^= random.choice((CU1, UX, KX | SX, KX | SX | UX))
         code_words = len(self.steps) + 2

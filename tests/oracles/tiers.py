@@ -7,12 +7,12 @@ from functools import partial
 
 from soc.errors import SocError
 from tests.oracles import layout as at
+from tests.oracles import qemu
 from tests.oracles.compare import Side
 from tests.oracles.interpreter import run_case
 from tests.oracles.layout import KERNEL, Layout, Result
 from tests.oracles.sequences import Case
 
-RAM_BYTES = 32 << 20
 EBASE = 0xFFFFFFFF80000000
 VECTORS = (0x000, 0x080, 0x100, 0x180)
 STEPS = 1000
@@ -24,6 +24,9 @@ class TierError(SocError):
 
 
 def _int(layout: Layout) -> Side:
+    if layout.window is not None:
+        raise TierError(f"tier int has no TLB: it runs the layouts user and kernel, not {layout.name}")
+
     def run(cases: Sequence[Case]) -> list[Result]:
         return [run_case(case) for case in cases]
 
@@ -31,12 +34,14 @@ def _int(layout: Layout) -> Side:
 
 
 def _core(tier: str, layout: Layout) -> Side:
+    if layout.window is not None:
+        return _whole_program(tier, layout)
     if layout is not KERNEL:
         raise TierError(f"tier {tier} runs the kernel layout, not {layout.name}: compare it with --oracle system")
     from cpu.core import Core, StopKind
     from cpu.memory import Memory
 
-    memory = Memory(RAM_BYTES)
+    memory = Memory(qemu.RAM_BYTES)
     core = Core(memory=memory, number=0, tier=tier)
     vectors = {EBASE + offset: offset for offset in VECTORS}
     stops = (layout.done, *vectors)
@@ -71,6 +76,29 @@ def _core(tier: str, layout: Layout) -> Side:
             memory.write(case.start & PHYSICAL, b"".join(word.to_bytes(4, "little") for word in case.words()))
             memory.write(case.scratch_address & PHYSICAL, case.scratch)
         return [run_one(case) for case in cases]
+
+    return run
+
+
+def _whole_program(tier: str, layout: Layout) -> Side:
+    """The oracle's own program, with runner and handlers, on the core: CP0, TLB and ERET are then compared as well."""
+    from cpu.core import Core, StopKind
+    from cpu.memory import Memory
+
+    def run(cases: Sequence[Case]) -> list[Result]:
+        memory = Memory(qemu.RAM_BYTES)
+        core = Core(memory=memory, number=0, tier=tier)
+        for address, data in qemu.bare_image(layout, cases):
+            memory.write(address, data)
+        core.set_state({"pc": layout.runner})
+        stop = core.run(None, max_insns=STEPS * (len(cases) + 1))
+        while stop.kind is StopKind.SLICE:
+            stop = core.run(None)
+        if (stop.kind, stop.address) != (StopKind.MMIO_WRITE, qemu.RESET_REGISTER & PHYSICAL):
+            raise TierError(
+                f"the program of {len(cases)} cases ended with {stop}, expected its store to the reset register"
+            )
+        return [at.unpack_block(memory.read(layout.physical(case.block), at.BLOCK)) for case in cases]
 
     return run
 

@@ -1,0 +1,1 @@
+"""Bare-metal guests, in the assembler's language; `scenarios.library.guest` assembles them."""
