@@ -6,6 +6,7 @@ SCENARIO ?= first_light
 SCRIPT   ?= docs/first-boot.script
 BOOT     ?= --script $(SCRIPT)
 TESTS    ?= tests
+BENCH    ?=
 
 PY    := $(VENV)/bin/python
 RUN   := $(VENV)/.installed
@@ -30,8 +31,8 @@ boot: $(RUN) ## fetch Debian's kernel, boot it to a shell, run a few commands, p
 	@$(PY) -m soc fetch debian > /dev/null
 	@$(PY) -m soc boot $(BOOT)
 
-bench: $(RUN) ## measure the engine's speed
-	@$(PY) -m soc bench
+bench: $(VENV)/.installed-guests ## measure speed on a program and on the boot, next to QEMU
+	@$(PY) -m soc bench $(BENCH)
 
 lint: $(CHECK) ## ruff: rules and format
 	@$(PY) -m ruff check .
@@ -60,7 +61,7 @@ $(RUN): pyproject.toml | $(PY)
 	$(call INSTALL,-e .)
 	@touch $@
 
-$(CHECK): pyproject.toml | $(PY)
-	@echo "setting up $(VENV) with $(EXTRAS) ..." >&2
-	$(call INSTALL,-e '.[$(EXTRAS)]')
+$(VENV)/.installed-%: pyproject.toml | $(PY)
+	@echo "setting up $(VENV) with $* ..." >&2
+	$(call INSTALL,-e '.[$*]')
 	@touch $(RUN) $@

@@ -12,8 +12,19 @@ if TYPE_CHECKING:
     from devices.device import Device
 
 CLASSES = {
+    "ls7a_irq": "Ls7aIrq",
+    "ls7a_irq_kvm": "Ls7aIrqKvm",
+    "ls7a_msi": "Ls7aMsi",
+    "ls7a_irqfd": "Ls7aIrqfd",
+    "ls3a_ext_irq": "Ls3aExtIrq",
+    "ls3a_ext_irq_kvm": "Ls3aExtIrqKvm",
+    "ls3a_ht_irq": "Ls3aHtIrq",
+    "ls3a_ht_irq_kvm": "Ls3aHtIrqKvm",
     "ls3a_router_irq": "Ls3aRouterIrq",
+    "ls3a_router_irq_kvm": "Ls3aRouterIrqKvm",
     "ls3a_ipi": "Ls3aIpi",
+    "ls3a_ipi_kvm": "Ls3aIpiKvm",
+    "stable_timer": "StableTimer",
     "uart16550": "Uart16550",
     "rtc": "GoldfishRtc",
     "power": "Power",
@@ -26,6 +37,8 @@ ALIASES = {
     "eiointc": "ls3a_ext_irq",
     "htvec": "ls3a_ht_irq",
     "ipi": "ls3a_ipi",
+    "pchmsi": "ls7a_msi",
+    "irqfd": "ls7a_irqfd",
     "uart": "uart16550",
     "goldfish_rtc": "rtc",
 }
@@ -38,9 +51,7 @@ def device_class(name: str) -> type[Device]:
     if module not in CLASSES:
         from devices.errors import UnknownDevice
 
-        available = sorted([*CLASSES, *(alias for alias, target in ALIASES.items() if target in CLASSES)])
-        what = "is not built yet in this version" if module in ALIASES.values() else "is not a device"
-        raise UnknownDevice(f"{name!r} {what}; available: {', '.join(available)}")
+        raise UnknownDevice(f"{name!r} is not a device; available: {', '.join(sorted([*CLASSES, *ALIASES]))}")
     return getattr(importlib.import_module(f"devices.{module}"), CLASSES[module])
 
 

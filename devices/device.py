@@ -6,7 +6,10 @@ on_write_<register>([index,] value, old)  after a bus write. For rw and wo regis
                                           and `old` its former one; for w1c and w1s the ones written, the former target
 on_read_<register>([index]) -> int        gives the value of a bus read, with its side effects
 on_line_<input>(index, level)             an input line changed
-on_timer_<token>()                        the timer started by ``self.after(delay, token)`` expired
+on_timer_<token>()                        the timer started by ``self.after(delay, token)`` expired; for "expiry[2]"
+                                          this is on_timer_expiry(2)
+on_vector_<input>(vector)                 an interrupt vector arrived
+on_event_<input>(descriptor, count)       an event descriptor was signalled from outside the machine
 on_receive_<port>(data)                   bytes arrived at a byte port
 on_reset()                                last step of a reset
 settle()                                  derives outputs from state; runs after each of the above and every write
@@ -18,16 +21,21 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from devices.errors import DeviceError, UndecodedAccess
 from devices.lines import Input, Line, LineIn, LineOut, Output
+from devices.ports import SENDERS, EventIn, Port, VectorIn, sender
 from devices.registers import Decoder, RegisterMap
 
 if TYPE_CHECKING:
     from soc.ports import Outside
 
 log = logging.getLogger(__name__)
+
+CSR_SPACE = 0x2000
+"""Configuration registers have numbers below this."""
 
 
 class _Unattached:
@@ -64,6 +72,8 @@ class Device:
         self._timers: dict[str, int] = {}
         self._inputs: dict[str, tuple[Input, int, Any]] = {}
         self._lines = cls.line_declarations()
+        self._vectors = cls.declarations(VectorIn)
+        self._events = cls.declarations(EventIn)
         for line in self._lines.values():
             if isinstance(line, LineIn):
                 levels = Input(line.initial)
@@ -73,7 +83,9 @@ class Device:
             else:
                 levels = Output(self, line)
             self.__dict__[line.name] = levels
-        self._clear()
+        for declared in cls.declarations(tuple(SENDERS)).values():
+            self.__dict__[declared.name] = sender(self, declared)
+        self._clear(cold=True)
 
     @classmethod
     def register_map(cls) -> RegisterMap:
@@ -87,19 +99,55 @@ class Device:
         return found
 
     @classmethod
+    def declarations(cls, kind: type[Port] | tuple[type[Port], ...]) -> dict[str, Any]:
+        """Declared ports of a kind, by attribute name."""
+        return {n: v for base in reversed(cls.__mro__) for n, v in vars(base).items() if isinstance(v, kind)}
+
+    @classmethod
     def line_declarations(cls) -> dict[str, Line]:
         """Declared lines by attribute name."""
-        return {n: v for base in reversed(cls.__mro__) for n, v in vars(base).items() if isinstance(v, Line)}
+        return cls.declarations(Line)
+
+    @classmethod
+    def input_lines(cls) -> list[str]:
+        """Names `line_in` accepts."""
+        return [port for line in cls.declarations(LineIn).values() for port in line.ports]
+
+    @classmethod
+    def output_lines(cls) -> list[str]:
+        """Names the device uses with `outside.line`."""
+        return [port for line in cls.declarations(LineOut).values() for port in line.ports]
 
     @classmethod
     def input_ports(cls) -> list[str]:
-        """Names `line_in` accepts."""
-        return [port for line in cls.line_declarations().values() if isinstance(line, LineIn) for port in line.ports]
+        """Names a wire can end at: lines, vectors, events."""
+        return [port for made in cls.declarations((LineIn, VectorIn, EventIn)).values() for port in made.ports]
 
     @classmethod
     def output_ports(cls) -> list[str]:
-        """Names the device uses with `outside.line`."""
-        return [port for line in cls.line_declarations().values() if isinstance(line, LineOut) for port in line.ports]
+        """Names a wire can start from: lines, vectors, events, writes to configuration registers."""
+        return [port for made in cls.declarations((LineOut, *SENDERS)).values() for port in made.ports]
+
+    @staticmethod
+    def csr_view(offset: int, core: int) -> int | None:
+        """Where `core` meets this device's own registers through configuration register `offset`, None: nowhere."""
+        return None
+
+    @classmethod
+    def ranges(cls, space: str = "memory", core: int = 0) -> list[tuple[int, int]]:
+        """(offset, length) of all that is decoded in `space` as `core` sees it, neighbours joined, lowest first."""
+        found = cls.register_map()
+        taken = {c.offset + byte for b in found.banks for c in found.cells(space, b) for byte in range(c.register.width)}
+        if space == "csr":
+            own = {c.offset + byte for b in found.banks for c in found.cells(bank=b) for byte in range(c.register.width)}
+            taken |= {offset for offset in range(CSR_SPACE) if cls.csr_view(offset, core) in own}
+        joined: list[tuple[int, int]] = []
+        for offset in sorted(taken):
+            if joined and sum(joined[-1]) == offset:
+                joined[-1] = (joined[-1][0], joined[-1][1] + 1)
+            else:
+                joined.append((offset, 1))
+        return joined
 
     def attach(self, outside: Outside) -> None:
         """Connect the device. Nothing may be accessed before this."""
@@ -109,17 +157,18 @@ class Device:
         """Cold reset: declared values, no timer. Input lines stay as they are driven; outputs follow."""
         for token in list(self._timers):
             self.cancel(token)
-        self._clear()
+        self._clear(cold=False)
         self.on_reset()
         self.settle()
 
-    def _clear(self) -> None:
+    def _clear(self, cold: bool) -> None:
         state = self.__dict__
         for name, register in self._map.registers.items():
             if register.stored:
                 state[name] = register.initial()
         for name, internal in self._map.internals.items():
-            state[name] = internal.fresh()
+            if cold or not internal.kept:
+                state[name] = internal.fresh()
         self.select_bank(None)
 
     def on_reset(self) -> None:
@@ -138,7 +187,7 @@ class Device:
 
     def read(self, offset: int, size: int, core: int = 0, space: str = "memory") -> int:
         """A bus read of `size` bytes (1, 2, 4, 8) at byte `offset` by `core`. Not decoded: 0."""
-        found = (self._reads if space == "memory" else self._other(space).reads).get((offset, size))
+        found = (self._reads.get if space == "memory" else self._elsewhere(space, core, "reads"))((offset, size))
         if found is None:
             self._undecoded("read", space, offset, size)
             return 0
@@ -151,7 +200,7 @@ class Device:
 
     def write(self, offset: int, size: int, value: int, core: int = 0, space: str = "memory") -> None:
         """A bus write of the low `size` bytes of `value`. Not decoded: dropped."""
-        put = (self._writes if space == "memory" else self._other(space).writes).get((offset, size))
+        put = (self._writes.get if space == "memory" else self._elsewhere(space, core, "writes"))((offset, size))
         if put is None:
             self._undecoded("write", space, offset, size)
             return
@@ -159,8 +208,18 @@ class Device:
         put(self, value)
         self.settle()
 
-    def _other(self, space: str) -> Decoder:
-        return self._map.decoders.get((space, self._bank)) or Decoder()
+    def _elsewhere(self, space: str, core: int, kind: str) -> Callable[[tuple[int, int]], Any]:
+        """Looks up an access of another space: registers declared there, then the view of the device's own."""
+        declared = getattr(self._map.decoders.get((space, self._bank)) or Decoder(), kind)
+        own = getattr(self._map.decoders["memory", self._bank], kind)
+
+        def find(place: tuple[int, int]) -> Any:
+            found = declared.get(place)
+            if found is None and space == "csr":
+                found = own.get((self.csr_view(place[0], core), place[1]))
+            return found
+
+        return find
 
     def _undecoded(self, kind: str, space: str, offset: int, size: int) -> None:
         key = (kind, space, offset, size)
@@ -183,6 +242,23 @@ class Device:
             if handler:
                 handler(index, level)
             self.settle()
+
+    def vector_in(self, port: str, vector: int) -> None:
+        """Interrupt `vector` arrived at vector input `port`. Raises DeviceError for a port or vector there is not."""
+        declared = self._vectors.get(port)
+        if declared is None:
+            raise DeviceError(f"{self.name} has no vector input {port!r}; it has {', '.join(self._vectors) or 'none'}")
+        if not 0 <= vector < declared.vectors:
+            raise DeviceError(f"{self.name}.{port}: vector {vector}; allowed are 0 to {declared.vectors - 1}")
+        getattr(self, "on_vector_" + port)(vector)
+        self.settle()
+
+    def event_in(self, port: str, descriptor: int, count: int) -> None:
+        """Event `descriptor` was signalled `count` times at event input `port`. Raises DeviceError for another port."""
+        if port not in self._events:
+            raise DeviceError(f"{self.name} has no event input {port!r}; it has {', '.join(self._events) or 'none'}")
+        getattr(self, "on_event_" + port)(descriptor, count)
+        self.settle()
 
     def receive(self, port: str, data: bytes) -> None:
         """Bytes arrived at byte port `port`. Raises DeviceError for a port the device does not have."""
@@ -213,7 +289,8 @@ class Device:
         """The outside reports that timer `token` expired."""
         if self._timers.pop(token, None) is None:
             raise DeviceError(f"{self.name}: timer {token!r} expired but is not running; running: {list(self._timers)}")
-        getattr(self, "on_timer_" + token)()
+        handler, _, index = token.partition("[")
+        getattr(self, "on_timer_" + handler)(*([int(index[:-1])] if index else []))
         self.settle()
 
     def save(self) -> dict[str, Any]:

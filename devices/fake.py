@@ -22,7 +22,7 @@ class FakeOutside:
         self.now = 0
         self.events: list[tuple[int, str, str, object]] = []
         self.outputs: defaultdict[str, bytes] = defaultdict(bytes)
-        self.levels = {port: 0 for port in device.output_ports()}
+        self.levels = {port: 0 for port in device.output_lines()}
         self.timers: dict[str, tuple[int, int]] = {}
         self._started = 0
         device.attach(self)
@@ -39,6 +39,12 @@ class FakeOutside:
 
     def vector(self, port: str, vector: int) -> None:
         self.events.append((self.now, "vector", port, vector))
+
+    def event(self, port: str, descriptor: int, count: int) -> None:
+        self.events.append((self.now, "event", port, (descriptor, count)))
+
+    def csr_write(self, port: str, core: int, offset: int, size: int, value: int) -> None:
+        self.events.append((self.now, "csr", port, (core, offset, size, value)))
 
     def output(self, port: str, data: bytes) -> None:
         self.outputs[port] += data

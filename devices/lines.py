@@ -7,25 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from devices.ports import Port
+
 if TYPE_CHECKING:
     from devices.device import Device
 
 
-class Line:
+class Line(Port):
     """A declared line or, with `count`, an array of lines."""
 
     def __init__(self, doc: str = "", *, count: int | None = None, initial: int = 0) -> None:
-        self.name = ""
-        self.doc = doc
-        self.count = count
+        super().__init__(doc, count=count)
         self.initial = initial
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    @property
-    def ports(self) -> list[str]:
-        return [self.name] if self.count is None else [f"{self.name}[{i}]" for i in range(self.count)]
 
 
 class LineIn(Line):

@@ -1,17 +1,29 @@
 """Inter-processor interrupts and mailboxes of the four cores of one Loongson-3A node."""
 
+from typing import Any
+
 from devices.device import Device
+from devices.errors import DeviceError
 from devices.lines import LineOuts
-from devices.registers import RegisterArray
+from devices.ports import CsrOut
+from devices.registers import Register, RegisterArray
 
 CORES = 4
+NODES = 16
 BLOCK = 0x100
+CSR_SET, CSR_MAILBOX = 0x1008, 0x1020
+WORD = 0xFFFF_FFFF
 
 
 class Ls3aIpi(Device):
     """LS3A inter-processor interrupts, one node: per core status, enable, set, clear and four mailboxes.
 
-    ``pin[core]`` is IP6 of that core. A mailbox raises nothing; a parked core polls it.
+    node   number of this node, 0 to 15: its cores are 4 * node to 4 * node + 3
+
+    ``pin[core]`` is IP6 of that core. A mailbox raises nothing; a parked core polls it. As configuration registers, a
+    core meets its own block at 0x1000, and the registers that send at 0x1040, 0x1048 and 0x1158. What is sent is a write
+    of a configuration register as the target core sees it: to this block it happens at once, all else leaves at `csr`.
+    Completion need not be waited for: bit 31 changes nothing.
 
     Source: 3A5000 manual, inter-processor interrupts; Linux 6.1: arch/mips/loongson64/smp.c. The manual marks some
     mailboxes of cores 1 to 3 as read-only or write-only; firmware and Linux read and write them all, so they can be.
@@ -31,8 +43,65 @@ class Ls3aIpi(Device):
         accepts=(1, 2, 4, 8),
         doc="Mailbox j of core i: PC, SP, GP, A1.",
     )
+    ipi_send = Register(
+        0x40, access="wo", fields={"wait": 31, "core": (25, 16), "action": (4, 0)}, doc="Sets one action of a core."
+    )
+    mail_send = Register(
+        0x48,
+        width=8,
+        access="wo",
+        fields={"data": (63, 32), "wait": 31, "skip": (30, 27), "core": (25, 16), "half": (4, 2)},
+        doc="Writes half a mailbox of a core, except the bytes in skip.",
+    )
+    any_send = Register(
+        0x1158,
+        width=8,
+        access="wo",
+        space="csr",
+        fields={"data": (63, 32), "wait": 31, "skip": (30, 27), "core": (25, 16), "offset": (15, 0)},
+        doc="Writes a configuration register of a core, except the bytes in skip.",
+    )
 
     pin = LineOuts(CORES, "IP6 of each core.")
+    csr = CsrOut("Writes of configuration registers that are not in this block.")
+
+    def __init__(self, *, node: int = 0, **options: Any) -> None:
+        if not 0 <= node < NODES:
+            raise DeviceError(f"node {node}: there are nodes 0 to {NODES - 1}")
+        self.node = node
+        super().__init__(**options)
+
+    @staticmethod
+    def csr_view(offset: int, core: int) -> int | None:
+        place = offset - 0x1000
+        if 0 <= place < 0x40:
+            return BLOCK * (core % CORES) + place
+        return place if 0x40 <= place < 0x50 else None
+
+    def on_write_ipi_send(self, value: int, old: int) -> None:
+        self._send(value >> 16 & 0x3FF, CSR_SET, 1 << (value & 0x1F))
+
+    def on_write_mail_send(self, value: int, old: int) -> None:
+        self._send(value >> 16 & 0x3FF, CSR_MAILBOX + (value & 0x1C), value >> 32, value >> 27 & 0xF)
+
+    def on_write_any_send(self, value: int, old: int) -> None:
+        self._send(value >> 16 & 0x3FF, value & 0xFFFF, value >> 32, value >> 27 & 0xF)
+
+    def _send(self, core: int, offset: int, data: int, skip: int = 0) -> None:
+        """Write the four bytes of `data`, except those in `skip`, at `offset` as `core` sees it."""
+        if not skip:
+            self._put(core, offset, 4, data & WORD)
+            return
+        for byte in range(4):
+            if not skip >> byte & 1:
+                self._put(core, offset + byte, 1, data >> 8 * byte & 0xFF)
+
+    def _put(self, core: int, offset: int, size: int, value: int) -> None:
+        put = self._elsewhere("csr", core, "writes")((offset, size)) if core // CORES == self.node else None
+        if put is None:
+            self.csr.send(core, offset, size, value)
+        else:
+            put(self, value)
 
     def settle(self) -> None:
         pins = 0

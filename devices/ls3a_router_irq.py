@@ -4,6 +4,7 @@ from devices.device import Device
 from devices.lines import LineIns, LineOuts
 from devices.registers import Internal, Register, RegisterArray
 
+CSR_INTISR = 0x1010
 PINS_OF_ENTRY = [
     sum(1 << 4 * core + pin for core in range(4) for pin in range(4) if entry >> core & 1 and entry >> 4 + pin & 1)
     for entry in range(256)
@@ -17,7 +18,8 @@ class Ls3aRouterIrq(Device):
     Output ``pin[4 * core + k]`` is this router's contribution to IP(k+2) of `core`, k = 0..3.
 
     Source: 3A5000 manual, I/O interrupts; Linux 6.1: drivers/irqchip/irq-loongson-liointc.c. Polarity is stored and
-    has no effect: Linux 6.1 writes 1 for level-high and later kernels 0, and both must work.
+    has no effect: Linux 6.1 writes 1 for level-high and later kernels 0, and both must work. As configuration register
+    0x1010 a core reads the status of its own sources.
     """
 
     size = 0x64
@@ -44,6 +46,10 @@ class Ls3aRouterIrq(Device):
 
     input = LineIns(32, "Interrupt sources.")
     pin = LineOuts(16, "IP2..IP5 of the four cores.")
+
+    @staticmethod
+    def csr_view(offset: int, core: int) -> int | None:
+        return 0x40 + 8 * (core % 4) + offset - CSR_INTISR if CSR_INTISR <= offset < CSR_INTISR + 4 else None
 
     def on_line_input(self, source: int, level: int) -> None:
         if level:

@@ -45,6 +45,7 @@ class Register:
     mask     bits a write can change; default all
     of       for w1c and w1s: the register that is changed (a set or clear register has no storage of its own)
     accepts  access sizes in bytes; default only `width`
+    writes   sizes of writes where they are others than those of reads
     bank     decoded only while the device has selected this bank (``Device.select_bank``); default in all banks
     space    address space: "memory", or "csr" for Loongson's configuration registers
     fields   {name: bit or (high, low)}, for the handbook
@@ -62,6 +63,7 @@ class Register:
         mask: int | None = None,
         of: Register | None = None,
         accepts: tuple[int, ...] | None = None,
+        writes: tuple[int, ...] | None = None,
         bank: str | None = None,
         space: str = "memory",
         fields: Mapping[str, int | tuple[int, int]] | None = None,
@@ -80,8 +82,10 @@ class Register:
         if of is not None and (access not in ("w1c", "w1s") or of.width != width or of.count != self.count):
             raise RegisterError(f"register at {offset:#x}: `of` needs w1c or w1s and a register of the same shape")
         accepts = (width,) if accepts is None else tuple(accepts)
-        if not accepts or any(size not in SIZES for size in accepts):
-            raise RegisterError(f"register at {offset:#x}: accepts {accepts}: access sizes are 1, 2, 4 and 8")
+        writes = accepts if writes is None else tuple(writes)
+        if not accepts or not writes or any(size not in SIZES for size in accepts + writes):
+            sizes = f"accepts {accepts}, writes {writes}"
+            raise RegisterError(f"register at {offset:#x}: {sizes}: access sizes are 1, 2, 4 and 8")
         self.name = ""
         self.offset = offset
         self.width = width
@@ -90,6 +94,7 @@ class Register:
         self.mask = mask
         self.of = of
         self.accepts = accepts
+        self.writes = writes
         self.bank = bank
         self.space = space
         self.fields = dict(fields or {})
@@ -130,7 +135,7 @@ class Register:
 
     def initial(self) -> int | list[int]:
         """The reset value as an instance holds it."""
-        return [self.reset] * self.count if self.is_array else self.reset
+        return self.reset
 
     def offsets(self) -> list[int]:
         """Byte offset of every element, in index order."""
@@ -142,11 +147,17 @@ class RegisterArray(Register):
     """`count` registers, `stride` bytes apart (default: the width). With tuples, nested: the last index runs fastest.
 
     ``mailbox = RegisterArray(0x20, count=(4, 4), stride=(0x100, 8), width=8)`` makes mailbox k of core c
-    ``mailbox[4 * c + k]``.
+    ``mailbox[4 * c + k]``. `resets`, where given, has the reset value of each element.
     """
 
     def __init__(
-        self, offset: int, *, count: int | tuple[int, ...], stride: int | tuple[int, ...] | None = None, **options: Any
+        self,
+        offset: int,
+        *,
+        count: int | tuple[int, ...],
+        stride: int | tuple[int, ...] | None = None,
+        resets: tuple[int, ...] | None = None,
+        **options: Any,
     ) -> None:
         counts = count if isinstance(count, tuple) else (count,)
         width = options.get("width", 4)
@@ -157,14 +168,24 @@ class RegisterArray(Register):
             )
         self.counts = counts
         self.strides = strides
+        self.resets = resets
         super().__init__(offset, **options)
+        if resets is not None and (len(resets) != self.count or any(not 0 <= r <= self.bits for r in resets)):
+            raise RegisterError(f"array at {offset:#x}: resets must be {self.count} values of {width} bytes")
+
+    def initial(self) -> list[int]:
+        return [self.reset] * self.count if self.resets is None else list(self.resets)
 
 
 @dataclass(frozen=True)
 class Internal:
-    """State that has no address: reset to `initial`, saved and restored. An int, bool, str, bytes, list or None."""
+    """State that has no address: reset to `initial`, saved and restored. An int, bool, str, bytes, list or None.
+
+    kept   a reset of the machine leaves it as it is
+    """
 
     initial: Any = 0
+    kept: bool = False
 
     def fresh(self) -> Any:
         return list(self.initial) if isinstance(self.initial, list) else self.initial
@@ -205,6 +226,10 @@ class RegisterMap:
         self.internals: dict[str, Internal] = {}
         for base in reversed(owner.__mro__):
             for name, value in vars(base).items():
+                if isinstance(value, Register | Internal):
+                    # A subclass may declare a register again, or take its address away.
+                    self.registers.pop(name, None)
+                    self.internals.pop(name, None)
                 if isinstance(value, Register):
                     self.registers[name] = value
                 elif isinstance(value, Internal):
@@ -226,7 +251,7 @@ class RegisterMap:
 
     def _check_handlers(self) -> None:
         for prefix, unfit in (("on_read_", "wo"), ("on_write_", "ro")):
-            for handler in (name for name in dir(self.owner) if name.startswith(prefix)):
+            for handler in (n for n in dir(self.owner) if n.startswith(prefix) and getattr(self.owner, n)):
                 register = self.registers.get(handler.removeprefix(prefix))
                 if register is None or register.access == unfit:
                     what = "no such register" if register is None else f"the register is {register.access}"
@@ -240,11 +265,10 @@ class RegisterMap:
             keys = {(offset - offset % size, size) for offset in at_byte for size in SIZES}
             for offset, size in keys:
                 pieces = _pieces(at_byte, offset, size)
-                if all(size in piece.cell.register.accepts for piece in pieces):
-                    if writing:
-                        decoder.writes[offset, size] = self._writer(pieces)
-                    else:
-                        decoder.reads[offset, size] = self._reader(pieces, size)
+                if writing and all(size in piece.cell.register.writes for piece in pieces):
+                    decoder.writes[offset, size] = self._writer(pieces)
+                elif not writing and all(size in piece.cell.register.accepts for piece in pieces):
+                    decoder.reads[offset, size] = self._reader(pieces, size)
         return decoder
 
     def _bytes(self, cells: list[Cell], writing: bool) -> dict[int, Cell]:
@@ -267,7 +291,7 @@ class RegisterMap:
         return at_byte
 
     def _reads_by_handler(self, register: Register) -> bool:
-        return hasattr(self.owner, "on_read_" + register.name)
+        return getattr(self.owner, "on_read_" + register.name, None) is not None
 
     def _reader(self, pieces: list[Piece], size: int) -> tuple[Reader, bool]:
         settling = any(self._reads_by_handler(piece.cell.register) for piece in pieces)
@@ -367,7 +391,10 @@ def markdown(owner: type) -> str:
         meaning = [register.doc] if register.doc else []
         for name, place in register.fields.items():
             meaning.append(f"{name}[{place}]" if isinstance(place, int) else f"{name}[{place[0]}:{place[1]}]")
-        reset = f"{register.reset:#x}" if register.stored else "\u2013"
+        first = getattr(register, "resets", None)
+        reset = "per element" if first else f"{register.reset:#x}" if register.stored else "\u2013"
         sizes = "/".join(str(size) for size in register.accepts)
+        if register.writes != register.accepts:
+            sizes += ", writes " + "/".join(str(size) for size in register.writes)
         rows.append(f"| {offset} | {register.name} | {access} | {reset} | {sizes} | {' '.join(meaning)} |")
     return "\n".join(rows) + "\n"

@@ -51,7 +51,7 @@ class HostBus:
 
     def _device(self, address: int) -> tuple[DeviceComponent | None, int]:
         found = self.map.find(address)
-        return (None, 0) if found is None else (found[1], address - found[0])
+        return (None, 0) if found is None else found[1]
 
     def _window(self, address: int) -> str:
         window = self._machine.open_bus.window(address)

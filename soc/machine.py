@@ -23,7 +23,8 @@ from soc.link import Link, Source, Timers
 from soc.messages import Message, Phase
 from soc.options import Options
 from soc.placement.inprocess import DeviceComponent, MmioPort
-from soc.platforms import Platform
+from soc.placement.memory import MemoryComponent
+from soc.platforms import Part, Platform, load
 from soc.ports import split
 from soc.time import PS_PER_SECOND, duration, seconds
 from soc.timing import Timing
@@ -74,6 +75,8 @@ class Machine:
 
     `ram` is text such as "512 MiB" or a number of MiB. `trace` keeps records and interrupt latencies (the hash is
     always kept). `strict` ends the run at the first access to nothing. `timing` is a Timing or a mapping of constants.
+    `disk` is the image of a virtio-blk disk; `devices` adds PCI functions, name to options, as in
+    `{"virtio_rng": {"seed": 7}}` (soc.platforms.FUNCTIONS lists them).
     `wire` packs and unpacks every message on every link, as between processes. `make_memory(ram_bytes)` and
     `make_core(number, memory, timing, tier)` replace the engine, for tests. Raises ConfigurationError.
     """
@@ -90,6 +93,8 @@ class Machine:
         timing: Timing | Mapping[str, int | str] | None = None,
         trace: bool | None = None,
         strict: bool | None = None,
+        disk: str | Path | None = None,
+        devices: Mapping[str, Mapping[str, Any]] | None = None,
         wire: bool = False,
         make_memory: Callable[[int], Any] | None = None,
         make_core: Callable[[int, Any, Timing, str], Any] | None = None,
@@ -104,6 +109,8 @@ class Machine:
             "timing": timing,
             "trace": trace,
             "strict": strict,
+            "disk": disk,
+            "devices": devices,
         }
         self.options = Options.read(platform, {**given, **unknown})
         self.platform, self.timing, self.ram = self.options.platform, self.options.timing, self.options.ram
@@ -182,23 +189,26 @@ class Machine:
             self._stop,
         )
         for part in self.platform.parts:
-            device = _load(part.model)(**part.options(timing), **({"strict": True} if self.options.strict else {}))
+            device = self._device(part)
             component = DeviceComponent(
                 part.name, device, kernel, trace, self._source(part.name), self._timers(part.name), self._stop
             )
             self.devices[part.name], self.components[part.name] = device, component
-            for base in part.bases:
-                self.bus.map.add(part.name, base, part.size, component)
+            for place in part.ranges():
+                self.bus.map.add(part.name, place.address, place.size, (component, place.origin))
 
         for core in self._cores:
             core.bus = AddressMap()
             for part in self.platform.parts:
                 component = self.components[part.name]
-                for place, base in enumerate(part.bases):
+                for place, (base, size, origin) in enumerate(part.ranges()):
                     port = f"{part.name}.mmio[{place}]" if place else f"{part.name}.mmio"
-                    core.bus.add(part.name, base, part.size, self._registers(core, component, port, base, stop_run))
+                    core.bus.add(part.name, base, size, self._registers(core, component, port, origin, stop_run))
             core.open_bus = self._registers(core, nothing, "open_bus.mmio", 0, None)
 
+        self.dma: MemoryComponent | None = None
+        if self.platform.functions:
+            self._connect_functions(stop_run)
         for wire in self.platform.wires(self.options.cpus):
             self._connect(wire.source, wire.destination, getattr(timing, wire.latency))
 
@@ -218,6 +228,28 @@ class Machine:
         for component in self.components.values():
             component.access(component.device.reset)
 
+    def _device(self, part: Part) -> Any:
+        options = {**part.options(self.timing), **({"strict": True} if self.options.strict else {})}
+        try:
+            return load(part.model)(**{"name": part.name, **options} if part.name in self.platform.functions else options)
+        except TypeError as error:
+            if part.name not in self.platform.functions:
+                raise
+            raise ConfigurationError(f"device {part.name}: {error}") from error
+
+    def _connect_functions(self, strict: Callable[[str], None] | None) -> None:
+        timing, platform = self.timing, self.platform
+        self.dma = MemoryComponent(self.memory, self.kernel, platform.rom, dict(platform.doorbells))
+        bridge = self.components[platform.pci.bridge.name]
+        for name, port in platform.functions.items():
+            function = self.components[name]
+            back = self._link(f"{name}.config", f"{bridge.name}.{port}", timing.pci_reply, bridge.answered)
+            registers = MmioPort(function, 0, back, self.kernel, strict)
+            there = self._link(f"{bridge.name}.{port}", f"{name}.config", timing.pci_request, registers.arrive)
+            bridge.connect(port, there)
+            done = self._link(f"memory.{name}", f"{name}.dma", timing.dma_reply, function.dma_done)
+            function.memory = self._link(f"{name}.dma", f"memory.{name}", timing.dma_request, self.dma.port(done))
+
     def _registers(
         self,
         core: CoreComponent,
@@ -233,9 +265,13 @@ class Machine:
     def _connect(self, source: str, destination: str, latency: int) -> None:
         sender, out = split(source)
         receiver, into = split(destination)
-        if sender not in self.components:
+        if sender == "memory" and self.dma is None:
+            # A doorbell that no function can reach.
+            return
+        if sender not in self.components and sender != "memory":
             raise ConfigurationError(f"wire {source} -> {destination}: {choose('component', sender, self.components)}")
-        outputs = getattr(self.components[sender].device, "output_ports", lambda: [out])()
+        origin = self.dma if sender == "memory" else self.components[sender]
+        outputs = getattr(getattr(origin, "device", origin), "output_ports", lambda: [out])()
         if out not in outputs:
             raise ConfigurationError(f"wire {source} -> {destination}: {choose(f'output of {sender}', out, outputs)}")
         number = self._port(destination)[1]
@@ -255,7 +291,7 @@ class Machine:
             raise ConfigurationError(
                 f"wire {source} -> {destination}: {choose('component', receiver, [*self.components, *cores])}"
             )
-        self.components[sender].connect(out, self._link(source, destination, latency, deliver))
+        origin.connect(out, self._link(source, destination, latency, deliver))
 
     # Loading.
 
@@ -269,6 +305,7 @@ class Machine:
             if self.options.append:
                 options.setdefault("append", self.options.append)
             options.setdefault("cpu_clock_hz", self.timing.core_clock)
+            options.setdefault("platform", self.platform.name)
             program = prepare(program, ram=self.ram, cpus=len(self.cpu), **options)
         for address, data in program.segments:
             self.memory.write(address, data)
@@ -496,11 +533,6 @@ def _sorted(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_sorted(item) for item in value]
     return value if isinstance(value, str | bytes) else int(value)
-
-
-def _load(model: str) -> Any:
-    module, _, name = model.partition(":")
-    return getattr(import_module(module), name)
 
 
 def _make_memory(size: int) -> Any:

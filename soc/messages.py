@@ -40,14 +40,25 @@ class Phase(IntEnum):
 
 
 class Space(IntEnum):
-    """Address space of an MMIO access: system memory addresses, or Loongson configuration registers (IOCSR)."""
+    """Address space of an MMIO access.
+
+    System memory addresses, Loongson configuration registers (IOCSR), and a PCI function's configuration space and BARs
+    (the address is the offset in the space).
+    """
 
     MEMORY = 0
     CSR = 1
+    CONFIG = 2
+    BAR0 = 3
+    BAR1 = 4
+    BAR2 = 5
+    BAR3 = 6
+    BAR4 = 7
+    BAR5 = 8
 
     @property
     def label(self) -> str:
-        """The name a device sees: "memory" or "csr"."""
+        """The name a device sees: "memory", "csr", "config", "bar0" to "bar5"."""
         return self.name.lower()
 
 
@@ -293,6 +304,22 @@ class Stop(Message, kind=18, phase=Phase.SETUP, hashed=False):
     """The machine is to stop: power-off, reset, or the name of a failure."""
 
     reason: Name
+
+
+class DmaError(Message, kind=19, phase=Phase.REPLY):
+    """The DMA `request` met nothing: no memory and no doorbell at its address, or memory that refuses it."""
+
+    request: Sequence
+    reason: Name
+
+
+class CsrWrite(Message, kind=20, phase=Phase.LINE):
+    """A write of a configuration register as `core` sees it, sent from another node. Nothing answers it."""
+
+    core: CoreNumber
+    address: Address
+    size: AccessSize
+    value: Value64
 
 
 pack = msgpack.Packer(use_bin_type=True).pack

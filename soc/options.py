@@ -15,7 +15,7 @@ from soc.timing import Timing
 TIERS = ("auto", "reference", "threaded")
 PLACEMENTS = ("inprocess",)
 MAX_CPUS = 1
-_TABLES = ("machine", "placement", "timing")
+_TABLES = ("machine", "placement", "timing", "devices")
 _SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _MIN_RAM, _MAX_RAM = 1 << 20, 1 << 40
 
@@ -34,6 +34,9 @@ class Options:
     timing: Timing = field(default_factory=Timing)
     trace: bool = False
     strict: bool = False
+    disk: str | Path | None = None
+    devices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """PCI functions, `disk` among them as virtio_blk; the platform has them as parts."""
 
     @classmethod
     def read(cls, platform: str | Path | Platform, given: Mapping[str, Any]) -> Options:
@@ -55,6 +58,12 @@ class Options:
             values[name] = value
         if not isinstance(values["platform"], Platform):
             values["platform"] = find(values["platform"])
+        devices = dict(_table("devices", values.get("devices") or {}))
+        if values.get("disk") is not None:
+            blk = {"image": values["disk"], **devices.get("virtio_blk", {})}
+            devices = {"virtio_blk": blk, **{name: given for name, given in devices.items() if name != "virtio_blk"}}
+        values["devices"] = devices
+        values["platform"] = values["platform"].with_functions(devices)
         if not isinstance(values.get("timing", {}), Timing):
             values["timing"] = Timing(**values.get("timing", {}))
         if "ram" in values:
@@ -78,6 +87,12 @@ class Options:
                 raise ConfigurationError(f"placement: {choose('component', name, known)}")
             if place not in PLACEMENTS:
                 raise ConfigurationError(f"placement of {name}: {choose('place', place, PLACEMENTS)}")
+
+
+def _table(name: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{name} = {value!r}; a table is needed")
+    return value
 
 
 def ram_bytes(size: str | int) -> int:

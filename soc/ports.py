@@ -30,6 +30,29 @@ class Outside(Protocol):
         """Send an interrupt vector (HT message or MSI) out of `port`."""
         ...
 
+    def mailbox(self, port: str, mailbox: int, value: int) -> None:
+        """Send `value` (64 bits) to `mailbox` (0 to 255) of whatever `port` leads to."""
+        ...
+
+    def event(self, port: str, descriptor: int, count: int = 1) -> None:
+        """Signal an eventfd: add `count` to counter `descriptor` of whatever `port` leads to."""
+        ...
+
+    def csr_write(self, port: str, core: int, offset: int, size: int, value: int) -> None:
+        """Write a configuration register as `core` sees it, on the node `port` leads to; nothing answers."""
+        ...
+
+    def dma_read(self, address: int, size: int, token: str) -> None:
+        """Read `size` bytes (1 or more) of memory; device.on_dma(token, bytes) follows, with None on a bus error."""
+        ...
+
+    def dma_write(self, address: int, data: bytes, token: str) -> None:
+        """Write `data` (1 byte or more); device.on_dma(token, b"") follows when it is in memory, None on a bus error.
+
+        Transfers of one device take effect in the order they were asked for.
+        """
+        ...
+
     def output(self, port: str, data: bytes) -> None:
         """Bytes leave a stream port, such as the transmit side of a UART."""
         ...

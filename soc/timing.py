@@ -36,6 +36,11 @@ class _Table:
     mmio_reply: int = _ps("50 ns", "model choice: device register back to the core")
     irq_line: int = _ps("10 ns", "model choice: device output to an interrupt controller's input")
     core_pin: int = _ps("10 ns", "model choice: interrupt controller to a core's IP input")
+    ht_vector: int = _ps("100 ns", "model choice: an interrupt message from the bridge to the processor")
+    pci_request: int = _ps("100 ns", "model choice: host bridge to a PCI function")
+    pci_reply: int = _ps("100 ns", "model choice: PCI function back to the host bridge")
+    dma_request: int = _ps("150 ns", "model choice: PCI function to memory")
+    dma_reply: int = _ps("150 ns", "model choice: memory back to a PCI function")
     ipi_pin: int = _ps("10 ns", "model choice: inter-processor interrupt block to a core's IP6")
     console_line: int = _ps(
         "10 ns", "model choice: the wire between UART and terminal; character time is the UART's business"

@@ -1,7 +1,7 @@
 """Builds the guests written in C, with the cross compiler that the package ziglang brings.
 
-The ELF files are kept in the cache, keyed by sources, options and compiler, so that a second run compiles nothing. Nothing
-binary is shipped. Use: `bench(iterations=1000)`.
+Nothing binary is shipped. The ELF files are kept in the cache, keyed by sources, options and compiler, so that a second
+run compiles nothing. Use: `bench(iterations=1000)`.
 """
 
 import io
@@ -68,7 +68,7 @@ def _compile(source: Path, script: Path, folder: Path) -> bytes:
 
 
 def with_word(elf: bytes, symbol: str, value: int) -> bytes:
-    """The ELF with the 64-bit little-endian word at `symbol` replaced. Raises ConfigurationError for an unknown symbol."""
+    """`elf` with the 64-bit little-endian word at `symbol` replaced. Raises ConfigurationError where there is none."""
     file = ELFFile(io.BytesIO(elf))
     table = file.get_section_by_name(".symtab")
     found = table.get_symbol_by_name(symbol) if table else None
@@ -80,4 +80,6 @@ def with_word(elf: bytes, symbol: str, value: int) -> bytes:
         if 0 <= offset <= segment["p_filesz"] - 8:
             at = segment["p_offset"] + offset
             return elf[:at] + value.to_bytes(8, "little") + elf[at + 8 :]
-    raise ConfigurationError(f"the symbol {symbol} at {address:#x} has no bytes in the file.\nGive it an initial value.")
+    raise ConfigurationError(
+        f"the symbol {symbol} at {address:#x} has no bytes in the file.\nGive it an initial value."
+    )

@@ -1,24 +1,107 @@
-"""`soc bench`: how fast the engine runs on this host, measured on an embedded guest."""
+"""`soc bench`: the engine's speed on this host, on a program and on the boot, side by side with QEMU where it is."""
 
 import argparse
+import json
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 
-from soc.commands.output import OK
-from soc.errors import ConfigurationError
+from soc.commands.options import count
+from soc.commands.output import FAILED, OK, error_text, say
+from soc.errors import ConfigurationError, SocError
 
-GUEST = "scenarios.guests.bench"
+# Nothing in the simulator imports that package; the command finds it by name.
+GUESTS = "scenarios.guests.build"
+ROUNDS, ITERATIONS, REFERENCE_ITERATIONS = 5, 12_000, 3
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Declares the command."""
-    parser = commands.add_parser("bench", help="measure the engine's speed on an embedded guest")
+    parser = commands.add_parser("bench", help="measure speed on a program and on the boot, next to QEMU")
+    parser.add_argument("--rounds", type=count, default=ROUNDS, metavar="N", help=f"rounds (default {ROUNDS})")
+    parser.add_argument(
+        "--iterations", type=count, default=ITERATIONS, metavar="N", help=f"of the program (default {ITERATIONS})"
+    )
+    parser.add_argument("--qemu", metavar="PROGRAM", help="the qemu-system-mips64el to compare with")
+    parser.add_argument("--qemu-cpu", default="Loongson-3A1000", metavar="CPU", help="its processor model")
+    parser.add_argument("--no-program", action="store_true", help="leave out the program")
+    parser.add_argument("--no-boot", action="store_true", help="leave out the boot")
+    parser.add_argument("--no-cold", action="store_true", help="leave out the first runs with an empty code cache")
+    parser.add_argument("--out", metavar="FILE.json", help="keep every figure of every round")
     parser.set_defaults(command=bench)
 
 
 def bench(arguments: argparse.Namespace) -> int:
-    """Runs the guest's `main()`, which prints its figures."""
+    """Measures and prints; status 1 when runs that must agree do not, or one of them fails."""
+    from soc.bench import measure, qemu, report
+    from soc.bench.errors import BenchError
+
+    other = qemu.find(arguments.qemu or qemu.PROGRAM, arguments.qemu_cpu)
+    if other is None:
+        if arguments.qemu:
+            raise ConfigurationError(
+                f"--qemu {arguments.qemu} is no QEMU with a machine {qemu.MACHINE}.\nGive a qemu-system-mips64el."
+            )
+        say(f"soc: {qemu.PROGRAM} is not here, so there is nothing to compare with.")
+    make = None if arguments.no_program else _guest()
+    material = None if arguments.no_boot else _material()
+    data: dict = {"host": report.host(), "qemu": other.name if other else None, "rounds": arguments.rounds}
+    print(f"{data['host']['processor']}, {data['host']['processors']} processors, load {data['host']['load']:.2f}")
     try:
-        guest = import_module(GUEST)
+        if make:
+            tiers = {"threaded": arguments.iterations, "reference": REFERENCE_ITERATIONS}
+            found = measure.program(make, tiers, other, arguments.rounds, say)
+            data["program"] = [result.as_dict() for result in found]
+            print(f"\nprogram, medians of {arguments.rounds} rounds; MIPS without and with start-up")
+            print(report.program_table(found, other.name if other else None), flush=True)
+        if material:
+            boots = measure.boot(material, other, arguments.rounds, say)
+            data["kernel"] = {name: material.manifest["kernel"][name] for name in ("package", "version")}
+            data["boot"] = [result.as_dict() for result in boots]
+            print(f"\nboot to a shell, a script, power-off; {arguments.rounds} rounds; stub left out on both sides")
+            print(report.boot_table(boots), flush=True)
+        if not arguments.no_cold:
+            data["cold"] = measure.cold(make, material, say)
+            print("", *report.cold_lines(data["cold"]), sep="\n", flush=True)
+    except BenchError as error:
+        say(error_text(error))
+        return FAILED
+    if arguments.out:
+        _keep(Path(arguments.out), data)
+    return OK
+
+
+def _guest() -> Callable[[int], bytes]:
+    """The function that gives the program's ELF for a number of iterations; it has been built once."""
+    try:
+        make = import_module(GUESTS).bench
     except ModuleNotFoundError as cause:
-        raise ConfigurationError(f"the benchmark guest {GUEST} is missing.\nInstall the whole project.") from cause
-    return guest.main() or OK
+        raise ConfigurationError(
+            f"the guest builder {GUESTS} is not installed.\nRun from the project's folder, or `pip install -e .` there."
+        ) from cause
+    try:
+        make(1)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}\n`soc bench --no-program` measures the boot alone.") from error
+    return make
+
+
+def _material():
+    from soc.fetch import debian
+
+    try:
+        material = debian.cached()
+    except SocError as error:
+        say(error_text(error))
+        return None
+    if material is None:
+        say("soc: no kernel to boot was fetched, so the boot is left out; `soc fetch debian` gets one.")
+    return material
+
+
+def _keep(path: Path, data: dict) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(data, indent=1) + "\n", "utf-8")
+    except OSError as cause:
+        raise ConfigurationError(f"cannot write --out {path}: {cause.strerror}.\nGive another file.") from cause

@@ -2,7 +2,7 @@
 
 import io
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from soc.fetch.errors import FetchError
@@ -44,6 +44,12 @@ class Package:
             if wanted(path):
                 return path, content()
         raise FetchError(f"package {self.name} {self.version} lacks the file looked for", AGAIN)
+
+    def files(self, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+        """Path (without leading './') and contents of every regular file whose path satisfies `wanted`."""
+        for path, content in _files(self, "data.tar"):
+            if wanted(path):
+                yield path, content()
 
 
 def open_deb(data: bytes, label: str) -> Package:

@@ -7,17 +7,25 @@ PROMPT = "soc# "
 
 # The shell opens ttyS0 as a session leader, so it has job control without complaint; a shell that ends starts again,
 # because a kernel whose init ends panics.
-INIT = f"""#!/bin/busybox sh
+_INIT = """#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sysfs /sys
 /bin/busybox mount -t devtmpfs devtmpfs /dev
 /bin/busybox --install -s /bin
-export PATH=/bin HOME=/ TERM=vt100 PS1='{PROMPT}'
-echo {READY}
+export PATH=/bin HOME=/ TERM=vt100 PS1='{prompt}'
+{before}echo {ready}
 while :; do
     setsid sh -c 'exec sh -i </dev/ttyS0 >/dev/ttyS0 2>&1'
 done
 """
+
+
+def init(before: str = "") -> str:
+    """The init script; `before` is shell lines to run before it says that it is up."""
+    return _INIT.format(prompt=PROMPT, ready=READY, before=before)
+
+
+INIT = init()
 
 
 def build(busybox: bytes) -> bytes:

@@ -55,8 +55,9 @@ def prepare(
     run_stub: bool = False,
     kind: str = "auto",
     cpu_clock_hz: int = 800_000_000,
+    platform: str = "virt",
 ) -> BootImage:
-    """What to write and where to start for an ELF program or a kernel on the virtual platform.
+    """What to write and where to start for an ELF program or a kernel on `platform` (virt, ls7a).
 
     `program` and `initrd` are paths, or the bytes of such files; `ram` is in bytes. `kind` is 'bare' for a program of
     its own, 'linux' for a kernel with boot parameters, 'auto' to tell by the file. `append` is added to the
@@ -67,12 +68,12 @@ def prepare(
     name, data = _read(program, "kernel" if kind == "linux" else "program")
     image = None if kind == "linux" else read_elf(data, name, ram)
     if image is None or (kind == "auto" and looks_like_linux(image)):
-        tables = partial(lefi.virt_tables, ram, cpus, cpu_clock_hz)
-        return _linux(data, name, ram, initrd, append, run_stub, tables)
+        tables = partial(lefi.tables, platform, ram, cpus, cpu_clock_hz)
+        return _linux(data, name, ram, initrd, append, run_stub, tables, rom.rom_code(platform))
     if initrd is not None or append:
         extra = "an initrd" if initrd is not None else "a command line"
         raise LoadError(name, f"it is no Linux kernel, so {extra} has no meaning for it", "Leave that option out.")
-    return BootImage(pc=image.entry, segments=_segments((Segment(rom.BASE, rom.rom_code()), *image.segments)))
+    return BootImage(pc=image.entry, segments=_segments((Segment(rom.BASE, rom.rom_code(platform)), *image.segments)))
 
 
 def _read(source: str | Path | bytes, what: str) -> tuple[str, bytes]:
@@ -94,6 +95,7 @@ def _linux(
     append: str,
     run_stub: bool,
     tables: Callable[[], bytes],
+    code: bytes,
 ) -> BootImage:
     if ram < LOW_RAM:
         why = f"{ram // MIB} MiB is too little memory: the firmware's part of it ends at {LOW_RAM // MIB} MiB"
@@ -112,7 +114,7 @@ def _linux(
         placed = (Segment(address, archive),)
     arguments = cmdline.argument_block(cmdline.command_line(append, place))
     firmware = (
-        Segment(rom.BASE, rom.rom_code()),
+        Segment(rom.BASE, code),
         Segment(lefi.BLOCK, tables()),
         Segment(arguments.address, arguments.data),
     )

@@ -162,17 +162,39 @@ PARTS = (
 )
 
 
+# Version of memory map and CPU table, serial port, board name.
+PLATFORMS = {
+    "virt": (
+        0,
+        {"iotype": 2, "uartclk": 25_000_000, "int_offset": 2, "uart_base": 0x1FE0_01E0},
+        "Loongson-3A-VIRT-1w-V1.00-demo",
+    ),
+    "ls7a": (
+        1,
+        {"iotype": 2, "uartclk": 100_000_000, "int_offset": 10, "uart_base": 0x1FE0_0100},
+        "Loongson-3A4000-7A1000-1w-V0.1-EVB",
+    ),
+}
+
+
 def virt_tables(ram_bytes: int, cpus: int = 1, cpu_clock_hz: int = 800_000_000) -> bytes:
-    """The LEFI block of the virtual platform, to be placed at physical 0x1fc01000.
+    """The LEFI block of the virtual platform; see `tables`."""
+    return tables("virt", ram_bytes, cpus, cpu_clock_hz)
+
+
+def tables(platform: str, ram_bytes: int, cpus: int = 1, cpu_clock_hz: int = 800_000_000) -> bytes:
+    """The LEFI block of a platform, "virt" or "ls7a", to be placed at physical 0x1fc01000.
 
     `cpus` is the number of cores that can really start, 1 to 4: a kernel waits a second for each that does not.
     `cpu_clock_hz` is twice the rate of CP0 Count. Raises TableError when a value is out of range.
     """
     if not 1 <= cpus <= MAX_CPUS:
-        raise TableError(f"cpus = {cpus}: the virtual platform has 1 to {MAX_CPUS}")
+        raise TableError(f"cpus = {cpus}: the platform has 1 to {MAX_CPUS}")
+    vers, uart, name = PLATFORMS[platform]
     values = {
-        "efi_memory_map_loongson": _memory_map(ram_bytes),
+        "efi_memory_map_loongson": {"vers": vers, **_memory_map(ram_bytes)},
         "efi_cpuinfo_loongson": {
+            "vers": vers,
             "processor_id": PRID_3A4000,
             "cputype": CPUTYPE_LOONGSON_3A,
             "total_node": 1,
@@ -182,7 +204,7 @@ def virt_tables(ram_bytes: int, cpus: int = 1, cpu_clock_hz: int = 800_000_000) 
         "system_loongson": {
             "sing_double_channel": 1,
             "nr_uarts": 1,
-            "uarts": [{"iotype": 2, "uartclk": 25_000_000, "int_offset": 2, "uart_base": 0x1FE0_01E0}],
+            "uarts": [uart],
         },
         "irq_source_routing_table": {
             "pci_mem_start_addr": 0x4000_0000,
@@ -191,7 +213,7 @@ def virt_tables(ram_bytes: int, cpus: int = 1, cpu_clock_hz: int = 800_000_000) 
             "dma_mask_bits": 64,
         },
         "interface_info": {"description": "UEFI_Version_v1.0"},
-        "board_devices": {"name": "Loongson-3A-VIRT-1w-V1.00-demo"},
+        "board_devices": {"name": name},
     }
     offsets = {pointer: offset for _, pointer, offset in PARTS}
     entry = KSEG1 + 0x1FC0_0000

@@ -66,11 +66,41 @@ CODE = {
 }
 
 
-def rom_code() -> bytes:
-    """The ROM from its first byte to the end of its code."""
-    size = max(offset + 4 * len(words) for offset, words in CODE.items())
+PM_BLOCK = (
+    0x3C08_9000,  # lui    t0, 0x9000
+    0x0008_403C,  # dsll32 t0, t0, 0
+    0x3C09_100D,  # lui    t1, 0x100d
+    0x0109_4025,  # or     t0, t0, t1         t0 = uncached 0x100d0000
+)
+
+LS7A_CODE = {
+    **CODE,
+    RESET: (
+        *PM_BLOCK,
+        0x2409_0001,  # li     t1, 1
+        0xAD09_0030,  # sw     t1, 0x30(t0)       RST_CNT
+        0x1000_FFFF,  # b      .
+        0x0000_0000,  # nop
+    ),
+    SHUTDOWN: (
+        *PM_BLOCK,
+        0x2409_3C00,  # li     t1, 0x3c00         SLP_EN, SLP_TYP 7: off
+        0xAD09_0014,  # sw     t1, 0x14(t0)       PM1_CNT
+        0x1000_FFFF,  # b      .
+        0x0000_0000,  # nop
+    ),
+}
+"""The same on a board with the LS7A, whose power management block switches off and restarts."""
+
+PLATFORMS = {"virt": CODE, "ls7a": LS7A_CODE}
+
+
+def rom_code(platform: str = "virt") -> bytes:
+    """The ROM of a platform from its first byte to the end of its code."""
+    code = PLATFORMS[platform]
+    size = max(offset + 4 * len(words) for offset, words in code.items())
     data = bytearray(size)
-    for offset, words in CODE.items():
+    for offset, words in code.items():
         for index, word in enumerate(words):
             data[offset + 4 * index : offset + 4 * index + 4] = word.to_bytes(4, "little")
     return bytes(data)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from soc.errors import ProtocolError, SocError, UnmappedAccessError
 from soc.link import Link, Source, Timers
 from soc.messages import (
     ConsoleBytes,
+    CsrWrite,
+    DmaError,
+    DmaRead,
+    DmaReply,
+    DmaWrite,
     EventSignal,
     InterruptLevel,
     InterruptVector,
@@ -27,7 +32,20 @@ if TYPE_CHECKING:
     from soc.trace import Trace
 
 _SPACE = {int(space): space.label for space in Space}
-_CARRIES_ON = (InterruptLevel, InterruptVector, Mailbox, EventSignal)
+_NUMBER = {label: number for number, label in _SPACE.items()}
+_CARRIES_ON = (InterruptLevel, InterruptVector, Mailbox, EventSignal, CsrWrite)
+DMA_PAGE = 4096
+"""A transfer is cut at multiples of this many bytes: one message never crosses a page."""
+
+
+class _Transfer:
+    """One DMA of a device while its pieces are under way."""
+
+    __slots__ = ("failed", "left", "pieces", "token")
+
+    def __init__(self, token: str, count: int) -> None:
+        self.token, self.left, self.failed = token, count, False
+        self.pieces: list[bytes] = [b""] * count
 
 
 class DeviceComponent:
@@ -57,6 +75,10 @@ class DeviceComponent:
         self._handled: Message | None = None
         self._asserted: dict[int, int] = {}
         self._risen: dict[str, int] = {}
+        self._transfers: dict[int, tuple[_Transfer, int]] = {}
+        self._forwarded: dict[int, tuple[Callable[..., Any], int]] = {}
+        self.memory: Link | None = None
+        """Where DMA goes; None for a component that does none."""
         device.attach(self)
 
     def input(self, port: str, number: int) -> Callable[[Message], None]:
@@ -95,6 +117,40 @@ class DeviceComponent:
         for link in self.links.get(port, ()):
             link.send(InterruptVector, self._kernel._now, cause, vector)
 
+    def mailbox(self, port: str, mailbox: int, value: int) -> None:
+        cause = self._cause(self._handled)
+        for link in self.links.get(port, ()):
+            link.send(Mailbox, self._kernel._now, cause, mailbox, value)
+
+    def event(self, port: str, descriptor: int, count: int = 1) -> None:
+        cause = self._cause(self._handled)
+        for link in self.links.get(port, ()):
+            link.send(EventSignal, self._kernel._now, cause, descriptor, count)
+
+    def csr_write(self, port: str, core: int, offset: int, size: int, value: int) -> None:
+        cause = self._cause(self._handled)
+        for link in self.links.get(port, ()):
+            link.send(CsrWrite, self._kernel._now, cause, core, offset, size, value)
+
+    def dma_read(self, address: int, size: int, token: str) -> None:
+        spans = list(_pages(address, size))
+        transfer = _Transfer(token, len(spans))
+        for index, (start, end) in enumerate(spans):
+            self._dma(transfer, index, DmaRead, start, end - start)
+
+    def dma_write(self, address: int, data: bytes, token: str) -> None:
+        spans = list(_pages(address, len(data)))
+        transfer = _Transfer(token, len(spans))
+        for index, (start, end) in enumerate(spans):
+            self._dma(transfer, index, DmaWrite, start, bytes(data[start - address : end - address]))
+
+    def _dma(self, transfer: _Transfer, index: int, kind: type[Message], *fields: Any) -> None:
+        if self.memory is None:
+            raise ProtocolError(f"{self.name} has no way to memory: list it among the platform's DMA masters")
+        handled = self._handled
+        cause = (handled.cause if handled is not None else 0) or self._source.new_cause()
+        self._transfers[self.memory.send(kind, self._kernel._now, cause, *fields)] = transfer, index
+
     def output(self, port: str, data: bytes) -> None:
         cause = self._handled.cause if self._handled is not None else 0
         for link in self.links.get(port, ()):
@@ -126,14 +182,56 @@ class DeviceComponent:
             if message.level:
                 self._asserted[message.destination] = message.cause
             self.device.line_in(port, message.level)
+        elif type(message) is InterruptVector:
+            self.device.vector_in(port, message.vector)
+        elif type(message) is Mailbox:
+            self.device.mailbox_in(port, message.mailbox, message.value)
+        elif type(message) is EventSignal:
+            self.device.event_in(port, message.descriptor, message.count)
         elif type(message) is ConsoleBytes:
             self.device.receive(port, message.data)
+        elif type(message) is CsrWrite:
+            self.device.write(message.address, message.size, message.value, message.core, _SPACE[Space.CSR])
         else:
             raise ProtocolError(f"{self.name}.{port} cannot take a {type(message).__name__}")
 
     def _tick(self, message: Message) -> None:
         self._handled = message
         self.device.on_timer(message.token)
+
+    def dma_done(self, message: Message) -> None:
+        """A reply from memory: when it is a transfer's last, the device hears of it."""
+        self._handled = message
+        found = self._transfers.pop(message.request, None)
+        if found is None or type(message) not in (DmaReply, DmaError):
+            raise ProtocolError(f"{self.name} got {message} and has no such DMA under way")
+        transfer, index = found
+        if type(message) is DmaReply:
+            transfer.pieces[index] = message.data
+        else:
+            transfer.failed = True
+        transfer.left -= 1
+        if not transfer.left:
+            self.device.on_dma(transfer.token, None if transfer.failed else b"".join(transfer.pieces))
+
+    # A bridge passes accesses on.
+
+    def forward(self, port: str, message: Message, space: int, address: int, answer: Callable[..., Any]) -> None:
+        """Send the access `message` on through `port`; its reply goes to `answer`, the link the request came from."""
+        link = self.links[port][0]
+        fields = (message.value, message.instructions) if type(message) is MmioWrite else (message.instructions,)
+        sequence = link.send(
+            type(message), self._kernel._now, message.cause, message.core, space, address, message.size, *fields
+        )
+        self._forwarded[sequence] = answer, message.sequence
+
+    def answered(self, message: Message) -> None:
+        """The reply to a forwarded access: pass it back."""
+        found = self._forwarded.pop(message.request, None)
+        if found is None or type(message) not in (MmioReply, MmioError):
+            raise ProtocolError(f"{self.name} got {message} and has forwarded no such access")
+        answer, request = found
+        answer(type(message), self._kernel._now, message.cause, request, message[-1])
 
     def save(self) -> dict[str, Any]:
         """The device's state and the causes its lines carry, for a snapshot."""
@@ -148,7 +246,7 @@ class DeviceComponent:
 class MmioPort:
     """Registers of a component as one core reaches them: requests in, replies out."""
 
-    __slots__ = ("_base", "_component", "_device", "_kernel", "_send", "_strict")
+    __slots__ = ("_base", "_component", "_device", "_kernel", "_route", "_send", "_strict")
 
     def __init__(
         self,
@@ -160,10 +258,19 @@ class MmioPort:
     ) -> None:
         self._component, self._device, self._base = component, component.device, base
         self._kernel, self._send, self._strict = kernel, reply.send, strict
+        # A bridge: route(address, size, value or None) -> (port, space, address) of an access that goes further.
+        self._route = getattr(component.device, "route", None)
 
     def arrive(self, message: Message) -> None:
         """An MMIO request: do the access, reply."""
         self._component._handled = message
+        if self._route is not None:
+            written = message.value if type(message) is MmioWrite else None
+            way = self._route(message.address, message.size, written)
+            if way is not None:
+                port, space, address = way
+                self._component.forward(port, message, _NUMBER[space], address, self._send)
+                return
         value = 0
         try:
             if type(message) is MmioRead:
@@ -183,3 +290,12 @@ class MmioPort:
                 raise
             self._strict(f"{self._component.name}: {error}")
         self._send(MmioReply, self._kernel._now, cause, sequence, value)
+
+
+def _pages(address: int, size: int) -> Iterator[tuple[int, int]]:
+    """[start, end) of each piece of a transfer, cut at page ends."""
+    end = address + size
+    while address < end:
+        stop = min(end, (address // DMA_PAGE + 1) * DMA_PAGE)
+        yield address, stop
+        address = stop

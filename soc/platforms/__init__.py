@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -11,17 +12,40 @@ from soc.bus import Window
 from soc.errors import ConfigurationError, choose
 from soc.timing import Timing
 
-NAMES = ("virt",)
+NAMES = ("virt", "ls7a")
+FUNCTIONS = {
+    "virtio_blk": "devices.virtio.blk:VirtioBlk",
+    "virtio_rng": "devices.virtio.rng:VirtioRng",
+    "virtio_console": "devices.virtio.console:VirtioConsole",
+    "virtio_net": "devices.virtio.net:VirtioNet",
+}
+"""PCI functions a machine can be given, by kind. A name may add a number, as in virtio_blk_2."""
+
+
+class Range(NamedTuple):
+    """Physical addresses that belong to a device, which sees an access as `address - origin`."""
+
+    address: int
+    size: int
+    origin: int
 
 
 class Part(NamedTuple):
-    """A device of the platform: the model `module:Class`, and the physical addresses its registers appear at."""
+    """A device of the platform: the model `module:Class`, and the physical addresses its registers appear at.
+
+    `size` bytes at each of `bases`, and the `windows`.
+    """
 
     name: str
     model: str
-    bases: tuple[int, ...]
-    size: int
+    bases: tuple[int, ...] = ()
+    size: int = 0
     options: Callable[[Timing], Mapping[str, Any]] = lambda timing: {}
+    windows: tuple[Range, ...] = ()
+
+    def ranges(self) -> tuple[Range, ...]:
+        """All address ranges of the device."""
+        return (*(Range(base, self.size, base) for base in self.bases), *self.windows)
 
 
 class Wire(NamedTuple):
@@ -30,6 +54,17 @@ class Wire(NamedTuple):
     source: str
     destination: str
     latency: str
+
+
+@dataclass(frozen=True)
+class PciBus:
+    """The PCI host of a platform and the places behind it."""
+
+    bridge: Part
+    always: bool
+    """False: the bridge exists only when there are functions."""
+    slots: tuple[tuple[int, str], ...]
+    """Device numbers for functions, in the order they are taken, and where INTA# of each leads."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +80,52 @@ class Platform:
     """Ports of the console's serial line: the one that sends, and the one that receives."""
     rom: tuple[int, int] = (0x1FC0_0000, 0x20_0000)
     """Base and size of the boot ROM, which the memory holds."""
+    pci: PciBus | None = None
+    doorbells: Mapping[int, str] = field(default_factory=dict)
+    """Addresses where a function's 4-byte write is an interrupt message, and memory's output port for it."""
+    functions: Mapping[str, str] = field(default_factory=dict)
+    """PCI functions of this machine: name to the bridge's output port. They are parts too."""
+
+    def with_functions(self, devices: Mapping[str, Mapping[str, Any]]) -> Platform:
+        """This platform with PCI functions: name to options of the model. Raises ConfigurationError."""
+        if self.pci is None or not (devices or self.pci.always):
+            if devices:
+                raise ConfigurationError(f"platform {self.name} has no PCI bus, so no {', '.join(devices)}")
+            return self
+        if len(devices) > len(self.pci.slots):
+            raise ConfigurationError(
+                f"{len(devices)} PCI functions ({', '.join(devices)}); platform {self.name} has {len(self.pci.slots)} slots"
+            )
+        parts, lines, behind = [], [], {}
+        for (name, options), (slot, line) in zip(devices.items(), self.pci.slots, strict=False):
+            model = _function_model(name, options, {part.name for part in self.parts})
+            parts.append(Part(name, model, options=lambda timing, given=dict(options): given))
+            lines.append(Wire(f"{name}.irq", line, "irq_line"))
+            behind[slot << 3] = (f"function[{slot}]", load(model).bars)
+        bridge = self.pci.bridge._replace(options=lambda timing: {"functions": behind})
+        ports = {name: port for name, (port, _) in zip(devices, behind.values(), strict=True)}
+        wires = self.wires
+        return replace(
+            self,
+            parts=(*self.parts, bridge, *parts),
+            wires=lambda cpus: (*wires(cpus), *lines),
+            functions=ports,
+        )
+
+
+def _function_model(name: str, options: Any, taken: set[str]) -> str:
+    kind = re.sub(r"_\d+$", "", name)
+    if kind not in FUNCTIONS or name in taken:
+        raise ConfigurationError(choose("device", name, FUNCTIONS) + "; a number may follow, as in virtio_blk_2")
+    if not isinstance(options, Mapping) or any(not isinstance(key, str) for key in options):
+        raise ConfigurationError(f"device {name}: {options!r}; a table of its options is needed, {{}} for none")
+    return FUNCTIONS[kind]
+
+
+def load(model: str) -> Any:
+    """The class `module:Class`."""
+    module, _, name = model.partition(":")
+    return getattr(import_module(module), name)
 
 
 def find(name: str) -> Platform:

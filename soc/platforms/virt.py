@@ -8,7 +8,7 @@ tree routes router input 0 to IP2, all others to IP3; that is software's choice:
 from __future__ import annotations
 
 from soc.bus import Window
-from soc.platforms import Part, Platform, Wire
+from soc.platforms import Part, PciBus, Platform, Range, Wire
 
 PARTS = (
     Part("uart", "devices.uart16550:Uart16550", (0x1FE0_01E0,), 0x8, lambda timing: {"clock_hz": timing.uart_clock}),
@@ -41,4 +41,19 @@ def wires(cpus: int) -> tuple[Wire, ...]:
     )
 
 
-PLATFORM = Platform("virt", PARTS, WINDOWS, wires, console=("uart.tx", "uart.rx"))
+# INTA# of slot n is router input 2 + n % 4; slot 0 is the bridge itself.
+PCI = PciBus(
+    Part(
+        "pci",
+        "devices.pci.host:EcamHost",
+        windows=(
+            Range(0x1800_0000, 0x8_0000, 0),
+            Range(0x1A00_0000, 0x200_0000, 0),
+            Range(0x4000_0000, 0x4000_0000, 0),
+        ),
+    ),
+    always=False,
+    slots=tuple((slot, f"ls3a_router_irq.input[{2 + slot % 4}]") for slot in range(1, 32)),
+)
+
+PLATFORM = Platform("virt", PARTS, WINDOWS, wires, console=("uart.tx", "uart.rx"), pci=PCI)

@@ -14,7 +14,7 @@ from tests.oracles import qemu
 from tests.oracles.compare import describe, explained, shrink
 from tests.oracles.fuzz import fuzz
 from tests.oracles.interpreter import MachineError, run_case
-from tests.oracles.layout import KERNEL, MAPPED, USER
+from tests.oracles.layout import KERNEL, MAPPED, OWN, USER
 from tests.oracles.sequences import BRANCHES, JUMPS, LEFT_OUT, generate, rows
 from tests.oracles.tiers import TierError, open_tier
 
@@ -110,6 +110,18 @@ def test_a_state_block_carries_a_result_unchanged():
     case = generate(KERNEL, SEED, 1)
     block = at.unpack_block(at.pack_block(case, next_block=0))
     assert block == at.result(case.gpr, case.hi, case.lo, case.fcsr, case.fpr, case.scratch)
+
+
+@pytest.mark.parametrize("layout", [KERNEL, OWN], ids=lambda layout: layout.name)
+def test_the_tiers_agree_with_the_int_backend_and_count_alike(layout):
+    cases = [generate(layout, SEED, number) for number in range(2 * len(rows(layout)))]
+    expected = right(cases)
+    counts = []
+    for tier in ("threaded", "reference"):
+        side = open_tier(tier, layout)
+        assert [describe(c, r, e) for c, r, e in zip(cases, side(cases), expected, strict=True) if r != e] == []
+        counts.append(side.core.instructions)
+    assert counts[0] == counts[1] > len(cases)
 
 
 class Faulty:

@@ -7,7 +7,7 @@ import msgpack
 import pytest
 
 import devices
-from devices import ALIASES, CLASSES, device_class
+from devices import CLASSES, device_class
 from devices.device import Device
 from devices.errors import DeviceError, UndecodedAccess, UnknownDevice
 from devices.lines import LineIn, LineIns, LineOut, LineOuts
@@ -164,15 +164,12 @@ def test_every_device_has_its_names_and_loads_alone():
         assert found.__name__ == cls
         assert getattr(devices, cls) is found
         assert found.__doc__ and "Source:" in found.__doc__
-        assert found.register_map().registers
-        assert found.size > 0
+        assert found.register_map().registers or found.input_ports()
+        assert bool(found.size) == bool(found.register_map().registers)
     assert device_class("liointc") is device_class("ls3a_router_irq")
 
 
-def test_names_that_are_planned_and_names_that_are_wrong():
-    for alias in sorted(alias for alias, module in ALIASES.items() if module not in CLASSES):
-        with pytest.raises(UnknownDevice, match=rf"'{alias}' is not built yet.*available: .*liointc"):
-            device_class(alias)
+def test_a_name_that_is_wrong():
     with pytest.raises(UnknownDevice, match=r"'toaster' is not a device; available: .*uart16550"):
         device_class("toaster")
 

@@ -8,11 +8,14 @@ from hypothesis import strategies as st
 from devices import CLASSES, device_class
 from devices.fake import FakeOutside
 from devices.lines import LineIn
+from devices.ports import EventIn, VectorIn
+from devices.stable_timer import StableTimer
 
 SOURCES = (0, 1, 7, 31)
 words = st.sets(st.sampled_from(SOURCES)).map(lambda sources: sum(1 << source for source in sources))
 """Few sources, so that the steps of one example meet."""
 bits = st.integers(0, 1)
+cores = st.integers(0, 5)
 MODULES = sorted(CLASSES)
 
 
@@ -27,14 +30,27 @@ def uses(draw, module, count=25):
     registers = cls.register_map()
     decoders = registers.decoders.values()
     decoded = sorted({key for decoder in decoders for key in (*decoder.reads, *decoder.writes)})
-    place = st.one_of(st.sampled_from(decoded), st.tuples(st.integers(0, cls.size), st.sampled_from((1, 2, 4, 8))))
-    inputs = cls.input_ports()
+    place = st.tuples(st.integers(0, cls.size), st.sampled_from((1, 2, 4, 8)))
+    place = st.one_of(st.sampled_from(decoded), place) if decoded else place
+    inputs = cls.input_lines()
+    vectors = cls.declarations(VectorIn)
+    events = sorted(cls.declarations(EventIn))
     value = st.one_of(st.integers(0, 2**64 - 1), st.sampled_from((0, 1, 3, 2**64 - 1)), st.integers(0, 255))
     choices = [
         st.builds(lambda place, value: ("write", *place, value), place, value),
         st.builds(lambda place: ("read", *place), place),
         st.tuples(st.just("advance"), st.integers(0, 10**10)),
     ]
+    csr = [offset + lane for offset, length in cls.ranges("csr") for lane in range(length)]
+    if csr:
+        own = st.tuples(st.sampled_from(csr), st.sampled_from((1, 2, 4, 8)))
+        choices.append(st.builds(lambda at, value, core: ("write", *at, value, core, "csr"), own, value, cores))
+        choices.append(st.builds(lambda at, core: ("read", *at, core, "csr"), own, cores))
+    for port in sorted(vectors):
+        which = st.integers(0, vectors[port].vectors - 1)
+        choices.append(st.builds(lambda port, vector: ("vector_in", port, vector), st.just(port), which))
+    if events:
+        choices.append(st.tuples(st.just("event_in"), st.sampled_from(events), st.integers(0, 3), st.integers(1, 2)))
     if inputs:
         choices.append(st.tuples(st.just("line_in"), st.sampled_from(inputs), bits))
     if ports(cls):
@@ -47,6 +63,9 @@ def use(device, steps):
     seen = []
     for what, *arguments in steps:
         target = device.outside if what == "advance" else device
+        if what == "advance" and isinstance(device, StableTimer):
+            # A periodic timer of few ticks expires very often.
+            arguments = [arguments[0] % 10**6]
         seen.append((getattr(target, what)(*arguments), device.save()))
     return seen
 
@@ -93,7 +112,12 @@ def test_reset_leads_back_to_the_same_state_and_settling_twice_changes_nothing(m
             for index, port in enumerate(line.ports):
                 fresh.line_in(port, getattr(device, name).levels >> index & 1)
     fresh.reset()
-    assert device.save() == fresh.save()
+    kept = [name for name, internal in device.register_map().internals.items() if internal.kept]
+    states = [device.save(), fresh.save()]
+    for state in states:
+        for name in kept:
+            del state["internals"][name]
+    assert states[0] == states[1]
 
 
 def liointc_formula(entry, enable, edge, latch, raw):

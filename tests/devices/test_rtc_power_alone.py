@@ -166,10 +166,52 @@ def test_uart_alone_shows_its_interrupt_as_bit_0():
     assert (d.read(2, 1), d.lines()) == (2, 0)
 
 
-@pytest.mark.parametrize("kind, reason", [("pchpic", "not built yet"), ("toaster", "not a device kind")])
-def test_kinds_there_are_not(kind, reason):
-    with pytest.raises(UnknownDevice, match=f"{kind}.*{reason}.*available: liointc, ipi, uart"):
-        make_device(kind)
+def test_pchpic_alone_shows_the_vectors_of_pins_in_service():
+    d = make_device("pchpic")
+    assert (d.read(0, 8), d.read(4, 4)) == (0x001F000107000000, 0x001F0001)
+    d.write(0x20, 4, ~(1 << 5 | 1 << 31))
+    d.set_line(5, 1)
+    d.set_line(6, 1)
+    assert d.lines() == 1 << 5
+    d.write(0x200 + 31, 1, 0xC8)
+    d.set_line(31, 1)
+    assert d.lines() == 1 << 5 | 1 << 0xC8
+    d.set_line(5, 0)
+    assert (d.lines(), d.read(0x3A0, 4)) == (1 << 0xC8, 1 << 31)
+
+
+def test_eiointc_alone_takes_core_0s_view():
+    d = make_device("eiointc")
+    d.write(0x14C0, 1, 4)
+    d.write(0x1600, 4, 0xFFFFFFFF)
+    d.write(0x1C00, 4, 0x01010201)
+    d.set_line(0, 1)
+    assert (d.lines(), d.read(0x1800, 8)) == (1 << 2, 1)
+    d.set_line(1, 1)
+    assert (d.lines(), d.read(0x1800, 8), d.read(0x1900, 8)) == (1 << 2 | 1 << 10, 1, 2)
+    d.set_line(0, 0)
+    d.write(0x1800, 8, 1)
+    d.set_line(0, 0)
+    assert (d.lines(), d.read(0x1700, 4)) == (1 << 10, 2)
+    d.set_line(0, 1)
+    assert d.lines() == 1 << 2 | 1 << 10
+
+
+def test_iocsr_ipi_alone_sends_to_every_core():
+    d = make_device("iocsr_ipi")
+    d.write(0x1004, 4, 0xFFFFFFFF)
+    for core in range(4):
+        d.write(0x1040, 4, core << 16 | 3)
+    assert (d.lines(), d.read(0x1000, 4)) == (1, 8), "only core 0 enables its actions"
+    d.write(0x1048, 8, 0x1234_5678_0000_0004)
+    assert d.read(0x1020, 8) == 0x1234_5678_0000_0000
+    d.write(0x100C, 4, 8)
+    assert d.lines() == 0
+
+
+def test_a_kind_there_is_not():
+    with pytest.raises(UnknownDevice, match="toaster.*not a device kind.*available: liointc, ipi, uart, pchpic"):
+        make_device("toaster")
 
 
 def test_misuse_of_a_device_alone():
@@ -177,5 +219,6 @@ def test_misuse_of_a_device_alone():
         make_device("uart").read(0, 3)
     with pytest.raises(DeviceError, match="no input pins"):
         make_device("ipi").set_line(0, 1)
-    with pytest.raises(DeviceError, match=r"input\[32\]"):
-        make_device("liointc").set_line(32, 1)
+    for kind, last in (("liointc", 31), ("pchpic", 31), ("eiointc", 255)):
+        with pytest.raises(DeviceError, match=f"{kind} has pins 0 to {last}; pin {last + 1}"):
+            make_device(kind).set_line(last + 1, 1)

@@ -44,8 +44,9 @@ DIVERGENCES: tuple[Divergence, ...] = (
     Divergence(
         "gsmod of negative words",
         frozenset({"gsmod"}),
-        "QEMU 7.2 zero-extends the operands of MOD.G before a signed 64-bit remainder; GCC's pattern of the signed "
-        "remainder for loongson3a emits this instruction, and QEMU itself sign-extends for DIV.G.",
+        "QEMU 7.2 zero-extends the operands of MOD.G before a signed 64-bit remainder (target/mips/tcg: "
+        "gen_loongson_integer), but sign-extends those of DIV.G. GCC 12 -march=gs464 compiles the remainder of two "
+        "ints to this instruction, so it is the signed one.",
         _remainder_of_unsigned,
     ),
 )

@@ -6,7 +6,7 @@ about is an error of the engine.
 
 from __future__ import annotations
 
-from cpu.isa import Flow
+from cpu.isa import Flow, Instruction
 from cpu.isa.values import EXC_CODES, GuestTrap, IntOperands
 from soc.errors import SocError
 from tests.oracles import layout as at
@@ -94,8 +94,6 @@ class Machine:
                 raise _Fault("AdES" if write else "AdEL", badvaddr=bad)
             if not wide or low > limit:
                 raise _Fault("AdES" if write else "AdEL", badvaddr=bad)
-        elif region == 3 and address < 0xFFFFFFFFE0000000:
-            wide = status & SX
         raise _Fault("TLBS" if write else "TLBL", 0x080 if wide else 0x000, bad)
 
 
@@ -112,21 +110,18 @@ def run_case(case: Case) -> Result:
             machine.fetch(pc)
             step = code[pc]
             fields = step.row.decode(case.words()[(pc - case.start) // 4])
-            if step.row.unit == "fpu" and case.layout.kernel and not case.status & CU1:
-                raise GuestTrap("CpU", 1)
             if step.row.flow in (Flow.BRANCH, Flow.LIKELY, Flow.JUMP, Flow.JUMP_REGISTER):
+                _check_unit(machine, step.row)
                 target, annul = _flow(machine, step, fields, pc)
                 if annul:
                     pc += 8
                     continue
                 branch, pc = pc, pc + 4
                 slot = code[pc]
-                if slot.row.unit == "fpu" and case.layout.kernel and not case.status & CU1:
-                    raise GuestTrap("CpU", 1)
-                slot.row.meaning(IntOperands(machine, slot.row.decode(case.words()[(pc - case.start) // 4])))
+                _execute(machine, slot.row, slot.row.decode(case.words()[(pc - case.start) // 4]))
                 branch, pc = None, target
                 continue
-            step.row.meaning(IntOperands(machine, fields))
+            _execute(machine, step.row, fields)
             pc += 4
         except GuestTrap as trap:
             cause = EXC_CODES[trap.code] << 2 | trap.coprocessor << 28
@@ -134,6 +129,17 @@ def run_case(case: Case) -> Result:
         except _Fault as fault:
             return _trapped(machine, fault.vector, EXC_CODES[fault.code] << 2, pc, branch, fault.badvaddr)
     raise MachineError(f"case {case.number} did not reach its end in {STEPS} steps")
+
+
+def _check_unit(machine: Machine, row: Instruction) -> None:
+    if row.unit == "fpu" and machine.case.layout.kernel and not machine.case.status & CU1:
+        raise GuestTrap("CpU", 1)
+
+
+def _execute(machine: Machine, row: Instruction, fields: dict[str, int]) -> None:
+    _check_unit(machine, row)
+    if not row.is_hint(fields):
+        row.meaning(IntOperands(machine, fields))
 
 
 def _flow(machine: Machine, step, fields: dict[str, int], pc: int) -> tuple[int, bool]:

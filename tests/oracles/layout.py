@@ -46,6 +46,7 @@ class Layout:
     blocks: int
     kernel: bool  # on a bare machine: traps are seen, and the runner's own addresses are in kseg0
     window: int | None = None  # user mode: virtual address at which the TLB shows physical address 0
+    quirks: bool = True  # the cases avoid what QEMU does in its own way
 
     def code_slot(self, slot: int) -> int:
         # Half a slot off, so that a case crosses an address that is a multiple of 256: a block boundary of the core.
@@ -70,6 +71,8 @@ class Layout:
 USER = Layout("user", 0x10000000, 0x10002000, 0x10100000, 0x11000000, kernel=False)
 KSEG0 = 0xFFFFFFFF80000000
 KERNEL = Layout("kernel", KSEG0 + 0x1000, KSEG0 + 0x2000, KSEG0 + 0x100000, KSEG0 + 0x800000, kernel=True)
+# For comparing our own sides alone.
+OWN = Layout("own", KERNEL.runner, KERNEL.done, KERNEL.code, KERNEL.blocks, kernel=True, quirks=False)
 WINDOW = 0x1230000000
 WINDOW_BITS = 25
 MAPPED = Layout("mapped", KSEG0 + 0x1000, KSEG0 + 0x2000, WINDOW + 0x100000, WINDOW + 0x800000, True, WINDOW)

@@ -12,6 +12,7 @@ from functools import cache
 from random import Random
 
 from cpu.isa import TABLE, Flow, Instruction
+from soc.errors import SocError
 from tests.oracles import layout as at
 from tests.oracles import pools
 from tests.oracles.layout import Layout
@@ -31,7 +32,6 @@ JUMPS = (Flow.JUMP, Flow.JUMP_REGISTER)
 # Rows that no case holds, each with its reason.
 LEFT_OUT = {
     "sdbbp": "on QEMU the debug exception of EJTAG ends the run or enters UHI semihosting",
-    "cpucfg": "QEMU 7.2 does not decode it",
 }
 
 
@@ -58,14 +58,11 @@ ALIGNED_INDEXED = ("lwxc1", "ldxc1", "swxc1", "sdxc1")
 # QEMU looks at the address of SC only when the link stands; the manual, and this core, let its faults come first.
 CONDITIONAL = ("sc", "scd")
 
-# A load to r0 is a prefetch on Loongson cores (GCC emits it as one): QEMU makes it a NOP, also for LL and at addresses
-# that fault. LL never has destination 0 here, and other loads to r0 stay in the scratch area.
-
 # Branches that their registers alone keep from being taken: QEMU takes them as NOP, so that an exception in their delay
 # slot has BD = 0; the manual knows no such case.
 NEVER_TAKEN = ("bne", "bgtz", "bltz", "bltzal")
 
-# QEMU 7.2's translator crashes when the index register is 0 and takes destination 0 as a prefetch, also for f0.
+# QEMU 7.2's translator crashes when the index register is r0, and takes the destination f0 for r0, a prefetch.
 INDEXED_WITHOUT_ZERO = tuple(name for name, row in TABLE.items() if "off8(base,index)" in row.syntax)
 
 # Addresses outside the scratch area, for the kernel layout: each raises an address error or a TLB refill.
@@ -287,8 +284,7 @@ class Builder:
         if self.layout.window is not None and not random.randrange(16):
             status ^= CU1
         elif self.layout.kernel and not random.randrange(12):
-            # KX and SX change together: for sseg QEMU chooses the refill vector by KX, the manual by SX.
-            status ^= random.choice((CU1, UX, KX | SX, KX | SX | UX))
+            status ^= random.choice((CU1, UX, KX, SX, KX | SX | UX))
         code_words = len(self.steps) + 2
         start = self.layout.code_slot(self.number % at.SLOTS) + 4 * random.randrange(at.CODE_SLOT // 4 - code_words + 1)
         return Case(
@@ -327,6 +323,8 @@ class Builder:
     def unsuitable(self, name: str) -> bool:
         """Rows that do not fit: in a loop, INS (wants a word in its destination), GSMOD (wants the end) and LL/SC; a
         second SC, because only the first one after an LL is predictable."""
+        if not self.layout.quirks:
+            return False
         if self.loop:
             return name in ("ins", "gsmod", *ALIGNED)
         return name in CONDITIONAL and any(step.name in CONDITIONAL for step in self.steps)
@@ -360,9 +358,9 @@ class Builder:
         return not self.unsuitable(name) and (TABLE[name].flow not in BRANCHES + JUMPS or not (last or in_slot))
 
     def skippable(self, index: int) -> bool:
-        return any(s.target is not None and s.target > index for s in self.steps) or (
-            index > 0 and self.steps[-1].row.flow is Flow.LIKELY
-        )
+        """Whether a branch or jump before may pass step `index` by."""
+        ahead = [s.target for s in self.steps if s.target is not None] + [step for step, _ in self.targets.values()]
+        return any(target > index for target in ahead) or (index > 0 and self.steps[-1].row.flow is Flow.LIKELY)
 
     def note(self, step: Step, index: int) -> None:
         """Keeps book of what a step may have changed."""
@@ -395,7 +393,7 @@ class Builder:
                 fields[f.name] = self.register(name, f.name)
             elif f.width == 5 and f.is_register:
                 # Mostly few registers, so that results flow into later instructions and operands coincide.
-                lowest = int(name in INDEXED_WITHOUT_ZERO)
+                lowest = int(self.layout.quirks and name in INDEXED_WITHOUT_ZERO)
                 fields[f.name] = random.choice(self.floats) if random.randrange(4) else random.randrange(lowest, 32)
             elif f.signed:
                 fields[f.name] = self.immediate(f.width)
@@ -411,13 +409,13 @@ class Builder:
             fields.pop("target", None)
         if "base" in fields:
             self.place(name, fields)
-        if self.layout.kernel and name in NEVER_TAKEN and fields["rs"] == fields.get("rt", 0):
+        if self.layout.kernel and self.layout.quirks and name in NEVER_TAKEN and fields["rs"] == fields.get("rt", 0):
             fields["rs"] = random.choice([n for n in self.general[1:-1] if n != fields["rs"]])
-        if fields.get("rt", 0) in (fields.get("base"), fields.get("index")):
+        if "rt" in fields and fields["rt"] in (fields.get("base"), fields.get("index")):
             # A branch may go to its own delay slot, which then runs twice: it must not lose its address.
             fields["rt"] = random.choice([n for n in self.general[1:] if n not in self.protected | set(self.indexes)])
         special = OPERAND_RULES.get(name)
-        if special:
+        if special and (self.layout.quirks or name in ("ctc1", *CONDITIONAL)):
             special(self, fields)
         return Step(name, tuple(fields.items()), target)
 
@@ -425,7 +423,7 @@ class Builder:
         """A general register: mostly among a few, so that results flow into later instructions."""
         random = self.random
         writes = field == first_operand(TABLE[name]) and field in ("rt", "rd")
-        if name in WORD_OPERANDS and (not writes or name == "ins"):
+        if name in WORD_OPERANDS and self.layout.quirks and (not writes or name == "ins"):
             return random.choice(sorted(self.words - self.protected) if writes else sorted(self.words))
         previous = self.steps[-1] if self.steps else None
         if writes and previous and previous.row.flow in BRANCHES + JUMPS and random.randrange(3) == 0:
@@ -467,17 +465,15 @@ class Builder:
     def place(self, name: str, fields: dict[str, int]) -> None:
         """Makes base, index and offset meet in the scratch area (or, sometimes, at an address that faults)."""
         random = self.random
-        indexed, even = "index" in fields, name in ALIGNED_INDEXED
-        if name in ("ll", "lld"):
-            fields["rt"] = fields["rt"] or 1
-        prefetch = fields.get("rt") == 0 and first_operand(TABLE[name]) == "rt" and not name.startswith(("s", "gss"))
-        fields["base"] = base = self.pick_base(even, name not in CONDITIONAL and not prefetch)
+        quirks = self.layout.quirks
+        indexed, even = "index" in fields, quirks and name in ALIGNED_INDEXED
+        fields["base"] = base = self.pick_base(even, not (quirks and name in CONDITIONAL))
         origin = self.registers[base]
         if indexed:
             index = self.unchanged(self.indexes[:1] if even else self.indexes)
             if not index:
                 raise _Exhausted
-            fields["index"] = random.choice(index)
+            fields["index"] = random.choice(index if quirks else [*index, 0])
             origin += self.registers[fields["index"]]
         offset = next((f for f in TABLE[name].fields if f.name not in ("index", "base") and f.signed), None)
         if offset is None:
@@ -491,7 +487,7 @@ class Builder:
         top = 1 << (offset.width - 1)
         move = random.randrange(max(-top, 16 - origin), min(top - 1, at.SCRATCH_BYTES - 32 - origin) + 1)
         size = ALIGNED.get(name)
-        if size and not (self.layout.kernel and name not in CONDITIONAL and random.randrange(16) == 0):
+        if size and not (self.layout.kernel and not (quirks and name in CONDITIONAL) and random.randrange(16) == 0):
             move -= (origin + move) % size
         fields[offset.name] = move
 
@@ -550,6 +546,10 @@ class Builder:
         fields["fcr"] = self.random.choice(CONTROL_REGISTERS)
 
 
+class SequenceError(SocError):
+    """The generator cannot make a case."""
+
+
 class _Exhausted(Exception):
     """Every base register has been overwritten: the case is started again with the next random state."""
 
@@ -574,7 +574,10 @@ def generate(layout: Layout, seed: int, number: int) -> Case:
             return Builder(layout, seed if attempt == 0 else f"{seed}.{attempt}", number).build()
         except _Exhausted:
             continue
-    raise RuntimeError(f"no valid case for layout {layout.name}, seed {seed}, number {number} in 100 attempts")
+    raise SequenceError(
+        f"no valid case for layout {layout.name}, seed {seed}, number {number} in 100 attempts: "
+        f"a row of the table needs operands that the builder cannot give; see OPERAND_RULES"
+    )
 
 
 __all__ = ["LEFT_OUT", "Case", "Step", "generate", "rows"]

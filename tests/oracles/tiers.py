@@ -10,7 +10,7 @@ from tests.oracles import layout as at
 from tests.oracles import qemu
 from tests.oracles.compare import Side
 from tests.oracles.interpreter import run_case
-from tests.oracles.layout import KERNEL, Layout, Result
+from tests.oracles.layout import Layout, Result
 from tests.oracles.sequences import Case
 
 EBASE = 0xFFFFFFFF80000000
@@ -33,51 +33,50 @@ def _int(layout: Layout) -> Side:
     return run
 
 
-def _core(tier: str, layout: Layout) -> Side:
-    if layout.window is not None:
-        return _whole_program(tier, layout)
-    if layout is not KERNEL:
-        raise TierError(f"tier {tier} runs the kernel layout, not {layout.name}: compare it with --oracle system")
-    from cpu.core import Core, StopKind
-    from cpu.memory import Memory
+class CoreSide:
+    """A core that runs each case alone, its state set and read from outside."""
 
-    memory = Memory(qemu.RAM_BYTES)
-    core = Core(memory=memory, number=0, tier=tier)
-    vectors = {EBASE + offset: offset for offset in VECTORS}
-    stops = (layout.done, *vectors)
+    def __init__(self, tier: str, layout: Layout):
+        from cpu.core import Core
+        from cpu.memory import Memory
 
-    def run_one(case: Case) -> Result:
-        core.set_state(
-            {
-                "pc": case.start,
-                "gpr": case.gpr,
-                "hi": case.hi,
-                "lo": case.lo,
-                "fcsr": case.fcsr,
-                "fpr": case.fpr,
-                "cp0": {"status": case.status, "cause": 0, "ebase": EBASE},
-            }
-        )
+        self.layout, self.tier = layout, tier
+        self.memory = Memory(qemu.RAM_BYTES)
+        self.core = Core(memory=self.memory, number=0, tier=tier)
+        self.vectors = {EBASE + offset: offset for offset in VECTORS}
+
+    def __call__(self, cases: Sequence[Case]) -> list[Result]:
+        for case in cases:
+            self.memory.write(case.start & PHYSICAL, b"".join(word.to_bytes(4, "little") for word in case.words()))
+            self.memory.write(case.scratch_address & PHYSICAL, case.scratch)
+        return [self.run(case) for case in cases]
+
+    def run(self, case: Case) -> Result:
+        from cpu.core import StopKind
+
+        core, stops = self.core, (self.layout.done, *self.vectors)
+        registers = {name: getattr(case, name) for name in ("gpr", "hi", "lo", "fcsr", "fpr")}
+        cp0 = {"status": case.status, "cause": 0, "ebase": EBASE}
+        core.set_state({"pc": case.start, "cp0": cp0, **registers})
         stop = core.run(None, max_insns=STEPS, stop_pcs=stops)
         while stop.kind is StopKind.SLICE:
             stop = core.run(None, max_insns=STEPS, stop_pcs=stops)
         if stop.kind is not StopKind.PC:
-            raise TierError(f"case {case.number} on tier {tier} ended with {stop}, expected an end at one of its stops")
+            raise TierError(f"case {case.number} on tier {self.tier} ended with {stop}, expected one of its stops")
         now = core.get_state()
-        scratch = memory.read(case.scratch_address & PHYSICAL, at.SCRATCH_BYTES)
-        registers = (now["gpr"], now["hi"], now["lo"], now["fcsr"], now["fpr"], scratch)
-        if now["pc"] == layout.done:
-            return at.result(*registers)
-        cp0 = now["cp0"]
-        return at.result(*registers, vectors[now["pc"]], cp0["cause"], cp0["epc"], cp0["badvaddr"])
+        scratch = self.memory.read(case.scratch_address & PHYSICAL, at.SCRATCH_BYTES)
+        end = (now["gpr"], now["hi"], now["lo"], now["fcsr"], now["fpr"], scratch)
+        if now["pc"] == self.layout.done:
+            return at.result(*end)
+        return at.result(*end, self.vectors[now["pc"]], *(now["cp0"][name] for name in ("cause", "epc", "badvaddr")))
 
-    def run(cases: Sequence[Case]) -> list[Result]:
-        for case in cases:
-            memory.write(case.start & PHYSICAL, b"".join(word.to_bytes(4, "little") for word in case.words()))
-            memory.write(case.scratch_address & PHYSICAL, case.scratch)
-        return [run_one(case) for case in cases]
 
-    return run
+def _core(tier: str, layout: Layout) -> Side:
+    if layout.window is not None:
+        return _whole_program(tier, layout)
+    if not layout.kernel:
+        raise TierError(f"tier {tier} runs the kernel layout, not {layout.name}: compare it with --oracle system")
+    return CoreSide(tier, layout)
 
 
 def _whole_program(tier: str, layout: Layout) -> Side:

@@ -1,0 +1,1 @@
+"""virtio 1.x devices on PCI: the transport, split virtqueues, and the device types."""

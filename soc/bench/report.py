@@ -1,0 +1,78 @@
+"""The figures as a table for people and as data for programs."""
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from soc.bench.measure import Boot, Program, ratio
+
+
+def host() -> dict[str, Any]:
+    """What the figures depend on: processor, count, load at the start, versions."""
+    from importlib import metadata
+
+    return {
+        "processor": _processor(),
+        "processors": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in ("numba", "llvmlite")},
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def program_table(results: Sequence[Program], qemu: str | None) -> str:
+    """A row per contestant. The ratio is to QEMU by the time of the engine alone, per round; median of the rounds."""
+    theirs = next((result for result in results if result.name == qemu), None)
+    rows = [("", "instructions", "wall s", "start-up s", "MIPS", "MIPS with start-up", "of QEMU")]
+    for result in results:
+        speed = ""
+        if theirs is not None:
+            scale = result.instructions / theirs.instructions
+            speed = f"{ratio(result.engine_s, theirs.engine_s) * scale:.3g}"
+        walls = f"{median(result.wall_s):.3f}", f"{median(result.short_wall_s):.3f}"
+        rates = f"{result.mips:.2f}", f"{result.whole_mips:.2f}"
+        rows.append((result.name, f"{result.instructions:,}", *walls, *rates, speed))
+    return _table(rows)
+
+
+def boot_table(results: Sequence[Boot]) -> str:
+    """A row per contestant and command line: wall time of the whole process, median and range."""
+    rows = [("", "command line", "wall s", "from", "to", "in the run s", "instructions", "of QEMU")]
+    for result in results:
+        theirs = next((r for r in results if r.command_line == result.command_line and r.name != "soc"), None)
+        engine = f"{median(result.engine_s):.2f}" if result.engine_s else ""
+        count = f"{result.instructions / 1e6:.1f} M" if result.instructions else ""
+        speed = f"{ratio(result.wall_s, theirs.wall_s):.3f}" if theirs else ""
+        walls = [f"{value:.2f}" for value in (median(result.wall_s), min(result.wall_s), max(result.wall_s))]
+        rows.append((result.name, result.command_line or "default", *walls, engine, count, speed))
+    return _table(rows)
+
+
+def cold_lines(cold: Mapping[str, float]) -> list[str]:
+    """A line per cold start."""
+    names = {"run": "the short program", "boot": "the boot (default command line)"}
+    return [f"with an empty code cache, {names[name]} takes {wall:.1f} s" for name, wall in cold.items()]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            text.ljust(width) if place == 0 else text.rjust(width)
+            for place, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,72 @@
+"""`soc bench`: what it refuses, what it prints and what it keeps, with the measurements replaced."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from soc.__main__ import main
+from soc.bench import measure, qemu
+from soc.bench.errors import BenchError
+from soc.bench.measure import Program
+from soc.commands import bench
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """A QEMU that is four times as fast as ours; the guest is never built."""
+
+    def program(make, tiers, other, rounds, say):
+        names = [*tiers, *([other.name] if other else [])]
+        return [Program(n, 9, [5.0] * rounds if n in tiers else [2.0] * rounds, [1.0] * rounds, 10**9) for n in names]
+
+    monkeypatch.setattr(bench, "_guest", lambda: lambda count: b"")
+    monkeypatch.setattr(measure, "program", program)
+    monkeypatch.setattr(qemu, "find", lambda program, cpu: qemu.Qemu((program,), cpu, "99"))
+
+
+def test_figures_are_shown_and_kept(measured, tmp_path, capsys):
+    out = tmp_path / "new" / "bench.json"
+    assert main(["bench", "--no-boot", "--no-cold", "--rounds", "2", "--out", str(out)]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.split()[-1] for row in rows if row.startswith(("threaded", "reference", "QEMU"))] == ["0.25"] * 2 + [
+        "1"
+    ]
+    kept = json.loads(out.read_text())
+    assert kept["rounds"] == 2 and kept["qemu"] == "QEMU 99 Loongson-3A1000"
+    assert [result["wall_s"] for result in kept["program"]] == [[5.0, 5.0], [5.0, 5.0], [2.0, 2.0]]
+    assert {"processor", "processors", "python", "numba"} <= set(kept["host"])
+
+
+def test_runs_that_disagree_end_with_status_1_and_no_table(measured, monkeypatch, capsys):
+    def program(*_):
+        raise BenchError("3 iterations: threaded prints 'a', QEMU 99 prints 'b'")
+
+    monkeypatch.setattr(measure, "program", program)
+    assert main(["bench", "--no-boot", "--no-cold"]) == 1
+    said = capsys.readouterr()
+    assert "soc: 3 iterations: threaded prints 'a', QEMU 99 prints 'b'" in said.err
+    assert "MIPS" not in said.out
+
+
+def test_a_qemu_that_is_asked_for_must_be_there(capsys):
+    assert main(["bench", "--qemu", "no-such-qemu"]) == 2
+    assert "--qemu no-such-qemu is no QEMU with a machine loongson3-virt" in capsys.readouterr().err
+
+
+def test_without_qemu_the_bench_still_runs(measured, monkeypatch, capsys):
+    monkeypatch.setattr(qemu, "find", lambda program, cpu: None)
+    assert main(["bench", "--no-boot", "--no-cold"]) == 0
+    said = capsys.readouterr()
+    assert "qemu-system-mips64el is not here" in said.err
+    assert "threaded" in said.out
+
+
+def test_a_missing_compiler_names_the_extra_and_the_way_round(monkeypatch, capsys):
+    from scenarios.guests import build
+
+    monkeypatch.setattr(build, "COMPILER", "no-such-compiler-package")
+    assert main(["bench", "--no-boot", "--no-cold"]) == 2
+    said = capsys.readouterr().err
+    assert "`pip install '.[guests]'`" in said and "`soc bench --no-program`" in said

@@ -1,0 +1,71 @@
+"""The benchmark guest: the compiler that may be missing, and the same output on every tier and on QEMU."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+import pytest
+
+from scenarios.guests import build
+from soc import Machine, PoweredOff
+from soc.bench import qemu
+from soc.errors import ConfigurationError
+
+try:
+    metadata.version(build.COMPILER)
+    NO_COMPILER = ""
+except metadata.PackageNotFoundError:
+    NO_COMPILER = f"the package {build.COMPILER} is not installed (extra `guests`)"
+needs_compiler = pytest.mark.skipif(bool(NO_COMPILER), reason=NO_COMPILER or "-")
+
+
+def run(iterations: int, tier: str):
+    machine = Machine("virt", ram="16 MiB", tier=tier)
+    machine.load(build.bench(iterations))
+    result = machine.run(until=PoweredOff, max_virtual="1 s")
+    assert result.ended == "poweroff"
+    return machine.console.decode(), result.instructions, result.trace_hash
+
+
+@needs_compiler
+def test_the_tiers_agree_on_output_count_and_hash():
+    assert run(1, "threaded") == run(1, "reference")
+
+
+@needs_compiler
+def test_every_iteration_counts_and_changes_what_is_printed():
+    seen = [run(count, "threaded") for count in (1, 2, 3)]
+    assert len({console for console, _, _ in seen}) == 3
+    counts = [instructions for _, instructions, _ in seen]
+    assert counts == sorted(counts)
+    assert counts[1] - counts[0] == pytest.approx(counts[2] - counts[1], rel=0.05)
+    assert seen[2][0].startswith("bench: iterations 0x00000003  list 0x")
+
+
+@needs_compiler
+@pytest.mark.qemu
+def test_qemu_prints_the_same(tmp_path):
+    other = qemu.find()
+    if other is None:
+        pytest.skip(f"no {qemu.PROGRAM} with a machine {qemu.MACHINE} is installed")
+    elf = tmp_path / "bench.elf"
+    elf.write_bytes(build.bench(20))
+    assert other.run(elf).output == run(20, "threaded")[0]
+
+
+@needs_compiler
+def test_a_word_that_is_not_there_is_refused():
+    with pytest.raises(ConfigurationError, match="no symbol rounds"):
+        build.with_word(build.build("bench"), "rounds", 1)
+
+
+@pytest.mark.parametrize("iterations", [0, 1 << 32])
+def test_a_senseless_number_of_iterations_is_refused(iterations):
+    with pytest.raises(ConfigurationError, match=f"iterations = {iterations}; allowed: 1 to 4294967295"):
+        build.bench(iterations)
+
+
+def test_without_the_compiler_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(build, "COMPILER", "no-such-compiler-package")
+    with pytest.raises(ConfigurationError, match=r"not installed\.\n`pip install '\.\[guests\]'`"):
+        build.bench(1)
