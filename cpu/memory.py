@@ -56,8 +56,9 @@ class Memory:
             (m.STOPS, self._stops),
         ):
             shared[slot] = array.ctypes.data
+        shared[m.POOL_WORDS] = POOL_WORDS
         shared[m.CHUNK_NEXT], shared[m.CHUNK_LIMIT] = 1, CHUNK_LIMIT
-        shared[m.POOL_NEXT], shared[m.POOL_LIMIT] = m.SCRATCH_WORDS * (m.MAX_CORES + 1), POOL_WORDS
+        shared[m.POOL_NEXT], shared[m.POOL_LIMIT] = m.POOL_START, POOL_WORDS // 2
 
     def offset(self, paddr: int) -> int:
         """Offset in the image of a physical address, or -1 when it is not memory."""

@@ -40,6 +40,9 @@ class FakeOutside:
     def vector(self, port: str, vector: int) -> None:
         self.events.append((self.now, "vector", port, vector))
 
+    def mailbox(self, port: str, box: int, value: int) -> None:
+        self.events.append((self.now, "mailbox", port, (box, value)))
+
     def output(self, port: str, data: bytes) -> None:
         self.outputs[port] += data
         self.events.append((self.now, "output", port, data))

@@ -11,7 +11,8 @@ BLOCK = 0x100
 class Ls3aIpi(Device):
     """LS3A inter-processor interrupts, one node: per core status, enable, set, clear and four mailboxes.
 
-    ``pin[core]`` is IP6 of that core. A mailbox raises nothing; a parked core polls it.
+    ``pin[core]`` is IP6 of that core. A mailbox raises nothing; what is written to it also leaves at ``mail[core]``, so that
+    a core held at reset need not poll.
 
     Source: 3A5000 manual, inter-processor interrupts; Linux 6.1: arch/mips/loongson64/smp.c. The manual marks some
     mailboxes of cores 1 to 3 as read-only or write-only; firmware and Linux read and write them all, so they can be.
@@ -33,6 +34,15 @@ class Ls3aIpi(Device):
     )
 
     pin = LineOuts(CORES, "IP6 of each core.")
+
+    @classmethod
+    def output_ports(cls) -> list[str]:
+        """The pins, and the mail of each core."""
+        return [*super().output_ports(), *(f"mail[{core}]" for core in range(CORES))]
+
+    def on_write_mailbox(self, index: int, value: int, old: int) -> None:
+        core, box = divmod(index, 4)
+        self.outside.mailbox(f"mail[{core}]", box, value)
 
     def settle(self) -> None:
         pins = 0

@@ -30,6 +30,10 @@ class Outside(Protocol):
         """Send an interrupt vector (HT message or MSI) out of `port`."""
         ...
 
+    def mailbox(self, port: str, box: int, value: int) -> None:
+        """Send a 64-bit value into mailbox `box` of what is wired to `port`."""
+        ...
+
     def output(self, port: str, data: bytes) -> None:
         """Bytes leave a stream port, such as the transmit side of a UART."""
         ...

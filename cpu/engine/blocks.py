@@ -329,7 +329,10 @@ def drop_page(M, page):
             if k != 0:
                 st64(M[m.POOL] + 8 * k, 0)
         for core in range(M[m.CORES]):
+            keys = M[m.STATES] + core * M[m.STATES_BYTES] + 8 * state.CONTEXT_KEYS
             for context in range(CONTEXTS):
+                if ld64(keys + 8 * context) == -1:
+                    continue
                 jumps = M[m.TABLES] + core * M[m.TABLES_BYTES] + context * TABLE_BYTES + JUMP_CACHE_OFFSET
                 entry = jumps + ((pc << 2) & (JUMP_CACHE_MASK << 4))
                 if ld64(entry) == pc:
@@ -361,14 +364,18 @@ def written(M, offset, size):
 
 @njit(cache=True)
 def flush_pool(M):
-    """Drops every block."""
+    """Drops every block and goes on in the other half of the pool."""
     for page in range(M[m.PAGES]):
         if ld64(M[m.PAGE_CHUNK] + 8 * page) != 0:
             st64(M[m.PAGE_CHUNK] + 8 * page, 0)
             st64(M[m.PAGE_BLOCKS] + 8 * page, 0)
     M[m.CHUNK_NEXT] = 1
     M[m.CHUNK_FREE] = 0
-    M[m.POOL_NEXT] = m.SCRATCH_WORDS * (m.MAX_CORES + 1)
+    M[m.POOL_HALF] = 1 - M[m.POOL_HALF]
+    if M[m.POOL_HALF] == 0:
+        M[m.POOL_NEXT], M[m.POOL_LIMIT] = m.POOL_START, M[m.POOL_WORDS] // 2
+    else:
+        M[m.POOL_NEXT], M[m.POOL_LIMIT] = M[m.POOL_WORDS] // 2, M[m.POOL_WORDS]
     M[m.POOL_FLUSHES] += 1
     drop_all_jumps(M)
 
@@ -386,13 +393,17 @@ def raise_fetch(S, status, va, pc, delay_slot):
 def find_block(S, M, pc, limit):
     """Address of the first micro-op of the block at pc, or 0 after taking the exception of a fetch that failed. With a
     `limit` below NO_LIMIT, or stop pcs, the block is built for one use."""
+    once = limit < NO_LIMIT or M[m.STOP_COUNT] > 0
+    if not once:
+        entry = S[state.SOFTMMU] + JUMP_CACHE_OFFSET + ((pc << 2) & (JUMP_CACHE_MASK << 4))
+        if ld64(entry) == pc:
+            return ld64(entry + 8)
     host, status = fetch_page(S, M, pc)
     if status != 0:
         raise_fetch(S, status, pc, pc, 0)
         return 0
     offset = host - M[m.RAM]
     page = offset >> 12
-    once = limit < NO_LIMIT or M[m.STOP_COUNT] > 0
     if not once:
         chunk = ld64(M[m.PAGE_CHUNK] + 8 * page)
         if chunk != 0:

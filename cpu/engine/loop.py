@@ -187,10 +187,11 @@ def at_boundary(S):
     S[state.SAMPLE] = 0
     pending = interrupts(S)
     if pending:
-        log_interrupt(S, now, pending)
         take_exception(S, 0, 0, S[state.PC], 0, -1)
-        if S[state.IRQ_LOG_COUNT] == IRQ_LOG_ENTRIES:
-            return STOP_SLICE
+        if S[state.IRQ_LOG_WANTED]:
+            log_interrupt(S, now, pending)
+            if S[state.IRQ_LOG_COUNT] == IRQ_LOG_ENTRIES:
+                return STOP_SLICE
     return -1
 
 
@@ -223,7 +224,7 @@ def run(S, M):
     ip = 0
     n = 0
     slow = False
-    scratch_end = M[m.POOL] + 8 * m.SCRATCH_WORDS * (m.MAX_CORES + 1)
+    scratch_end = M[m.POOL] + 8 * m.POOL_START
     if S[state.RESUME] != 0:
         resume = S[state.RESUME]
         S[state.RESUME] = 0
@@ -317,6 +318,7 @@ def run(S, M):
                     return STOP_STORM
                 continue
             S[state.BLOCK_START] = start
+            S[state.RESUME_DELAY] = delay_slot
             S[state.RESUME_IP] = ip
             S[state.PC] = pc
             if outcome == 4:
@@ -327,6 +329,7 @@ def run(S, M):
         if reason == R_STORED:
             if S[state.PENDING_STORE] == MMIO:
                 S[state.BLOCK_START] = start
+                S[state.RESUME_DELAY] = delay_slot
                 S[state.CYCLES] = now
                 S[state.PC] = pc
                 S[state.RESUME_IP] = ip + 8

@@ -255,6 +255,7 @@ class Reference:
         S = self.S
         self._leave(pc, self.start + self.index, bool(S[state.SAMPLE]))
         S[state.BLOCK_START] = self.start
+        S[state.RESUME_DELAY] = int(self.target is not None)
         S[state.ACCESS_PA], S[state.ACCESS_SIZE] = access.address, access.size
         S[state.MMIO_COUNT] += 1
         if access.is_store:
@@ -325,10 +326,6 @@ class ReferenceTier:
     def runner(self, core) -> Callable[[], int]:
         core.interpreter = Reference(core)
         return core.interpreter.run
-
-    def resume_point(self, core) -> int:
-        """Whether the parked instruction sits in a delay slot."""
-        return int(core.interpreter.target is not None)
 
 
 def _signed(value: int) -> int:

@@ -125,7 +125,10 @@ def drop_writes(M, host_page):
     """Forgets every right to write the page of the memory image at this host address, on every core."""
     for core in range(M[m.CORES]):
         base = M[m.TABLES] + core * M[m.TABLES_BYTES]
+        keys = M[m.STATES] + core * M[m.STATES_BYTES] + 8 * state.CONTEXT_KEYS
         for context in range(CONTEXTS):
+            if ld64(keys + 8 * context) == -1:
+                continue
             table = base + context * TABLE_BYTES + WRITE_OFFSET
             for k in range(TABLE_MASK + 1):
                 tag = ld64(table + 16 * k)

@@ -95,6 +95,11 @@ class DeviceComponent:
         for link in self.links.get(port, ()):
             link.send(InterruptVector, self._kernel._now, cause, vector)
 
+    def mailbox(self, port: str, box: int, value: int) -> None:
+        cause = self._cause(self._handled)
+        for link in self.links.get(port, ()):
+            link.send(Mailbox, self._kernel._now, cause, box, value)
+
     def output(self, port: str, data: bytes) -> None:
         cause = self._handled.cause if self._handled is not None else 0
         for link in self.links.get(port, ()):

@@ -22,6 +22,8 @@ class Part(NamedTuple):
     bases: tuple[int, ...]
     size: int
     options: Callable[[Timing], Mapping[str, Any]] = lambda timing: {}
+    node: int = 0
+    """Exists only where this node of four cores exists."""
 
 
 class Wire(NamedTuple):
