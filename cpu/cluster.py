@@ -1,8 +1,8 @@
 """Several cores in exact order: windows of model time on a fixed grid (design law 8).
 
-In a window each core runs in core order to the window's end; what reaches a core from outside (levels, replies) is queued
-with its cycle and takes effect at the first block boundary at or after it. A store of one core is seen by the others from
-their next turn on. Where only one core is awake its windows are run in one go, which changes nothing.
+In a window each core runs in core order to the window's end; what reaches a core from outside (levels, replies) is
+queued with its cycle and takes effect at the first block boundary at or after it. A store of one core is seen by the
+others from their next turn on. Where only one core is awake its windows are run in one go, which changes nothing.
 
 An LL bit does not survive a window in which another core executed: SC then fails, as it may, and no store is missed.
 """
@@ -19,13 +19,10 @@ from cpu.core import Core, CoreError, StopKind, storage
 from cpu.cp0 import timer
 from cpu.cp0.exceptions import take_exception
 from cpu.cp0.registers import C0_CAUSE, C0_STATUS
-from cpu.engine import cache, loop, shared
-from cpu.engine.intrinsics import as_pointer
+from cpu.engine import loop, shared
+from cpu.engine.jit import jit
 from cpu.engine.loop import run, shift_time
 from cpu.memory import Memory
-
-cache.prepare()
-from numba import carray, njit  # noqa: E402
 
 DATA_BUS_ERROR = 7
 GOES_ON = -1
@@ -35,13 +32,7 @@ ALL_WAIT = 100
 DEFAULT_SLICE = 40_000_000
 
 
-@njit(cache=True)
-def row(array, k):
-    """Row k of a 2-D state array, without a reference count: counting costs more than a short window."""
-    return carray(as_pointer(array.ctypes.data + array.strides[0] * k), (array.shape[1],))
-
-
-@njit(cache=True)
+@jit
 def complete(S, kind, value, cycle):
     """The reply to the access a core is parked at."""
     shift_time(S, max(cycle - S[state.CYCLES], 0))
@@ -54,7 +45,7 @@ def complete(S, kind, value, cycle):
         S[state.BOUNCE] = value
 
 
-@njit(cache=True)
+@jit
 def next_event(S):
     """Cycle of the next queued event of a core, or NEVER."""
     head = S[state.EVENT_HEAD]
@@ -63,7 +54,7 @@ def next_event(S):
     return S[state.EVENTS + 3 * head]
 
 
-@njit(cache=True)
+@jit
 def apply_event(S):
     """Takes the next queued event."""
     at = state.EVENTS + 3 * S[state.EVENT_HEAD]
@@ -86,7 +77,7 @@ def apply_event(S):
         complete(S, kind, value, cycle)
 
 
-@njit(cache=True)
+@jit
 def run_window(S, M, end):
     """Runs one core to the end of a window. GOES_ON, or the stop that keeps it from getting there."""
     while True:
@@ -115,7 +106,7 @@ def run_window(S, M, end):
             return what
 
 
-@njit(cache=True)
+@jit
 def is_awake(S):
     """Whether the core would execute instructions now."""
     if S[state.AWAITS] or S[state.HELD]:
@@ -123,7 +114,7 @@ def is_awake(S):
     return not S[state.WAITING] or (S[C0_CAUSE] & S[C0_STATUS] & 0xFF00) != 0
 
 
-@njit(cache=True)
+@jit
 def wakes_at(S):
     """The earliest cycle at which a core that is not awake may execute again, as far as it knows."""
     then = next_event(S)
@@ -132,7 +123,7 @@ def wakes_at(S):
     return then
 
 
-@njit(cache=True)
+@jit
 def completed(states):
     """Instructions completed by all cores."""
     total = 0
@@ -141,7 +132,7 @@ def completed(states):
     return total
 
 
-@njit(cache=True)
+@jit
 def open_window(states, control):
     """Decides how far the next window goes and who runs in it. False: all wait, and nothing can ever wake one."""
     grid, window, target = control[GRID], control[WINDOW], control[TARGET]
@@ -149,7 +140,7 @@ def open_window(states, control):
     awake = 0
     wake = timer.NEVER
     for c in range(cores):
-        S = row(states, c)
+        S = states[c]
         if is_awake(S):
             awake += 1
             control[LONE] = c
@@ -169,12 +160,11 @@ def open_window(states, control):
     return True
 
 
-@njit(cache=True)
-def run_cluster(states, shared_rows, control):
+@jit
+def run_cluster(states, M, control):
     """Runs windows until TARGET, a request, a stop, or the end of the host's slice."""
     cores = states.shape[0]
     left = control[SLICE]
-    M = row(shared_rows, 0)
     for c in range(cores):
         states[c, state.SLICE_END] = states[c, state.CYCLES] + left
     while control[GRID] < control[TARGET]:
@@ -185,7 +175,7 @@ def run_cluster(states, shared_rows, control):
         end, awake = control[END], control[AWAKE]
         if awake == 1:
             lone = control[LONE]
-            what = run_window(row(states, lone), M, end)
+            what = run_window(states[lone], M, end)
             if what != GOES_ON:
                 control[STOPPED_CORE] = lone
                 return what
@@ -193,7 +183,7 @@ def run_cluster(states, shared_rows, control):
                 end = min(end, max(states[lone, state.CYCLES] // window * window, grid) + window)
                 control[END] = end
         for c in range(cores):
-            what = run_window(row(states, c), M, end)
+            what = run_window(states[c], M, end)
             if what != GOES_ON:
                 control[STOPPED_CORE] = c
                 return what
@@ -280,7 +270,7 @@ class Cluster:
         return bool(self.states[core, state.HELD])
 
     def queue(self, core: int, cycle: int, kind: int, value: int) -> None:
-        """An event for a core, in the order of their cycles: EVENT_LINE (ip * 2 + level), EVENT_REPLY (value), EVENT_ERROR."""
+        """An event for a core, in the order of cycles: EVENT_LINE (ip * 2 + level), EVENT_REPLY (value), EVENT_ERROR"""
         S = self.states[core]
         count = int(S[state.EVENT_COUNT])
         if count == state.EVENT_ROOM:
@@ -303,8 +293,8 @@ class Cluster:
             self.queue(core, cycle, state.EVENT_REPLY, value)
 
     def limit(self, instructions: int | None) -> None:
-        """Stop when the cores have completed that many instructions since reset: exactly there with one core, else at the
-        end of the window. None lifts the limit."""
+        """Stop when the cores have completed that many instructions since reset: exactly there with one core, else at
+        the end of the window. None lifts the limit."""
         limit = timer.NEVER if instructions is None else instructions
         self.control[LIMIT] = limit
         for core in self.cores:
@@ -317,7 +307,7 @@ class Cluster:
         if self.memory.stops:
             self.memory.set_stops(())
         control[SLICE] = slice_cycles
-        what = int(self._run(self.states, self.memory.shared.reshape(1, -1), control))
+        what = int(self._run(self.states, self.memory.shared, control))
         if what == ALL_WAIT:
             return ClusterStop(StopKind.DEADLOCK, 0, "; ".join(c.waits_for() for c in self.cores if not c.held))
         core = self.cores[int(control[STOPPED_CORE])]
@@ -347,9 +337,18 @@ class Cluster:
 def _interpreted(runners: dict):
     """`run_cluster` on the reference: the same functions as plain Python, with `run` replaced."""
     names = dict(globals())
-    names["row"] = lambda array, k: array[k]
     names["run"] = lambda S, M: runners[int(S[state.NUMBER])]()
-    for name in ("complete", "next_event", "apply_event", "run_window", "is_awake", "wakes_at", "completed", "open_window", "run_cluster"):
+    for name in (
+        "complete",
+        "next_event",
+        "apply_event",
+        "run_window",
+        "is_awake",
+        "wakes_at",
+        "completed",
+        "open_window",
+        "run_cluster",
+    ):
         names[name] = types.FunctionType(globals()[name].py_func.__code__, names, name)
     return names["run_cluster"]
 

@@ -76,8 +76,8 @@ class Core:
         states: np.ndarray | None = None,
         tables: np.ndarray | None = None,
     ):
-        """`states` and `tables`: state arrays and translation tables of all cores of the memory; without them the core is
-        alone."""
+        """`states` and `tables`: state arrays and translation tables of all cores of the memory; without them the core
+        is alone."""
         if states is None or tables is None:
             states, tables = storage(1)
         if not 0 <= number < len(states):
@@ -162,7 +162,7 @@ class Core:
             cause = int(self.S[registers.C0_CAUSE])
             text = (
                 f"{at} takes exceptions without completing an instruction (ExcCode {cause >> 2 & 31}, EPC "
-                f"{self.cp0('epc'):#018x}): its handler itself faults. Check EBase, Status.BEV and what lies at the vector."
+                f"{self.cp0('epc'):#018x}): its handler itself faults. Check EBase, Status.BEV and the vector."
             )
             return Stop(StopKind.DEADLOCK, cycle=self.cycles, text=text)
         word = self.word_at(self.pc)

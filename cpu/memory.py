@@ -1,4 +1,5 @@
-"""Physical memory of a machine: RAM (first 256 MB at 0, all of it from 0x80000000) and the boot ROM, as the cores see it.
+"""Physical memory of a machine: RAM (first 256 MB at 0, all of it from 0x80000000) and the boot ROM, as the cores see
+it.
 
 Source: Linux 6.1: arch/mips/boot/dts/loongson/loongson64v_4core_virtio.dts; QEMU: hw/mips/loongson3_virt.c.
 """
@@ -8,7 +9,6 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-
 
 from cpu.engine import shared as m
 from soc.errors import SocError
@@ -77,8 +77,8 @@ class Memory:
         first = self.offset(paddr)
         if count and (first < 0 or self.offset(paddr + count - 1) != first + count - 1):
             raise MemoryRangeError(
-                f"{count} bytes at physical {paddr:#x} are not all memory: RAM is 0..{min(self.ram_bytes, m.LOW_BYTES):#x} "
-                f"and {m.HIGH_BASE:#x}..{m.HIGH_BASE + self.ram_bytes:#x}, ROM {m.ROM_BASE:#x}.."
+                f"{count} bytes at physical {paddr:#x} are not all memory: RAM is "
+                f"0..{min(self.ram_bytes, m.LOW_BYTES):#x} and {m.HIGH_BASE:#x}..{m.HIGH_BASE + self.ram_bytes:#x}, ROM {m.ROM_BASE:#x}.."
                 f"{m.ROM_BASE + self.rom_bytes:#x}"
             )
         return first

@@ -1,8 +1,9 @@
-"""The cores as one component: windows of model time on a grid, accesses that become messages, messages that become events.
+"""The cores as one component: windows of model time on a grid, accesses that become messages, messages that become
+events.
 
-At a grid point every event earlier than it has been handled; the cores then run the window that ends there, and on as long
-as nothing is due (design law 8). Lines and replies that arrive inside a window are queued with their own time. An access
-sent inside a window arrives at the earliest at its end: no link that leaves a core is shorter than a window.
+At a grid point every event earlier than it has been handled; the cores then run the window that ends there, and on as
+long as nothing is due (design law 8). Lines and replies that arrive inside a window are queued with their own time. An
+access sent inside a window arrives at the earliest at its end: no link that leaves a core is shorter than a window.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from soc.errors import ConfigurationError, UnmappedAccessError, choose
 from soc.hostbus import HostBus
 from soc.kernel import Kernel
 from soc.link import Link, Source, Timers
-from soc.messages import Message, Phase
+from soc.messages import Message
 from soc.options import Options
 from soc.placement.inprocess import DeviceComponent, MmioPort
 from soc.platforms import Platform

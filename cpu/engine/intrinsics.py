@@ -45,16 +45,6 @@ st8, st64 = _store(8), _store(64)
 
 
 @intrinsic
-def as_pointer(typing, address):
-    """The address as a pointer to int64, for numba.carray: a view without a reference count to keep."""
-
-    def generate(context, builder, signature, args):
-        return builder.inttoptr(args[0], I64.as_pointer())
-
-    return types.CPointer(types.int64)(types.int64), generate
-
-
-@intrinsic
 def shr(typing, value, count):
     """Logical right shift; counts 0..63."""
 

@@ -249,8 +249,8 @@ def mthc1(i):
     i.fs = i.fs.insert(32, 32, i.rt)
 
 
-# Control registers: FIR 0, FCCR 25, FEXR 26, FENR 28, FCSR 31. QEMU's other registers, followed here: 1 (UFR) and 5 read
-# 0, the rest read as FCSR; writes are ignored.
+# Control registers: FIR 0, FCCR 25, FEXR 26, FENR 28, FCSR 31. QEMU's other registers, followed here: 1 (UFR) and 5
+# read 0, the rest read as FCSR; writes are ignored.
 FEXR_BITS = 0x0003F07C
 FENR_BITS = 0x00000F83  # and FS, bit 24 of FCSR, in bit 2
 

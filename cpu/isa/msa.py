@@ -29,5 +29,7 @@ def ctcmsa(i):
 
 
 not_modelled("msa code", "011110 code:26", unit="msa")
-not_modelled("msabranch code", "010001 x1x11 code:21", unit="msa", flow=Flow.TRAP)
-not_modelled("msabranchdf code", "010001 11 code:24", unit="msa", flow=Flow.TRAP)
+# BZ.V, BNZ.V, BZ.df, BNZ.df
+not_modelled("msabzv code", "010001 01011 code:21", unit="msa", flow=Flow.TRAP)
+not_modelled("msabnzv code", "010001 01111 code:21", unit="msa", flow=Flow.TRAP)
+not_modelled("msabzdf code", "010001 11 code:24", unit="msa", flow=Flow.TRAP)

@@ -11,7 +11,6 @@ from soc.bus import Window
 from soc.platforms import Part, Platform, Wire
 
 
-
 def ipi(node: int) -> str:
     """The inter-processor interrupt block of a node of four cores; the node is in address bits 47:44."""
     return f"ls3a_ipi_{node}" if node else "ls3a_ipi"

@@ -129,8 +129,8 @@ def test_an_interrupt_is_taken_at_the_first_boundary_after_its_line_rose():
 
 
 def core_start(m):
-    """Cycle at which the loop of the program above began: after three accesses of 81 cycles each."""
-    return 3 * 81
+    """Cycle at which the loop of the program above began: after three accesses of 161 cycles each."""
+    return 3 * 161
 
 
 def test_latency_hops_are_exact():
@@ -149,7 +149,7 @@ def test_latency_hops_are_exact():
     # A waiting core takes it at its next cycle.
     assert 0 <= pin.min <= pin.max < CYCLE
     # The fourth access of the handler reads the byte, and the line falls when it arrives.
-    assert handler.min == handler.max == (20 + 3 * 81) * CYCLE + 50_000
+    assert handler.min == handler.max == (20 + 3 * 161) * CYCLE + 100_000
     assert latency.total.count == 4 and latency.unfinished == 0
     assert latency.total.p99 == max(latency.totals)
     table = latency.table().splitlines()
@@ -278,7 +278,7 @@ def test_limits():
     result = m.run(max_virtual="1 us")
     # 1 us is 800 cycles: the first boundary at or after it.
     assert (result.ended, result.instructions, result.virtual_s) == ("limit", 800, 1e-6)
-    assert m.run(max_virtual="1 ns").instructions == 40  # to the end of the window
+    assert m.run(max_virtual="1 ns").instructions == 80  # to the end of the window
     result = m.run(max_insns=100)
     assert (result.ended, result.instructions) == ("limit", 100)
     assert "model time" in m.run(max_virtual=1).reason
