@@ -13,6 +13,7 @@ import numpy as np
 
 from cpu import state
 from cpu.cp0 import registers, timer
+from cpu.cp0.exceptions import take_exception
 from cpu.engine import loop, shared, tiers
 from cpu.engine.softmmu import flush_all, update_context
 from cpu.engine.softmmu_layout import CONTEXTS, TABLE_BYTES
@@ -24,6 +25,7 @@ from soc.errors import SocError
 M64 = (1 << 64) - 1
 M32 = 0xFFFFFFFF
 WHOLE_SLICE = 40_000_000
+DATA_BUS_ERROR = 7
 
 
 class CoreError(SocError):
@@ -54,21 +56,41 @@ class Stop(NamedTuple):
     text: str = ""
 
 
+def storage(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """State arrays (one row a core, on cache lines) and translation tables of `count` cores."""
+    width = (state.SIZE + 7) // 8 * 8
+    raw = np.zeros(count * width + 8, np.int64)
+    skip = (-raw.ctypes.data % 64) // 8
+    states = raw[skip : skip + count * width].reshape(count, width)
+    return states, np.full((count, CONTEXTS * TABLE_BYTES // 8), -1, np.int64)
+
+
 class Core:
     """One core of a machine. `tier`: "auto", "threaded" or "reference"."""
 
-    def __init__(self, number: int, memory: Memory, tier: str = "auto"):
-        if number != 0:
-            raise CoreError(f"core {number}: this version runs core 0 alone")
+    def __init__(
+        self,
+        number: int,
+        memory: Memory,
+        tier: str = "auto",
+        states: np.ndarray | None = None,
+        tables: np.ndarray | None = None,
+    ):
+        """`states` and `tables`: state arrays and translation tables of all cores of the memory; without them the core
+        is alone."""
+        if states is None or tables is None:
+            states, tables = storage(1)
+        if not 0 <= number < len(states):
+            raise CoreError(f"core {number} of {len(states)}")
+        S = states[number]
         self.number = number
         self.memory = memory
-        raw = np.zeros(state.SIZE + 8, np.int64)
-        skip = (-raw.ctypes.data % 64) // 8
-        self.S = S = raw[skip : skip + state.SIZE]
-        self._tables = np.full(CONTEXTS * TABLE_BYTES // 8 + 2, -1, np.int64)
+        self.S = S
+        self._tables = tables[number]
         M = memory.shared
-        M[shared.CORES], M[shared.TABLES_BYTES] = 1, CONTEXTS * TABLE_BYTES
-        M[shared.TABLES] = self._tables.ctypes.data
+        M[shared.CORES], M[shared.TABLES_BYTES] = len(tables), CONTEXTS * TABLE_BYTES
+        M[shared.TABLES] = tables.ctypes.data
+        M[shared.STATES], M[shared.STATES_BYTES] = states.ctypes.data, states.strides[0]
         S[state.STATE_ADDRESS] = S.ctypes.data
         S[state.SOFTMMU_BASE] = self._tables.ctypes.data
         S[state.NUMBER] = number
@@ -79,7 +101,7 @@ class Core:
     def reset(self) -> None:
         """The state after a cold reset, at cycle 0."""
         S = self.S
-        keep = (state.STATE_ADDRESS, state.SOFTMMU_BASE, state.NUMBER)
+        keep = (state.STATE_ADDRESS, state.SOFTMMU_BASE, state.NUMBER, state.IRQ_LOG_WANTED)
         kept = [int(S[k]) for k in keep]
         S[:] = 0
         for k, value in zip(keep, kept, strict=True):
@@ -87,7 +109,7 @@ class Core:
         S[state.CONTEXT_KEYS : state.CONTEXT_KEYS + CONTEXTS] = -1
         for e in range(state.TLB_ENTRIES):
             S[state.TLB + e * state.TLB_FIELDS + 1] = -1
-        S[state.RANDOM] = 0x2545F491
+        S[state.RANDOM] = 0x2545F491 + self.number
         S[state.SAMPLE] = 1
         S[state.PC] = -0x40400000
         registers.reset(S, self.number)
@@ -111,12 +133,17 @@ class Core:
         S[state.LIMIT] = timer.NEVER if max_insns is None else self.instructions + max_insns
         if stop_pcs or self.memory.shared[shared.STOP_COUNT]:
             self.memory.set_stops(stop_pcs)
-        code = self._run()
+        code = int(self._run())
         if code in (loop.STOP_READ, loop.STOP_WRITE):
             size = int(S[state.ACCESS_SIZE])
+            S[state.AWAITS] = 1
             kind = StopKind.MMIO_READ if code == loop.STOP_READ else StopKind.MMIO_WRITE
             value = 0 if kind is StopKind.MMIO_READ else int(S[state.BOUNCE]) & ((1 << 8 * size) - 1)
             return Stop(kind, int(S[state.ACCESS_PA]), size, value, self.cycles)
+        return self.stop_of(code)
+
+    def stop_of(self, code: int) -> Stop:
+        """What a stop code of the loop means."""
         if code == loop.STOP_HORIZON:
             return Stop(StopKind.HORIZON, cycle=self.cycles)
         if code == loop.STOP_SLICE:
@@ -126,7 +153,7 @@ class Core:
         if code == loop.STOP_PC:
             return Stop(StopKind.PC, address=self.pc, cycle=self.cycles)
         if code == loop.STOP_DEADLOCK:
-            return Stop(StopKind.DEADLOCK, cycle=self.cycles, text=self._waits_for())
+            return Stop(StopKind.DEADLOCK, cycle=self.cycles, text=self.waits_for())
         return self._cannot_go_on(code)
 
     def _cannot_go_on(self, code: int) -> Stop:
@@ -135,7 +162,7 @@ class Core:
             cause = int(self.S[registers.C0_CAUSE])
             text = (
                 f"{at} takes exceptions without completing an instruction (ExcCode {cause >> 2 & 31}, EPC "
-                f"{self.cp0('epc'):#018x}): its handler itself faults. Check EBase, Status.BEV and what lies at the vector."
+                f"{self.cp0('epc'):#018x}): its handler itself faults. Check EBase, Status.BEV and the vector."
             )
             return Stop(StopKind.DEADLOCK, cycle=self.cycles, text=text)
         word = self.word_at(self.pc)
@@ -148,7 +175,8 @@ class Core:
         }[code]
         return Stop(StopKind.UNMODELLED, cycle=self.cycles, text=f"{at}: instruction {shown} {why}.")
 
-    def _waits_for(self) -> str:
+    def waits_for(self) -> str:
+        """What a waiting core waits for, in words."""
         S = self.S
         status, cause = int(S[registers.C0_STATUS]), int(S[registers.C0_CAUSE])
         enabled = [f"IP{k}" for k in range(8) if status >> (8 + k) & 1]
@@ -159,34 +187,28 @@ class Core:
 
     def finish_read(self, value: int, cycle: int) -> None:
         """The reply to the parked load arrived at core cycle `cycle`."""
-        if self.S[state.RESUME] != loop.RESUME_SLOW:
-            raise CoreError(f"core {self.number} is not waiting for a read")
+        self._finish(loop.RESUME_SLOW, "a read", cycle)
         self.S[state.BOUNCE] = _signed(value)
-        self._reply(cycle)
 
     def finish_write(self, cycle: int) -> None:
         """The parked store completed at core cycle `cycle`."""
-        if self.S[state.RESUME] != loop.RESUME_STORED:
-            raise CoreError(f"core {self.number} is not waiting for a write")
-        self._reply(cycle)
+        self._finish(loop.RESUME_STORED, "a write", cycle)
 
     def finish_error(self, cycle: int) -> None:
         """The parked access ended in a bus error: a data bus error exception."""
         S = self.S
-        if not S[state.RESUME]:
-            raise CoreError(f"core {self.number} is not waiting for an access")
-        self._reply(cycle)
-        side = self.tier.resume_point(self)
+        self._finish(int(S[state.RESUME]), "an access", cycle)
         S[state.RESUME] = 0
         S[state.SAMPLE] = 1
-        from cpu.cp0.exceptions import take_exception
+        take_exception(S, DATA_BUS_ERROR, 0, int(S[state.PC]), int(S[state.RESUME_DELAY]), -1)
 
-        take_exception(S, 7, 0, int(S[state.PC]), side, -1)
-
-    def _reply(self, cycle: int) -> None:
+    def _finish(self, expected: int, what: str, cycle: int) -> None:
+        if not self.S[state.AWAITS] or self.S[state.RESUME] != expected:
+            raise CoreError(f"core {self.number} is not waiting for {what}")
         late = cycle - self.cycles
         if late < 0:
             raise CoreError(f"a reply at cycle {cycle} to an access at cycle {self.cycles}")
+        self.S[state.AWAITS] = 0
         loop.shift_time(self.S, late)
 
     def set_line(self, ip: int, level: int) -> None:
@@ -198,6 +220,10 @@ class Core:
             self.S[registers.C0_CAUSE] |= bit
         else:
             self.S[registers.C0_CAUSE] &= ~bit
+
+    def log_interrupts(self, wanted: bool = True) -> None:
+        """Whether interrupts taken are noted for `drain_irq_log`."""
+        self.S[state.IRQ_LOG_WANTED] = int(wanted)
 
     def drain_irq_log(self) -> list[tuple[int, int]]:
         """(cycle, pending and enabled IP bits) of each interrupt taken since the last call."""
@@ -222,6 +248,11 @@ class Core:
     @property
     def waiting(self) -> bool:
         return bool(self.S[state.WAITING])
+
+    @property
+    def held(self) -> bool:
+        """Waiting at reset for its release."""
+        return bool(self.S[state.HELD])
 
     @property
     def pc(self) -> int:
@@ -320,7 +351,7 @@ class Core:
                 S[r.slot] = _signed(value) if r.width == 64 else value & M32
         S[state.LLBIT] = 0
         S[state.RESUME] = 0
-        S[state.WAITING] = 0
+        S[state.WAITING] = S[state.AWAITS] = S[state.REQUEST] = 0
         S[state.SAMPLE] = 1
         flush_all(S)
         update_context(S)

@@ -1,4 +1,5 @@
-"""Physical memory of a machine: RAM (first 256 MB at 0, all of it from 0x80000000) and the boot ROM, as the cores see it.
+"""Physical memory of a machine: RAM (first 256 MB at 0, all of it from 0x80000000) and the boot ROM, as the cores see
+it.
 
 Source: Linux 6.1: arch/mips/boot/dts/loongson/loongson64v_4core_virtio.dts; QEMU: hw/mips/loongson3_virt.c.
 """
@@ -8,7 +9,6 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-
 
 from cpu.engine import shared as m
 from soc.errors import SocError
@@ -56,8 +56,9 @@ class Memory:
             (m.STOPS, self._stops),
         ):
             shared[slot] = array.ctypes.data
+        shared[m.POOL_WORDS] = POOL_WORDS
         shared[m.CHUNK_NEXT], shared[m.CHUNK_LIMIT] = 1, CHUNK_LIMIT
-        shared[m.POOL_NEXT], shared[m.POOL_LIMIT] = m.SCRATCH_WORDS * (m.MAX_CORES + 1), POOL_WORDS
+        shared[m.POOL_NEXT], shared[m.POOL_LIMIT] = m.POOL_START, POOL_WORDS // 2
 
     def offset(self, paddr: int) -> int:
         """Offset in the image of a physical address, or -1 when it is not memory."""
@@ -76,9 +77,9 @@ class Memory:
         first = self.offset(paddr)
         if count and (first < 0 or self.offset(paddr + count - 1) != first + count - 1):
             raise MemoryRangeError(
-                f"{count} bytes at physical {paddr:#x} are not all memory: RAM is 0..{min(self.ram_bytes, m.LOW_BYTES):#x} "
-                f"and {m.HIGH_BASE:#x}..{m.HIGH_BASE + self.ram_bytes:#x}, ROM {m.ROM_BASE:#x}.."
-                f"{m.ROM_BASE + self.rom_bytes:#x}"
+                f"{count} bytes at physical {paddr:#x} are not all memory: there is RAM from 0 to "
+                f"{min(self.ram_bytes, m.LOW_BYTES):#x} and from {m.HIGH_BASE:#x} to {m.HIGH_BASE + self.ram_bytes:#x}, "
+                f"and ROM from {m.ROM_BASE:#x} to {m.ROM_BASE + self.rom_bytes:#x}"
             )
         return first
 

@@ -59,6 +59,18 @@ ACCESS_PA2 = _slot("access_pa2")
 ACCESS_SIZE = _slot("access_size")
 STOP_WORD = _slot("stop_word")  # the instruction that is not modelled
 
+RESUME_DELAY = _slot("resume_delay")  # 1: the parked instruction sits in a delay slot
+AWAITS = _slot("awaits")  # 1: parked until a reply comes
+REQUEST = _slot("request")  # 1: a read, 2: a write has left the core and not been collected
+HELD = _slot("held")  # 1: at reset, until released
+
+# What reaches the core from outside: (cycle, kind, value), in order.
+EVENT_LINE, EVENT_REPLY, EVENT_ERROR, EVENT_RELEASE = range(4)
+EVENT_ROOM = 128
+EVENTS = _slot("events", 3 * EVENT_ROOM)
+EVENT_HEAD = _slot("event_head")
+EVENT_COUNT = _slot("event_count")
+
 LLBIT = _slot("llbit")
 LLADDR = _slot("lladdr")
 LLVAL = _slot("llval")
@@ -95,6 +107,7 @@ EXCEPTIONS = _slot("exceptions", 64)  # by ExcCode; 32: refills (XTLB), 33: refi
 TLB_REFILLS = 32
 IRQ_LOG = _slot("irq_log", 2 * 64)  # (cycle, pending and enabled IP bits) of interrupts taken
 IRQ_LOG_COUNT = _slot("irq_log_count")
+IRQ_LOG_WANTED = _slot("irq_log_wanted")  # 1: somebody drains the log
 MMIO_COUNT = _slot("mmio_count")
 RANDOM = _slot("random")  # generator of CP0 Random, stepped by TLBWR
 

@@ -46,6 +46,9 @@ class FakeOutside:
     def csr_write(self, port: str, core: int, offset: int, size: int, value: int) -> None:
         self.events.append((self.now, "csr", port, (core, offset, size, value)))
 
+    def mailbox(self, port: str, box: int, value: int) -> None:
+        self.events.append((self.now, "mailbox", port, (box, value)))
+
     def output(self, port: str, data: bytes) -> None:
         self.outputs[port] += data
         self.events.append((self.now, "output", port, data))

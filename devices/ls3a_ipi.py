@@ -20,7 +20,8 @@ class Ls3aIpi(Device):
 
     node   number of this node, 0 to 15: its cores are 4 * node to 4 * node + 3
 
-    ``pin[core]`` is IP6 of that core. A mailbox raises nothing; a parked core polls it. As configuration registers, a
+    ``pin[core]`` is IP6 of that core. A mailbox raises nothing; what is written to it also leaves at
+    ``mail[core]``, so that a core held at reset need not poll. As configuration registers, a
     core meets its own block at 0x1000, and the registers that send at 0x1040, 0x1048 and 0x1158. What is sent is a write
     of a configuration register as the target core sees it: to this block it happens at once, all else leaves at `csr`.
     Completion need not be waited for: bit 31 changes nothing.
@@ -102,6 +103,15 @@ class Ls3aIpi(Device):
             self.csr.send(core, offset, size, value)
         else:
             put(self, value)
+
+    @classmethod
+    def output_ports(cls) -> list[str]:
+        """The pins, and the mail of each core."""
+        return [*super().output_ports(), *(f"mail[{core}]" for core in range(CORES))]
+
+    def on_write_mailbox(self, index: int, value: int, old: int) -> None:
+        core, box = divmod(index, 4)
+        self.outside.mailbox(f"mail[{core}]", box, value)
 
     def settle(self) -> None:
         pins = 0

@@ -14,13 +14,13 @@ from typing import Any
 import msgpack
 
 from soc.bus import AddressMap, OpenBus
-from soc.cluster import CoreComponent
+from soc.cluster import ClusterComponent, CorePort, window_cycles
 from soc.console import PROMPT, Console
 from soc.errors import ConfigurationError, UnmappedAccessError, choose
 from soc.hostbus import HostBus
 from soc.kernel import Kernel
 from soc.link import Link, Source, Timers
-from soc.messages import Message, Phase
+from soc.messages import Message
 from soc.options import Options
 from soc.placement.inprocess import DeviceComponent, MmioPort
 from soc.placement.memory import MemoryComponent
@@ -78,7 +78,7 @@ class Machine:
     `disk` is the image of a virtio-blk disk; `devices` adds PCI functions, name to options, as in
     `{"virtio_rng": {"seed": 7}}` (soc.platforms.FUNCTIONS lists them).
     `wire` packs and unpacks every message on every link, as between processes. `make_memory(ram_bytes)` and
-    `make_core(number, memory, timing, tier)` replace the engine, for tests. Raises ConfigurationError.
+    `make_cluster(memory, count, tier, window)` replace the engine, for tests. Raises ConfigurationError.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Machine:
         devices: Mapping[str, Mapping[str, Any]] | None = None,
         wire: bool = False,
         make_memory: Callable[[int], Any] | None = None,
-        make_core: Callable[[int, Any, Timing, str], Any] | None = None,
+        make_cluster: Callable[[Any, int, str, int], Any] | None = None,
         **unknown: Any,
     ) -> None:
         given = {
@@ -121,25 +121,25 @@ class Machine:
         self._ports: dict[str, int] = {}
         self._sources: dict[str, Source] = {}
         self._ended: tuple[str, str] | None = None
-        self._run_end: Any = None
         self._interrupted = False
 
+        for name in ("cycles_per_instruction", "count_divider"):
+            if getattr(self.timing, name) != getattr(Timing(), name):
+                raise ConfigurationError(
+                    f"timing {name} = {getattr(self.timing, name)}: the core has {getattr(Timing(), name)}"
+                )
         self.memory = (make_memory or _make_memory)(self.ram)
         self.clock = self.timing.core
         self.bus = HostBus(self)
         self.devices: dict[str, Any] = {}
         self.components: dict[str, DeviceComponent] = {}
         self.links: dict[str, Link] = {}
-        self.cpu: list[Any] = []
-        self._cores: list[CoreComponent] = []
-        for number in range(self.options.cpus):
-            core = (make_core or _make_core)(number, self.memory, self.timing, self.options.tier)
-            self.cpu.append(core)
-            self._cores.append(
-                CoreComponent(
-                    number, core, self.kernel, self.trace, self._source(f"cpu{number}"), self.clock, number, self._end
-                )
-            )
+        window = window_cycles(self.timing.core_window, self.timing.mmio_request, self.clock)
+        cluster = (make_cluster or _make_cluster)(self.memory, self.options.cpus, self.options.tier, window)
+        self.cpu: list[Any] = cluster.cores
+        sources = [self._source(f"cpu{core.number}") for core in self.cpu]
+        self._cluster = ClusterComponent(cluster, self.kernel, self.trace, sources, self.clock, self._end)
+        self._cores: list[CorePort] = self._cluster.ports
         self._build()
 
     # Building.
@@ -188,7 +188,8 @@ class Machine:
             self._timers("open_bus"),
             self._stop,
         )
-        for part in self.platform.parts:
+        parts = [part for part in self.platform.parts if 4 * part.node < self.options.cpus]
+        for part in parts:
             device = self._device(part)
             component = DeviceComponent(
                 part.name, device, kernel, trace, self._source(part.name), self._timers(part.name), self._stop
@@ -199,7 +200,7 @@ class Machine:
 
         for core in self._cores:
             core.bus = AddressMap()
-            for part in self.platform.parts:
+            for part in parts:
                 component = self.components[part.name]
                 for place, (base, size, origin) in enumerate(part.ranges()):
                     port = f"{part.name}.mmio[{place}]" if place else f"{part.name}.mmio"
@@ -223,8 +224,7 @@ class Machine:
         self._console.keyboard = self._link(
             "console.tx", receives, timing.console_line, self.components[name].input(port, self._port(receives)[1])
         )
-        for core in self._cores:
-            core.type_at = self._console.type_at
+        self._cluster.type_at = self._console.type_at
         for component in self.components.values():
             component.access(component.device.reset)
 
@@ -252,7 +252,7 @@ class Machine:
 
     def _registers(
         self,
-        core: CoreComponent,
+        core: CorePort,
         component: DeviceComponent,
         port: str,
         base: int,
@@ -277,9 +277,14 @@ class Machine:
         number = self._port(destination)[1]
         cores = {core.name: core for core in self._cores}
         if receiver in cores:
-            if not into.startswith("ip[") or not 2 <= int(into[3:-1]) <= 7:
-                raise ConfigurationError(f"wire {source} -> {destination}: a core's pins are ip[2] to ip[7]")
-            deliver = cores[receiver].pin(int(into[3:-1]), number)
+            if into == "mailbox":
+                deliver = cores[receiver].mail
+            elif not into.startswith("ip[") or not 2 <= int(into[3:-1]) <= 6:
+                raise ConfigurationError(
+                    f"wire {source} -> {destination}: a core has ip[2] to ip[6] and mailbox; IP7 is its own timer"
+                )
+            else:
+                deliver = cores[receiver].pin(int(into[3:-1]), number)
         elif receiver in self.components:
             inputs = getattr(self.components[receiver].device, "input_ports", lambda: [into])()
             if into not in inputs:
@@ -316,7 +321,7 @@ class Machine:
     @property
     def now(self) -> int:
         """Model time in ps: how far the machine has come."""
-        return max(self.kernel.now, *(core.time for core in self._cores))
+        return max(self.kernel.now, self._cluster.time, *(self.clock.time(core.cycles) for core in self.cpu))
 
     @property
     def instructions(self) -> int:
@@ -348,9 +353,8 @@ class Machine:
 
     def type(self, data: bytes | str) -> None:
         """Type `data` as soon as the cores come to a stop (live keyboard input). May be called from another thread."""
-        core = self._cores[0]
-        core.typed.append(data.encode() if isinstance(data, str) else bytes(data))
-        core.wake.set()
+        self._cluster.typed.append(data.encode() if isinstance(data, str) else bytes(data))
+        self._cluster.wake.set()
 
     def replay(self, typed: Iterable[tuple[int, bytes]]) -> None:
         """Type what `typed` of another run recorded, at the same model times. Before `run`."""
@@ -359,8 +363,7 @@ class Machine:
     def interrupt(self) -> None:
         """End the run soon, at a clean place, as a limit. May be called from a signal handler or another thread."""
         self._interrupted = True
-        for core in self._cores:
-            core.wake.set()
+        self._cluster.wake.set()
 
     def run(
         self,
@@ -369,7 +372,6 @@ class Machine:
         max_insns: int | None = None,
         until: str | bytes | Callable[[Machine], bool] | type[PoweredOff] | None = None,
         slice: int | None = None,
-        stop_pcs: Iterable[int] = (),
         progress: Callable[[Machine], None] | None = None,
         progress_ms: int = 250,
         pace: bool = False,
@@ -406,26 +408,18 @@ class Machine:
             raise ConfigurationError(
                 f"until = {until!r}; allowed: console text, a predicate of the machine, PoweredOff"
             )
-        for core in self._cores:
-            core.limit = None if max_insns is None else core.core.instructions + max_insns
-            core.slice, core.stop_pcs, core.ending = slice, tuple(stop_pcs), False
-            core.predicate = predicate
-            core.host = self._host(progress, progress_ms)
-            core.pace = (lambda time: seconds(time - start) - (host.monotonic() - began)) if pace else None
-            core.start()
-        if window is not None:
-            self._run_end = self.kernel.post(
-                start + window, Phase.SETUP, 0, next(self.kernel._eid), self._time_is_up, f"{seconds(window):g} s"
-            )
+        cluster = self._cluster
+        cluster.cluster.limit(None if max_insns is None else instructions + max_insns)
+        cluster.slice, cluster.ending, cluster.predicate = slice, False, predicate
+        cluster.host = self._host(progress, progress_ms)
+        cluster.pace = (lambda time: seconds(time - start) - (host.monotonic() - began)) if pace else None
+        cluster.stop_at = None if window is None else (start + window, f"{seconds(window):g} s of model time")
+        cluster.start()
         try:
             self.kernel.loop()
         except UnmappedAccessError as error:
             self._ended = ("error", str(error))
-        finally:
-            if self._run_end is not None:
-                self.kernel.cancel(self._run_end)
-                self._run_end = None
-        ended, reason = self._ended or ("deadlock", "; ".join(core.waits_for() for core in self._cores))
+        ended, reason = self._ended or ("deadlock", self._cluster.waits_for())
         wall = host.monotonic() - began
         done = self._instructions() - instructions
         return Result(
@@ -460,7 +454,7 @@ class Machine:
         return sum(core.instructions for core in self.cpu)
 
     def _exits(self) -> int:
-        return sum(core.exits for core in self._cores)
+        return self._cluster.exits
 
     def _details(self) -> dict[str, Any]:
         counted = Counter({"messages": self.trace.messages})
@@ -488,16 +482,13 @@ class Machine:
         # The cores come to a clean stop first: at a block boundary, with no access under way.
         if self._ended is None:
             self._ended = (ended, reason)
-        for core in self._cores:
-            core.ending = True
+        self._cluster.ending = True
 
     def _end(self, ended: str, reason: str) -> None:
+        """Ends the run now; an empty `ended` when `_end_soon` has said why."""
         if self._ended is None:
             self._ended = (ended, reason)
         self.kernel.halt()
-
-    def _time_is_up(self, event: Any) -> None:
-        self._end_soon("limit", f"{event.value} of model time")
 
     def _strict_stop(self, text: str) -> None:
         self._end_soon("error", f"strict: {text}")
@@ -539,8 +530,5 @@ def _make_memory(size: int) -> Any:
     return import_module("cpu.memory").Memory(size)
 
 
-def _make_core(number: int, memory: Any, timing: Timing, tier: str) -> Any:
-    for name in ("cycles_per_instruction", "count_divider"):
-        if getattr(timing, name) != getattr(Timing(), name):
-            raise ConfigurationError(f"timing {name} = {getattr(timing, name)}: the core has {getattr(Timing(), name)}")
-    return import_module("cpu.core").Core(number, memory, tier=tier)
+def _make_cluster(memory: Any, count: int, tier: str, window: int) -> Any:
+    return import_module("cpu.cluster").Cluster(memory, count, tier, window)

@@ -29,14 +29,14 @@ MAX_BYTES = 1 << 26
 
 
 class Phase(IntEnum):
-    """Order of events at one time (design law 2). Messages use LINE to TIMER; SETUP and CORE belong to the kernel."""
+    """Order of events at one time (design law 2). Messages use LINE to TIMER; GRID and SETUP belong to the kernel."""
 
+    GRID = -1
     SETUP = 0
     LINE = 1
     REQUEST = 2
     REPLY = 3
     TIMER = 4
-    CORE = 5
 
 
 class Space(IntEnum):

@@ -14,7 +14,7 @@ from soc.timing import Timing
 
 TIERS = ("auto", "reference", "threaded")
 PLACEMENTS = ("inprocess",)
-MAX_CPUS = 1
+MAX_CPUS = 16
 _TABLES = ("machine", "placement", "timing", "devices")
 _SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _MIN_RAM, _MAX_RAM = 1 << 20, 1 << 40
@@ -72,7 +72,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if type(self.cpus) is not int or not 1 <= self.cpus <= MAX_CPUS:
-            raise ConfigurationError(f"cpus = {self.cpus!r}: this version runs one core; use cpus=1")
+            raise ConfigurationError(f"cpus = {self.cpus!r}: a machine has 1 to {MAX_CPUS} cores")
         if self.tier not in TIERS:
             raise ConfigurationError(choose("tier", self.tier, TIERS))
         for name in ("trace", "strict"):

@@ -47,8 +47,8 @@ class CoreMachine:
         return self._core(cpu).get_state()
 
     def run(self, cpu: int = 0, max_insns: int = 1_000_000, stop_pcs: Iterable[int] = ()) -> int:
-        """Runs until a stop pc, `max_insns` instructions, or a WAIT that nothing can end; returns instructions completed.
-        Raises StoppedRun where the core cannot go on."""
+        """Runs until a stop pc, `max_insns` instructions, or a WAIT that nothing can end; returns instructions
+        completed. Raises StoppedRun where the core cannot go on."""
         core = self._core(cpu)
         first, stops = core.instructions, tuple(stop_pcs)
         while (left := first + max_insns - core.instructions) > 0:

@@ -32,8 +32,11 @@ class _Table:
     count_divider: int = _number(
         2, "core cycles per Count", "Linux 6.1 arch/mips/loongson64/time.c: mips_hpt_frequency = cpu_clock_freq / 2"
     )
-    mmio_request: int = _ps("50 ns", "model choice: core to a device register, uncached")
-    mmio_reply: int = _ps("50 ns", "model choice: device register back to the core")
+    core_window: int = _ps(
+        "100 ns", "model choice: cores take turns in windows of this length, or of mmio_request where that is shorter"
+    )
+    mmio_request: int = _ps("100 ns", "model choice: core to a device register, uncached")
+    mmio_reply: int = _ps("100 ns", "model choice: device register back to the core")
     irq_line: int = _ps("10 ns", "model choice: device output to an interrupt controller's input")
     core_pin: int = _ps("10 ns", "model choice: interrupt controller to a core's IP input")
     ht_vector: int = _ps("100 ns", "model choice: an interrupt message from the bridge to the processor")

@@ -17,13 +17,10 @@ from cpu.cp0.registers import (
     C0_STATUS,
     C0_XCONTEXT,
 )
-from cpu.engine import cache
 from cpu.engine.intrinsics import shr
+from cpu.engine.jit import jit, jit_as
 from cpu.engine.softmmu import update_context
 from cpu.tlb.translate import REFILL, SEGMASK, ST_ERL, ST_EXL, ST_KX, ST_SX, ST_UX, VPN2_MASK
-
-cache.prepare()
-from numba import njit  # noqa: E402
 
 ST_IE, ST_BEV = 1, 1 << 22
 CAUSE_BD, CAUSE_TI, CAUSE_DC, CAUSE_IV = 1 << 31, 1 << 30, 1 << 27, 1 << 23
@@ -31,7 +28,7 @@ CAUSE_KEEP = ~((0x1F << 2) | (3 << 28))
 BEV_BASE = 0xBFC00200 - (1 << 32)
 
 
-@njit(cache=True)
+@jit_as("void(int64[::1], int64, int64, int64, int64, int64)")
 def take_exception(S, code, coprocessor, pc, delay_slot, refill_va_region):
     """Enters the handler. `pc` is the instruction's own address; `refill_va_region` is -1, or bits 63:62 of the address
     whose translation is missing."""
@@ -63,7 +60,7 @@ def take_exception(S, code, coprocessor, pc, delay_slot, refill_va_region):
     update_context(S)
 
 
-@njit(cache=True)
+@jit
 def take_address_exception(S, status, va, pc, delay_slot):
     """Enters the handler of a failed translation (`status` from translate) of address `va`."""
     code = status & 0xFF
@@ -79,7 +76,7 @@ def take_address_exception(S, status, va, pc, delay_slot):
     take_exception(S, code, 0, pc, delay_slot, region)
 
 
-@njit(cache=True)
+@jit
 def return_from_exception(S):
     """ERET."""
     status = S[C0_STATUS]
@@ -93,7 +90,7 @@ def return_from_exception(S):
     update_context(S)
 
 
-@njit(cache=True)
+@jit
 def interrupts(S):
     """IP bits that are pending and enabled, bits 7:0; 0 when the core may not take them."""
     status = S[C0_STATUS]

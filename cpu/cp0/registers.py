@@ -1,8 +1,8 @@
 """CP0 registers, each once: name, number, select, reset value, writable bits, width.
 
 Values are those of a Loongson-3A4000 (PRId 0x14C000) as QEMU 10.0 models it and as Linux 6.1 reads them; sources: MIPS
-Architecture For Programmers, volume III (MD00091); QEMU: target/mips/cpu-defs.c.inc; Linux 6.1: arch/mips/kernel/cpu-probe.c.
-Effects beyond "store the writable bits" are in cpu/engine/helpers.py.
+Architecture For Programmers, volume III (MD00091); QEMU: target/mips/cpu-defs.c.inc; Linux 6.1: arch/mips/kernel/cpu-
+probe.c. Effects beyond "store the writable bits" are in cpu/engine/helpers.py.
 """
 
 from __future__ import annotations

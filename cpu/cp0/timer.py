@@ -8,17 +8,14 @@ from __future__ import annotations
 from cpu import state
 from cpu.cp0.exceptions import CAUSE_DC, CAUSE_TI
 from cpu.cp0.registers import C0_CAUSE, C0_COMPARE
-from cpu.engine import cache
-
-cache.prepare()
-from numba import njit  # noqa: E402
+from cpu.engine.jit import jit
 
 CYCLES_PER_COUNT = 2
 NEVER = 1 << 62
 IP7 = 1 << 15
 
 
-@njit(cache=True)
+@jit
 def count(S, cycle):
     """Count at a core cycle; while Cause.DC is set it stands still (COUNT_BASE holds it)."""
     if S[C0_CAUSE] & CAUSE_DC:
@@ -26,7 +23,7 @@ def count(S, cycle):
     return (cycle // CYCLES_PER_COUNT + S[state.COUNT_BASE]) & 0xFFFFFFFF
 
 
-@njit(cache=True)
+@jit
 def set_count(S, cycle, value):
     if S[C0_CAUSE] & CAUSE_DC:
         S[state.COUNT_BASE] = value
@@ -35,7 +32,7 @@ def set_count(S, cycle, value):
     rearm(S, cycle)
 
 
-@njit(cache=True)
+@jit
 def rearm(S, cycle):
     """The cycle at which Count next becomes Compare; equality now means a whole wrap from now."""
     if S[C0_CAUSE] & CAUSE_DC:
@@ -47,7 +44,7 @@ def rearm(S, cycle):
     S[state.TIMER] = (cycle // CYCLES_PER_COUNT + distance) * CYCLES_PER_COUNT
 
 
-@njit(cache=True)
+@jit
 def set_compare(S, cycle, value):
     """Writing Compare acknowledges the timer interrupt."""
     S[C0_COMPARE] = value
@@ -55,7 +52,7 @@ def set_compare(S, cycle, value):
     rearm(S, cycle)
 
 
-@njit(cache=True)
+@jit
 def set_disabled(S, cycle, cause):
     """A write to Cause: Count stops or goes on, holding its value."""
     held = count(S, cycle)
@@ -63,7 +60,7 @@ def set_disabled(S, cycle, cause):
     set_count(S, cycle, held)
 
 
-@njit(cache=True)
+@jit
 def fire(S):
     """Count has reached Compare."""
     S[C0_CAUSE] |= CAUSE_TI | IP7

@@ -1,16 +1,15 @@
 """Blocks: straight runs of micro-ops, found by physical word and virtual pc, built on demand, dropped by page.
 
 A block ends after a branch and its delay slot, after a trapping or boundary instruction, before an address that is a
-multiple of 256 bytes, and so at the page end: the boundary belongs to the address and the code, never to where execution
-entered (design law 9). A delay slot in the next page is part of the block when both pages are next to each other in memory
-for ever (unmapped segments); otherwise the block is built for one use, in the core's scratch area.
+multiple of 256 bytes, and so at the page end: the boundary belongs to the address and the code, never to where
+execution entered (design law 9). A delay slot in the next page is part of the block when both pages are next to each
+other in memory for ever (unmapped segments); otherwise the block is built for one use, in the core's scratch area.
 """
 
 from __future__ import annotations
 
 from cpu import state
 from cpu.cp0.exceptions import take_address_exception, take_exception
-from cpu.engine import cache
 from cpu.engine import shared as m
 from cpu.engine.decode import (
     FLOW,
@@ -21,12 +20,12 @@ from cpu.engine.decode import (
     READS_STATE,
     RESERVED,
     TEST_OP,
-    UNIT,
     WRITES_GPR,
     decode,
     pack,
 )
 from cpu.engine.intrinsics import ld32, ld64, shr, st8, st64
+from cpu.engine.jit import jit, jit_as
 from cpu.engine.micro import FLOWS, OP
 from cpu.engine.softmmu import drop_all_jumps, drop_writes, flush_jumps, host_offset
 from cpu.engine.softmmu_layout import (
@@ -40,9 +39,6 @@ from cpu.engine.softmmu_layout import (
 from cpu.isa import Flow
 from cpu.tlb.translate import FETCH, translate
 
-cache.prepare()
-from numba import njit  # noqa: E402
-
 PLAIN, BOUNDARY, BRANCH, LIKELY = (FLOWS[f] for f in (Flow.PLAIN, Flow.BOUNDARY, Flow.BRANCH, Flow.LIKELY))
 JUMP, JUMP_REGISTER, TRAP = FLOWS[Flow.JUMP], FLOWS[Flow.JUMP_REGISTER], FLOWS[Flow.TRAP]
 B_GOTO, B_FAR, B_COND, B_REGISTER, B_TARGET = (
@@ -55,7 +51,7 @@ RESERVE = 1024  # words kept free in the pool for one more block
 NO_LIMIT = 1 << 30
 
 
-@njit(cache=True)
+@jit_as("int64(int64[::1], int64, int64, int64, int64, int64)")
 def emit(M, k, word, block, index, delay):
     """Appends a word to the pool at k; returns k + 1. The side table says which instruction it belongs to."""
     st64(M[m.POOL] + 8 * k, word)
@@ -63,7 +59,7 @@ def emit(M, k, word, block, index, delay):
     return k + 1
 
 
-@njit(cache=True)
+@jit
 def is_stop(M, pc):
     for k in range(M[m.STOP_COUNT]):
         if ld64(M[m.STOPS] + 8 * k) == pc:
@@ -71,7 +67,7 @@ def is_stop(M, pc):
     return False
 
 
-@njit(cache=True)
+@jit
 def emit_instruction(M, k, number, word, block, index, delay):
     """One instruction that is no branch; a no-operation costs nothing but its count."""
     if word == 0 or (PREFETCH[number] >= 0 and (word >> PREFETCH[number]) & 31 == 0):
@@ -83,7 +79,7 @@ def emit_instruction(M, k, number, word, block, index, delay):
     return emit(M, k, pack(number, word), block, index, delay)
 
 
-@njit(cache=True)
+@jit
 def interferes(branch, branch_word, slot, slot_word):
     """Whether a delay slot may change what the branch reads."""
     if READS_STATE[branch] != 0:
@@ -102,7 +98,7 @@ def interferes(branch, branch_word, slot, slot_word):
     return False
 
 
-@njit(cache=True)
+@jit
 def emit_link(M, k, pc, block, index, register):
     if register == 0:
         return k
@@ -110,7 +106,7 @@ def emit_link(M, k, pc, block, index, register):
     return emit(M, k, pc + 8, block, index, 0)
 
 
-@njit(cache=True)
+@jit
 def emit_goto(M, k, pc, target, count, block, index, delay):
     """A jump to a known pc: linked inside the page, through the jump cache otherwise."""
     if (pc ^ target) & ~0xFFF:
@@ -124,7 +120,7 @@ def emit_goto(M, k, pc, target, count, block, index, delay):
     return emit(M, k, count, block, index, delay)
 
 
-@njit(cache=True)
+@jit
 def link_slot(M, block, k):
     """Remembers where a link of this block sits, so that dropping the page can undo it."""
     first = M[m.POOL] + 8 * (block + m.H_LINK1)
@@ -134,11 +130,11 @@ def link_slot(M, block, k):
         st64(M[m.POOL] + 8 * (block + m.H_LINK2), k)
 
 
-@njit(cache=True)
+@jit
 def build(M, k, pc, host, limit, next_host):
-    """Builds the block at virtual `pc`, whose words lie at host address `host`, into the pool at k, with at most `limit`
-    instructions. `next_host` is the host address of the page after this one, or 0: a branch in the page's last word then
-    ends the block before itself. Returns the end of the block."""
+    """Builds the block at virtual `pc`, whose words lie at host address `host`, into the pool at k, with at most
+    `limit` instructions. `next_host` is the host address of the page after this one, or 0: a branch in the page's last
+    word then ends the block before itself. Returns the end of the block."""
     block = k
     start = pc
     st64(M[m.POOL] + 8 * (block + m.H_PC), pc)
@@ -184,7 +180,7 @@ def build(M, k, pc, host, limit, next_host):
     return k
 
 
-@njit(cache=True)
+@jit
 def emit_branch(M, k, number, word, slot_word, pc, block, index):
     """A branch or jump with its delay slot; the block's end."""
     flow = FLOW[number]
@@ -244,13 +240,13 @@ def emit_branch(M, k, number, word, slot_word, pc, block, index):
     return emit(M, k, count, block, index + 1, 1)
 
 
-@njit(cache=True)
+@jit
 def is_unmapped(pc):
     """kseg0, kseg1 and xkphys: the next page follows in memory, whatever the TLB says."""
     return shr(pc, 62) == 2 or (pc >= -0x80000000 and pc < -0x40000000)
 
 
-@njit(cache=True)
+@jit
 def fetch_page(S, M, pc):
     """(host address of the word at pc, 0), or (0, status): status -1 is a bus error, others are translate's."""
     base = S[state.SOFTMMU] + FETCH_OFFSET
@@ -276,7 +272,7 @@ def fetch_page(S, M, pc):
     return host, 0
 
 
-@njit(cache=True)
+@jit
 def page_chunk(M, page):
     """The chunk of the block map for a page of the image; made when the page is first executed."""
     address = M[m.PAGE_CHUNK] + 8 * page
@@ -295,25 +291,25 @@ def page_chunk(M, page):
     return chunk
 
 
-@njit(cache=True)
+@jit
 def chunk_at(M, chunk):
     """Address of a chunk: 1024 block numbers, then a bit per word that some block holds."""
     return M[m.CHUNKS] + 8 * m.CHUNK_WORDS * chunk
 
 
-@njit(cache=True)
+@jit
 def cover(M, chunk, word):
     """Marks a word of a page as part of a block."""
     at = chunk_at(M, chunk) + 8 * (1024 + (word >> 6))
     st64(at, ld64(at) | (1 << (word & 63)))
 
 
-@njit(cache=True)
+@jit
 def is_covered(M, chunk, word):
     return (shr(ld64(chunk_at(M, chunk) + 8 * (1024 + (word >> 6))), word & 63) & 1) != 0
 
 
-@njit(cache=True)
+@jit
 def drop_page(M, page):
     """Drops the blocks of a page of the image and gives its chunk back: the page is data until it is executed again."""
     chunk = ld64(M[m.PAGE_CHUNK] + 8 * page)
@@ -329,7 +325,10 @@ def drop_page(M, page):
             if k != 0:
                 st64(M[m.POOL] + 8 * k, 0)
         for core in range(M[m.CORES]):
+            keys = M[m.STATES] + core * M[m.STATES_BYTES] + 8 * state.CONTEXT_KEYS
             for context in range(CONTEXTS):
+                if ld64(keys + 8 * context) == -1:
+                    continue
                 jumps = M[m.TABLES] + core * M[m.TABLES_BYTES] + context * TABLE_BYTES + JUMP_CACHE_OFFSET
                 entry = jumps + ((pc << 2) & (JUMP_CACHE_MASK << 4))
                 if ld64(entry) == pc:
@@ -341,7 +340,7 @@ def drop_page(M, page):
     M[m.CHUNK_FREE] = chunk
 
 
-@njit(cache=True)
+@jit
 def written(M, offset, size):
     """Memory at image offset..offset + size is about to change, by whomever: blocks that hold a word of it go."""
     for page in range(offset >> 12, ((offset + size - 1) >> 12) + 1):
@@ -359,21 +358,25 @@ def written(M, offset, size):
                 break
 
 
-@njit(cache=True)
+@jit
 def flush_pool(M):
-    """Drops every block."""
+    """Drops every block and goes on in the other half of the pool."""
     for page in range(M[m.PAGES]):
         if ld64(M[m.PAGE_CHUNK] + 8 * page) != 0:
             st64(M[m.PAGE_CHUNK] + 8 * page, 0)
             st64(M[m.PAGE_BLOCKS] + 8 * page, 0)
     M[m.CHUNK_NEXT] = 1
     M[m.CHUNK_FREE] = 0
-    M[m.POOL_NEXT] = m.SCRATCH_WORDS * (m.MAX_CORES + 1)
+    M[m.POOL_HALF] = 1 - M[m.POOL_HALF]
+    if M[m.POOL_HALF] == 0:
+        M[m.POOL_NEXT], M[m.POOL_LIMIT] = m.POOL_START, M[m.POOL_WORDS] // 2
+    else:
+        M[m.POOL_NEXT], M[m.POOL_LIMIT] = M[m.POOL_WORDS] // 2, M[m.POOL_WORDS]
     M[m.POOL_FLUSHES] += 1
     drop_all_jumps(M)
 
 
-@njit(cache=True)
+@jit
 def raise_fetch(S, status, va, pc, delay_slot):
     """The exception of a fetch at `va` that failed."""
     if status == -1:
@@ -382,17 +385,21 @@ def raise_fetch(S, status, va, pc, delay_slot):
         take_address_exception(S, status, va, pc, delay_slot)
 
 
-@njit(cache=True)
+@jit
 def find_block(S, M, pc, limit):
     """Address of the first micro-op of the block at pc, or 0 after taking the exception of a fetch that failed. With a
     `limit` below NO_LIMIT, or stop pcs, the block is built for one use."""
+    once = limit < NO_LIMIT or M[m.STOP_COUNT] > 0
+    if not once:
+        entry = S[state.SOFTMMU] + JUMP_CACHE_OFFSET + ((pc << 2) & (JUMP_CACHE_MASK << 4))
+        if ld64(entry) == pc:
+            return ld64(entry + 8)
     host, status = fetch_page(S, M, pc)
     if status != 0:
         raise_fetch(S, status, pc, pc, 0)
         return 0
     offset = host - M[m.RAM]
     page = offset >> 12
-    once = limit < NO_LIMIT or M[m.STOP_COUNT] > 0
     if not once:
         chunk = ld64(M[m.PAGE_CHUNK] + 8 * page)
         if chunk != 0:
@@ -446,9 +453,8 @@ def find_block(S, M, pc, limit):
     return at + 8 * m.HEADER
 
 
-@njit(cache=True)
+@jit
 def jump_cache(S, pc, ip):
     entry = S[state.SOFTMMU] + JUMP_CACHE_OFFSET + ((pc << 2) & (JUMP_CACHE_MASK << 4))
     st64(entry, pc)
     st64(entry + 8, ip)
-

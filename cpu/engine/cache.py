@@ -1,7 +1,8 @@
 """Where compiled code is kept between runs, keyed by everything it depends on.
 
-numba's own cache sees neither edits in callees of other files nor changed globals, so the directory's name holds a hash of
-all sources under cpu/, the host CPU and the versions of numba, llvmlite and Python. Set before numba is imported.
+numba's own cache sees neither edits in callees of other files nor changed globals, so the directory's name holds a
+hash of all sources under cpu/, the host CPU and the versions of numba, llvmlite and Python. Set before numba is
+imported.
 """
 
 from __future__ import annotations

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from cpu.engine import cache
+from cpu.engine.jit import jit
 from cpu.engine.micro import FLOWS, HELPER_ID, LOAD, MODIFY, OP, OPS, STORE, UNITS, MicroOp, written_gpr_fields
 from cpu.isa import Flow
 from cpu.isa.table import GPR_FIELDS
-
-cache.prepare()
-from numba import njit  # noqa: E402
 
 RESERVED = OP["reserved"]
 MAX_SLOTS = 6
@@ -60,7 +57,11 @@ class _Tables:
         used |= ((1 << width) - 1) << low
         for value in range(1 << width):
             bits = value << low
-            here = [op for op in ops if (op.instruction.match ^ bits) & op.instruction.mask & (used & _field(low, width)) == 0]
+            here = [
+                op
+                for op in ops
+                if (op.instruction.match ^ bits) & op.instruction.mask & (used & _field(low, width)) == 0
+            ]
             self.entries[base + value] = self._choose(here, used)
         return number
 
@@ -144,7 +145,7 @@ _fill()
 TEST_OP = np.array([OP.get(op.name + "?", 0) for op in OPS], np.int64)
 
 
-@njit(cache=True)
+@jit
 def decode(word):
     """Micro-op number of an instruction word."""
     node = 0
@@ -160,7 +161,7 @@ def decode(word):
         return RESERVED
 
 
-@njit(cache=True)
+@jit
 def pack(number, word):
     """The micro-op of an instruction word already decoded to `number`."""
     packed = number

@@ -1,7 +1,7 @@
 """Instructions that the engine carries out itself: CP0 moves, TLB and cache operations, ERET, WAIT, RDHWR, CPUCFG.
 
-`run_helper` serves every tier and the reference. Sources: MIPS Architecture For Programmers, volumes II and III (MD00087,
-MD00091); CPUCFG words: QEMU 10.0 target/mips/cpu-defs.c.inc (Loongson-3A4000).
+`run_helper` serves every tier and the reference. Sources: MIPS Architecture For Programmers, volumes II and III
+(MD00087, MD00091); CPUCFG words: QEMU 10.0 target/mips/cpu-defs.c.inc (Loongson-3A4000).
 """
 
 from __future__ import annotations
@@ -33,14 +33,11 @@ from cpu.cp0.registers import (
     UNMODELLED,
     WIDE,
 )
-from cpu.engine import cache
+from cpu.engine.jit import jit
 from cpu.engine.micro import HELPER_ID
 from cpu.engine.softmmu import flush_all, update_context
 from cpu.tlb.operations import invalidate, probe, random_index, read_entry, write_entry
 from cpu.tlb.translate import KERNEL, mode_of
-
-cache.prepare()
-from numba import njit  # noqa: E402
 
 # What a helper asks of the loop.
 NEXT, JUMP, WAIT, STOP, RAISED = range(5)
@@ -66,12 +63,12 @@ for _name in ("rdhwr", "cpucfg", "synci", "not_modelled"):
     UNPRIVILEGED[HELPER_ID[_name]] = 1
 
 
-@njit(cache=True)
+@jit
 def sign32(value):
     return ((value & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
 
 
-@njit(cache=True)
+@jit
 def read_cp0(S, number, wide, cycle):
     """The value MFC0 or DMFC0 gives for register number * 8 + select."""
     at = state.CP0 + number
@@ -85,7 +82,7 @@ def read_cp0(S, number, wide, cycle):
     return sign32(value)
 
 
-@njit(cache=True)
+@jit
 def write_cp0(S, number, value, wide, cycle):
     """MTC0 or DMTC0."""
     at = state.CP0 + number
@@ -130,7 +127,7 @@ def write_cp0(S, number, value, wide, cycle):
             flush_all(S)
 
 
-@njit(cache=True)
+@jit
 def read_hardware(S, number, cycle):
     """(value, 1), or (0, 0) when RDHWR may not read that register here."""
     status = S[C0_STATUS]
@@ -150,10 +147,10 @@ def read_hardware(S, number, cycle):
     return 0, 0
 
 
-@njit(cache=True)
+@jit
 def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
-    """Carries out one instruction at `pc`. `uop` holds its register slots, `word` is the instruction. Returns what the loop
-    is to do: NEXT, JUMP (PC is set), WAIT, STOP (not modelled) or RAISED (an exception was taken)."""
+    """Carries out one instruction at `pc`. `uop` holds its register slots, `word` is the instruction. Returns what the
+    loop is to do: NEXT, JUMP (PC is set), WAIT, STOP (not modelled) or RAISED (an exception was taken)."""
     if not UNPRIVILEGED[helper] and mode_of(S[C0_STATUS]) != KERNEL and not (S[C0_STATUS] & CU0):
         take_exception(S, CPU, 0, pc, delay_slot, -1)
         return RAISED

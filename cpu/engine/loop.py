@@ -1,9 +1,9 @@
 """The run loop of the fast tiers: boundaries, interrupts, blocks, and whatever a handler could not do itself.
 
-Time. n is the budget in cycles at the start of the block being executed: the block starts at DEADLINE - n, instruction i of
-it at DEADLINE - n + i. A block is entered only while n > 0, so nothing due at DEADLINE is missed: every event up to a
-boundary's time is known before the next block begins. Interrupts are sampled where execution comes to a boundary with n <= 0
-or after an instruction that may have unmasked one; nothing else can make one pending.
+Time. n is the budget in cycles at the start of the block being executed: the block starts at DEADLINE - n, instruction
+i of it at DEADLINE - n + i. A block is entered only while n > 0, so nothing due at DEADLINE is missed: every event up
+to a boundary's time is known before the next block begins. Interrupts are sampled where execution comes to a boundary
+with n <= 0 or after an instruction that may have unmasked one; nothing else can make one pending.
 
 The loop returns to Python for a horizon, an MMIO access, or a stop; what it returns is a `Stop*` code below.
 """
@@ -14,19 +14,16 @@ from cpu import state
 from cpu.cp0 import timer
 from cpu.cp0.exceptions import interrupts, take_address_exception, take_exception
 from cpu.cp0.registers import C0_CAUSE, C0_STATUS
-from cpu.engine import cache
 from cpu.engine import shared as m
 from cpu.engine.blocks import BOUNDARY, NO_LIMIT, find_block, is_stop, written
 from cpu.engine.decode import ACCESS, ACCESS_ALIGNED, ACCESS_SIZE, FLOW, HELPER, UNIT
 from cpu.engine.helpers import JUMP, NEXT, RAISED, WAIT, run_helper
 from cpu.engine.intrinsics import call_code, ld8, ld64, st8, st64
+from cpu.engine.jit import jit
 from cpu.engine.micro import LOAD, MODIFY, R_HELPER, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT
 from cpu.engine.softmmu import host_offset
 from cpu.engine.softmmu_layout import TABLE_MASK, WRITE_OFFSET
 from cpu.tlb.translate import translate
-
-cache.prepare()
-from numba import njit  # noqa: E402
 
 (STOP_HORIZON, STOP_SLICE, STOP_READ, STOP_WRITE, STOP_LIMIT, STOP_PC, STOP_DEADLOCK, STOP_UNMODELLED, STOP_STORM,
  STOP_FR0, STOP_PARTIAL) = range(11)  # fmt: skip
@@ -44,13 +41,13 @@ MSA_DISABLED = 21
 IRQ_LOG_ENTRIES = 64
 
 
-@njit(cache=True)
+@jit
 def deadline(S):
     """The cycle nothing may pass unseen: the caller's horizon, the timer, the end of the host's slice."""
     return min(min(S[state.UNTIL], S[state.TIMER]), S[state.SLICE_END])
 
 
-@njit(cache=True)
+@jit
 def locate(M, ip):
     """(index in block, delay slot, pc) of a micro-op."""
     side = ld64(M[m.SIDE] + (ip - M[m.POOL]))
@@ -58,13 +55,13 @@ def locate(M, ip):
     return index, (side >> 8) & 1, ld64(M[m.POOL] + 8 * (side >> 16)) + 4 * index
 
 
-@njit(cache=True)
+@jit
 def copy_bytes(to, source, size):
     for k in range(size):
         st8(to + k, ld8(source + k))
 
 
-@njit(cache=True)
+@jit
 def fill(S, M, va, host, is_store):
     """Remembers a translated page in the soft-MMU."""
     page = va & ~0xFFF
@@ -75,7 +72,7 @@ def fill(S, M, va, host, is_store):
     st64(entry + 8, (host & ~0xFFF) - page)
 
 
-@njit(cache=True)
+@jit
 def slow_access(S, M, op, pc, delay_slot):
     """A load or store the soft-MMU did not know. Returns 0: a page is filled in, do it again; 1: use the slow handler;
     2: an exception was taken; 3: an MMIO read; 4: not modelled."""
@@ -141,7 +138,7 @@ def slow_access(S, M, op, pc, delay_slot):
     return 0
 
 
-@njit(cache=True)
+@jit
 def finish_crossing(S, M):
     """Copies the bounce buffer of a page-crossing store to its two pages."""
     size = S[state.ACCESS_SIZE]
@@ -153,7 +150,7 @@ def finish_crossing(S, M):
     copy_bytes(M[m.RAM] + S[state.ACCESS_PA2], bounce + here, size - here)
 
 
-@njit(cache=True)
+@jit
 def log_interrupt(S, cycle, pending):
     k = S[state.IRQ_LOG_COUNT]
     if k < IRQ_LOG_ENTRIES:
@@ -162,10 +159,10 @@ def log_interrupt(S, cycle, pending):
         S[state.IRQ_LOG_COUNT] = k + 1
 
 
-@njit(cache=True)
+@jit
 def at_boundary(S):
-    """What happens at a boundary before the next block: horizon, timer, WAIT, interrupts. Returns -1 to go on, -2 to come
-    here again, or a stop."""
+    """What happens at a boundary before the next block: horizon, timer, WAIT, interrupts. Returns -1 to go on, -2 to
+    come here again, or a stop."""
     now = S[state.CYCLES]
     if now >= S[state.UNTIL]:
         return STOP_HORIZON
@@ -187,14 +184,15 @@ def at_boundary(S):
     S[state.SAMPLE] = 0
     pending = interrupts(S)
     if pending:
-        log_interrupt(S, now, pending)
         take_exception(S, 0, 0, S[state.PC], 0, -1)
-        if S[state.IRQ_LOG_COUNT] == IRQ_LOG_ENTRIES:
-            return STOP_SLICE
+        if S[state.IRQ_LOG_WANTED]:
+            log_interrupt(S, now, pending)
+            if S[state.IRQ_LOG_COUNT] == IRQ_LOG_ENTRIES:
+                return STOP_SLICE
     return -1
 
 
-@njit(cache=True)
+@jit
 def storm(S):
     """Exceptions without a completed instruction in between: true when that has gone on too long."""
     done = S[state.CYCLES] - S[state.SKIPPED]
@@ -205,7 +203,7 @@ def storm(S):
     return S[state.FAULT_COUNT] > STORM
 
 
-@njit(cache=True)
+@jit
 def unit_exception(S, op, pc, delay_slot):
     """An instruction of a unit that is off. True when an exception was taken."""
     if UNIT[op] == 1 and not (S[C0_STATUS] & FPU_ENABLED):
@@ -217,13 +215,13 @@ def unit_exception(S, op, pc, delay_slot):
     return False
 
 
-@njit(cache=True)
+@jit
 def run(S, M):
     """Runs a core until something concerns Python."""
     ip = 0
     n = 0
     slow = False
-    scratch_end = M[m.POOL] + 8 * m.SCRATCH_WORDS * (m.MAX_CORES + 1)
+    scratch_end = M[m.POOL] + 8 * m.POOL_START
     if S[state.RESUME] != 0:
         resume = S[state.RESUME]
         S[state.RESUME] = 0
@@ -317,6 +315,7 @@ def run(S, M):
                     return STOP_STORM
                 continue
             S[state.BLOCK_START] = start
+            S[state.RESUME_DELAY] = delay_slot
             S[state.RESUME_IP] = ip
             S[state.PC] = pc
             if outcome == 4:
@@ -327,6 +326,7 @@ def run(S, M):
         if reason == R_STORED:
             if S[state.PENDING_STORE] == MMIO:
                 S[state.BLOCK_START] = start
+                S[state.RESUME_DELAY] = delay_slot
                 S[state.CYCLES] = now
                 S[state.PC] = pc
                 S[state.RESUME_IP] = ip + 8
@@ -388,10 +388,9 @@ def run(S, M):
             return STOP_STORM
 
 
-@njit(cache=True)
+@jit
 def shift_time(S, cycles):
     """The instruction under way took `cycles` longer than its one."""
     S[state.BLOCK_START] += cycles
     S[state.SKIPPED] += cycles
     S[state.CYCLES] += cycles
-

@@ -1,7 +1,7 @@
 """Micro-operations: what the instruction table becomes for the engine. Everything here is derived from `TABLE`.
 
-A micro-op is 64 bits: `op16 | a8 | b8 | imm32`. Register fields take a, b, then bytes of imm32 from the bottom; immediates
-follow, the widest last with all the bits that are left. A helper's imm32 is the instruction word itself.
+A micro-op is 64 bits: `op16 | a8 | b8 | imm32`. Register fields take a, b, then bytes of imm32 from the bottom;
+immediates follow, the widest last with all the bits that are left. A helper's imm32 is the instruction word itself.
 """
 
 from __future__ import annotations
@@ -157,6 +157,7 @@ OPS: list[MicroOp] = _build()
 OP: dict[str, int] = {op.name: op.number for op in OPS}
 HELPERS: list[str] = sorted({op.instruction.helper for op in OPS if op.instruction and op.instruction.helper})
 HELPER_ID: dict[str, int] = {name: k + 1 for k, name in enumerate(HELPERS)}
+
 
 def register_slot(name: str, value: int) -> int:
     """State offset of a register field's value (for tests and tools)."""

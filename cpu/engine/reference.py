@@ -1,7 +1,7 @@
 """The reference interpreter: one instruction at a time on the int backend, with the boundaries of every tier.
 
-Slow and plain: it caches nothing, fetches and translates each access anew, and decodes each word from the table. It shares
-with the fast tiers only the meanings, `translate`, the exceptions and the helpers.
+Slow and plain: it caches nothing, fetches and translates each access anew, and decodes each word from the table. It
+shares with the fast tiers only the meanings, `translate`, the exceptions and the helpers.
 """
 
 from __future__ import annotations
@@ -205,9 +205,11 @@ class Reference:
             if outcome is not False:
                 return outcome
 
-    def _raise(self, pc: int, enter: Callable[[int], None]) -> int | None:
+    def _raise(self, pc: int, enter: Callable[..., None], *arguments: int) -> int | None:
+        """Takes an exception at `pc`: enter(S, *arguments, pc, delay slot, ...)."""
         self._leave(pc, self.start + self.index, True)
-        enter(int(self.target is not None))
+        tail = (-1,) if enter is take_exception else ()
+        enter(self.S, *arguments, _signed(pc), int(self.target is not None), *tail)
         return self._storm()
 
     def _instruction(self, word: int, pc: int):
@@ -217,7 +219,7 @@ class Reference:
         entry = OPS[number].instruction
         delay = self.target is not None
         if entry is None or (delay and entry.flow in (Flow.BRANCH, Flow.LIKELY, Flow.JUMP, Flow.JUMP_REGISTER)):
-            return self._raise(pc, lambda bd: take_exception(S, EXC_CODES["RI"], 0, spc, bd, -1))
+            return self._raise(pc, take_exception, EXC_CODES["RI"], 0)
         if entry.unit and not self._enabled(OPS[number]):
             before = int(S[state.CYCLES])
             self._leave(pc, self.start + self.index, True)
@@ -234,10 +236,9 @@ class Reference:
             if not entry.is_hint(fields):
                 entry.meaning(IntOperands(self.registers, fields))
         except GuestTrap as trap:
-            code = EXC_CODES[trap.code]
-            return self._raise(pc, lambda bd: take_exception(S, code, trap.coprocessor, spc, bd, -1))
+            return self._raise(pc, take_exception, EXC_CODES[trap.code], trap.coprocessor)
         except AddressFault as fault:
-            return self._raise(pc, lambda bd: take_address_exception(S, fault.status, _signed(fault.va), spc, bd))
+            return self._raise(pc, take_address_exception, fault.status, _signed(fault.va))
         except Mmio as access:
             return self._park(access, pc)
         except PartialStore:
@@ -255,6 +256,7 @@ class Reference:
         S = self.S
         self._leave(pc, self.start + self.index, bool(S[state.SAMPLE]))
         S[state.BLOCK_START] = self.start
+        S[state.RESUME_DELAY] = int(self.target is not None)
         S[state.ACCESS_PA], S[state.ACCESS_SIZE] = access.address, access.size
         S[state.MMIO_COUNT] += 1
         if access.is_store:
@@ -325,10 +327,6 @@ class ReferenceTier:
     def runner(self, core) -> Callable[[], int]:
         core.interpreter = Reference(core)
         return core.interpreter.run
-
-    def resume_point(self, core) -> int:
-        """Whether the parked instruction sits in a delay slot."""
-        return int(core.interpreter.target is not None)
 
 
 def _signed(value: int) -> int:

@@ -18,6 +18,10 @@ _names = [
     "SIDE",  # per word of the pool: index in block | BD << 8 | block << 16
     "POOL_NEXT",
     "POOL_LIMIT",
+    "POOL_WORDS",
+    "POOL_HALF",  # which half of the pool is being filled: a parked core may still stand in the other
+    "STATES",  # address of the first core's state array, and the distance to the next
+    "STATES_BYTES",
     "ENTER",
     "ENTER_SLOW",
     "CORES",
@@ -36,6 +40,7 @@ SIZE = len(_names)
 CHUNK_WORDS = 1024 + 16
 SCRATCH_WORDS = 1024  # per core, at the start of the pool: blocks that are used once
 MAX_CORES = 16
+POOL_START = SCRATCH_WORDS * (MAX_CORES + 1)
 ROM_BASE = 0x1FC00000
 LOW_BYTES = 0x10000000
 HIGH_BASE = 0x80000000

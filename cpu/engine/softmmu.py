@@ -1,5 +1,5 @@
-"""The soft-MMU: per translation context, tables of pages already translated, so that loads, stores and jumps of the fast
-tiers cost a compare. A context is a mode and an ASID; a core keeps the latest sixteen.
+"""The soft-MMU: per translation context, tables of pages already translated, so that loads, stores and jumps of the
+fast tiers cost a compare. A context is a mode and an ASID; a core keeps the latest sixteen.
 
 Everything here is a cache of what `translate` says: dropping it never changes a result.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from cpu import state
 from cpu.cp0.registers import C0_ENTRYHI, C0_STATUS
-from cpu.engine import cache
 from cpu.engine import shared as m
 from cpu.engine.intrinsics import ld64, st64
+from cpu.engine.jit import jit
 from cpu.engine.softmmu_layout import (
     CONTEXTS,
     FETCH_OFFSET,
@@ -20,15 +20,10 @@ from cpu.engine.softmmu_layout import (
     TABLE_MASK,
     WRITE_OFFSET,
 )
-
-cache.prepare()
-from numba import njit  # noqa: E402
-
-from cpu.tlb.translate import ST_ERL, ST_KX, ST_SX, ST_UX, mode_of  # noqa: E402
+from cpu.tlb.translate import ST_ERL, ST_KX, ST_SX, ST_UX, mode_of
 
 
-
-@njit(cache=True)
+@jit
 def host_offset(M, pa):
     """Offset of a physical address in the memory image, or -1 when it is not memory."""
     if pa < m.LOW_BYTES:
@@ -42,23 +37,23 @@ def host_offset(M, pa):
     return -1
 
 
-@njit(cache=True)
+@jit
 def clear_tags(address, entries):
     for k in range(entries):
         st64(address + 16 * k, -1)
 
 
-@njit(cache=True)
+@jit
 def clear_context(S, context):
     clear_tags(S[state.SOFTMMU_BASE] + context * TABLE_BYTES, TABLE_BYTES // 16)
 
 
-@njit(cache=True)
+@jit
 def flush_jumps(S, context):
     clear_tags(S[state.SOFTMMU_BASE] + context * TABLE_BYTES + JUMP_CACHE_OFFSET, JUMP_CACHE_ENTRIES)
 
 
-@njit(cache=True)
+@jit
 def flush_all(S):
     """Forgets every translation of this core."""
     for context in range(CONTEXTS):
@@ -66,7 +61,7 @@ def flush_all(S):
             clear_context(S, context)
 
 
-@njit(cache=True)
+@jit
 def update_context(S):
     """Selects the tables of the current mode and ASID. Call after any change of Status or EntryHi."""
     status = S[C0_STATUS]
@@ -92,7 +87,7 @@ def update_context(S):
     S[state.SOFTMMU] = S[state.SOFTMMU_BASE] + oldest * TABLE_BYTES
 
 
-@njit(cache=True)
+@jit
 def drop_mapping(S, vpn2, mask, asid, is_global):
     """Forgets the pages of one TLB entry in every context that could have used it."""
     pages = ((mask | 0x1FFF) + 1) >> 12
@@ -120,12 +115,15 @@ def drop_mapping(S, vpn2, mask, asid, is_global):
             flush_jumps(S, context)
 
 
-@njit(cache=True)
+@jit
 def drop_writes(M, host_page):
     """Forgets every right to write the page of the memory image at this host address, on every core."""
     for core in range(M[m.CORES]):
         base = M[m.TABLES] + core * M[m.TABLES_BYTES]
+        keys = M[m.STATES] + core * M[m.STATES_BYTES] + 8 * state.CONTEXT_KEYS
         for context in range(CONTEXTS):
+            if ld64(keys + 8 * context) == -1:
+                continue
             table = base + context * TABLE_BYTES + WRITE_OFFSET
             for k in range(TABLE_MASK + 1):
                 tag = ld64(table + 16 * k)
@@ -133,12 +131,10 @@ def drop_writes(M, host_page):
                     st64(table + 16 * k, -1)
 
 
-@njit(cache=True)
+@jit
 def drop_all_jumps(M):
     """Empties the jump caches of all cores."""
     for core in range(M[m.CORES]):
         for context in range(CONTEXTS):
             base = M[m.TABLES] + core * M[m.TABLES_BYTES] + context * TABLE_BYTES
             clear_tags(base + JUMP_CACHE_OFFSET, JUMP_CACHE_ENTRIES)
-
-

@@ -2,8 +2,8 @@
 
 Each micro-op has a handler; it does its work on the state array and jumps to the next handler through a table
 (`musttail`, no frame). A handler that cannot go on fills the exit record of cpu/state.py and returns to the run loop
-(cpu/engine/loop.py). A load or store has a second handler, for the slow path: it uses the host address the loop puts into
-SLOW_POINTER instead of the soft-MMU.
+(cpu/engine/loop.py). A load or store has a second handler, for the slow path: it uses the host address the loop puts
+into SLOW_POINTER instead of the soft-MMU.
 
 Arguments of a handler: the state array S, the micro-op's address, n (budget in cycles at the start of the block), the
 soft-MMU table TB of the current context, the handler table, the micro-op itself.
@@ -99,9 +99,7 @@ class Handler:
         word = out.load(ip)
         number = out.op(f"and i64 {word}, 65535")
         handler = out.op(f"load ptr, ptr {out.op(f'getelementptr ptr, ptr %HT, i64 {number}')}, align 8")
-        out.do(
-            f"musttail call {CONVENTION} void {handler}(ptr %S, ptr {ip}, i64 {n}, ptr %TB, ptr %HT, i64 {word})"
-        )
+        out.do(f"musttail call {CONVENTION} void {handler}(ptr %S, ptr {ip}, i64 {n}, ptr %TB, ptr %HT, i64 {word})")
         out.do("ret void")
 
     def next(self, words: int = 1) -> None:

@@ -30,16 +30,6 @@ class ThreadedTier:
         M[shared.ENTER], M[shared.ENTER_SLOW] = self.code.enter, self.code.enter_slow
         return lambda: run(S, M)
 
-    def resume_point(self, core) -> int:
-        """Whether the parked instruction sits in a delay slot."""
-        from cpu import state
-        from cpu.engine.loop import RESUME_STORED, locate
-
-        ip = int(core.S[state.RESUME_IP])
-        if core.S[state.RESUME] == RESUME_STORED:
-            ip -= 8
-        return int(locate(core.memory.shared, ip)[1])
-
 
 @functools.cache
 def _threaded() -> ThreadedTier:

@@ -249,14 +249,15 @@ def mthc1(i):
     i.fs = i.fs.insert(32, 32, i.rt)
 
 
-# Control registers: FIR 0, FCCR 25, FEXR 26, FENR 28, FCSR 31. The others read as FCSR and ignore writes, as in QEMU.
+# Control registers: FIR 0, FCCR 25, FEXR 26, FENR 28, FCSR 31. QEMU's other registers, followed here: 1 (UFR) and 5
+# read 0, the rest read as FCSR; writes are ignored.
 FEXR_BITS = 0x0003F07C
 FENR_BITS = 0x00000F83  # and FS, bit 24 of FCSR, in bit 2
 
 
 @fpu_insn("cfc1 rt, fcr", "010001 00010 rt:5 fcr:5 00000000000")
 def cfc1(i):
-    value = i.fcsr.word
+    value = ((i.fcr == 1) | (i.fcr == 5)).choose(0, i.fcsr.word)
     value = (i.fcr == 0).choose(FIR, value)
     value = (i.fcr == 25).choose(i.fcsr.bits(24, 8) & 0xFE | i.fcsr.bits(23, 1), value)
     value = (i.fcr == 26).choose(i.fcsr & FEXR_BITS, value)

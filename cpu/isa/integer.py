@@ -56,6 +56,16 @@ def nor(i):
     i.rd = ~(i.rs | i.rt)
 
 
+@insn("lsa rd, rs, rt, sa1", "000000 rs:5 rt:5 rd:5 000 sa1:2 000101")
+def lsa(i):
+    i.rd = ((i.rs << (i.sa1 + 1)) + i.rt).word
+
+
+@insn("dlsa rd, rs, rt, sa1", "000000 rs:5 rt:5 rd:5 000 sa1:2 010101")
+def dlsa(i):
+    i.rd = (i.rs << (i.sa1 + 1)) + i.rt
+
+
 @insn("slt rd, rs, rt", "000000 rs:5 rt:5 rd:5 00000 101010")
 def slt(i):
     i.rd = i.rs.slt(i.rt).value

@@ -1,7 +1,7 @@
 """The IR backend of the value language: meanings become LLVM IR text.
 
-`IrOperands` offers what `IntOperands` does (cpu/isa/values.py); where an operand lives and how control leaves a handler is
-asked of a `frame`, so that each fast tier supplies its own.
+`IrOperands` offers what `IntOperands` does (cpu/isa/values.py); where an operand lives and how control leaves a
+handler is asked of a `frame`, so that each fast tier supplies its own.
 """
 
 from __future__ import annotations
@@ -148,7 +148,9 @@ class Ir:
         return self._new(f"sext i32 {turned} to i64")
 
     def sext(self, bits: int):
-        return self._new(f"sext i{bits} {self.out.op(f'trunc i64 {self.ssa} to i{bits}')} to i64") if bits < 64 else self
+        return (
+            self._new(f"sext i{bits} {self.out.op(f'trunc i64 {self.ssa} to i{bits}')} to i64") if bits < 64 else self
+        )
 
     def zext(self, bits: int):
         return self & ((1 << bits) - 1)
@@ -166,8 +168,7 @@ class Ir:
 
     def insert(self, low: int, width: int, value):
         mask = ((1 << width) - 1) << low
-        moved = (value << low) & mask if isinstance(value, Ir) else (value << low) & mask
-        return (self & ~mask) | moved
+        return (self & ~mask) | ((value << low) & mask)
 
     def __eq__(self, o):
         return self._compare("eq", o)
@@ -286,7 +287,9 @@ class Routines:
                 value = out.op(f"insertvalue {kind} {value}, i64 {_text(result)}, {k}")
             head = ", ".join(["ptr %S"] + [f"i64 %p{k}" for k in range(arguments)])
             body = "\n".join(out.lines)
-            text = f"define internal fastcc {kind} {name}({head}) nounwind noinline {{\n{body}\n  ret {kind} {value}\n}}"
+            text = (
+                f"define internal fastcc {kind} {name}({head}) nounwind noinline {{\n{body}\n  ret {kind} {value}\n}}"
+            )
             self.functions[name] = (text, len(results))
         name = self.known[function]
         return name, self.functions[name][1]
@@ -322,13 +325,16 @@ class RoutineOperands:
 
 def slot_offset(name: str) -> int:
     if name not in state.SLOTS or state.SLOTS[name][1] != 1:
-        raise TableError(f"a meaning names {name!r}, which is neither a field of its encoding nor a slot of cpu/state.py")
+        raise TableError(
+            f"a meaning names {name!r}, which is neither a field of its encoding nor a slot of cpu/state.py"
+        )
     return state.SLOTS[name][0]
 
 
 class IrOperands:
     """One emission. `frame` offers field(name) -> ssa of a field's raw value, trap(condition, code, coprocessor),
-    pointer(ea, size, bad, access, aligned) -> ssa pointer ("load", "store" or "modify"). What the meaning used is recorded."""
+    pointer(ea, size, bad, access, aligned) -> ssa pointer ("load", "store" or "modify"). What the meaning used is
+    recorded."""
 
     def __init__(self, out: Emitter, routines: Routines, frame, fields: tuple[str, ...]):
         object.__setattr__(self, "_out", out)

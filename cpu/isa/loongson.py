@@ -114,3 +114,8 @@ not_modelled("drdcsr rd, rs", "110010 rs:5 00010 rd:5 00100 011000")
 not_modelled("dwrcsr rd, rs", "110010 rs:5 00011 rd:5 00100 011000", flow=Flow.BOUNDARY)
 not_modelled("lddir rt, rs, level", "110010 rs:5 rt:5 level:5 00010 011000")
 not_modelled("ldpte rs, level", "110010 rs:5 00000 level:5 00011 011000")
+not_modelled("gsle rs, rt", "011100 rs:5 rt:5 0000000000 100110")
+not_modelled("gsgt rs, rt", "011100 rs:5 rt:5 0000000000 100111")
+# The rest of the two groups: 128-bit and bounds-checked loads and stores.
+not_modelled("gslwc2 code", "110010 code:26")
+not_modelled("gsswc2 code", "111010 code:26")

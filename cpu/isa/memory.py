@@ -1,7 +1,7 @@
 """Loads, stores, LL/SC, the left/right forms, prefetch and SYNC.
 
-Source: MIPS Architecture For Programmers, volume II (MD00087). Ordinary accesses may be unaligned on this core; LL/SC may
-not. Little endian. A load to r0 is a prefetch on this core, and Linux uses it as one.
+Source: MIPS Architecture For Programmers, volume II (MD00087). Ordinary accesses may be unaligned on this core; LL/SC
+may not. Little endian. A load to r0 is a prefetch on this core, and Linux uses it as one.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Source: MIPS Architecture For Programmers, volume IV-j (MD00868).
 
 from __future__ import annotations
 
-from cpu.isa.table import insn, not_modelled
+from cpu.isa.table import Flow, insn, not_modelled
 
 MSAIR = 0x140
 MSACSR_WRITABLE = 0x0107FFFF  # FS, NX, Cause, Enables, Flags, RM
@@ -29,3 +29,7 @@ def ctcmsa(i):
 
 
 not_modelled("msa code", "011110 code:26", unit="msa")
+# BZ.V, BNZ.V, BZ.df, BNZ.df
+not_modelled("msabzv code", "010001 01011 code:21", unit="msa", flow=Flow.TRAP)
+not_modelled("msabnzv code", "010001 01111 code:21", unit="msa", flow=Flow.TRAP)
+not_modelled("msabzdf code", "010001 11 code:24", unit="msa", flow=Flow.TRAP)

@@ -18,7 +18,7 @@ from cpu.isa.expressions import M64, signed
 from cpu.isa.table import FPR_FIELDS, GPR_FIELDS, MSA_FIELDS, Field, Flow, Instruction
 
 # Bit fields: position = field + bias; size = field + bias (msbd family) or field + bias - field of the position (msb).
-POSITION_BIAS = {"lsb": 0, "lsbu": 32}
+POSITION_BIAS = {"lsb": 0, "lsbu": 32, "sa1": 1}
 SIZE_BIAS = {"msbd": 1, "msbdm": 33}
 END_BIAS = {"msb": 1, "msbm": 33, "msbu": 1}
 

@@ -5,16 +5,16 @@ A meaning `def daddu(i): i.rd = i.rs + i.rt` sees an operand object `i`: its att
 Both backends offer the same `Value` and `Bool`; `cpu/isa/ir.py` is the other one.
 
 Value: 64 bits. `+ - * & | ^ ~ << >>` (logical shifts, counts modulo 64), `sra`, `ror`, `ror32`, `word` (sign-extended
-low 32 bits), `uword`, `sext(n)`, `zext(n)`, `bits(low, width)`, `insert(low, width, v)`, `== !=`, `slt sle sgt sge ult ule
-ugt uge` (Bool), `mulhi_s mulhi_u`, `sdiv srem udiv urem` (never give them a zero divisor or the overflowing pair: choose
-first), `clz` (64 for 0), `popcount`, `bswap`. Bool: `& | ^ ~`, `choose(yes, no)`, `value` (0 or 1). There is no `if` on a
-Bool: both sides of a `choose` are computed.
+low 32 bits), `uword`, `sext(n)`, `zext(n)`, `bits(low, width)`, `insert(low, width, v)`, `== !=`, `slt sle sgt sge ult
+ule ugt uge` (Bool), `mulhi_s mulhi_u`, `sdiv srem udiv urem` (never give them a zero divisor or the overflowing pair:
+choose first), `clz` (64 for 0), `popcount`, `bswap`. Bool: `& | ^ ~`, `choose(yes, no)`, `value` (0 or 1). There is no
+`if` on a Bool: both sides of a `choose` are computed.
 
 Operand object, besides attributes: `const(n)`; `trap(code, when=Bool)` raises before anything later takes effect;
 `load(address, size, signed=True, bad=None, aligned=False)`, `store(address, size, value, ...)` and
-`modify(address, size, function, ...)` (read-modify-write of one aligned unit): at most one of them per instruction, and no
-register is written before it; `bad` is the address that a fault reports when it differs; `call(routine, *values)` calls
-a `@routine`, a shared function from values to a tuple of values.
+`modify(address, size, function, ...)` (read-modify-write of one aligned unit): at most one of them per instruction,
+and no register is written before it; `bad` is the address that a fault reports when it differs; `call(routine,
+*values)` calls a `@routine`, a shared function from values to a tuple of values.
 """
 
 from __future__ import annotations
@@ -236,7 +236,8 @@ class IntOperands:
     """One execution on the int backend.
 
     `machine` offers get(kind, number), set(kind, number, value), slot(name), set_slot(name, value), load(ea, size, bad,
-    aligned), store(ea, size, value, bad, aligned), with plain integers; `kind` is "gpr", "fpr" or "msa" (lists of ints).
+    aligned), store(ea, size, value, bad, aligned), with plain integers; `kind` is "gpr", "fpr" or "msa" (lists of
+    ints).
     """
 
     def __init__(self, machine, fields: dict[str, int]):

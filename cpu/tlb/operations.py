@@ -14,18 +14,15 @@ from cpu.cp0.registers import (
     C0_PAGEMASK,
     C0_WIRED,
 )
-from cpu.engine import cache
+from cpu.engine.jit import jit
 from cpu.engine.softmmu import drop_mapping
 from cpu.tlb.translate import VPN2_MASK, find_entry
-
-cache.prepare()
-from numba import njit  # noqa: E402
 
 EHINV = 1 << 10
 INVALID = -1
 
 
-@njit(cache=True)
+@jit
 def drop_entry(S, e):
     """Forgets what the soft-MMU knows through TLB entry e."""
     at = state.TLB + e * state.TLB_FIELDS
@@ -33,7 +30,7 @@ def drop_entry(S, e):
         drop_mapping(S, S[at], S[at + 1], S[at + 2], S[at + 3])
 
 
-@njit(cache=True)
+@jit
 def write_entry(S, e):
     """TLB entry e from EntryHi, EntryLo0/1 and PageMask. An entry that would match the same address is dropped first:
     two matches are a machine check on hardware that has one, and undefined here."""
@@ -62,7 +59,7 @@ def write_entry(S, e):
     S[at + 5] = S[C0_ENTRYLO1]
 
 
-@njit(cache=True)
+@jit
 def read_entry(S):
     """TLBR."""
     e = S[C0_INDEX] & (state.TLB_ENTRIES - 1)
@@ -80,14 +77,14 @@ def read_entry(S):
     S[C0_ENTRYLO1] = (S[at + 5] & keep) | S[at + 3]
 
 
-@njit(cache=True)
+@jit
 def probe(S):
     """TLBP: Index, or bit 31 when nothing matches."""
     e = find_entry(S, S[C0_ENTRYHI], S[C0_ENTRYHI] & 0x3FF)
     S[C0_INDEX] = e if e >= 0 else 0x80000000
 
 
-@njit(cache=True)
+@jit
 def invalidate(S, everything):
     """TLBINVF, or TLBINV: the entries of the current ASID that are not global."""
     asid = S[C0_ENTRYHI] & 0x3FF
@@ -98,7 +95,7 @@ def invalidate(S, everything):
             S[at + 1] = INVALID
 
 
-@njit(cache=True)
+@jit
 def random_index(S):
     """The entry TLBWR replaces: a seeded sequence over Wired..63, never one entry for ever."""
     x = S[state.RANDOM]

@@ -1,19 +1,15 @@
 """Segments and the TLB: from a virtual address to a physical one, or to an exception.
 
-Source: MIPS Architecture For Programmers, volume III (MD00091), chapters "Virtual Memory" and "TLB"; 48-bit segments and
-physical addresses as this core has.
+Source: MIPS Architecture For Programmers, volume III (MD00091), chapters "Virtual Memory" and "TLB"; 48-bit segments
+and physical addresses as this core has.
 """
 
 from __future__ import annotations
 
 from cpu import state
-from cpu.engine import cache
+from cpu.cp0.registers import C0_ENTRYHI, C0_PAGEGRAIN, C0_STATUS
 from cpu.engine.intrinsics import shr, ult
-
-cache.prepare()
-from numba import njit  # noqa: E402
-
-from cpu.cp0.registers import C0_ENTRYHI, C0_PAGEGRAIN, C0_STATUS  # noqa: E402
+from cpu.engine.jit import jit
 
 LOAD, STORE, FETCH = 0, 1, 2
 KERNEL, SUPERVISOR, USER = 0, 1, 2
@@ -32,7 +28,7 @@ REFILL = 1 << 8
 UNMAPPED = -1  # page size of an unmapped segment
 
 
-@njit(cache=True)
+@jit
 def mode_of(status):
     """KERNEL, SUPERVISOR or USER."""
     if status & (ST_EXL | ST_ERL):
@@ -40,7 +36,7 @@ def mode_of(status):
     return (status >> 3) & 3
 
 
-@njit(cache=True)
+@jit
 def find_entry(S, va, asid):
     """Index of the TLB entry that matches, or -1."""
     last = S[state.TLB_LAST]
@@ -56,7 +52,7 @@ def find_entry(S, va, asid):
     return -1
 
 
-@njit(cache=True)
+@jit
 def translate(S, va, access):
     """(physical address, 0), or (0, ExcCode | REFILL)."""
     status = S[C0_STATUS]

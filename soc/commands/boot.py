@@ -23,7 +23,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--initrd", metavar="FILE", help="initramfs (default: what `soc fetch debian` made)")
     parser.add_argument("--append", metavar="STR", default="", help="words added to the kernel's command line")
     parser.add_argument("--run-stub", action="store_true", help="execute the kernel's own decompressor in the guest")
-    parser.add_argument("--disk", metavar="IMAGE", help="disk image (not built yet)")
+    parser.add_argument("--disk", metavar="IMAGE",
+        help="disk image for virtio-blk; ',readonly', ',overlay=memory' or ',overlay=FILE' may follow")
     parser.add_argument("--script", metavar="FILE", help="lines to type at the shell, one after each prompt")
     add_machine(parser)
     add_limits(parser)
@@ -46,6 +47,7 @@ def boot(arguments: argparse.Namespace) -> int:
         kernel, initrd = _material(arguments)
         image = prepare_boot(
             kernel,
+            platform=arguments.platform,
             ram=arguments.ram_mb << 20,
             initrd=initrd,
             append=arguments.append,
@@ -72,8 +74,8 @@ def _script(path: str | None) -> list[str]:
         raise ConfigurationError(f"cannot read --script {path}: {why}.\nGive a text file, a command a line.") from cause
 
 
-def _material(arguments: argparse.Namespace) -> tuple[Path, Path]:
-    """The kernel and the initrd, from the options or the cache."""
+def _material(arguments: argparse.Namespace) -> tuple[Path, Path | bytes]:
+    """The kernel and the initrd, from the options or the cache; with a disk, the cached one has its drivers."""
     kernel = Path(arguments.kernel) if arguments.kernel else None
     initrd = Path(arguments.initrd) if arguments.initrd else None
     if kernel and initrd:
@@ -87,4 +89,15 @@ def _material(arguments: argparse.Namespace) -> tuple[Path, Path]:
             f"there is no {lacks} to boot: none was given and none was fetched.\n"
             "`soc fetch debian` gets both; `--kernel FILE --initrd FILE` takes others."
         )
+    if initrd is None and arguments.disk:
+        initrd = _with_modules(material)
     return kernel or material.kernel, initrd or material.initrd
+
+
+def _with_modules(material: Any) -> bytes:
+    if material.modules is None:
+        raise ConfigurationError(
+            "--disk needs the kernel's virtio modules, and the cache is from a version that did not keep them.\n"
+            "`soc fetch debian --refresh` gets them; `--initrd FILE` takes an initramfs that has them."
+        )
+    return material.initrd.read_bytes() + material.modules.read_bytes()

@@ -50,8 +50,6 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
 
 def refuse_unbuilt(arguments: argparse.Namespace) -> None:
     """Raises ConfigurationError for options that are known but not built in this version."""
-    if arguments.cpus > 1:
-        _not_built(f"--cpus {arguments.cpus}", "this version runs one core", "Use --cpus 1.")
     if arguments.tier not in BUILT_TIERS:
         _not_built(f"--tier {arguments.tier}", f"built are {', '.join(BUILT_TIERS)}", "Use --tier auto.")
     places = placement(arguments.place)

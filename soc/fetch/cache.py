@@ -53,9 +53,14 @@ class Material:
     def initrd(self) -> Path:
         return self.directory / self.manifest["initrd"]["file"]
 
+    @property
+    def modules(self) -> Path | None:
+        """The archive of kernel modules to go behind the initrd; None in a cache from before there was one."""
+        return self.directory / self.manifest["modules"]["file"] if "modules" in self.manifest else None
+
 
 def store(directory: Path, manifest: dict, files: dict[str, bytes]) -> Material:
-    """Keeps `files` (by role: kernel, initrd) and then the manifest, which makes them valid."""
+    """Keeps `files` (by role: kernel, initrd, modules) and then the manifest, which makes them valid."""
     for role, data in files.items():
         manifest[role] = {**manifest[role], "file_sha256": sha256(data), "bytes": len(data)}
         write_atomically(directory / manifest[role]["file"], data)
@@ -74,7 +79,7 @@ def load(directory: Path) -> Material | None:
         manifest = json.loads(path.read_text("utf-8"))
         if manifest["format"] != FORMAT:
             return None
-        for role in ("kernel", "initrd"):
+        for role in ("kernel", "initrd", *(["modules"] if "modules" in manifest else [])):
             data = (directory / manifest[role]["file"]).read_bytes()
             if sha256(data) != manifest[role]["file_sha256"]:
                 raise FetchError(f"{directory / manifest[role]['file']} changed since it was fetched", again)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from soc.fetch import apt, initramfs
+from soc.fetch import apt, initramfs, modules
 from soc.fetch.cache import Material, cache_root, load, sha256, store
 from soc.fetch.deb import Package, open_deb
 from soc.fetch.errors import FetchError
@@ -134,13 +134,16 @@ def _keep(kernel: tuple[Package, str], busybox: tuple[Package, str], say: Callab
     say(banner)
     _, program = busybox[0].find(lambda path: path == BUSYBOX_PATH)
     check_busybox(busybox[0], program)
+    drivers = modules.read_modules(kernel[0])
     manifest = {
         "suite": SUITE,
         "kernel": {**_origin(kernel), "file": Path(path).name, "banner": banner},
         "busybox": _origin(busybox) | {"file_sha256": sha256(program)},
         "initrd": {"file": "initramfs.cpio", "ready": initramfs.READY, "prompt": initramfs.PROMPT},
+        "modules": {"file": "initramfs-modules.cpio", "names": [name for name, _ in drivers]},
     }
-    material = store(directory(), manifest, {"kernel": vmlinuz, "initrd": initramfs.build(program)})
+    files = {"kernel": vmlinuz, "initrd": initramfs.build(program), "modules": modules.build(drivers)}
+    material = store(directory(), manifest, files)
     say(f"kept in {material.directory}")
     return material
 

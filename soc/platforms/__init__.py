@@ -42,6 +42,8 @@ class Part(NamedTuple):
     size: int = 0
     options: Callable[[Timing], Mapping[str, Any]] = lambda timing: {}
     windows: tuple[Range, ...] = ()
+    node: int = 0
+    """Exists only where this node of four cores exists."""
 
     def ranges(self) -> tuple[Range, ...]:
         """All address ranges of the device."""

@@ -10,10 +10,26 @@ from __future__ import annotations
 from soc.bus import Window
 from soc.platforms import Part, PciBus, Platform, Range, Wire
 
+
+def ipi(node: int) -> str:
+    """The inter-processor interrupt block of a node of four cores; the node is in address bits 47:44."""
+    return f"ls3a_ipi_{node}" if node else "ls3a_ipi"
+
+
 PARTS = (
     Part("uart", "devices.uart16550:Uart16550", (0x1FE0_01E0,), 0x8, lambda timing: {"clock_hz": timing.uart_clock}),
     Part("ls3a_router_irq", "devices.ls3a_router_irq:Ls3aRouterIrq", (0x3FF0_1400,), 0x64),
-    Part("ls3a_ipi", "devices.ls3a_ipi:Ls3aIpi", (0x3FF0_1000,), 0x400),
+    *(
+        Part(
+            ipi(node),
+            "devices.ls3a_ipi:Ls3aIpi",
+            (node << 44 | 0x3FF0_1000,),
+            0x400,
+            lambda timing, node=node: {"node": node},
+            node=node,
+        )
+        for node in range(4)
+    ),
     Part("rtc", "devices.rtc:GoldfishRtc", (0x1008_1000,), 0x1000),
     Part("power", "devices.power:Power", (0x1008_0000,), 0x100),
 )
@@ -34,10 +50,11 @@ def wires(cpus: int) -> tuple[Wire, ...]:
         Wire("rtc.irq", "ls3a_router_irq.input[1]", "irq_line"),
         *(
             Wire(f"ls3a_router_irq.pin[{4 * core + k}]", f"cpu{core}.ip[{2 + k}]", "core_pin")
-            for core in range(cpus)
+            for core in range(min(cpus, 4))
             for k in range(4)
         ),
-        *(Wire(f"ls3a_ipi.pin[{core}]", f"cpu{core}.ip[6]", "ipi_pin") for core in range(cpus)),
+        *(Wire(f"{ipi(core // 4)}.pin[{core % 4}]", f"cpu{core}.ip[6]", "ipi_pin") for core in range(cpus)),
+        *(Wire(f"{ipi(core // 4)}.mail[{core % 4}]", f"cpu{core}.mailbox", "ipi_pin") for core in range(cpus)),
     )
 
 

@@ -7,7 +7,6 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 from soc.machine import Machine
-from soc.timing import Timing
 
 Kind = IntEnum("Kind", "HORIZON SLICE MMIO_READ MMIO_WRITE WAIT LIMIT PC DEADLOCK UNMODELLED", start=0)
 Program = Generator[tuple, Any, None]
@@ -58,6 +57,14 @@ class FakeCore:
         # Each frame: a generator, and what to answer its last operation with.
         self._waiting = False
         self._log: list[tuple[int, int]] = []
+
+    held = False
+
+    def log_interrupts(self, wanted: bool) -> None:
+        """Always kept."""
+
+    def waits_for(self) -> str:
+        return "wait"
 
     def set_line(self, ip: int, level: int) -> None:
         self.lines = self.lines | 1 << ip if level else self.lines & ~(1 << ip)
@@ -132,11 +139,102 @@ def iter_forever() -> Program:
         yield ("wait",)
 
 
+class Request(NamedTuple):
+    core: int
+    is_store: bool
+    address: int
+    size: int
+    value: int
+    cycle: int
+    instructions: int
+
+
+class ClusterStop(NamedTuple):
+    kind: Kind
+    core: int = 0
+    text: str = ""
+
+
+class FakeCluster:
+    """One FakeCore behind the face of cpu.cluster.Cluster."""
+
+    def __init__(self, core: FakeCore, window: int) -> None:
+        self.cores, self.window, self.grid = [core], window, 0
+        self._events: list[tuple] = []
+        self._limit: int | None = None
+        self._parked: Request | None = None
+        self._sent = True
+
+    def limit(self, instructions: int | None) -> None:
+        self._limit = instructions
+
+    def is_held(self, core: int) -> bool:
+        return False
+
+    def line(self, core: int, cycle: int, ip: int, level: bool) -> None:
+        self._events.append((cycle, "line", ip, level))
+
+    def answer(self, core: int, cycle: int, value: int | None) -> None:
+        self._events.append((cycle, "answer", value))
+
+    def requests(self) -> list[Request]:
+        found = [] if self._sent else [self._parked]
+        self._sent = True
+        return found
+
+    def _apply(self) -> None:
+        core = self.cores[0]
+        match self._events.pop(0):
+            case cycle, "line", ip, level:
+                core.set_line(ip, level)
+            case cycle, "answer", None:
+                self._parked = None
+                core.finish_error(cycle)
+            case cycle, "answer", value:
+                parked, self._parked = self._parked, None
+                if parked.is_store:
+                    core.finish_write(cycle)
+                else:
+                    core.finish_read(value, cycle)
+
+    def run(self, target: int | None, slice_cycles: int = 1 << 60) -> ClusterStop:
+        core = self.cores[0]
+        end = 1 << 62 if target is None else target
+        while True:
+            then = self._events[0][0] if self._events else 1 << 62
+            if self._parked is not None:
+                if then >= end:
+                    break
+                self._apply()
+                continue
+            if then < end and then <= core.cycles:
+                self._apply()
+                continue
+            if core.cycles >= end:
+                break
+            until = min(end, then)
+            left = None if self._limit is None else self._limit - core.instructions
+            if left is not None and left <= 0:
+                return ClusterStop(Kind.LIMIT)
+            stop = core.run(until if until < 1 << 62 else None, min(left or slice_cycles, slice_cycles))
+            if stop.kind in (Kind.MMIO_READ, Kind.MMIO_WRITE):
+                is_store = stop.kind is Kind.MMIO_WRITE
+                self._parked = Request(0, is_store, stop.address, stop.size, stop.value, stop.cycle, core.instructions)
+                self._sent = False
+                end = min(end, max(stop.cycle // self.window * self.window, self.grid) + self.window)
+            elif stop.kind is Kind.LIMIT and core.instructions != self._limit:
+                return ClusterStop(Kind.SLICE)
+            elif stop.kind is not Kind.HORIZON:
+                return ClusterStop(stop.kind, 0, stop.text)
+        self.grid = max(self.grid, end)
+        return ClusterStop(Kind.HORIZON)
+
+
 def machine(program: Callable[[FakeCore], Program], handler: Callable | None = None, **options: Any) -> Machine:
     """A `virt` machine with real devices whose core runs `program`."""
 
-    def make_core(number: int, memory: FakeMemory, timing: Timing, tier: str) -> FakeCore:
-        return FakeCore(program, handler)
+    def make_cluster(memory: FakeMemory, count: int, tier: str, window: int) -> FakeCluster:
+        return FakeCluster(FakeCore(program, handler), window)
 
-    options = {"ram": 1, "make_memory": FakeMemory, "make_core": make_core, **options}
+    options = {"ram": 1, "make_memory": FakeMemory, "make_cluster": make_cluster, **options}
     return Machine(options.pop("platform", "virt"), **options)

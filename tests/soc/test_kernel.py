@@ -52,10 +52,10 @@ def test_simpy_processes_and_timeouts_live_on_the_same_queue():
 
     kernel.process(process())
     kernel.post(10, Phase.REPLY, 1, 1, lambda _: seen.append("reply"))
-    kernel.post(10, Phase.CORE, 1, 1, lambda _: seen.append("core"))
+    kernel.post(10, Phase.GRID, 1, 1, lambda _: seen.append("grid"))
     kernel.post(0, Phase.LINE, 1, 1, lambda _: seen.append("line"))
     kernel.run()
-    assert seen == ["started", "line", "reply", "timeout", "again", "core"]
+    assert seen == ["started", "line", "grid", "reply", "timeout", "again"]
 
 
 def test_simpy_can_run_until_a_time_and_go_on():

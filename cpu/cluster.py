@@ -1,0 +1,358 @@
+"""Several cores in exact order: windows of model time on a fixed grid (design law 8).
+
+In a window each core runs in core order to the window's end; what reaches a core from outside (levels, replies) is
+queued with its cycle and takes effect at the first block boundary at or after it. A store of one core is seen by the
+others from their next turn on. Where only one core is awake its windows are run in one go, which changes nothing.
+
+An LL bit does not survive a window in which another core executed: SC then fails, as it may, and no store is missed.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import NamedTuple
+
+import numpy as np
+
+from cpu import state
+from cpu.core import Core, CoreError, StopKind, storage
+from cpu.cp0 import timer
+from cpu.cp0.exceptions import take_exception
+from cpu.cp0.registers import C0_CAUSE, C0_STATUS
+from cpu.engine import loop, shared
+from cpu.engine.jit import jit
+from cpu.engine.loop import run, shift_time
+from cpu.memory import Memory
+
+DATA_BUS_ERROR = 7
+GOES_ON = -1
+# Control array of a cluster.
+(GRID, WINDOW, TARGET, SLICE, STOPPED_CORE, LIMIT, END, AWAKE, LONE) = range(9)
+ALL_WAIT = 100
+DEFAULT_SLICE = 40_000_000
+
+
+@jit
+def complete(S, kind, value, cycle):
+    """The reply to the access a core is parked at."""
+    shift_time(S, max(cycle - S[state.CYCLES], 0))
+    S[state.AWAITS] = 0
+    if kind == state.EVENT_ERROR:
+        S[state.RESUME] = 0
+        S[state.SAMPLE] = 1
+        take_exception(S, DATA_BUS_ERROR, 0, S[state.PC], S[state.RESUME_DELAY], -1)
+    else:
+        S[state.BOUNCE] = value
+
+
+@jit
+def next_event(S):
+    """Cycle of the next queued event of a core, or NEVER."""
+    head = S[state.EVENT_HEAD]
+    if head == S[state.EVENT_COUNT]:
+        return timer.NEVER
+    return S[state.EVENTS + 3 * head]
+
+
+@jit
+def apply_event(S):
+    """Takes the next queued event."""
+    at = state.EVENTS + 3 * S[state.EVENT_HEAD]
+    cycle, kind, value = S[at], S[at + 1], S[at + 2]
+    S[state.EVENT_HEAD] += 1
+    if S[state.EVENT_HEAD] == S[state.EVENT_COUNT]:
+        S[state.EVENT_HEAD] = 0
+        S[state.EVENT_COUNT] = 0
+    if kind == state.EVENT_RELEASE:
+        S[state.HELD] = 0
+        S[state.SKIPPED] += cycle - S[state.CYCLES]
+        S[state.CYCLES] = cycle
+    elif kind == state.EVENT_LINE:
+        bit = 1 << (8 + (value >> 1))
+        if value & 1:
+            S[C0_CAUSE] |= bit
+        else:
+            S[C0_CAUSE] &= ~bit
+    else:
+        complete(S, kind, value, cycle)
+
+
+@jit
+def run_window(S, M, end):
+    """Runs one core to the end of a window. GOES_ON, or the stop that keeps it from getting there."""
+    while True:
+        then = next_event(S)
+        if S[state.AWAITS] or S[state.HELD]:
+            if then < end:
+                apply_event(S)
+                continue
+            if S[state.HELD] and S[state.CYCLES] < end:
+                S[state.SKIPPED] += end - S[state.CYCLES]
+                S[state.CYCLES] = end
+            return GOES_ON
+        if S[state.RESUME] == 0 and S[state.SAMPLE]:
+            # At a boundary.
+            if then < end and then <= S[state.CYCLES]:
+                apply_event(S)
+                continue
+            if S[state.CYCLES] >= end:
+                return GOES_ON
+        S[state.UNTIL] = min(end, then)
+        what = run(S, M)
+        if what == loop.STOP_READ or what == loop.STOP_WRITE:
+            S[state.AWAITS] = 1
+            S[state.REQUEST] = 1 + (what == loop.STOP_WRITE)
+        elif what != loop.STOP_HORIZON:
+            return what
+
+
+@jit
+def is_awake(S):
+    """Whether the core would execute instructions now."""
+    if S[state.AWAITS] or S[state.HELD]:
+        return False
+    return not S[state.WAITING] or (S[C0_CAUSE] & S[C0_STATUS] & 0xFF00) != 0
+
+
+@jit
+def wakes_at(S):
+    """The earliest cycle at which a core that is not awake may execute again, as far as it knows."""
+    then = next_event(S)
+    if S[state.WAITING] and S[C0_STATUS] & timer.IP7 and not S[state.AWAITS]:
+        then = min(then, S[state.TIMER])
+    return then
+
+
+@jit
+def completed(states):
+    """Instructions completed by all cores."""
+    total = 0
+    for c in range(states.shape[0]):
+        total += states[c, state.CYCLES] - states[c, state.SKIPPED]
+    return total
+
+
+@jit
+def open_window(states, control):
+    """Decides how far the next window goes and who runs in it. False: all wait, and nothing can ever wake one."""
+    grid, window, target = control[GRID], control[WINDOW], control[TARGET]
+    cores = states.shape[0]
+    awake = 0
+    wake = timer.NEVER
+    for c in range(cores):
+        S = states[c]
+        if is_awake(S):
+            awake += 1
+            control[LONE] = c
+        else:
+            wake = min(wake, wakes_at(S))
+    end = grid + window
+    if awake <= 1:
+        if awake == 0 and wake >= timer.NEVER and target >= timer.NEVER:
+            return False
+        # Nobody else can execute before `wake`: windows that end by then are one.
+        end = max(end, min(target, wake // window * window))
+        if cores > 1:
+            # A cycle completes one instruction at most: the limit is not reached before this.
+            room = control[LIMIT] - completed(states)
+            end = max(grid + window, min(end, grid + room // window * window))
+    control[END], control[AWAKE] = end, awake
+    return True
+
+
+@jit
+def run_cluster(states, M, control):
+    """Runs windows until TARGET, a request, a stop, or the end of the host's slice."""
+    cores = states.shape[0]
+    left = control[SLICE]
+    for c in range(cores):
+        states[c, state.SLICE_END] = states[c, state.CYCLES] + left
+    while control[GRID] < control[TARGET]:
+        grid, window = control[GRID], control[WINDOW]
+        if control[END] == 0 and not open_window(states, control):
+            return ALL_WAIT
+        # A slice may end inside a window: it goes on as it was opened.
+        end, awake = control[END], control[AWAKE]
+        if awake == 1:
+            lone = control[LONE]
+            what = run_window(states[lone], M, end)
+            if what != GOES_ON:
+                control[STOPPED_CORE] = lone
+                return what
+            if states[lone, state.REQUEST]:
+                end = min(end, max(states[lone, state.CYCLES] // window * window, grid) + window)
+                control[END] = end
+        for c in range(cores):
+            what = run_window(states[c], M, end)
+            if what != GOES_ON:
+                control[STOPPED_CORE] = c
+                return what
+        control[END] = 0
+        requests = False
+        for c in range(cores):
+            if awake > 1:
+                states[c, state.LLBIT] = 0
+            if states[c, state.REQUEST]:
+                requests = True
+        control[GRID] = end
+        if cores > 1 and completed(states) >= control[LIMIT]:
+            return loop.STOP_LIMIT
+        if requests:
+            return loop.STOP_HORIZON
+        if awake > 1:
+            left -= window * awake
+            if left <= 0:
+                return loop.STOP_SLICE
+    return loop.STOP_HORIZON
+
+
+class Request(NamedTuple):
+    """An uncached access that leaves a core; `cycle` is the instruction's own time."""
+
+    core: int
+    is_store: bool
+    address: int
+    size: int
+    value: int
+    cycle: int
+    instructions: int
+
+
+class ClusterStop(NamedTuple):
+    """Why the cores came back: HORIZON (requests, or the target is reached), SLICE, LIMIT, PC, DEADLOCK, UNMODELLED."""
+
+    kind: StopKind
+    core: int = 0
+    text: str = ""
+
+
+class Cluster:
+    """`count` cores on one memory. Cores other than 0 are held at reset until `release`."""
+
+    def __init__(self, memory: Memory, count: int, tier: str = "auto", window: int = 40):
+        """`window`: core cycles, no longer than the shortest link that leaves a core."""
+        if not 1 <= count <= shared.MAX_CORES:
+            raise CoreError(f"{count} cores: 1 to {shared.MAX_CORES} are possible")
+        if window < 1:
+            raise CoreError(f"a window of {window} cycles; at least 1 is needed")
+        self.memory = memory
+        self.states, tables = storage(count)
+        self.control = np.zeros(16, np.int64)
+        self.control[WINDOW] = window
+        self.control[LIMIT] = timer.NEVER
+        self.cores = [Core(k, memory, tier, self.states, tables) for k in range(count)]
+        for core in self.cores[1:]:
+            core.S[state.HELD] = 1
+        self._run = run_cluster
+        if self.cores[0].tier.name == "reference":
+            self._run = _interpreted({core.number: core.interpreter.run for core in self.cores})
+
+    @property
+    def grid(self) -> int:
+        """The grid point all cores have reached, in core cycles."""
+        return int(self.control[GRID])
+
+    @property
+    def window(self) -> int:
+        return int(self.control[WINDOW])
+
+    def release(self, core: int, cycle: int, pc: int, registers: dict[int, int]) -> None:
+        """Lets a held core go at `cycle`, from `pc` with the given general registers."""
+        S = self.cores[core].S
+        if not S[state.HELD]:
+            raise CoreError(f"core {core} is not held at reset")
+        S[state.PC] = _signed(pc)
+        for number, value in registers.items():
+            S[state.GPR + number] = _signed(value)
+        self.queue(core, cycle, state.EVENT_RELEASE, 0)
+
+    def is_held(self, core: int) -> bool:
+        return bool(self.states[core, state.HELD])
+
+    def queue(self, core: int, cycle: int, kind: int, value: int) -> None:
+        """An event for a core, in the order of cycles: EVENT_LINE (ip * 2 + level), EVENT_REPLY (value), EVENT_ERROR"""
+        S = self.states[core]
+        count = int(S[state.EVENT_COUNT])
+        if count == state.EVENT_ROOM:
+            raise CoreError(f"core {core}: more than {state.EVENT_ROOM} line changes and replies in one window")
+        at = state.EVENTS + 3 * count
+        S[at], S[at + 1], S[at + 2] = cycle, kind, _signed(value)
+        S[state.EVENT_COUNT] = count + 1
+
+    def line(self, core: int, cycle: int, ip: int, level: int) -> None:
+        """Input IP2..IP6 of a core changes at `cycle`."""
+        if not 2 <= ip <= 6:
+            raise CoreError(f"interrupt line IP{ip}: devices drive IP2 to IP6 (IP7 is the core's own timer)")
+        self.queue(core, cycle, state.EVENT_LINE, ip * 2 + (1 if level else 0))
+
+    def answer(self, core: int, cycle: int, value: int | None) -> None:
+        """The reply to a core's access arrives at `cycle`; None is a bus error."""
+        if value is None:
+            self.queue(core, cycle, state.EVENT_ERROR, 0)
+        else:
+            self.queue(core, cycle, state.EVENT_REPLY, value)
+
+    def limit(self, instructions: int | None) -> None:
+        """Stop when the cores have completed that many instructions since reset: exactly there with one core, else at
+        the end of the window. None lifts the limit."""
+        limit = timer.NEVER if instructions is None else instructions
+        self.control[LIMIT] = limit
+        for core in self.cores:
+            core.S[state.LIMIT] = limit if len(self.cores) == 1 else timer.NEVER
+
+    def run(self, target: int | None, slice_cycles: int = DEFAULT_SLICE) -> ClusterStop:
+        """Runs whole windows up to the grid point `target` (None: no end), or until a core sends a request."""
+        control = self.control
+        control[TARGET] = timer.NEVER if target is None else target
+        if self.memory.stops:
+            self.memory.set_stops(())
+        control[SLICE] = slice_cycles
+        what = int(self._run(self.states, self.memory.shared, control))
+        if what == ALL_WAIT:
+            return ClusterStop(StopKind.DEADLOCK, 0, "; ".join(c.waits_for() for c in self.cores if not c.held))
+        core = self.cores[int(control[STOPPED_CORE])]
+        if what == loop.STOP_HORIZON:
+            return ClusterStop(StopKind.HORIZON)
+        stop = core.stop_of(what)
+        return ClusterStop(stop.kind, core.number, stop.text)
+
+    def requests(self) -> list[Request]:
+        """The accesses that left cores in the last windows, by time and core; each is given once."""
+        found = []
+        for core in self.cores:
+            S = core.S
+            what = int(S[state.REQUEST])
+            if what:
+                S[state.REQUEST] = 0
+                size = int(S[state.ACCESS_SIZE])
+                value = int(S[state.BOUNCE]) & ((1 << 8 * size) - 1) if what == 2 else 0
+                found.append(
+                    Request(
+                        core.number, what == 2, int(S[state.ACCESS_PA]), size, value, core.cycles, core.instructions
+                    )
+                )
+        return sorted(found, key=lambda r: (r.cycle, r.core))
+
+
+def _interpreted(runners: dict):
+    """`run_cluster` on the reference: the same functions as plain Python, with `run` replaced."""
+    names = dict(globals())
+    names["run"] = lambda S, M: runners[int(S[state.NUMBER])]()
+    for name in (
+        "complete",
+        "next_event",
+        "apply_event",
+        "run_window",
+        "is_awake",
+        "wakes_at",
+        "completed",
+        "open_window",
+        "run_cluster",
+    ):
+        names[name] = types.FunctionType(globals()[name].py_func.__code__, names, name)
+    return names["run_cluster"]
+
+
+def _signed(value: int) -> int:
+    value &= (1 << 64) - 1
+    return value - (1 << 64) if value >> 63 else value
