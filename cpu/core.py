@@ -78,7 +78,8 @@ class Core:
     ):
         """`states` and `tables`: state arrays and translation tables of all cores of the memory; without them the core
         is alone."""
-        if states is None or tables is None:
+        alone = states is None or tables is None
+        if alone:
             states, tables = storage(1)
         if not 0 <= number < len(states):
             raise CoreError(f"core {number} of {len(states)}")
@@ -97,6 +98,7 @@ class Core:
         self.tier = tiers.choose(tier)
         self._run = self.tier.runner(self)
         self.reset()
+        self.log_interrupts(alone)
 
     def reset(self) -> None:
         """The state after a cold reset, at cycle 0."""
@@ -225,14 +227,15 @@ class Core:
         """Whether interrupts taken are noted for `drain_irq_log`."""
         self.S[state.IRQ_LOG_WANTED] = int(wanted)
 
-    def drain_irq_log(self) -> list[tuple[int, int]]:
-        """(cycle, pending and enabled IP bits) of each interrupt taken since the last call."""
+    def drain_irq_log(self) -> list[tuple[int, int, int]]:
+        """(cycle, pending and enabled IP bits, cycle the timer last came due) of each interrupt taken since the last
+        call."""
         count = int(self.S[state.IRQ_LOG_COUNT])
         if not count:
             return []
-        log = self.S[state.IRQ_LOG : state.IRQ_LOG + 2 * count].tolist()
+        log = self.S[state.IRQ_LOG : state.IRQ_LOG + 3 * count].tolist()
         self.S[state.IRQ_LOG_COUNT] = 0
-        return list(zip(log[::2], log[1::2], strict=True))
+        return list(zip(log[::3], log[1::3], log[2::3], strict=True))
 
     # Looking
     @property

@@ -78,7 +78,7 @@ class Memory:
         if count and (first < 0 or self.offset(paddr + count - 1) != first + count - 1):
             raise MemoryRangeError(
                 f"{count} bytes at physical {paddr:#x} are not all memory: there is RAM from 0 to "
-                f"{min(self.ram_bytes, m.LOW_BYTES):#x} and from {m.HIGH_BASE:#x} to {m.HIGH_BASE + self.ram_bytes:#x}, "
+                f"{min(self.ram_bytes, m.LOW_BYTES):#x} from {m.HIGH_BASE:#x} to {m.HIGH_BASE + self.ram_bytes:#x}, "
                 f"and ROM from {m.ROM_BASE:#x} to {m.ROM_BASE + self.rom_bytes:#x}"
             )
         return first

@@ -44,6 +44,7 @@ UNTIL = _slot("until")  # horizon given by the caller
 SLICE_END = _slot("slice_end")  # cycle at which the host gets a look in
 LIMIT = _slot("limit")  # completed instructions at which to stop exactly
 TIMER = _slot("timer")  # cycle at which Count reaches Compare
+TIMER_CAME = _slot("timer_came")  # cycle at which it last did
 COUNT_BASE = _slot("count_base")  # Count - cycles/2, modulo 2^32
 
 SAMPLE = _slot("sample")  # 1: pc is a boundary whose interrupts are not yet sampled
@@ -105,7 +106,7 @@ JUMP_CACHE = _slot("jump_cache")
 # Statistics
 EXCEPTIONS = _slot("exceptions", 64)  # by ExcCode; 32: refills (XTLB), 33: refills (TLB)
 TLB_REFILLS = 32
-IRQ_LOG = _slot("irq_log", 2 * 64)  # (cycle, pending and enabled IP bits) of interrupts taken
+IRQ_LOG = _slot("irq_log", 3 * 64)  # interrupts taken: cycle, pending and enabled IP bits, cycle the timer came due
 IRQ_LOG_COUNT = _slot("irq_log_count")
 IRQ_LOG_WANTED = _slot("irq_log_wanted")  # 1: somebody drains the log
 MMIO_COUNT = _slot("mmio_count")

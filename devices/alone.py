@@ -79,7 +79,7 @@ class _PchPic(AloneDevice):
 
 
 class _Eiointc(AloneDevice):
-    """Inputs are vectors: a pin that rises sends its message. Outputs have eight places per core; hardware uses four."""
+    """Inputs are vectors: a pin that rises sends its message. Outputs have eight places per core, four in use."""
 
     def __init__(self, kind: str) -> None:
         super().__init__(kind)

@@ -15,7 +15,7 @@ KINDS = {"line": "line_in", "vector": "vector_in", "event": "event_in"}
 
 
 class Board:
-    """Devices by name, and wires "pic.lo" -> "htvec.message". What leaves a device arrives after the call that caused it
+    """Devices by name, and wires "pic.lo" -> "htvec.message". What leaves a device arrives when the call that caused it
     is over, in the order in which it left.
 
     A CsrOut is wired to the name of a device: it gets the writes as configuration-register accesses.

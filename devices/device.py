@@ -137,9 +137,13 @@ class Device:
     def ranges(cls, space: str = "memory", core: int = 0) -> list[tuple[int, int]]:
         """(offset, length) of all that is decoded in `space` as `core` sees it, neighbours joined, lowest first."""
         found = cls.register_map()
-        taken = {c.offset + byte for b in found.banks for c in found.cells(space, b) for byte in range(c.register.width)}
+        taken = {
+            c.offset + byte for b in found.banks for c in found.cells(space, b) for byte in range(c.register.width)
+        }
         if space == "csr":
-            own = {c.offset + byte for b in found.banks for c in found.cells(bank=b) for byte in range(c.register.width)}
+            own = {
+                c.offset + byte for b in found.banks for c in found.cells(bank=b) for byte in range(c.register.width)
+            }
             taken |= {offset for offset in range(CSR_SPACE) if cls.csr_view(offset, core) in own}
         joined: list[tuple[int, int]] = []
         for offset in sorted(taken):
@@ -227,7 +231,8 @@ class Device:
         text = f"{self.name}: {kind} of {size} bytes at {space} offset {offset:#x} is not decoded"
         if self.strict:
             raise UndecodedAccess(f"{text}; it has registers within {self.size:#x} bytes, see their accepted sizes")
-        if self.undecoded[key] == 1:
+        # One line per kind: kernels scan whole regions for tables of the firmware.
+        if sum(count for (other, *_), count in self.undecoded.items() if other == kind) == 1:
             log.warning("%s: %s; further ones are only counted", text, "reads 0" if kind == "read" else "dropped")
 
     def line_in(self, port: str, level: int) -> None:

@@ -31,10 +31,10 @@ class Ls3aExtIrq(Device):
     node   number of this node, 0 to 15
 
     A pending, enabled vector goes to the core its COREMAP byte names: a core of one of the nodes in NODE_TYPE[bits 7:4]
-    (none: this node). With BOUNCE it takes turns over these nodes and cores, node by node. ``pin[4 * core + k]`` is this
-    controller's contribution to IP(k+2) of `core`: high while a vector that is enabled and pending at the core belongs
-    to a group of 32 whose IPMAP byte names k. Offsets are relative to 0x1fe00000. As configuration registers, CORE_ISR
-    at 0x1800 is that of the core that asks; all else has the same number.
+    (none: this node). With BOUNCE it takes turns over these nodes and cores, node by node. ``pin[4 * core + k]`` is
+    what this controller adds to IP(k+2) of `core`: high while a vector that is enabled and pending there belongs to a
+    group of 32 whose IPMAP byte names k. Offsets are relative to 0x1fe00000. As configuration registers, CORE_ISR at
+    0x1800 is that of the core that asks; all else has the same number.
 
     A vector for another node leaves at ``to_node[n]`` as core << 8 | vector and arrives there at `from_node`. Its state
     is then that node's alone.
@@ -152,7 +152,11 @@ class Ls3aExtIrq(Device):
         if not self.bounce[vector // 64] >> vector % 64 & 1:
             return lowest(nodes), lowest(cores)
         places = [
-            CORES * node + core for node in range(NODES) if nodes >> node & 1 for core in range(CORES) if cores >> core & 1
+            CORES * node + core
+            for node in range(NODES)
+            if nodes >> node & 1
+            for core in range(CORES)
+            if cores >> core & 1
         ]
         place = next((place for place in places if place > self.last[vector]), places[0])
         self.last[vector] = place

@@ -6,8 +6,8 @@ from devices.registers import RegisterArray
 
 
 class Ls3aHtIrqKvm(Ls3aHtIrq):
-    """Differs from the hardware: a vector is taken back (`withdrawn`) when its pin's service ends; VECTOR and ENABLE take
-    writes of 4 and 8 bytes only; the rest of the block is plain memory.
+    """Differs from the hardware: a vector is taken back (`withdrawn`) when its pin's service ends; VECTOR and ENABLE
+    take writes of 4 and 8 bytes only; the rest of the block is plain memory.
 
     Source: kernel_2k1000 KVM: arch/mips/kvm/ls3a_ht_irq.c. Loongson's 4.19 tree has no such model.
     """

@@ -5,7 +5,7 @@ from typing import Any
 from devices.device import Device
 from devices.errors import DeviceError
 from devices.lines import LineOuts
-from devices.ports import CsrOut
+from devices.ports import CsrOut, MailOuts
 from devices.registers import Register, RegisterArray
 
 CORES = 4
@@ -20,11 +20,11 @@ class Ls3aIpi(Device):
 
     node   number of this node, 0 to 15: its cores are 4 * node to 4 * node + 3
 
-    ``pin[core]`` is IP6 of that core. A mailbox raises nothing; what is written to it also leaves at
-    ``mail[core]``, so that a core held at reset need not poll. As configuration registers, a
-    core meets its own block at 0x1000, and the registers that send at 0x1040, 0x1048 and 0x1158. What is sent is a write
-    of a configuration register as the target core sees it: to this block it happens at once, all else leaves at `csr`.
-    Completion need not be waited for: bit 31 changes nothing.
+    ``pin[core]`` is IP6 of that core. A mailbox raises nothing; what is written to it also leaves at ``mail[core]``, so
+    that a core held at reset need not poll. As configuration registers, a core meets its own block at 0x1000, and the
+    registers that send at 0x1040, 0x1048 and 0x1158. What is sent is a write of a configuration register as the target
+    core sees it: to this block it happens at once, all else leaves at `csr`. Completion need not be waited for: bit 31
+    changes nothing.
 
     Source: 3A5000 manual, inter-processor interrupts; Linux 6.1: arch/mips/loongson64/smp.c. The manual marks some
     mailboxes of cores 1 to 3 as read-only or write-only; firmware and Linux read and write them all, so they can be.
@@ -64,6 +64,7 @@ class Ls3aIpi(Device):
     )
 
     pin = LineOuts(CORES, "IP6 of each core.")
+    mail = MailOuts(CORES, "What is written to the mailboxes of each core.")
     csr = CsrOut("Writes of configuration registers that are not in this block.")
 
     def __init__(self, *, node: int = 0, **options: Any) -> None:
@@ -104,14 +105,9 @@ class Ls3aIpi(Device):
         else:
             put(self, value)
 
-    @classmethod
-    def output_ports(cls) -> list[str]:
-        """The pins, and the mail of each core."""
-        return [*super().output_ports(), *(f"mail[{core}]" for core in range(CORES))]
-
     def on_write_mailbox(self, index: int, value: int, old: int) -> None:
         core, box = divmod(index, 4)
-        self.outside.mailbox(f"mail[{core}]", box, value)
+        self.mail[core].send(box, value)
 
     def settle(self) -> None:
         pins = 0

@@ -5,8 +5,8 @@ from devices.registers import Internal
 
 
 class Ls3aIpiKvm(Ls3aIpi):
-    """Differs from the hardware: ENABLE gates nothing; every SET raises the pin, even of nothing; a CLEAR lowers it when
-    no action is left; ANY_SEND reaches the extended interrupt controller's registers only.
+    """Differs from the hardware: ENABLE gates nothing; every SET raises the pin, even of nothing; a CLEAR lowers it
+    when no action is left; ANY_SEND reaches the extended interrupt controller's registers only.
 
     Source: Loongson 4.19 KVM: arch/mips/kvm/ls3a_ipi.c, ls3acomp-vz.c.
     """

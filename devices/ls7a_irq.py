@@ -51,9 +51,7 @@ class Ls7aIrq(Device):
         0x080, width=8, access="w1c", of=intisr, accepts=ANY_SIZE, doc="Ends service, forgets edge requests."
     )
     auto_ctrl0 = Register(0x0C0, width=8, accepts=ANY_SIZE, doc="Low bit of the distribution mode.")
-    auto_ctrl1 = Register(
-        0x0E0, width=8, accepts=ANY_SIZE, doc="High bit: 00 fixed, 01 rotate, 10 idle, 11 busy."
-    )
+    auto_ctrl1 = Register(0x0E0, width=8, accepts=ANY_SIZE, doc="High bit: 00 fixed, 01 rotate, 10 idle, 11 busy.")
     route_entry = RegisterArray(
         0x100, count=PINS, width=1, reset=LO, accepts=ANY_SIZE, fields={"lo": 0, "hi": 1}, doc="Outputs of pin i."
     )

@@ -60,7 +60,7 @@ class Ls7aIrqfd(Device):
             self.assign(descriptor, gsi, resample)
 
     def route(self, gsi: int, target: str, number: int) -> None:
-        """Let `gsi` (0 to 4095) lead to pin or vector `number`; `target` is "pin" or "msi". DeviceError if none such."""
+        """Let `gsi` (0 to 4095) lead to pin or vector `number`; `target` is "pin" or "msi". DeviceError if not."""
         self._check_gsi(gsi)
         if target not in TARGETS or not 0 <= number < TARGETS[target]:
             known = ", ".join(f"{name} 0 to {count - 1}" for name, count in TARGETS.items())

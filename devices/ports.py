@@ -1,4 +1,4 @@
-"""Ports of a device that carry messages: interrupt vectors, events, and writes to configuration registers elsewhere.
+"""Ports of a device that carry messages: interrupt vectors, events, mail, and writes to configuration registers.
 
 Declared as class attributes, like lines. An output is sent with ``self.lo.send(8)``. An input calls a handler:
 ``on_vector_<name>(vector)`` or ``on_event_<name>(descriptor, count)``. Elements of an array are ``node[3]``; their
@@ -57,6 +57,17 @@ class EventOut(Port):
     """Event descriptors are signalled here to the outside of the machine."""
 
 
+class MailOut(Port):
+    """What is written to the mailboxes of a core leaves here."""
+
+
+class MailOuts(MailOut):
+    """`count` ports of mail: ``self.mail[2].send(0, value)``."""
+
+    def __init__(self, count: int, doc: str = "") -> None:
+        super().__init__(doc, count=count)
+
+
 class CsrOut(Port):
     """Writes to the configuration registers of a core leave here."""
 
@@ -85,6 +96,14 @@ class EventSender(_Sender):
         self._device.outside.event(self._port, descriptor, count)
 
 
+class MailSender(_Sender):
+    """Sends from a MailOut."""
+
+    def send(self, box: int, value: int) -> None:
+        """Mailbox `box` of the core now holds the 64-bit `value`."""
+        self._device.outside.mailbox(self._port, box, value)
+
+
 class CsrSender(_Sender):
     """Sends from a CsrOut."""
 
@@ -93,7 +112,12 @@ class CsrSender(_Sender):
         self._device.outside.csr_write(self._port, core, offset, size, value)
 
 
-SENDERS: dict[type[Port], type[_Sender]] = {VectorOut: VectorSender, EventOut: EventSender, CsrOut: CsrSender}
+SENDERS: dict[type[Port], type[_Sender]] = {
+    VectorOut: VectorSender,
+    EventOut: EventSender,
+    MailOut: MailSender,
+    CsrOut: CsrSender,
+}
 
 
 def sender(device: Device, declared: Port) -> _Sender | list[_Sender]:

@@ -18,13 +18,13 @@ CSR_CFG, CSR_TICKS = 0x1060, 0x1070
 
 
 class StableTimer(Device):
-    """A 48-bit down-counter per core, one-shot or periodic, and a 64-bit node counter. Offsets are relative to 0x1fe00000.
+    """A 48-bit down-counter per core, one-shot or periodic, and a 64-bit node counter. Offsets relative to 0x1fe00000.
 
     hz        frequency of the timers, in Hz, int or Fraction
     node_hz   frequency of the node counter
 
-    A write of TIMER_CFG with the enable bit starts a count of InitVal ticks; without it the count stands still. At 0 the
-    interrupt of the core is latched, a one-shot timer parks at all ones, a periodic one starts again, without drift.
+    A write of TIMER_CFG with the enable bit starts a count of InitVal ticks; without it the count stands still. At 0
+    the core's interrupt is latched; a one-shot timer then parks at all ones, a periodic one starts again without drift.
     ``pin[core]`` is the latch; every expiry is a rising edge of it, also when the last one was not acknowledged. It is
     acknowledged by a write of Compare on that core, which arrives as its number at `compare`. A core that takes the
     edges into its own Cause.TI, and clears that itself, can leave `compare` unconnected or lag behind.
@@ -66,7 +66,9 @@ class StableTimer(Device):
     compare = VectorIn("A core of this node, 0 to 3, wrote Compare.", vectors=CORES)
     pin = LineOuts(CORES, "IP7 of each core.")
 
-    def __init__(self, *, hz: int | Fraction = 100_000_000, node_hz: int | Fraction | None = None, **options: Any) -> None:
+    def __init__(
+        self, *, hz: int | Fraction = 100_000_000, node_hz: int | Fraction | None = None, **options: Any
+    ) -> None:
         self.clock = Clock(hz)
         self.node_clock = self.clock if node_hz is None else Clock(node_hz)
         super().__init__(**options)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _MEMORY = int(Space.MEMORY)
 _NAP_S = 0.02
+_IP7 = 1 << 7
 RELEASE_REGISTERS = (29, 28, 5)
 """What mailboxes 1 to 3 hold for a core that leaves reset: sp, gp, a1 (mailbox 0: pc)."""
 
@@ -117,9 +118,10 @@ class ClusterComponent:
         self.type_at: Callable[[int, bytes], None] | None = None
         self.wake = Event()
         self._kernel, self._clock, self._end = kernel, clock, end
-        self._paths = trace.paths
+        self._trace = trace
+        trace.wiring.cores, trace.wiring.clock = len(cluster.cores), clock
         for core in cluster.cores:
-            core.log_interrupts(self._paths is not None)
+            core.log_interrupts(trace.keeps)
         self._points = 0
         self._scheduled = False
 
@@ -169,7 +171,7 @@ class ClusterComponent:
                 last = -(-self._clock.tick_at_or_after(self.stop_at[0]) // window) * window
                 target = max(first, last if target is None else min(target, last))
             stop = cluster.run(target) if self.slice is None else cluster.run(target, self.slice)
-            if self._paths is not None:
+            if self._trace.keeps:
                 self._note_taken()
             if self.host is not None:
                 self.host()
@@ -235,13 +237,10 @@ class ClusterComponent:
         port.awaited = sequence, kind
 
     def _note_taken(self) -> None:
-        for core, port in zip(self.cluster.cores, self.ports, strict=True):
-            for cycle, mask in core.drain_irq_log():
-                time = self._clock.time(cycle)
-                for ip, drivers in port.pins.items():
-                    if mask >> ip & 1:
-                        for cause in drivers.values():
-                            self._paths.taken(cause, port.name, time)
+        time = self._clock.time
+        for core in self.cluster.cores:
+            for cycle, mask, came_due in core.drain_irq_log():
+                self._trace.taken(core.number, time(cycle), mask, time(came_due) if mask & _IP7 else None)
 
     def _pace(self) -> None:
         # Only the host waits here: virtual time is ahead of the wall clock.

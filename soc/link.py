@@ -81,6 +81,7 @@ class Link:
         self.origin, self.target = origin, target
         self._source, self._kernel, self._post = source, kernel, kernel.post
         self._add, self._deliver, self._wire = trace.add, deliver, wire
+        trace.wire(self)
 
     def send(self, kind: type[Message], sent: int, cause: int, *fields: Any) -> int:
         """Send a message that leaves at `sent` ps; returns its sequence number."""

@@ -230,11 +230,11 @@ class Machine:
 
     def _device(self, part: Part) -> Any:
         options = {**part.options(self.timing), **({"strict": True} if self.options.strict else {})}
+        if part.name not in self.platform.functions:
+            return load(part.model)(**options)
         try:
-            return load(part.model)(**{"name": part.name, **options} if part.name in self.platform.functions else options)
+            return load(part.model)(**{"name": part.name, **options})
         except TypeError as error:
-            if part.name not in self.platform.functions:
-                raise
             raise ConfigurationError(f"device {part.name}: {error}") from error
 
     def _connect_functions(self, strict: Callable[[str], None] | None) -> None:

@@ -53,6 +53,13 @@ def set_compare(S, cycle, value):
 
 
 @jit
+def catch_up(S, cycle):
+    """Fires a match that lies behind `cycle` but whose boundary has not come yet."""
+    if cycle >= S[state.TIMER]:
+        fire(S)
+
+
+@jit
 def set_disabled(S, cycle, cause):
     """A write to Cause: Count stops or goes on, holding its value."""
     held = count(S, cycle)
@@ -64,4 +71,5 @@ def set_disabled(S, cycle, cause):
 def fire(S):
     """Count has reached Compare."""
     S[C0_CAUSE] |= CAUSE_TI | IP7
+    S[state.TIMER_CAME] = S[state.TIMER]
     S[state.TIMER] += CYCLES_PER_COUNT << 32

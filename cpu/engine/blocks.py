@@ -417,17 +417,14 @@ def find_block(S, M, pc, limit):
         flow = FLOW[number]
         if flow == BRANCH or flow == LIKELY or flow == JUMP or flow == JUMP_REGISTER:
             next_pc = last + 4
-            if is_unmapped(pc):
-                if page + 1 < M[m.PAGES]:
-                    next_host = M[m.RAM] + ((page + 1) << 12)
-            else:
-                once = True
-                next_host, status = fetch_page(S, M, next_pc)
-                if status != 0:
-                    if pc == last:
-                        raise_fetch(S, status, next_pc, next_pc, 1)
-                        return 0
-                    next_host = 0
+            next_host, status = fetch_page(S, M, next_pc)
+            if status != 0:
+                if pc == last:
+                    raise_fetch(S, status, next_pc, next_pc, 1)
+                    return 0
+                next_host = 0
+            follows = next_host == M[m.RAM] + ((page + 1) << 12)
+            once = once or not (follows and is_unmapped(pc) and is_unmapped(next_pc))
     if once:
         k = S[state.NUMBER] * m.SCRATCH_WORDS + m.SCRATCH_WORDS
         build(M, k, pc, host, limit, next_host)

@@ -7,15 +7,18 @@ imported.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+KEPT_VERSIONS = 8
 
 
 @functools.cache
@@ -50,7 +53,17 @@ def directory() -> Path:
     except OSError:
         path = Path(tempfile.gettempdir()) / f"loongson-soc-{os.getuid()}" / source_hash()
         path.mkdir(parents=True, exist_ok=True)
+    _forget_old(path)
     return path
+
+
+def _forget_old(current: Path) -> None:
+    """Keeps the directories of the latest versions of the sources; a version in use renews its date."""
+    with contextlib.suppress(OSError):
+        os.utime(current)
+        others = sorted(current.parent.iterdir(), key=lambda p: p.stat().st_mtime, reverse=True)
+        for old in others[KEPT_VERSIONS:]:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

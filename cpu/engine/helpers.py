@@ -74,6 +74,8 @@ def read_cp0(S, number, wide, cycle):
     at = state.CP0 + number
     if at == C0_COUNT:
         return sign32(timer.count(S, cycle))
+    if at == C0_CAUSE:
+        timer.catch_up(S, cycle)
     value = S[at]
     if wide and WIDE[number]:
         return value
@@ -89,6 +91,7 @@ def write_cp0(S, number, value, wide, cycle):
     if not wide:
         value = sign32(value)
     mask = MASK[number]
+    timer.catch_up(S, cycle)
     if at == C0_COUNT:
         timer.set_count(S, cycle, value & 0xFFFFFFFF)
     elif at == C0_COMPARE:

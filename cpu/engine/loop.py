@@ -115,9 +115,9 @@ def slow_access(S, M, op, pc, delay_slot):
         if ea & (size - 1):
             take_address_exception(S, error, va, pc, delay_slot)
             return 2
+        S[state.ACCESS_PA] = pa
         if kind == MODIFY:
             return 4
-        S[state.ACCESS_PA] = pa
         S[state.PENDING_STORE] = MMIO
         S[state.SLOW_POINTER] = S[state.STATE_ADDRESS] + 8 * state.BOUNCE
         return 1 if is_store else 3
@@ -154,8 +154,9 @@ def finish_crossing(S, M):
 def log_interrupt(S, cycle, pending):
     k = S[state.IRQ_LOG_COUNT]
     if k < IRQ_LOG_ENTRIES:
-        S[state.IRQ_LOG + 2 * k] = cycle
-        S[state.IRQ_LOG + 2 * k + 1] = pending
+        S[state.IRQ_LOG + 3 * k] = cycle
+        S[state.IRQ_LOG + 3 * k + 1] = pending
+        S[state.IRQ_LOG + 3 * k + 2] = S[state.TIMER_CAME]
         S[state.IRQ_LOG_COUNT] = k + 1
 
 
@@ -227,12 +228,8 @@ def run(S, M):
         S[state.RESUME] = 0
         ip = S[state.RESUME_IP]
         slow = resume == RESUME_SLOW
-        start = S[state.BLOCK_START]
-        limit = deadline(S)
-        if interrupts(S):
-            limit = start  # something became pending while the access was under way: leave at the block's end
-        S[state.DEADLINE] = limit
-        n = limit - start
+        # Leave at the block's end: lines, the limit and the stops may have changed while the access was under way.
+        S[state.DEADLINE] = S[state.BLOCK_START]
     else:
         S[state.DEADLINE] = 0
     while True:
@@ -254,7 +251,10 @@ def run(S, M):
                 return STOP_PC
             # A block holds at most 65 instructions: near the limit blocks are cut to size.
             cut = room <= 2 * LONGEST
-            until = deadline(S) if cut else min(deadline(S), now + room - 2 * LONGEST)
+            if cut or M[m.STOP_COUNT] > 0 or interrupts(S):
+                until = now  # look again at the block's end: the jump cache knows neither stops nor a near limit
+            else:
+                until = min(deadline(S), now + room - 2 * LONGEST)
             ip = find_block(S, M, pc, room if cut else NO_LIMIT)
             if ip == 0:
                 if storm(S):
@@ -287,7 +287,10 @@ def run(S, M):
                         return STOP_STORM
                     S[state.SAMPLE] = 1
                     continue
-                if link >= scratch_end and ip >= scratch_end and flushes == M[m.POOL_FLUSHES]:
+                _, _, origin = locate(M, S[state.EXIT_IP])
+                # Only inside a page: nothing would undo a link when the other page is dropped or mapped anew.
+                near = ((origin - 4) ^ S[state.PC]) & ~0xFFF == 0 and (origin ^ S[state.PC]) & ~0xFFF == 0
+                if near and link >= scratch_end and ip >= scratch_end and flushes == M[m.POOL_FLUSHES]:
                     st64(link, ip)
             continue
         if reason == R_STOP:
@@ -349,9 +352,8 @@ def run(S, M):
                     continue
                 ip += 8
                 if FLOW[op] == BOUNDARY:
-                    limit = start if interrupts(S) else deadline(S)
-                    S[state.DEADLINE] = limit
-                    n = limit - start
+                    S[state.DEADLINE] = start  # leave at the block's end: the deadline may have changed
+                    n = 0
                 continue
             S[state.CYCLES] = now
             S[state.SAMPLE] = 1

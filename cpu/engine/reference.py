@@ -93,6 +93,7 @@ class Registers:
         pieces = self._pieces(ea, size, bad, aligned, write)
         if not self._is_memory(pieces[0][0], write):
             if write:
+                self.S[state.ACCESS_PA] = pieces[0][0]
                 raise PartialStore
             if self.reply is None:
                 raise Mmio(pieces[0][0], size, False)
@@ -130,7 +131,7 @@ class Reference:
             elif self._done():
                 resume = 0
             if resume:
-                outcome = self._block(loop.timer.NEVER)
+                outcome = self._block(int(S[state.LIMIT] - (self.start - S[state.SKIPPED])))
                 if outcome is not None:
                     return outcome
         while True:

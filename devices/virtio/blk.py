@@ -119,7 +119,9 @@ class VirtioBlk(VirtioDevice):
         return OK
 
     def _trouble(self, error: OSError) -> None:
-        text = f"{self.name}: the host could not do a disk access: {error.strerror or error}; the guest gets an I/O error"
+        text = (
+            f"{self.name}: the host could not do a disk access: {error.strerror or error}; the guest gets an I/O error"
+        )
         self.troubles.append(text)
         log.error("%s", text)
 

@@ -327,7 +327,9 @@ class VirtioDevice(PciFunction):
 
     def on_drained(self) -> None:
         if self.leaving:
-            header = {name: self.__dict__[name] for name, register in self._map.registers.items() if _outlives(register)}
+            header = {
+                name: self.__dict__[name] for name, register in self._map.registers.items() if _outlives(register)
+            }
             kept = {name: self.__dict__[name] for name in self.kept}
             self._clear(cold=False)
             self.__dict__.update(header)

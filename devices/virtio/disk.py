@@ -37,7 +37,6 @@ class ImageFile:
         self._file = _open(self.path, os.O_RDONLY if readonly else os.O_RDWR)
         size = os.fstat(self._file).st_size
         if not size or size % SECTOR:
-            os.close(self._file)
             raise DiskError(
                 f"disk image {path}: {size} bytes; a disk has one or more whole sectors of {SECTOR} bytes.\n"
                 f"`truncate -s {max(SECTOR, -(-size // SECTOR) * SECTOR)} FILE` makes a copy of it fit."

@@ -92,7 +92,9 @@ class VirtioNet(VirtioDevice):
         if queue == TO_GUEST:
             data = struct.pack("<10xH", 1) + given
             if chain.to_write < len(data):
-                raise QueueError(f"a receive buffer of {chain.to_write} bytes; the frame and its header have {len(data)}")
+                raise QueueError(
+                    f"a receive buffer of {chain.to_write} bytes; the frame and its header have {len(data)}"
+                )
             return (yield from scatter(chain.writable, data)), None
         if not HEADER <= chain.to_read <= HEADER + MOST_FRAME:
             raise QueueError(f"a frame of {chain.to_read} bytes with its header: {HEADER} to {HEADER + MOST_FRAME}")

@@ -7,7 +7,6 @@
 .equ UNCACHED,   0x9000000000000000
 .equ UART,       UNCACHED + 0x1fe001e0
 .equ LIOINTC,    UNCACHED + 0x3ff01400
-.equ POWER,      UNCACHED + 0x10080010
 
 .equ RBR, 0                       # 16550: receive buffer and transmit holding register
 .equ THR, 0
@@ -181,14 +180,27 @@ finish:
         jal     newline
         nop
 poweroff:
-        dli     t0, POWER
-        li      t1, 0xff
-        sb      t1, 0(t0)
-1:      b       1b
+        la      t0, power_at
+        ld      t0, 0(t0)
+        la      t1, power_value
+        ld      t1, 0(t1)
+        sltiu   t2, t1, 0x100
+        bnez    t2, 1f
+        nop
+        sw      t1, 0(t0)
+        b       .
+        nop
+1:      sb      t1, 0(t0)
+        b       .
         nop
 
 checksum_text:
         .asciz  "checksum "
+        .align  3
+power_at:
+        .dword  UNCACHED + 0x10080010
+power_value:                      # a byte, or a word where it does not fit one
+        .dword  0xff
         .align  12
         .space  4096
 stack_top:

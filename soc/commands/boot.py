@@ -23,8 +23,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--initrd", metavar="FILE", help="initramfs (default: what `soc fetch debian` made)")
     parser.add_argument("--append", metavar="STR", default="", help="words added to the kernel's command line")
     parser.add_argument("--run-stub", action="store_true", help="execute the kernel's own decompressor in the guest")
-    parser.add_argument("--disk", metavar="IMAGE",
-        help="disk image for virtio-blk; ',readonly', ',overlay=memory' or ',overlay=FILE' may follow")
+    parser.add_argument(
+        "--disk",
+        metavar="IMAGE",
+        help="disk image for virtio-blk; ',readonly', ',overlay=memory' or ',overlay=FILE' may follow",
+    )
     parser.add_argument("--script", metavar="FILE", help="lines to type at the shell, one after each prompt")
     add_machine(parser)
     add_limits(parser)

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterable
+from typing import Any
 
 from soc.errors import ConfigurationError, TimeError
 from soc.time import duration
@@ -52,18 +53,35 @@ def refuse_unbuilt(arguments: argparse.Namespace) -> None:
     """Raises ConfigurationError for options that are known but not built in this version."""
     if arguments.tier not in BUILT_TIERS:
         _not_built(f"--tier {arguments.tier}", f"built are {', '.join(BUILT_TIERS)}", "Use --tier auto.")
+    disk(getattr(arguments, "disk", None))
     places = placement(arguments.place)
     for device, place in places.items():
         if place != "inprocess":
             allowed = "this version runs every device in the simulator's own process"
             _not_built(f"--place {device}={place}", allowed, f"Use --place {device}=inprocess, or leave it out.")
-    if getattr(arguments, "platform", "virt") != "virt":
-        _not_built(f"--platform {arguments.platform}", "built is virt", "Use --platform virt.")
     if getattr(arguments, "hypervisor", None) or getattr(arguments, "vcpus", None):
         option = f"--hypervisor {arguments.hypervisor}" if arguments.hypervisor else f"--vcpus {arguments.vcpus}"
         _not_built(option, "this version boots the kernel on the bare machine", "Leave it out.")
-    if getattr(arguments, "disk", None):
-        _not_built(f"--disk {arguments.disk}", "this version has no block device", "Put what you need into --initrd.")
+
+
+def disk(text: str | None) -> dict[str, Any] | None:
+    """The options of virtio-blk in 'IMAGE', 'IMAGE,readonly', 'IMAGE,overlay=FILE'. Raises ConfigurationError."""
+    if text is None:
+        return None
+    image, *words = text.split(",")
+    found: dict[str, Any] = {"image": image}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if word == "readonly":
+            found["readonly"] = True
+        elif name == "overlay" and equals and value:
+            found["overlay"] = value
+        else:
+            raise ConfigurationError(
+                f"--disk {text}: {word!r} is no option of a disk.\n"
+                "Write IMAGE, IMAGE,readonly, IMAGE,overlay=memory or IMAGE,overlay=FILE."
+            )
+    return found
 
 
 def placement(text: str | None) -> dict[str, str]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from soc.commands.options import placement
+from soc.commands.options import disk, placement
 from soc.commands.output import BAD_INPUT, FAILED, INTERRUPTED, LIMIT, OK, error_text, result_line, say
 from soc.commands.progress import EVERY_MS, Progress
 from soc.commands.run_folder import RunFolder
@@ -38,8 +38,14 @@ def build(arguments: argparse.Namespace) -> Any:
         tier=arguments.tier,
         strict=arguments.strict,
         placement=placement(arguments.place) or None,
+        devices=_devices(arguments),
         trace=arguments.out is not None,
     )
+
+
+def _devices(arguments: argparse.Namespace) -> dict[str, Any] | None:
+    image = disk(getattr(arguments, "disk", None))
+    return {"virtio_blk": image} if image else None
 
 
 def session(

@@ -70,7 +70,7 @@ class DeviceComponent:
         self.links: dict[str, list[Link]] = {}
         """Output port name to the links that leave there."""
         self._inputs: dict[int, str] = {}
-        self._kernel, self._source, self._stop, self._paths = kernel, source, stop, trace.paths
+        self._kernel, self._source, self._stop = kernel, source, stop
         self._timers = timers(self._tick)
         self._handled: Message | None = None
         self._asserted: dict[int, int] = {}
@@ -107,8 +107,6 @@ class DeviceComponent:
             cause = self._risen[port] = self._cause(handled)
         else:
             cause = self._risen.pop(port, 0)
-            if self._paths is not None and type(handled) in (MmioRead, MmioWrite):
-                self._paths.ended(cause, f"{self.name}.{port}", self._kernel._now)
         for link in self.links.get(port, ()):
             link.send(InterruptLevel, self._kernel._now, cause, level)
 
@@ -234,12 +232,16 @@ class DeviceComponent:
         answer(type(message), self._kernel._now, message.cause, request, message[-1])
 
     def save(self) -> dict[str, Any]:
-        """The device's state and the causes its lines carry, for a snapshot."""
+        """The device's state, the causes its lines carry and its DMA under way, for a snapshot."""
         return {
             "device": self.device.save(),
             "source": self._source.save(),
             "asserted": list(self._asserted.items()),
             "risen": dict(self._risen),
+            "transfers": [
+                [sequence, found[0].token, found[1], found[0].left, found[0].failed, list(found[0].pieces)]
+                for sequence, found in self._transfers.items()
+            ],
         }
 
 

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 class MemoryComponent:
     """Memory seen from the devices.
 
-    `doorbells` maps an address to the output port that a 4-byte write there leaves at, as an interrupt vector of that
-    value. Anything else outside RAM is an error reply, counted in `errors` by page. `rom` is (base, size).
+    `doorbells` maps an address to the output port that a 4-byte write there leaves at, its low byte being the vector of
+    an interrupt message. Anything else outside RAM is an error reply, counted in `errors` by page. `rom` is base and
+    size.
     """
 
     name = "memory"
@@ -61,7 +62,7 @@ class MemoryComponent:
         address = message.address
         if type(message) is DmaWrite and address in self._doorbells and size == 4:
             for link in self.links.get(self._doorbells[address], ()):
-                link.send(InterruptVector, now, cause, int.from_bytes(message.data, "little"))
+                link.send(InterruptVector, now, cause, message.data[0])
             return DmaReply, now, cause, sequence, b""
         if self._holds(address, size, type(message) is DmaWrite):
             try:

@@ -96,7 +96,8 @@ class Platform:
             return self
         if len(devices) > len(self.pci.slots):
             raise ConfigurationError(
-                f"{len(devices)} PCI functions ({', '.join(devices)}); platform {self.name} has {len(self.pci.slots)} slots"
+                f"{len(devices)} PCI functions ({', '.join(devices)}); "
+                f"platform {self.name} has {len(self.pci.slots)} slots"
             )
         parts, lines, behind = [], [], {}
         for (name, options), (slot, line) in zip(devices.items(), self.pci.slots, strict=False):

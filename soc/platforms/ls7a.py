@@ -1,12 +1,13 @@
-"""A Loongson-3A4000 with the LS7A bridge, as the device tree loongson64g_4core_ls7a describes it; one node, four cores.
+"""A Loongson-3A4000 with the LS7A bridge, as the device tree loongson64g_4core_ls7a describes it.
 
 Interrupts: bridge pins and MSI -> HT messages -> HT vectors (or the extended controller, when software enables it) ->
 router inputs 24 to 31 -> IP2 to IP5. The pins and windows are those of linux-boot.md 2.2 and irqchip.md 9.2.
 
 The bridge's own functions (network, SATA, display, USB, audio) are not modelled: PCI functions of the machine take
 their device numbers, because the tree gives these fixed interrupt pins. There are no PCIe ports, so everything is on
-the root bus. Not wired: the HT-hi output of the bridge's controller, and the stable timer's pins (a core's IP7 is its
-own timer).
+the root bus. More than four cores are further nodes, which have inter-processor interrupts and a configuration page and
+nothing else: device interrupts go to node 0. Not wired: the HT-hi output of the bridge's controller, and the stable
+timer's pins (a core's IP7 is its own timer).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from soc.bus import Window
 from soc.platforms import Part, PciBus, Platform, Range, Wire, load
 
 CHIP = 0x1FE0_0000
-CORES = 4
+CORES, NODES = 4, 4
 
 
 def _at(model: str, base: int) -> tuple[Range, ...]:
@@ -30,11 +31,27 @@ EXT_IRQ, TIMER, CONFIG = (
 )
 IPI, ROUTER = "devices.ls3a_ipi:Ls3aIpi", "devices.ls3a_router_irq:Ls3aRouterIrq"
 
+
+def _name(model: str, node: int) -> str:
+    return f"{model}_{node}" if node else model
+
+
+def _node(node: int) -> tuple[Part, ...]:
+    """What every node of four cores has, the node being in address bits 47:44."""
+    above = node << 44
+    ipi = _at(IPI, above | 0x3FF0_1000) + _at(IPI, above | CHIP + 0x1000)
+    return (
+        Part(_name("ls3a_ipi", node), IPI, options=lambda timing: {"node": node}, windows=ipi, node=node),
+        Part(_name("ls3a_config", node), CONFIG, windows=_at(CONFIG, above | CHIP), node=node),
+    )
+
+
 PARTS = (
-    Part("uart", "devices.uart16550:Uart16550", (0x1FE0_0100, 0x1FE0_01E0), 0x8, lambda timing: {"clock_hz": 100_000_000}),
+    Part(
+        "uart", "devices.uart16550:Uart16550", (0x1FE0_0100, 0x1FE0_01E0), 0x8, lambda timing: {"clock_hz": 100_000_000}
+    ),
     Part("ls3a_router_irq", ROUTER, (0x3FF0_1400,), 0x64, windows=_at(ROUTER, CHIP + 0x1400)),
-    Part("ls3a_ipi", IPI, windows=_at(IPI, 0x3FF0_1000) + _at(IPI, CHIP + 0x1000)),
-    Part("ls3a_config", CONFIG, windows=_at(CONFIG, CHIP)),
+    *(part for node in range(NODES) for part in _node(node)),
     Part("ls3a_ext_irq", EXT_IRQ, windows=_at(EXT_IRQ, CHIP)),
     Part("stable_timer", TIMER, windows=_at(TIMER, CHIP)),
     Part("ls3a_ht_irq", "devices.ls3a_ht_irq:Ls3aHtIrq", (0xEFD_FB00_0000,), 0x278),
@@ -89,7 +106,11 @@ def wires(cpus: int) -> tuple[Wire, ...]:
             for core in range(min(cpus, CORES))
             for k in range(4)
         ),
-        *(Wire(f"ls3a_ipi.pin[{core}]", f"cpu{core}.ip[6]", "ipi_pin") for core in range(min(cpus, CORES))),
+        *(
+            Wire(f"{_name('ls3a_ipi', core // CORES)}.{port}[{core % CORES}]", f"cpu{core}.{pin}", "ipi_pin")
+            for core in range(cpus)
+            for port, pin in (("pin", "ip[6]"), ("mail", "mailbox"))
+        ),
     )
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from soc.errors import SocError
 from soc.time import in_ns
+from soc.trace.path import COMPLETE, END, INSIDE, Path
 
 if TYPE_CHECKING:
-    from soc.link import Link
-    from soc.messages import InterruptLevel
+    from soc.trace.activity import Activity
 
-END = "end of interrupt"
+_CORE = re.compile(r"\bcpu\d+")
+_BAR = " ▏▎▍▌▋▊▉█"
+_MOST_TOLD = 6
 
 
 class Spread(NamedTuple):
@@ -38,90 +42,62 @@ class Spread(NamedTuple):
         return cls(name, len(ordered), ordered[0], rank(50), rank(99), ordered[last])
 
 
-class Path:
-    """One cause: the places it passed, each with the time it first got there."""
-
-    __slots__ = ("hops", "origin")
-
-    def __init__(self, origin: str, time: int) -> None:
-        self.origin = origin
-        self.hops: dict[str, int] = {f"{origin} edge": time}
-
-    @property
-    def ended(self) -> bool:
-        """Whether the handler has made the device's line fall."""
-        return END in self.hops
-
-
-class Paths:
-    """The paths of all causes of a run."""
-
-    def __init__(self) -> None:
-        self._paths: dict[int, Path] = {}
-
-    def level(self, message: InterruptLevel, link: Link) -> None:
-        """A rising line was delivered: the cause got from one end of the link to the other."""
-        path = self._paths.get(message.cause)
-        if path is None:
-            path = self._paths[message.cause] = Path(link.origin[0], message.time - link.latency)
-        if not path.ended:
-            path.hops.setdefault(link.target[0], message.time)
-
-    def taken(self, cause: int, core: str, time: int) -> None:
-        """A core took the interrupt: the handler's first instruction is at `time`."""
-        path = self._paths.get(cause)
-        if path is not None and not path.ended:
-            path.hops.setdefault(f"{core} handler", time)
-
-    def ended(self, cause: int, port: str, time: int) -> None:
-        """An access by the handler made the output `port` fall. Counts when that is the device the cause began at."""
-        path = self._paths.get(cause)
-        if path is not None and path.origin == port and any(hop.endswith(" handler") for hop in path.hops):
-            path.hops.setdefault(END, time)
-
-    def latency(self, name: str | None) -> Latency:
-        """The latencies of causes that began at `name`; SocError when there is none, with the names there are."""
-        chosen = [
-            path for path in self._paths.values() if name is None or name in (path.origin, _component(path.origin))
-        ]
-        if not chosen:
-            there = sorted({path.origin for path in self._paths.values()})
-            raise SocError(f"no interrupt began at {name!r}; interrupts began at: {', '.join(there) or 'nowhere'}")
-        return Latency(name, chosen)
-
-
-def _component(port: str) -> str:
-    return port.partition(".")[0]
-
-
 class Latency:
-    """Latencies of a set of interrupts: `hops` in the order of the path, `total` from edge to end of interrupt."""
+    """Latencies of a set of interrupts: `hops` in the order of the path, `total` from beginning to end.
 
-    def __init__(self, name: str | None, paths: list[Path]) -> None:
+    Where several cores take part, hops are named for all of them, as in "cpu*.ip[6]"; `per_core` splits them.
+    """
+
+    def __init__(self, name: str | None, paths: list[Path], activity: Activity) -> None:
         self.name = name or "all interrupts"
         self.paths = paths
-        complete = [path for path in paths if path.ended]
-        self.unfinished = len(paths) - len(complete)
-        """Edges whose line fell before a core took an exception for them, and interrupts still on their way."""
+        self._activity = activity
+        self.complete = [path for path in paths if path.ended]
+        """Interrupts that took an exception of their own and came to their end."""
+        self.inside = sum(path.status == INSIDE for path in paths)
+        """Interrupts served inside a handler that was running already, without an exception of their own."""
+        self.unfinished = len(paths) - len(self.complete) - self.inside
+        """Interrupts still on their way, held back or not served when the trace ended."""
+        several = len({name for path in self.complete for name in (path.core, path.sender) if name}) > 1
+        self._named = (lambda place: _CORE.sub("cpu*", place)) if several else (lambda place: place)
         samples: dict[tuple[str, str], list[int]] = {}
-        for path in complete:
-            places = list(path.hops.items())
-            for (here, left), (there, reached) in pairwise(places):
-                samples.setdefault((here, there), []).append(reached - left)
-        self.hops = [Spread.of(f"{here} to {there}", values) for (here, there), values in samples.items()]
-        self.totals = [path.hops[END] - next(iter(path.hops.values())) for path in complete]
-        """Edge to end of interrupt of every finished interrupt, in ps, in the order they began."""
+        for path in self.complete:
+            for (here, left), (there, reached) in pairwise(path.hops.items()):
+                samples.setdefault((self._named(here), self._named(there)), []).append(reached - left)
+        self.samples = {f"{here} to {there}": values for (here, there), values in samples.items()}
+        """Hop to the ps each interrupt took for it, in the order they began."""
+        self.hops = [Spread.of(name, values) for name, values in self.samples.items()]
+        self.totals = [path.total for path in self.complete]
+        """From beginning to end of every complete interrupt, in ps, in the order they began."""
 
     @property
     def total(self) -> Spread:
-        """Edge to end of interrupt. SocError when no interrupt has come that far."""
+        """From beginning to end. SocError when no interrupt has come that far."""
         if not self.totals:
             raise SocError(f"{self.name}: none of {len(self.paths)} interrupts reached its end")
         return Spread.of("total", self.totals)
 
-    def table(self) -> str:
-        """The hops as text, one line each, in nanoseconds with all digits of the picoseconds."""
+    @property
+    def per_core(self) -> dict[str, Latency]:
+        """The same for each core that took interrupts, by its name."""
+        cores = sorted({path.core for path in self.complete}, key=lambda core: int(core[3:]))
+        return {
+            core: Latency(f"{self.name} at {core}", [p for p in self.complete if p.core == core], self._activity)
+            for core in cores
+        }
+
+    @property
+    def places(self) -> list[str]:
+        """The places of the commonest way through the machine, in order."""
+        ways = Counter(tuple(self._named(place) for place in path.hops) for path in self.complete)
+        return list(max(ways, key=lambda way: ways[way])) if ways else []
+
+    def table(self, per_core: bool = False) -> str:
+        """The hops as text, one line each, in nanoseconds with all digits of the picoseconds; `per_core` adds a line
+        for each core's total."""
         rows = [*self.hops, *([self.total] if self.totals else [])]
+        if per_core:
+            rows += [latency.total._replace(name=f"total at {core}") for core, latency in self.per_core.items()]
         head = ("hop", "count", "min", "p50", "p99", "max")
         cells = [(r.name, str(r.count), *(f"{in_ns(value)} ns" for value in r[2:])) for r in rows]
         widths = [max(len(row[place]) for row in [head, *cells]) for place in range(len(head))]
@@ -131,25 +107,122 @@ class Latency:
             )
             for row in [head, *cells]
         ]
-        if self.unfinished:
-            lines.append(
-                f"({self.unfinished} of {len(self.paths)} edges took no exception of their own or were on their way)"
-            )
+        if note := self.note():
+            lines.append(f"({note})")
         return "\n".join(lines)
+
+    def note(self) -> str:
+        """How many interrupts are not in the figures, and why; empty when all are."""
+        parts = []
+        if self.inside:
+            parts.append(f"{self.inside} served inside a running handler, without an exception of their own")
+        if self.unfinished:
+            parts.append(f"{self.unfinished} on their way or held back when the trace ended")
+        return f"of {len(self.paths)} interrupts, {'; '.join(parts)}" if parts else ""
+
+    def bins(self, count: int = 10) -> list[tuple[int, int, int]]:
+        """The totals in `count` equal ranges: (from ps, up to but not including, how many)."""
+        least, most = self.total.min, self.total.max
+        step = max(1, -(-(most - least + 1) // count))
+        counts = [0] * count
+        for value in self.totals:
+            counts[(value - least) // step] += 1
+        return [(least + place * step, least + (place + 1) * step, n) for place, n in enumerate(counts)]
 
     def histogram(self, bins: int = 10, width: int = 50) -> str:
         """The totals as text bars, `bins` equal ranges from the least to the greatest."""
-        least, most = self.total.min, self.total.max
-        step = max(1, -(-(most - least + 1) // bins))
-        counts = [0] * bins
-        for value in self.totals:
-            counts[(value - least) // step] += 1
-        tallest = max(counts)
-        edge = len(in_ns(least + bins * step))
-        return "\n".join(
-            f"{in_ns(least + place * step).rjust(edge)} ns  {'#' * -(-count * width // tallest)} {count}"
-            for place, count in enumerate(counts)
-        )
+        rows = self.bins(bins)
+        tallest = max(count for _, _, count in rows)
+        edge = len(in_ns(rows[-1][0]))
+        return "\n".join(f"{in_ns(low).rjust(edge)} ns  {_bar(count, tallest, width)} {count}" for low, _, count in rows)
+
+    def outliers(self, n: int = 3) -> list[Outlier]:
+        """The `n` longest, longest first, each with its story."""
+        if n < 1:
+            raise SocError(f"{n} outliers; ask for 1 or more")
+        longest = sorted(self.complete, key=lambda path: (-path.total, path.began, path.cause))[:n]
+        return [Outlier(path, self.total.p50, self._activity) for path in longest]
 
     def __str__(self) -> str:
         return self.table()
+
+
+def _bar(count: int, tallest: int, width: int) -> str:
+    eighths = -(-count * width * 8 // tallest)
+    return ("█" * (eighths // 8) + _BAR[eighths % 8]).rstrip()
+
+
+class Meanwhile(NamedTuple):
+    """What the core that took an interrupt did in one hop of it, besides the interrupt."""
+
+    accesses: int
+    targets: dict[str, int]
+    """Component to how many of the accesses went there."""
+    instructions: tuple[int, int] | None
+    """Completed instructions of the core at its first and last access in the hop."""
+    parked: int
+    """ps of the hop in which the core stood still for an access."""
+    interrupts: list[tuple[int, int]]
+    """(time in ps, IP bits) of other interrupts it took."""
+
+    def __str__(self) -> str:
+        parts = []
+        if self.interrupts:
+            told = ", ".join(f"{_ips(mask)} at {in_ns(time)} ns" for time, mask in self.interrupts[:_MOST_TOLD])
+            more = f" and {len(self.interrupts) - _MOST_TOLD} more" if len(self.interrupts) > _MOST_TOLD else ""
+            parts.append(f"took {told}{more}")
+        if self.accesses:
+            where = ", ".join(f"{name} {count}" for name, count in sorted(self.targets.items()))
+            parts.append(f"{self.accesses} accesses ({where}), {in_ns(self.parked)} ns of it waiting for them")
+        if self.instructions and self.instructions[1] > self.instructions[0]:
+            parts.append(f"{self.instructions[1] - self.instructions[0]} instructions from the first to the last")
+        return "; ".join(parts)
+
+
+class Outlier:
+    """One interrupt and its story: when it got where, and what its core was doing."""
+
+    def __init__(self, path: Path, typical: int, activity: Activity) -> None:
+        self.path, self.typical = path, typical
+        self.total = path.total
+        self.steps: list[tuple[str, int, Meanwhile | None]] = []
+        """(place, time in ps, what the core did on the way there), in order."""
+        before = None
+        for place, time in path.hops.items():
+            self.steps.append((place, time, None if before is None else _meanwhile(path, before, time, activity)))
+            before = time
+
+    def __str__(self) -> str:
+        path = self.path
+        core = f" at {path.core}" if path.core else ""
+        lines = [
+            f"{path.origin}{core}, cause {path.cause:#x}: {in_ns(self.total)} ns (median {in_ns(self.typical)} ns)",
+            f"  at {in_ns(path.began)} ns  {self.steps[0][0]}",
+        ]
+        widest = len(in_ns(self.total))
+        last = path.began
+        for place, time, meanwhile in self.steps[1:]:
+            told = f"   {path.core}: {meanwhile}" if meanwhile is not None and str(meanwhile) else ""
+            lines.append(f"  + {in_ns(time - last).rjust(widest)} ns  {place}{told}")
+            last = time
+        return "\n".join(lines)
+
+
+def _meanwhile(path: Path, start: int, end: int, activity: Activity) -> Meanwhile:
+    handler = path.hops.get(f"{path.core} handler")
+    accesses = [
+        a for a in activity.accesses.get(path.core or "", ()) if a.left < end and (a.back is None or a.back > start)
+    ]
+    parked = sum(min(end, end if a.back is None else a.back) - max(start, a.left) for a in accesses)
+    taken = [
+        (t.time, t.mask) for t in activity.taken.get(path.core or "", ()) if start <= t.time < end and t.time != handler
+    ]
+    stamps = (accesses[0].instructions, accesses[-1].instructions) if accesses else None
+    return Meanwhile(len(accesses), dict(Counter(a.target for a in accesses)), stamps, parked, taken)
+
+
+def _ips(mask: int) -> str:
+    return "+".join(f"IP{bit}" for bit in range(8) if mask >> bit & 1)
+
+
+__all__ = ["COMPLETE", "END", "INSIDE", "Latency", "Meanwhile", "Outlier", "Path", "Spread"]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from soc.errors import SocError
-from soc.messages import InterruptLevel, Message, pack
-from soc.time import in_ns
-from soc.trace.latency import Latency, Paths
+from soc.messages import Message, pack
+from soc.time import Clock, in_ns
+from soc.trace import file
+from soc.trace.activity import Activity, Taken
+from soc.trace.latency import Latency
+from soc.trace.wiring import Wiring
 
 if TYPE_CHECKING:
     from soc.link import Link
+    from soc.trace.wiring import Channel
 
 _CHUNK = 1 << 16
 HASH_BYTES = 16
@@ -22,7 +27,7 @@ class Record(NamedTuple):
     """One delivered message and the link it came over (None: a component's own timer)."""
 
     message: Message
-    link: Link | None
+    link: Link | Channel | None
 
     def __str__(self) -> str:
         message, link = self
@@ -32,15 +37,31 @@ class Record(NamedTuple):
 
 
 class Trace:
-    """The trace of one machine. The hash is always kept; records and latency paths when `records` is true."""
+    """The trace of one machine. The hash is always kept; messages and interrupts taken when `records` is true.
+
+    What is kept are compressed pieces of the bytes that are hashed; `record_to` also writes each to a file as it fills.
+    """
 
     def __init__(self, records: bool = False) -> None:
         self._hash = blake2b(digest_size=HASH_BYTES)
         self._pending = bytearray()
         self.messages = 0
         """Model messages delivered so far."""
-        self._records: list[Record] | None = [] if records else None
-        self.paths = Paths() if records else None
+        self.keeps = records
+        """Whether more than the hash is kept."""
+        self.wiring = Wiring()
+        """Channels, cores and clock: what the records mean."""
+        self._pieces: list[file.Piece] = []
+        self._in_pieces = 0
+        self._taken: list[Taken] = []
+        self._written = 0
+        self._writer: file.Writer | None = None
+        self._read: tuple[int, list[Record]] = (0, [])
+        self._activity: tuple[tuple[int, int], Activity] | None = None
+
+    def wire(self, link: Link) -> None:
+        """A link of the machine: its messages carry the numbers of its ports."""
+        self.wiring.add(link)
 
     def add(self, message: Message, link: Link | None) -> None:
         """A model message was delivered. Called in the order of law 2, before the receiver handles it."""
@@ -48,12 +69,26 @@ class Trace:
         pending = self._pending
         pending += pack(message)
         if len(pending) > _CHUNK:
-            self._hash.update(pending)
-            pending.clear()
-        if self._records is not None:
-            self._records.append(Record(message, link))
-            if type(message) is InterruptLevel and message.level and link is not None:
-                self.paths.level(message, link)
+            self._flush()
+
+    def taken(self, core: int, time: int, mask: int, deadline: int | None) -> None:
+        """Core `core` took an interrupt: its handler's first instruction is at `time`; `mask` has the IP bits that were
+        pending and enabled. `deadline` is the timer's, where IP7 is among them."""
+        if self.keeps:
+            self._taken.append(Taken(time, core, mask, deadline))
+
+    def _flush(self) -> None:
+        pending = self._pending
+        self._hash.update(pending)
+        if self.keeps and pending:
+            piece = file.Piece.of(bytes(pending), self.messages - self._in_pieces)
+            self._in_pieces = self.messages
+            self._pieces.append(piece)
+            if self._writer is not None:
+                self._writer.messages(piece)
+                self._writer.taken(self._taken[self._written :])
+                self._written = len(self._taken)
+        pending.clear()
 
     def hash(self, digest: bytes = b"") -> str:
         """The trace hash up to here as hex digits, closed by `digest`, that of the final registers and RAM."""
@@ -62,18 +97,92 @@ class Trace:
         closed.update(digest)
         return closed.hexdigest()
 
+    # Files.
+
+    def record_to(self, path: str | FilePath, about: dict[str, Any] | None = None) -> None:
+        """Write the trace to `path`, from its beginning and as it grows; `close` ends the file.
+
+        `about` is plain data that belongs to the run, such as its platform. TraceFileError when it cannot be written.
+        """
+        self._need_records()
+        self._flush()
+        self._writer = file.Writer(path, self.wiring, about or {})
+        for piece in self._pieces:
+            self._writer.messages(piece)
+        self._writer.taken(self._taken)
+        self._written = len(self._taken)
+
+    def close(self, trace_hash: str = "") -> None:
+        """End the file of `record_to`, if there is one; `trace_hash` is the run's."""
+        if self._writer is not None:
+            self._flush()
+            self._writer.taken(self._taken[self._written :])
+            self._writer.end(self.messages, trace_hash)
+            self._writer = None
+
+    def save(self, path: str | FilePath, about: dict[str, Any] | None = None, trace_hash: str = "") -> None:
+        """Write the whole trace up to here to `path`."""
+        self.record_to(path, about)
+        self.close(trace_hash)
+
+    @classmethod
+    def load(cls, path: str | FilePath) -> Trace:
+        """The trace in a file. TraceFileError for one that is damaged; its `readable` is a Trace of what is whole."""
+        content, problem = file.read(path)
+        trace = cls(records=True)
+        trace.wiring, trace._pieces, trace._taken = content.wiring, content.pieces, content.taken
+        trace.about, trace.run_hash = content.about, content.trace_hash
+        trace.messages = trace._in_pieces = sum(piece.count for piece in content.pieces)
+        if problem:
+            raise file.TraceFileError(problem, trace if trace.messages else None)
+        return trace
+
+    about: dict[str, Any] = {}
+    """What a loaded file says about its run."""
+    run_hash = ""
+    """The trace hash of the run a loaded file is of; empty when the file does not say."""
+
+    # Looking.
+
+    def _need_records(self) -> None:
+        if not self.keeps:
+            raise SocError("this machine keeps no records; build it with trace=True")
+
     @property
     def records(self) -> list[Record]:
         """Every delivered message. SocError when the machine was not told to keep them."""
-        if self._records is None:
-            raise SocError("this machine keeps no records; build it with trace=True")
-        return self._records
+        self._need_records()
+        if self._read[0] != self.messages:
+            pieces = [piece.data() for piece in self._pieces]
+            find = self.wiring.channels.get
+            rows = (message for data in [*pieces, bytes(self._pending)] for message in file.messages(data))
+            found = [Record(message, find((message[3], message[4]))) for message in rows]
+            self._read = (self.messages, found)
+        return self._read[1]
 
-    def latency(self, name: str | None = None) -> Latency:
-        """Hop-by-hop latencies of the interrupts that began at component or port `name` (None: all of them)."""
-        if self.paths is None:
+    @property
+    def activity(self) -> Activity:
+        """What lines, vectors and cores did, and the path of every interrupt. SocError without records."""
+        self._need_records()
+        seen = (self.messages, len(self._taken))
+        if self._activity is None or self._activity[0] != seen:
+            self._activity = seen, Activity(self.records, self._taken, self.wiring)
+        return self._activity[1]
+
+    def latency(self, name: str | None = None, through: str | None = None) -> Latency:
+        """Hop-by-hop latencies of the interrupts that began at component or port `name` (None: all of them).
+
+        Also "ipi", "timer" (every core's Count/Compare), "msi", "cpu2.timer", and the aliases of devices. `through`
+        keeps those that passed a component. SocError when there is none, with the names there are.
+        """
+        if not self.keeps:
             raise SocError("this machine keeps no latency paths; build it with trace=True")
-        return self.paths.latency(name)
+        return Latency(name, self.activity.chosen(name, through), self.activity)
+
+    @property
+    def clock(self) -> Clock | None:
+        """The clock of the cores."""
+        return self.wiring.clock
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self.records)

@@ -1,7 +1,7 @@
 """One core with RAM and ROM, guest code as text, and exception handlers that stop: what the tests of the engine share.
 
-Every exception vector holds a WAIT that nothing can end, so a program ends at the first exception, or at a WAIT of its own,
-without stop pcs: the code runs in the same blocks as in a free run.
+Every exception vector holds a WAIT that nothing can end, so a program ends at the first exception, or at a WAIT of its
+own, without stop pcs: the code runs in the same blocks as in a free run.
 """
 
 from __future__ import annotations

@@ -26,7 +26,9 @@ def taken(rig, text: str = LOOP, status: int = LIVE, **cp0: int) -> int:
 
 
 def test_count_goes_at_half_the_core_clock(rig):
-    end = rig.go("mfc0 $v0, $count\nnop\nnop\nnop\nmfc0 $v1, $count\nrdhwr $t0, $2\nrdhwr $t1, $3\nwait 0", cp0={"count": 1000})
+    end = rig.go(
+        "mfc0 $v0, $count\nnop\nnop\nnop\nmfc0 $v1, $count\nrdhwr $t0, $2\nrdhwr $t1, $3\nwait 0", cp0={"count": 1000}
+    )
     assert (end["v0"], end["v1"], end["t0"], end["t1"]) == (1000, 1002, 1002, 2)
 
 
@@ -125,7 +127,11 @@ def test_wait_ends_at_the_timer_exactly(rig, compare):
 
 
 def test_wait_with_interrupts_masked_by_ie_ends_all_the_same(rig):
-    end = rig.go("wait 0\nli $v0, 1\nmtc0 $0, $compare\nmtc0 $0, $status\nwait 0", status=STATUS | IP[7], cp0={"count": 0, "compare": 99})
+    end = rig.go(
+        "wait 0\nli $v0, 1\nmtc0 $0, $compare\nmtc0 $0, $status\nwait 0",
+        status=STATUS | IP[7],
+        cp0={"count": 0, "compare": 99},
+    )
     assert (end["v0"], end.vector) == (1, None) and rig.core.exceptions == {}
 
 
@@ -166,7 +172,7 @@ def test_a_line_seen_with_the_horizon_at_any_cycle_is_taken_at_the_boundary():
             rig.run(max_insns=1)
             ends.append((rig.core.cycles, rig.core.pc, rig.core.cp0("epc"), rig.core.drain_irq_log()))
         assert ends[0] == ends[1]
-        assert ends[0][2] == CODE and ends[0][3] == [(stop.cycle, IP[2] >> 8)]
+        assert ends[0][2] == CODE and [taken[:2] for taken in ends[0][3]] == [(stop.cycle, IP[2] >> 8)]
 
 
 def test_software_interrupts(rig):

@@ -38,7 +38,6 @@ from tests.cpu.core_rig import (
     V,
     lo,
     on_both_tiers,
-    physical,
 )
 
 rig = on_both_tiers()
@@ -381,7 +380,9 @@ def test_unaligned_accesses_within_and_across_pages(rig):
 
 
 @pytest.mark.parametrize(
-    ("second", "code", "vector"), [(None, TLBS, 0x080), (D, TLBS, 0x180), (V, MOD, 0x180)], ids=["refill", "invalid", "mod"]
+    ("second", "code", "vector"),
+    [(None, TLBS, 0x080), (D, TLBS, 0x180), (V, MOD, 0x180)],
+    ids=["refill", "invalid", "mod"],
 )
 def test_a_fault_on_the_second_page_comes_before_the_first_byte(rig, second, code, vector):
     rig.tlb(0, 0x6000, lo(DATA + 0x2000, V | D), lo(DATA + 0x3000, V | D))
@@ -452,4 +453,6 @@ def test_write_masks(rig):
         assert end["v0"] == read, register
     end = rig.go("mtc0 $a0, $cause\nmfc0 $v0, $cause\nmtc0 $0, $cause\nwait 0", a0=M64)
     assert end["v0"] == 0x08C0_0300
-    assert rig.go("mfc0 $v0, $7, 5\nmtc0 $a0, $7, 5\nmfc0 $v1, $7, 5\nwait 0", a0=5)["v1"] == 0, "absent registers read 0"
+    assert rig.go("mfc0 $v0, $7, 5\nmtc0 $a0, $7, 5\nmfc0 $v1, $7, 5\nwait 0", a0=5)["v1"] == 0, (
+        "absent registers read 0"
+    )

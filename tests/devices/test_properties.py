@@ -1,5 +1,7 @@
 """Properties that hold for any use of the devices: a save point changes nothing, and no output without a reason."""
 
+from functools import cache
+
 import msgpack
 import pytest
 from hypothesis import example, given, settings
@@ -10,6 +12,7 @@ from devices.fake import FakeOutside
 from devices.lines import LineIn
 from devices.ports import EventIn, VectorIn
 from devices.stable_timer import StableTimer
+from tests.devices.revive import EXAMPLES
 
 SOURCES = (0, 1, 7, 31)
 words = st.sets(st.sampled_from(SOURCES)).map(lambda sources: sum(1 << source for source in sources))
@@ -23,9 +26,13 @@ def ports(cls):
     return sorted(name.removeprefix("on_receive_") for name in dir(cls) if name.startswith("on_receive_"))
 
 
-@st.composite
-def uses(draw, module, count=25):
-    """A list of steps for a device: accesses at its registers, line changes, bytes, time."""
+def uses(module, count=25):
+    """A list of steps for a device: accesses at its registers, line changes, messages, bytes, time."""
+    return st.lists(step_of(module), max_size=count)
+
+
+@cache
+def step_of(module):
     cls = device_class(module)
     registers = cls.register_map()
     decoders = registers.decoders.values()
@@ -55,7 +62,7 @@ def uses(draw, module, count=25):
         choices.append(st.tuples(st.just("line_in"), st.sampled_from(inputs), bits))
     if ports(cls):
         choices.append(st.tuples(st.just("receive"), st.sampled_from(ports(cls)), st.binary(max_size=20)))
-    return draw(st.lists(st.one_of(choices), max_size=count))
+    return st.one_of(choices)
 
 
 def use(device, steps):
@@ -79,7 +86,7 @@ def attached(module):
 
 @pytest.mark.parametrize("module", MODULES)
 @given(data=st.data())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=EXAMPLES)
 def test_a_restored_device_has_the_same_future(module, data):
     past, future = data.draw(uses(module)), data.draw(uses(module))
     original = attached(module)
@@ -97,7 +104,7 @@ def test_a_restored_device_has_the_same_future(module, data):
 
 @pytest.mark.parametrize("module", MODULES)
 @given(data=st.data())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=EXAMPLES)
 def test_reset_leads_back_to_the_same_state_and_settling_twice_changes_nothing(module, data):
     device = attached(module)
     use(device, data.draw(uses(module)))
@@ -145,7 +152,7 @@ ROUTER_STEPS = st.one_of(
 
 @given(steps=st.lists(ROUTER_STEPS, max_size=60))
 @example(steps=[("edge", 1), ("line", 0, 1), ("clear", 1), ("set", 1), ("entry", 0, 0x11)])
-@settings(deadline=None)
+@settings(deadline=None, max_examples=EXAMPLES)
 def test_the_router_equals_its_formula_after_every_step(steps):
     device = attached("ls3a_router_irq")
     entry, enable, edge, latch, raw = [0] * 32, 0, 0, 0, 0
@@ -180,7 +187,7 @@ def test_the_router_equals_its_formula_after_every_step(steps):
 
 
 @given(steps=uses("ls3a_ipi"))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=EXAMPLES)
 def test_an_ipi_pin_is_status_and_enable_of_its_core(steps):
     device = attached("ls3a_ipi")
     for step in steps:
@@ -191,7 +198,7 @@ def test_an_ipi_pin_is_status_and_enable_of_its_core(steps):
 
 
 @given(steps=uses("uart16550", count=60))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=EXAMPLES)
 def test_the_uart_interrupts_exactly_when_iir_says_so(steps):
     device = attached("uart16550")
     for step in steps:

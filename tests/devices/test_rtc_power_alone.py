@@ -210,7 +210,7 @@ def test_iocsr_ipi_alone_sends_to_every_core():
 
 
 def test_a_kind_there_is_not():
-    with pytest.raises(UnknownDevice, match="toaster.*not a device kind.*available: liointc, ipi, uart, pchpic"):
+    with pytest.raises(UnknownDevice, match=r"toaster.*not a device kind.*available: liointc, ipi, uart, pchpic"):
         make_device("toaster")
 
 

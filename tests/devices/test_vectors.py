@@ -30,7 +30,7 @@ def test_every_vector_is_run_or_says_why_not():
 
 def test_a_row_that_does_not_hold_is_reported_with_its_source():
     wrong = next(vector for vector in VECTORS if vector.name == "P01")._replace(steps="R8 0=1")
-    with pytest.raises(AssertionError, match="P01: R8 0=1 .7A1000 manual.*0x3f000107000000"):
+    with pytest.raises(AssertionError, match=r"P01: R8 0=1 .7A1000 manual.*0x3f000107000000"):
         Bench("hw").run(wrong)
 
 

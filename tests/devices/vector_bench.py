@@ -1,6 +1,6 @@
 """Runs the rows of `tests/devices/vectors.py` on devices wired as in the machine, without latencies.
 
-    python -m tests.devices.vector_bench        # the table: row, mode, result, source
+python -m tests.devices.vector_bench        # the table: row, mode, result, source
 """
 
 import re

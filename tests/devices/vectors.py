@@ -113,13 +113,9 @@ VECTORS = [
     Vector("P21", "kvm", "pic", "P19; L16-; L16+; sent lo 16", K_PIC),
     Vector("P22", "kvm", "pic", "L16+; R8 3a0=10000; W8 3a0=0; R8 3a0=0", K_PIC),
     Vector("P23", "hw", "pic", "init61; un16; L16+; W4 3a0=0; R4 3a0=10000", M7),
-    Vector(
-        "P24", "hw", "pic", "un16; L16+; sent lo; sent hi; out intn0=1; sources 0; R4 300=10000; R4 320=0", M7
-    ),
+    Vector("P24", "hw", "pic", "un16; L16+; sent lo; sent hi; out intn0=1; sources 0; R4 300=10000; R4 320=0", M7),
     Vector("P25", "hw", "pic", "init61; W1 110=2; un16; L16+; sent lo; sent hi 16; R4 320=10000; R4 300=0", M7),
-    Vector(
-        "P26", "hw", "pic", "htv61; msi W4 0=40; htv R4 8=1; R8 380=0; R8 3a0=0; msi R4 0=0", f"{L_MSI}; {M7}"
-    ),
+    Vector("P26", "hw", "pic", "htv61; msi W4 0=40; htv R4 8=1; R8 380=0; R8 3a0=0; msi R4 0=0", f"{L_MSI}; {M7}"),
     Vector("H01", "hw", "htv", "htv61; W4 20=ffffffff; M3; M8; R4 0=108; sources 24", f"{L_HTV}; {M5_HT}"),
     Vector("H02", "hw", "htv", "H01; W4 0=8; R4 0=100; sources 24", L_HTV),
     Vector("H03", "hw", "htv", "H02; W4 0=100; sources", L_HTV),
@@ -172,8 +168,7 @@ VECTORS = [
         "X01",
         "hw",
         "pic",
-        "init61; htv61; lio61; htv W4 20=100; lio W4 28=1000000; un8; L8+;"
-        "pins 0.3; lio R4 40=1000000; htv R4 0=100",
+        "init61; htv61; lio61; htv W4 20=100; lio W4 28=1000000; un8; L8+;pins 0.3; lio R4 40=1000000; htv R4 0=100",
         f"{L_PIC}; {L_HTV}; {L_LIO}",
     ),
     Vector(
@@ -240,7 +235,9 @@ VECTORS = [
         "R8 238=0; R8 230=9800000000aa0000; R8 228=9800000000bb0000; R8 220=ffffffff80200000",
         L_SMP,
     ),
-    Vector("T01", "hw", "tmr", "CW8 1060=a000000000002710; +99990ns; pins; +10ns; pins 0.7; CR8 1070=ffffffffffff", M5_TMR),
+    Vector(
+        "T01", "hw", "tmr", "CW8 1060=a000000000002710; +99990ns; pins; +10ns; pins 0.7; CR8 1070=ffffffffffff", M5_TMR
+    ),
     Vector(
         "T02",
         "hw",

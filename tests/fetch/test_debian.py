@@ -4,14 +4,18 @@ import json
 
 import pytest
 
-from soc.fetch import debian, initramfs
+from soc.fetch import debian, initramfs, modules
 from soc.fetch.cache import cache_root, load
 from soc.fetch.errors import FetchError
 from tests.fetch.packages import deb
 from tests.firmware.images import elf, vmlinuz
 
 KERNEL = "linux-image-6.1.0-99-loongson-3"
-VMLINUZ = {"boot/vmlinuz-6.1.0-99-loongson-3": vmlinuz()}
+BUILTIN = "".join(f"kernel/drivers/{name.replace('_', '-')}.ko\n" for name in modules.WANTED)
+VMLINUZ = {
+    "boot/vmlinuz-6.1.0-99-loongson-3": vmlinuz(),
+    "lib/modules/6.1.0-99-loongson-3/modules.builtin": BUILTIN.encode(),
+}
 BUSYBOX = {"bin/busybox": elf([(0x1_2000_0000, b"busybox!", 8)], entry=0x1_2000_0000)}
 
 
@@ -35,6 +39,7 @@ def test_two_packages_make_a_bootable_cache(tmp_path):
     material = debian.fetch(debs=debs, say=said.append)
     assert material.kernel.read_bytes() == VMLINUZ["boot/vmlinuz-6.1.0-99-loongson-3"]
     assert material.initrd.read_bytes() == initramfs.build(BUSYBOX["bin/busybox"])
+    assert material.modules.read_bytes() == modules.build([])
     manifest = json.loads((material.directory / "manifest.json").read_text())
     assert manifest["kernel"]["package"] == KERNEL
     assert manifest["kernel"]["banner"].startswith("Linux version 6.1.0-99-loongson-3")
@@ -58,6 +63,15 @@ def test_a_file_that_changed_is_noticed(tmp_path):
     (material.directory / "manifest.json").write_text("{")
     with pytest.raises(FetchError, match="is damaged"):
         debian.cached()
+
+
+def test_a_cache_from_before_there_were_modules_still_boots(tmp_path):
+    material = debian.fetch(debs=write(tmp_path, kernel=deb(KERNEL, VMLINUZ), busybox=deb("busybox-static", BUSYBOX)))
+    path = material.directory / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["modules"]
+    path.write_text(json.dumps(manifest))
+    assert debian.cached().modules is None
 
 
 def test_nothing_fetched_is_none():

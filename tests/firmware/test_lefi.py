@@ -102,9 +102,18 @@ def test_cores_and_clock_are_the_machines():
     assert (u(0x1FC010D6, 4, block), u(0x1FC010D2, 4, block)) == (4, 1_000_000_000)
 
 
-@pytest.mark.parametrize("cpus", [0, 5])
+def test_ls7a_differs_in_versions_serial_port_and_board():
+    block = lefi.tables("ls7a", 512 * MIB, cpus=4)
+    assert (u(0x1FC01140, 2, block), u(0x1FC010C0, 2, block)) == (1, 1)
+    assert u(0x1FC01D80 + 0x0E + 12, 8, block) == 0x1FE0_0100
+    assert lefi.tables("virt", 512 * MIB, cpus=4) == lefi.virt_tables(512 * MIB, cpus=4)
+    changed = sum(a != b for a, b in zip(block, lefi.virt_tables(512 * MIB, cpus=4), strict=True))
+    assert 0 < changed < 64
+
+
+@pytest.mark.parametrize("cpus", [0, 17])
 def test_a_wrong_number_of_cores_is_refused(cpus):
-    with pytest.raises(TableError, match="1 to 4"):
+    with pytest.raises(TableError, match="1 to 16"):
         lefi.virt_tables(512 * MIB, cpus=cpus)
 
 

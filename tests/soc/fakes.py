@@ -56,7 +56,7 @@ class FakeCore:
         self._stack: list[list] = [[self.program, None]]
         # Each frame: a generator, and what to answer its last operation with.
         self._waiting = False
-        self._log: list[tuple[int, int]] = []
+        self._log: list[tuple[int, int, int]] = []
 
     held = False
 
@@ -69,7 +69,7 @@ class FakeCore:
     def set_line(self, ip: int, level: int) -> None:
         self.lines = self.lines | 1 << ip if level else self.lines & ~(1 << ip)
 
-    def drain_irq_log(self) -> list[tuple[int, int]]:
+    def drain_irq_log(self) -> list[tuple[int, int, int]]:
         log, self._log = self._log, []
         return log
 
@@ -82,7 +82,7 @@ class FakeCore:
                 return Stop(Kind.LIMIT)
             if self.enabled and self.lines & self.mask:
                 self._waiting = self.enabled = False
-                self._log.append((self.cycles, self.lines & self.mask))
+                self._log.append((self.cycles, self.lines & self.mask, 0))
                 self._stack.append([self.handler(self), None])
             if self._waiting:
                 if until is None:

@@ -1,0 +1,27 @@
+"""Tables of figures as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from soc.time import in_ns
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Rows below their head: the first column on the left, figures on the right."""
+    cells = [[str(cell) for cell in row] for row in [head, *rows]]
+    widths = [max(len(row[place]) for row in cells) for place in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.rjust(width) if place else cell.ljust(width) for place, (cell, width) in enumerate(zip(row, widths)))
+        for row in cells
+    )  # fmt: skip
+
+
+def spreads(what: str, samples: Mapping[str, Iterable[int]]) -> str:
+    """One line for each name: count, least, median, 99th percentile and greatest of its times in ps, as ns."""
+    from soc.trace import Spread
+
+    found = [Spread.of(name, times) for name, times in samples.items()]
+    rows = [(each.name, each.count, *(f"{in_ns(time)} ns" for time in (each.min, each.p50, each.p99, each.max))) for each in found]
+    return table((what, "count", "min", "p50", "p99", "max"), rows)

@@ -1,0 +1,119 @@
+"""Compiled code follows its sources: an edit in a callee under cpu/ shows in the next process (design section 8).
+
+The packages are copied, so that nothing here touches the cache of the tree under test.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+OTHER_FILE = """
+from cpu.engine import cache
+cache.prepare()
+from numba import njit
+from cpu.cp0.timer import count
+
+@njit(cache=True)
+def doubled(S, cycle):
+    return 2 * count(S, cycle)
+"""
+RUN = """
+from pathlib import Path
+import numpy as np
+from cpu import state
+from cpu.engine import cache
+from cpu.doubled import doubled
+assert Path(cache.__file__).is_relative_to(Path.cwd()), cache.__file__
+print(doubled(np.zeros(state.SIZE, np.int64), 1000), cache.source_hash(), sum(doubled.stats.cache_hits.values()))
+"""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory) -> Path:
+    """The packages, and one more compiled function that calls into another file."""
+    folder = tmp_path_factory.mktemp("copy")
+    for package in ("cpu", "soc"):
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "cpu" / "doubled.py").write_text(OTHER_FILE)
+    return folder
+
+
+def run(tree: Path) -> tuple[int, str, int]:
+    """(result, source hash, hits of numba's cache) of a fresh process."""
+    environment = {
+        **os.environ,
+        "XDG_CACHE_HOME": str(tree / "cache"),
+        "PYTHONPATH": str(tree),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    environment.pop("NUMBA_CACHE_DIR", None)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN], cwd=tree, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    result, key, hits = done.stdout.split()
+    return int(result), key, int(hits)
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+def test_an_edit_in_a_callee_shows_and_its_undoing_too(tree):
+    timer = tree / "cpu" / "cp0" / "timer.py"
+    cold = run(tree)
+    assert cold[0] == 1000 and cold[2] == 0
+    warm = run(tree)
+    assert warm[:2] == cold[:2] and warm[2] > 0, "the second process finds what the first one compiled"
+    edit(timer, "CYCLES_PER_COUNT = 2\n", "CYCLES_PER_COUNT = 4\n")
+    edited = run(tree)
+    assert edited[0] == 500 and edited[1] != cold[1] and edited[2] == 0
+    edit(timer, "CYCLES_PER_COUNT = 4\n", "CYCLES_PER_COUNT = 2\n")
+    again = run(tree)
+    assert again[:2] == cold[:2] and again[2] > 0, "the old code is still there"
+
+
+def test_the_key_covers_every_source_its_name_and_the_versions(tree, monkeypatch):
+    from cpu.engine import cache
+
+    def key(root: Path = tree / "cpu") -> str:
+        with monkeypatch.context() as patch:
+            patch.setattr(cache, "ROOT", root)
+            return cache.source_hash.__wrapped__()
+
+    first = key()
+    assert key() == first
+    for path in sorted((tree / "cpu").rglob("*.py")):
+        text = path.read_bytes()
+        path.write_bytes(text + b"\n")
+        assert key() != first, path
+        path.write_bytes(text)
+    moved = tree / "cpu" / "moved.py"
+    (tree / "cpu" / "doubled.py").rename(moved)
+    assert key() != first
+    moved.rename(tree / "cpu" / "doubled.py")
+    assert key() == first
+    with monkeypatch.context() as patch:
+        patch.setattr(cache.metadata, "version", lambda name: "0")
+        assert key() != first
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "_host_cpu", lambda: "another")
+        assert key() != first
+
+
+def test_a_cache_file_is_whole_or_not_there(tmp_path):
+    from cpu.engine.cache import write_atomically
+
+    path = tmp_path / "code.o"
+    write_atomically(path, b"first")
+    write_atomically(path, b"second, longer")
+    assert path.read_bytes() == b"second, longer" and [p.name for p in tmp_path.iterdir()] == ["code.o"]

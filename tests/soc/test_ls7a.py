@@ -1,0 +1,142 @@
+"""The ls7a platform: each way an interrupt can take to a core, every controller a component, and who answers where."""
+
+from itertools import pairwise
+
+import pytest
+
+from soc.messages import InterruptLevel, InterruptVector
+from soc.timing import Timing
+from tests.soc.fakes import machine
+
+PIC, HT, ROUTER, EXT, MSI = 0x1000_0000, 0xEFD_FB00_0080, 0x3FF0_1400, 0x1FE0_0000, 0x2FF0_0000
+UART0 = 0x1008_0000
+T = Timing()
+OFF = ("write", 0x100D_0014, 4, 0x3C00)
+
+
+def run(*steps, **options):
+    def program(core):
+        yield from (step for step in (*steps, OFF))
+
+    m = machine(program, platform="ls7a", trace=True, **options)
+    result = m.run(max_virtual="10 ms")
+    assert result.ended == "poweroff", result.reason
+    return m
+
+
+def seen(m):
+    return [value for _, value in m.cpu[0].seen]
+
+
+def hops(m, kinds=(InterruptLevel, InterruptVector)):
+    return [(r.link.name, r.message) for r in m.trace if type(r.message) in kinds]
+
+
+WAIT = ("run", 10_000)
+ROUTE_TO_IP3 = tuple(("write", ROUTER + n, 1, 0x21) for n in range(24, 32))
+ROUTER_ON = (*ROUTE_TO_IP3, ("write", ROUTER + 0x28, 4, 0xFF00_0000))
+UART0_RAISES = (("write", UART0 + 1, 1, 2), WAIT)
+
+
+def test_a_pin_becomes_a_vector_a_line_and_a_level_at_the_core():
+    m = run(
+        *ROUTER_ON,
+        ("write", HT + 0x20, 4, 1 << 9),
+        ("write", PIC + 0x208, 1, 9),
+        ("write", PIC + 0x40, 4, 1 << 8),
+        ("write", PIC + 0x20, 4, ~(1 << 8) & 0xFFFF_FFFF),
+        *UART0_RAISES,
+        ("read", HT, 4),
+        ("read", ROUTER + 0x40, 4),
+    )
+    assert seen(m) == [1 << 9, 1 << 24]
+    path = hops(m)
+    assert [name for name, _ in path] == [
+        "ls7a_uart0.irq -> ls7a_irq.input[8]",
+        "ls7a_irq.lo -> ls3a_ht_irq.message",
+        "ls3a_ht_irq.line[0] -> ls3a_router_irq.input[24]",
+        "ls3a_router_irq.pin[1] -> cpu0.ip[3]",
+    ]
+    assert len({message.cause for _, message in path}) == 1, "one cause from the edge to the core"
+    times = [message.time for _, message in path]
+    assert [b - a for a, b in pairwise(times)] == [T.ht_vector, T.irq_line, T.core_pin]
+    assert m.cpu[0].lines == 1 << 3
+
+
+def test_with_extended_interrupts_the_same_message_goes_to_the_extended_controller():
+    m = run(
+        ("write", EXT + 0x420, 8, 1 << 48),
+        ("write", EXT + 0x1600 + 8, 8, 1 << 6),
+        ("write", EXT + 0x14C0 + 2, 1, 1 << 2),
+        ("write", EXT + 0x1C00 + 70, 1, 1),
+        ("write", MSI, 4, 70),
+        WAIT,
+        ("read", EXT + 0x1800 + 8, 8),
+        ("read", HT + 8, 4),
+        ("write", EXT + 0x1800 + 8, 8, 1 << 6),
+        WAIT,
+    )
+    assert seen(m) == [1 << 6, 0]
+    names = [name for name, _ in hops(m)]
+    assert names == [
+        "ls3a_ext_irq.ext_int_en -> ls3a_ht_irq.ext_int",
+        "ls7a_msi.lo -> ls3a_ht_irq.message",
+        "ls3a_ht_irq.forward -> ls3a_ext_irq.message",
+        "ls3a_ext_irq.pin[2] -> cpu0.ip[4]",
+        "ls3a_ext_irq.pin[2] -> cpu0.ip[4]",
+    ]
+    assert m.cpu[0].lines == 0
+
+
+@pytest.mark.parametrize(("vector", "line"), [(64, 26), (95, 26), (96, 27), (255, 31)])
+def test_msi_vectors_lead_to_their_router_inputs(vector, line):
+    word, bit = divmod(vector, 32)
+    m = run(
+        *ROUTER_ON,
+        ("write", HT + 0x20 + 4 * word, 4, 1 << bit),
+        ("write", MSI, 4, vector),
+        WAIT,
+        ("read", ROUTER + 0x40, 4),
+    )
+    assert seen(m) == [1 << line]
+
+
+def test_one_uart_answers_at_both_its_addresses():
+    m = run(("write", 0x1FE0_0100 + 7, 1, 0x5A), ("read", 0x1FE0_01E0 + 7, 1), ("write", 0x1FE0_01E0, 1, 0x41), WAIT)
+    assert seen(m) == [0x5A] and m.console == b"A"
+
+
+@pytest.mark.parametrize(
+    ("address", "size", "value"),
+    [
+        (0x1A00_0000, 4, 0x7A00_0014),
+        (0xEFE_0000_0000, 4, 0x7A00_0014),
+        (0xEFE_0000_4000, 4, 0xFFFF_FFFF),
+        (0xEFE_1001_0000, 2, 0xFFFF),
+        (0x1800_0060, 1, 0xFF),
+        (0x4000_0000, 4, 0xFFFF_FFFF),
+        (0x1001_041C, 4, 0x800),
+        (0x1FE0_0008, 4, 0b11110),
+        (0x1FE0_01D0, 4, 0),
+        (0x1FE0_019C, 4, 0),
+        (PIC, 8, 0x003F_0001_0700_0000),
+        (0x1008_1000, 4, 0),
+        (0x2000_0000, 4, 0),
+        (0xE00_0000_0000, 8, 0),
+        (0x3FF0_1004, 4, 0),
+        (0x1FE0_1420, 4, 0),
+        (0x1FE0_1600, 8, 0),
+        (0x1FE0_1060, 8, 1 << 63),
+    ],
+)
+def test_who_answers_where(address, size, value):
+    assert seen(run(("read", address, size))) == [value]
+
+
+def test_the_host_sees_the_same_addresses():
+    m = run()
+    assert m.bus.read(0x1FE0_0008, 4) == 0b11110
+    assert m.bus.read(0x1A00_0000, 4) == 0x7A00_0014
+    assert m.bus.read(0x1FE0_1420, 4) == 0
+    m.bus.write(0x1FE0_1028, 8, 7)
+    assert m.bus.read(0x3FF0_1028, 8) == 7
