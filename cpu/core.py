@@ -347,6 +347,8 @@ class Core:
                 timer.set_count(S, self.cycles, value & M32)
             elif name == "compare":
                 timer.set_compare(S, self.cycles, value & M32)
+            elif name == "cause":
+                timer.set_disabled(S, self.cycles, value & M32)
             else:
                 r = registers.register(name)
                 if not r.modelled:

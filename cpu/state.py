@@ -58,6 +58,7 @@ PENDING_STORE = _slot("pending_store")  # what becomes of the bounce buffer afte
 ACCESS_PA = _slot("access_pa")  # physical address of the slow access, and of its second page
 ACCESS_PA2 = _slot("access_pa2")
 ACCESS_SIZE = _slot("access_size")
+DROPPED = _slot("dropped")  # pages of code dropped before the slow store under way
 STOP_WORD = _slot("stop_word")  # the instruction that is not modelled
 
 RESUME_DELAY = _slot("resume_delay")  # 1: the parked instruction sits in a delay slot

@@ -69,7 +69,7 @@ def irqfd_injection(run: Run, cpus: int, rounds: int, interval: str, pin_core: i
     run.expect(result.ended, equals="poweroff", what="the end of the run")
     if run.ok:
         peer = machine.machine.devices["peer"]
-        path = machine.machine.trace.latency("ls7a_irqfd")
+        path = machine.machine.trace.latency("peer")
         run.show("From the injected signal to the end of interrupt", path.table(), "")
         back = [after - before for before, after in zip(peer.signalled, peer.resampled, strict=True)]
         run.show(spreads("as the outside sees it", {"signal to resample": back}), "")

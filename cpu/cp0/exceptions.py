@@ -14,6 +14,7 @@ from cpu.cp0.registers import (
     C0_ENTRYHI,
     C0_EPC,
     C0_ERROREPC,
+    C0_INTCTL,
     C0_STATUS,
     C0_XCONTEXT,
 )
@@ -23,6 +24,7 @@ from cpu.engine.softmmu import update_context
 from cpu.tlb.translate import REFILL, SEGMASK, ST_ERL, ST_EXL, ST_KX, ST_SX, ST_UX, VPN2_MASK
 
 ST_IE, ST_BEV = 1, 1 << 22
+INTCTL_VS = 0x1F << 5  # in place, it is the spacing of vectors in bytes
 CAUSE_BD, CAUSE_TI, CAUSE_DC, CAUSE_IV = 1 << 31, 1 << 30, 1 << 27, 1 << 23
 CAUSE_KEEP = ~((0x1F << 2) | (3 << 28))
 BEV_BASE = 0xBFC00200 - (1 << 32)
@@ -50,6 +52,11 @@ def take_exception(S, code, coprocessor, pc, delay_slot, refill_va_region):
             S[state.EXCEPTIONS + state.TLB_REFILLS] += 1
         elif code == 0 and cause & CAUSE_IV:
             vector = 0x200
+            if not (status & ST_BEV):
+                n = 7
+                while n > 0 and not ((cause & status) >> (8 + n)) & 1:
+                    n -= 1
+                vector += n * (S[C0_INTCTL] & INTCTL_VS)
     S[C0_CAUSE] = cause | (code << 2) | (coprocessor << 28)
     S[C0_STATUS] = status | ST_EXL
     S[state.EXCEPTIONS + code] += 1

@@ -140,6 +140,7 @@ C0_COMPARE = register("compare").slot
 C0_STATUS = register("status").slot
 C0_CAUSE = register("cause").slot
 C0_EPC = register("epc").slot
+C0_INTCTL = register("intctl").slot
 C0_EBASE = register("ebase").slot
 C0_CONFIG5 = register("config5").slot
 C0_XCONTEXT = register("xcontext").slot

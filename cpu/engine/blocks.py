@@ -218,7 +218,7 @@ def emit_branch(M, k, number, word, slot_word, pc, block, index):
         if near:
             link_slot(M, block, k + 1)
         k = emit(M, k, pc + 8, block, index, 0)
-        k = emit(M, k, 0, block, index, 0)
+        k = emit(M, k, 0 if near else m.FAR_LINK, block, index, 0)
         k = emit(M, k, count - 1, block, index, 0)
         k = emit_instruction(M, k, slot, slot_word, block, index + 1, 1)
         return emit_goto(M, k, pc, target, count, block, index + 1, 1)
@@ -229,14 +229,12 @@ def emit_branch(M, k, number, word, slot_word, pc, block, index):
             k = emit_link(M, k, pc, block, index, register)
     k = emit_instruction(M, k, slot, slot_word, block, index + 1, 1)
     k = emit(M, k, B_COND if tested else pack(number, word), block, index + 1, 1)
-    if (pc ^ target) & ~0xFFF == 0:
-        link_slot(M, block, k + 1)
-    k = emit(M, k, target, block, index + 1, 1)
-    k = emit(M, k, 0, block, index + 1, 1)
-    if (pc ^ (pc + 8)) & ~0xFFF == 0:
-        link_slot(M, block, k + 1)
-    k = emit(M, k, pc + 8, block, index + 1, 1)
-    k = emit(M, k, 0, block, index + 1, 1)
+    for where in (target, pc + 8):
+        near = (pc ^ where) & ~0xFFF == 0
+        if near:
+            link_slot(M, block, k + 1)
+        k = emit(M, k, where, block, index + 1, 1)
+        k = emit(M, k, 0 if near else m.FAR_LINK, block, index + 1, 1)
     return emit(M, k, count, block, index + 1, 1)
 
 
@@ -293,7 +291,7 @@ def page_chunk(M, page):
 
 @jit
 def chunk_at(M, chunk):
-    """Address of a chunk: 1024 block numbers, then a bit per word that some block holds."""
+    """Address of a chunk: 1024 block numbers, a bit per word that some block holds, then CHUNK_SHARED."""
     return M[m.CHUNKS] + 8 * m.CHUNK_WORDS * chunk
 
 
@@ -310,11 +308,23 @@ def is_covered(M, chunk, word):
 
 
 @jit
-def drop_page(M, page):
+def drop_code(M, page):
+    """Drops the blocks that hold code of a page of the image: its own, and those of the page before whose delay slot
+    lies here (and so on backwards, as a page that is dropped no longer watches its words)."""
+    while True:
+        chunk = ld64(M[m.PAGE_CHUNK] + 8 * page)
+        if chunk == 0:
+            return
+        is_shared = ld64(chunk_at(M, chunk) + 8 * m.CHUNK_SHARED)
+        drop_page(M, page, chunk)
+        if is_shared == 0:
+            return
+        page -= 1
+
+
+@jit
+def drop_page(M, page, chunk):
     """Drops the blocks of a page of the image and gives its chunk back: the page is data until it is executed again."""
-    chunk = ld64(M[m.PAGE_CHUNK] + 8 * page)
-    if chunk == 0:
-        return
     M[m.PAGES_DROPPED] += 1
     block = ld64(M[m.PAGE_BLOCKS] + 8 * page)
     while block != 0:
@@ -352,9 +362,7 @@ def written(M, offset, size):
         last = (min(offset + size - 1, (page << 12) + 0xFFF) >> 2) & 1023
         for word in range(first, last + 1):
             if is_covered(M, chunk, word):
-                drop_page(M, page)
-                if page > 0:  # its last block may end with a delay slot here
-                    drop_page(M, page - 1)
+                drop_code(M, page)
                 break
 
 
@@ -425,22 +433,24 @@ def find_block(S, M, pc, limit):
                 next_host = 0
             follows = next_host == M[m.RAM] + ((page + 1) << 12)
             once = once or not (follows and is_unmapped(pc) and is_unmapped(next_pc))
-    if once:
-        k = S[state.NUMBER] * m.SCRATCH_WORDS + m.SCRATCH_WORDS
-        build(M, k, pc, host, limit, next_host)
-        return M[m.POOL] + 8 * (k + m.HEADER)
     if M[m.POOL_NEXT] + RESERVE > M[m.POOL_LIMIT] or M[m.CHUNK_NEXT] + 2 > M[m.CHUNK_LIMIT]:
         flush_pool(M)
     chunk = page_chunk(M, page)
-    k = M[m.POOL_NEXT]
-    M[m.POOL_NEXT] = build(M, k, pc, host, limit, next_host)
+    k = S[state.NUMBER] * m.SCRATCH_WORDS + m.SCRATCH_WORDS if once else M[m.POOL_NEXT]
+    end = build(M, k, pc, host, limit, next_host)
     at = M[m.POOL] + 8 * k
     first = (offset >> 2) & 1023
     for word in range(first, first + ld64(at + 8 * m.H_COUNT)):
         if word < 1024:
             cover(M, chunk, word)
         else:
-            cover(M, page_chunk(M, page + 1), word - 1024)
+            after = page_chunk(M, (next_host - M[m.RAM]) >> 12)
+            cover(M, after, word - 1024)
+            if not once:
+                st64(chunk_at(M, after) + 8 * m.CHUNK_SHARED, 1)
+    if once:
+        return at + 8 * m.HEADER
+    M[m.POOL_NEXT] = end
     slot = chunk_at(M, chunk) + 8 * first
     st64(at + 8 * m.H_ALIAS, ld64(slot))
     st64(slot, k)

@@ -174,9 +174,9 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
     if helper == TLBWR:
         e = random_index(S)
         S[C0_RANDOM] = e
-        write_entry(S, e)
+        write_entry(S, e, False)
     elif helper == TLBWI:
-        write_entry(S, S[C0_INDEX] & (state.TLB_ENTRIES - 1))
+        write_entry(S, S[C0_INDEX] & (state.TLB_ENTRIES - 1), True)
     elif helper == TLBP:
         probe(S)
     elif helper == TLBR:

@@ -15,7 +15,7 @@ from cpu.cp0 import timer
 from cpu.cp0.exceptions import interrupts, take_address_exception, take_exception
 from cpu.cp0.registers import C0_CAUSE, C0_STATUS
 from cpu.engine import shared as m
-from cpu.engine.blocks import BOUNDARY, NO_LIMIT, find_block, is_stop, written
+from cpu.engine.blocks import B_STOP, BOUNDARY, BOUNDARY_BYTES, NO_LIMIT, emit, find_block, is_stop, written
 from cpu.engine.decode import ACCESS, ACCESS_ALIGNED, ACCESS_SIZE, FLOW, HELPER, UNIT
 from cpu.engine.helpers import JUMP, NEXT, RAISED, WAIT, run_helper
 from cpu.engine.intrinsics import call_code, ld8, ld64, st8, st64
@@ -34,6 +34,7 @@ RESUME_NEXT, RESUME_SLOW, RESUME_STORED = 1, 2, 3
 DIRECT, CROSSING, MMIO = 0, 1, 2
 
 STORM = 64
+FOREVER = timer.NEVER >> 1  # a horizon that only an endless run has
 LONGEST = 65  # instructions in a block
 STORE_CODE, LOAD_CODE = 5, 4
 FPU_ENABLED = 1 << 29
@@ -174,7 +175,7 @@ def at_boundary(S):
             then = S[state.UNTIL]
             if S[C0_STATUS] & timer.IP7:
                 then = min(then, S[state.TIMER])
-            if then >= timer.NEVER:
+            if then >= FOREVER:
                 return STOP_DEADLOCK
             S[state.SKIPPED] += then - now
             S[state.CYCLES] = then
@@ -217,21 +218,44 @@ def unit_exception(S, op, pc, delay_slot):
 
 
 @jit
+def resume_at(S, M, slow):
+    """Address of the micro-op with which a parked access goes on, or 0 when PC says it. Outside a delay slot the block
+    is left after the access, without a boundary: its code, the limit and the stops may have changed meanwhile."""
+    ip = S[state.RESUME_IP]
+    parked = ip if slow else ip - 8
+    index, delay_slot, pc = locate(M, parked)
+    if delay_slot or (pc + 4) & (BOUNDARY_BYTES - 1) == 0:
+        return ip
+    if not slow:
+        S[state.CYCLES] += 1
+        S[state.PC] = pc + 4
+        S[state.SAMPLE] = 0
+        return 0
+    uop = ld64(parked)
+    block = S[state.NUMBER] * m.SCRATCH_WORDS + m.SCRATCH_WORDS
+    st64(M[m.POOL] + 8 * (block + m.H_PC), pc - 4 * index)
+    k = emit(M, block + m.HEADER, uop, block, index, 0)
+    k = emit(M, k, B_STOP, block, index + 1, 0)
+    k = emit(M, k, pc + 4, block, index + 1, 0)
+    emit(M, k, index + 1, block, index + 1, 0)
+    return M[m.POOL] + 8 * (block + m.HEADER)
+
+
+@jit
 def run(S, M):
     """Runs a core until something concerns Python."""
     ip = 0
     n = 0
     slow = False
     scratch_end = M[m.POOL] + 8 * m.POOL_START
+    S[state.DEADLINE] = 0
     if S[state.RESUME] != 0:
-        resume = S[state.RESUME]
+        slow = S[state.RESUME] == RESUME_SLOW
         S[state.RESUME] = 0
-        ip = S[state.RESUME_IP]
-        slow = resume == RESUME_SLOW
-        # Leave at the block's end: lines, the limit and the stops may have changed while the access was under way.
+        ip = resume_at(S, M, slow)
+        slow = slow and ip != 0
+        # Leave at the block's end: much may have changed while the access was under way.
         S[state.DEADLINE] = S[state.BLOCK_START]
-    else:
-        S[state.DEADLINE] = 0
     while True:
         if ip == 0:
             if S[state.CYCLES] >= S[state.SLICE_END]:
@@ -287,10 +311,7 @@ def run(S, M):
                         return STOP_STORM
                     S[state.SAMPLE] = 1
                     continue
-                _, _, origin = locate(M, S[state.EXIT_IP])
-                # Only inside a page: nothing would undo a link when the other page is dropped or mapped anew.
-                near = ((origin - 4) ^ S[state.PC]) & ~0xFFF == 0 and (origin ^ S[state.PC]) & ~0xFFF == 0
-                if near and link >= scratch_end and ip >= scratch_end and flushes == M[m.POOL_FLUSHES]:
+                if link >= scratch_end and ip >= scratch_end and flushes == M[m.POOL_FLUSHES]:
                     st64(link, ip)
             continue
         if reason == R_STOP:
@@ -305,6 +326,7 @@ def run(S, M):
         now = start + index
         if reason == R_MEMORY:
             S[state.CYCLES] = now
+            S[state.DROPPED] = M[m.PAGES_DROPPED]
             outcome = slow_access(S, M, op, pc, delay_slot)
             if outcome == 0:
                 continue
@@ -338,6 +360,13 @@ def run(S, M):
                 return STOP_WRITE
             if S[state.PENDING_STORE] == CROSSING:
                 finish_crossing(S, M)
+            if M[m.PAGES_DROPPED] != S[state.DROPPED] and not delay_slot and (pc + 4) & (BOUNDARY_BYTES - 1):
+                # It may have changed this very block: go on with what memory holds now.
+                S[state.CYCLES] = now + 1
+                S[state.PC] = pc + 4
+                S[state.SAMPLE] = 0
+                ip = 0
+                continue
             ip += 8
             continue
         if reason == R_HELPER:

@@ -10,7 +10,7 @@ _names = [
     "PAGE_CHUNK",  # per page: number of its chunk of the block map, 0: no code
     "PAGE_BLOCKS",  # per page: first block in its list, as an index into the pool
     "TOUCHED",  # per page, one byte: may hold other than zeros
-    "CHUNKS",  # block map: per chunk, word in page -> block (index into the pool, 0: none), then covered words
+    "CHUNKS",  # block map: per chunk, word in page -> block (index into the pool, 0: none), covered words, CHUNK_SHARED
     "CHUNK_NEXT",
     "CHUNK_FREE",  # first chunk given back, 0: none
     "CHUNK_LIMIT",
@@ -37,7 +37,9 @@ for _number, _name in enumerate(_names):
     globals()[_name] = _number
 SIZE = len(_names)
 
-CHUNK_WORDS = 1024 + 16
+CHUNK_WORDS = 1024 + 16 + 1
+CHUNK_SHARED = 1024 + 16  # 1: a block of the page before has its delay slot here
+FAR_LINK = 1  # in place of a link: the target lies in another page, only the jump cache may know it
 SCRATCH_WORDS = 1024  # per core, at the start of the pool: blocks that are used once
 MAX_CORES = 16
 POOL_START = SCRATCH_WORDS * (MAX_CORES + 1)

@@ -20,6 +20,7 @@ import llvmlite.binding as llvm
 from cpu import state
 from cpu.engine import cache
 from cpu.engine.micro import OPS, R_HELPER, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT, MicroOp
+from cpu.engine.shared import FAR_LINK
 from cpu.engine.softmmu_layout import JUMP_CACHE_MASK, JUMP_CACHE_OFFSET, TABLE_MASK, WRITE_OFFSET
 from cpu.isa import Flow
 from cpu.isa.errors import TableError
@@ -109,11 +110,12 @@ class Handler:
         return self.out.load(self.out.op(f"getelementptr i64, ptr %ip, i64 {index}"))
 
     def go_linked(self, index: int, n: str) -> None:
-        """To the block whose pc is word `index` and whose link is the word after it."""
+        """To the block whose pc is word `index` and whose link is the word after it; a target in another page is left
+        to the jump cache, which remapping and dropping keep right."""
         out = self.out
         address = out.op(f"getelementptr i64, ptr %ip, i64 {index + 1}")
         link = out.load(address)
-        ready = out.op(f"icmp ne i64 {link}, 0")
+        ready = out.op(f"icmp ugt i64 {link}, {FAR_LINK}")
         budget = out.op(f"icmp sgt i64 {n}, 0")
         both = out.op(f"and i1 {ready}, {budget}")
         go, quit_ = out.fresh("go"), out.fresh("quit")
@@ -121,6 +123,11 @@ class Handler:
         out.label(go)
         self.dispatch(out.op(f"inttoptr i64 {link} to ptr"), n)
         out.label(quit_)
+        far, unlinked = out.fresh("far"), out.fresh("unlinked")
+        out.do(f"br i1 {out.op(f'icmp eq i64 {link}, {FAR_LINK}')}, label %{far}, label %{unlinked}")
+        out.label(far)
+        self.go_far(self.word_at(index), n)
+        out.label(unlinked)
         slot = out.op(f"ptrtoint ptr {address} to i64")
         self.leave_now(R_LINK, [(state.PC, self.word_at(index)), (state.EXIT_CODE, slot)], n)
 

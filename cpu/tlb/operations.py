@@ -31,13 +31,13 @@ def drop_entry(S, e):
 
 
 @jit
-def write_entry(S, e):
-    """TLB entry e from EntryHi, EntryLo0/1 and PageMask. An entry that would match the same address is dropped first:
-    two matches are a machine check on hardware that has one, and undefined here."""
+def write_entry(S, e, may_invalidate):
+    """TLB entry e from EntryHi, EntryLo0/1 and PageMask; TLBWI may make it invalid by EHINV. An entry that would match
+    the same address is dropped first: two matches are a machine check on hardware that has one, and undefined here."""
     drop_entry(S, e)
     at = state.TLB + e * state.TLB_FIELDS
     high = S[C0_ENTRYHI]
-    if high & EHINV:
+    if may_invalidate and high & EHINV:
         S[at + 1] = INVALID
         return
     mask = S[C0_PAGEMASK] | 0x1FFF

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from devices.virtio.device import VirtioDevice
-from devices.virtio.disk import SECTOR, Disk, open_disk
+from devices.virtio.disk import SECTOR, Disk, DiskError, open_disk
 from devices.virtio.queue import Chain, QueueError, Steps, gather, scatter
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,8 @@ class VirtioBlk(VirtioDevice):
         serial: str = "soc",
         **options: Any,
     ) -> None:
+        if disk is None and image is None:
+            raise DiskError("a disk without an image: give image=FILE; `truncate -s 64M FILE` makes an empty one")
         self.disk = disk if disk is not None else open_disk(image, readonly, overlay)
         self.serial = serial.encode()[:20].ljust(20, b"\0")
         self.troubles: list[str] = []

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _CORE = re.compile(r"\bcpu\d+")
 _BAR = " ▏▎▍▌▋▊▉█"
 _MOST_TOLD = 6
+_SQUEEZED = 4
 
 
 class Spread(NamedTuple):
@@ -121,20 +122,24 @@ class Latency:
         return f"of {len(self.paths)} interrupts, {'; '.join(parts)}" if parts else ""
 
     def bins(self, count: int = 10) -> list[tuple[int, int, int]]:
-        """The totals in `count` equal ranges: (from ps, up to but not including, how many)."""
-        least, most = self.total.min, self.total.max
-        step = max(1, -(-(most - least + 1) // count))
-        counts = [0] * count
-        for value in self.totals:
-            counts[(value - least) // step] += 1
-        return [(least + place * step, least + (place + 1) * step, n) for place, n in enumerate(counts)]
+        """The totals in `count` equal ranges: (from ps, up to but not including, how many).
+
+        Where a few outliers would squeeze all others into one range, the last range is wider and takes all of them.
+        """
+        self.total  # noqa: B018 (says so when there is none)
+        return bins(self.totals, count)
 
     def histogram(self, bins: int = 10, width: int = 50) -> str:
-        """The totals as text bars, `bins` equal ranges from the least to the greatest."""
+        """The totals as text bars; see `bins`."""
         rows = self.bins(bins)
         tallest = max(count for _, _, count in rows)
         edge = len(in_ns(rows[-1][0]))
-        return "\n".join(f"{in_ns(low).rjust(edge)} ns  {_bar(count, tallest, width)} {count}" for low, _, count in rows)
+        wide = rows[-1][1] - rows[-1][0] > rows[0][1] - rows[0][0]
+        return "\n".join(
+            f"{in_ns(low).rjust(edge)} ns {'+' if wide and place == len(rows) - 1 else ' '} "
+            f"{_bar(count, tallest, width)} {count}"
+            for place, (low, _, count) in enumerate(rows)
+        )
 
     def outliers(self, n: int = 3) -> list[Outlier]:
         """The `n` longest, longest first, each with its story."""
@@ -145,6 +150,23 @@ class Latency:
 
     def __str__(self) -> str:
         return self.table()
+
+
+def bins(samples: list[int], count: int) -> list[tuple[int, int, int]]:
+    """`Latency.bins` of any samples, at least one."""
+    if count < 1:
+        raise SocError(f"{count} ranges; ask for 1 or more")
+    spread = Spread.of("", samples)
+    least, most = spread.min, spread.max
+    squeezed = count > 2 and most - least > _SQUEEZED * (spread.p99 - least) > 0
+    top = spread.p99 if squeezed else most
+    equal = count - 1 if squeezed else count
+    step = max(1, -(-(top - least + 1) // equal))
+    edges = [least + place * step for place in range(count)] + [most + 1 if squeezed else least + count * step]
+    counts = [0] * count
+    for value in samples:
+        counts[min(count - 1, (value - least) // step)] += 1
+    return list(zip(edges, edges[1:], counts, strict=False))
 
 
 def _bar(count: int, tallest: int, width: int) -> str:
@@ -195,8 +217,9 @@ class Outlier:
     def __str__(self) -> str:
         path = self.path
         core = f" at {path.core}" if path.core else ""
+        cause = f", cause {path.cause:#x}" if path.cause else ""
         lines = [
-            f"{path.origin}{core}, cause {path.cause:#x}: {in_ns(self.total)} ns (median {in_ns(self.typical)} ns)",
+            f"{path.origin}{core}{cause}: {in_ns(self.total)} ns (median {in_ns(self.typical)} ns)",
             f"  at {in_ns(path.began)} ns  {self.steps[0][0]}",
         ]
         widest = len(in_ns(self.total))

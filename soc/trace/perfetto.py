@@ -16,7 +16,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from soc.trace.activity import Activity
-from soc.trace.path import END, MSI, TIMER, Path
+from soc.trace.path import MSI, TIMER, Path
 from soc.trace.wiring import component
 
 PS_PER_US = 10**6
@@ -157,7 +157,7 @@ def _flow(path: Path, number: int, activity: Activity, tracks: _Tracks) -> Itera
     points += sorted(
         ((time, tracks.place(component(port), port)) for port, time in ports.items()), key=lambda point: point[0]
     )
-    if path.core is not None and path.status != END:
+    if path.core is not None:
         points.append((path.hops[f"{path.core} handler"], tracks.place(path.core, HANDLER)))
     if len(points) < 2:
         return

@@ -236,10 +236,10 @@ def test_ebase_moves_the_vectors(rig):
     assert (end.pc, end.vector) == (KSEG0 + 0x40_0180, 0x180)
 
 
-def interrupt(rig, line: int, cause: int = 0, bev: int = 0) -> int:
+def interrupt(rig, line: int, cause: int = 0, intctl: int = 0, bev: int = 0) -> int:
     """Offset of the vector an interrupt goes to."""
     rig.load("b .\nnop")
-    rig.set(pc=CODE, status=STATUS | IE | IP[2] | IP[5] | bev, cp0={"cause": cause})
+    rig.set(pc=CODE, status=STATUS | IE | IP[2] | IP[5] | bev, cp0={"cause": cause, "intctl": intctl})
     rig.core.set_line(line, 1)
     base = BEV_BASE if bev else KSEG0
     stop = rig.run(max_insns=100, stop_pcs=tuple(base + offset for offset in range(0x180, 0x600, 0x20)))
@@ -253,7 +253,10 @@ def test_interrupt_vectors(rig):
     iv = 1 << 23
     assert interrupt(rig, 2) == 0x180
     assert interrupt(rig, 2, iv) == 0x200
-    assert interrupt(rig, 5, iv, BEV) == 0x200
+    assert interrupt(rig, 2, iv, 1 << 5) == 0x240, "IntCtl.VS = 1: 32 bytes apart"
+    assert interrupt(rig, 5, iv, 2 << 5) == 0x200 + 5 * 0x40
+    assert interrupt(rig, 5, 0, 2 << 5) == 0x180
+    assert interrupt(rig, 5, iv, 2 << 5, BEV) == 0x200
 
 
 def test_eret(rig):

@@ -1,4 +1,4 @@
-"""The threaded tier and the reference: the same whole state after every random program, however the host cuts it.
+"""The threaded tier and the reference: the same whole state after every random program, however the host cuts the run.
 
 The programs use what the differential tests against QEMU leave out: TLB and ASID changes, interrupts of the timer and
 of software, self-modifying code, page crossings, uncached accesses, WAIT, exceptions in delay slots.
@@ -13,7 +13,7 @@ import pytest
 from cpu import state
 from cpu.core import StopKind
 from cpu.isa.assembler import assemble
-from tests.cpu.core_rig import CODE, CU0, IE, IP, KSEG0, STATUS, Rig, physical
+from tests.cpu.core_rig import CODE, CU0, IE, IP, KSEG0, STATUS, Rig, lo, physical
 from tests.oracles.layout import KERNEL
 from tests.oracles.sequences import generate
 
@@ -135,9 +135,14 @@ class Program:
         if kind == 13:
             return [random.choice(("jal f0", "bal f0")), random.choice(("nop", "ld $t0, 0($s1)"))]
         if kind == 14:
-            # Over the first instruction of the next block.
+            # Over an instruction somewhere near, also of the block that is running, also of the next.
+            victim = f"p{min(BODY - 1, n + random.randrange(3))}"
+            if random.randrange(2):
+                return [f"la $at, words\nlw $at, {4 * random.randrange(len(PATCHES))}($at)\nla $k0, patch{n}\nb 1f",
+                        "sw $at, 0($k0)", f"patch{n}: nop", "1: nop", self.simple()]  # fmt: skip
             return [f"la $at, words\nlw $at, {4 * random.randrange(len(PATCHES))}($at)\nla $k0, patch{n}",
-                    f"b patch{n}", "sw $at, 0($k0)", f"patch{n}: nop", self.simple()]  # fmt: skip
+                    "sw $at, 0($k0)", *[self.simple() for _ in range(random.randrange(3))], f"patch{n}: nop",
+                    f"# {victim}"]  # fmt: skip
         if kind == 15:
             field = random.choice(("entryhi", "index", "pagemask", "wired"))
             value = {"entryhi": 0x400000 + random.randrange(8) * 0x2000 + random.randrange(3),
@@ -227,7 +232,7 @@ def test_how_the_host_cuts_the_run_changes_nothing(number):
     while (
         stop := rig.run(until=(horizon := horizon + random.randint(1, 400)), max_insns=None)
     ).kind is StopKind.HORIZON:
-        if (rig.core.waiting and horizon > 1 << 20) or rig.core.instructions >= LIMIT:
+        if rig.core.waiting and horizon > 1 << 20 or rig.core.instructions >= LIMIT:
             break
     assert rig.core.exceptions
 
