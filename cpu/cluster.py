@@ -4,7 +4,7 @@ In a window each core runs in core order to the window's end; what reaches a cor
 queued with its cycle and takes effect at the first block boundary at or after it. A store of one core is seen by the
 others from their next turn on. Where only one core is awake its windows are run in one go, which changes nothing.
 
-An LL bit does not survive a window in which another core executed: SC then fails, as it may, and no store is missed.
+A core's link (LL) is gone where another core has executed since: SC then fails, as it may, and no store is missed.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from cpu.memory import Memory
 DATA_BUS_ERROR = 7
 GOES_ON = -1
 # Control array of a cluster.
-(GRID, WINDOW, TARGET, SLICE, STOPPED_CORE, LIMIT, END, AWAKE, LONE) = range(9)
+(GRID, WINDOW, TARGET, SLICE, STOPPED_CORE, LIMIT, END, AWAKE, LONE, RAN) = range(10)
 ALL_WAIT = 100
+RELEASED = 2  # in the slot HELD: free to go at the cycle of an event in the queue
 DEFAULT_SLICE = 40_000_000
 
 
@@ -151,13 +152,45 @@ def open_window(states, control):
         if awake == 0 and wake >= timer.NEVER and target >= timer.NEVER:
             return False
         # Nobody else can execute before `wake`: windows that end by then are one.
-        end = max(end, min(target, wake // window * window))
-        if cores > 1:
+        end = max(end, target if wake >= timer.NEVER else min(target, wake // window * window))
+        if cores > 1 and control[LIMIT] < timer.NEVER:
             # A cycle completes one instruction at most: the limit is not reached before this.
             room = control[LIMIT] - completed(states)
             end = max(grid + window, min(end, grid + room // window * window))
     control[END], control[AWAKE] = end, awake
     return True
+
+
+@jit
+def take_turn(S, M, control, end):
+    """Runs a core to the end of a window, without its link where another core has executed since its last turn."""
+    if control[RAN] != S[state.NUMBER]:
+        S[state.LLBIT] = 0
+    before = S[state.CYCLES] - S[state.SKIPPED]
+    what = run_window(S, M, end)
+    if S[state.CYCLES] - S[state.SKIPPED] != before:
+        control[RAN] = S[state.NUMBER]
+    return what
+
+
+@jit
+def run_alone(states, M, control):
+    """The only core that can execute before END runs all the windows up to it. Where it comes back sooner, the window
+    it stands in becomes the one in progress."""
+    lone, window = control[LONE], control[WINDOW]
+    S = states[lone]
+    what = take_turn(S, M, control, control[END])
+    if what == GOES_ON and S[state.REQUEST] == 0:
+        return GOES_ON
+    # A block may reach past the end, and a request in it: the last window is then the one.
+    here = max(control[GRID], min(S[state.CYCLES] // window * window, control[END] - window))
+    for c in range(states.shape[0]):
+        if c != lone:
+            run_window(states[c], M, here)
+    control[GRID], control[END] = here, here + window
+    if what == loop.STOP_DEADLOCK:
+        return GOES_ON  # it waits: what that means for all is asked when the next window opens
+    return what
 
 
 @jit
@@ -168,30 +201,24 @@ def run_cluster(states, M, control):
     for c in range(cores):
         states[c, state.SLICE_END] = states[c, state.CYCLES] + left
     while control[GRID] < control[TARGET]:
-        grid, window = control[GRID], control[WINDOW]
         if control[END] == 0 and not open_window(states, control):
             return ALL_WAIT
         # A slice may end inside a window: it goes on as it was opened.
-        end, awake = control[END], control[AWAKE]
-        if awake == 1:
-            lone = control[LONE]
-            what = run_window(states[lone], M, end)
+        window, awake = control[WINDOW], control[AWAKE]
+        if awake == 1 and control[END] - control[GRID] > window:
+            what = run_alone(states, M, control)
             if what != GOES_ON:
-                control[STOPPED_CORE] = lone
+                control[STOPPED_CORE] = control[LONE]
                 return what
-            if states[lone, state.REQUEST]:
-                end = min(end, max(states[lone, state.CYCLES] // window * window, grid) + window)
-                control[END] = end
+        end = control[END]
         for c in range(cores):
-            what = run_window(states[c], M, end)
+            what = take_turn(states[c], M, control, end)
             if what != GOES_ON:
                 control[STOPPED_CORE] = c
                 return what
         control[END] = 0
         requests = False
         for c in range(cores):
-            if awake > 1:
-                states[c, state.LLBIT] = 0
             if states[c, state.REQUEST]:
                 requests = True
         control[GRID] = end
@@ -239,10 +266,10 @@ class Cluster:
         self.states, tables = storage(count)
         self.control = np.zeros(16, np.int64)
         self.control[WINDOW] = window
-        self.control[LIMIT] = timer.NEVER
         self.cores = [Core(k, memory, tier, self.states, tables) for k in range(count)]
         for core in self.cores[1:]:
             core.S[state.HELD] = 1
+        self.limit(None)
         self._run = run_cluster
         if self.cores[0].tier.name == "reference":
             self._run = _interpreted({core.number: core.interpreter.run for core in self.cores})
@@ -259,15 +286,17 @@ class Cluster:
     def release(self, core: int, cycle: int, pc: int, registers: dict[int, int]) -> None:
         """Lets a held core go at `cycle`, from `pc` with the given general registers."""
         S = self.cores[core].S
-        if not S[state.HELD]:
+        if not self.is_held(core):
             raise CoreError(f"core {core} is not held at reset")
+        S[state.HELD] = RELEASED
         S[state.PC] = _signed(pc)
         for number, value in registers.items():
             S[state.GPR + number] = _signed(value)
         self.queue(core, cycle, state.EVENT_RELEASE, 0)
 
     def is_held(self, core: int) -> bool:
-        return bool(self.states[core, state.HELD])
+        """At reset and not yet released."""
+        return bool(self.states[core, state.HELD] == 1)
 
     def queue(self, core: int, cycle: int, kind: int, value: int) -> None:
         """An event for a core, in the order of cycles: EVENT_LINE (ip * 2 + level), EVENT_REPLY (value), EVENT_ERROR"""
@@ -309,12 +338,20 @@ class Cluster:
         control[SLICE] = slice_cycles
         what = int(self._run(self.states, self.memory.shared, control))
         if what == ALL_WAIT:
-            return ClusterStop(StopKind.DEADLOCK, 0, "; ".join(c.waits_for() for c in self.cores if not c.held))
+            return ClusterStop(StopKind.DEADLOCK, 0, self.waits_for())
         core = self.cores[int(control[STOPPED_CORE])]
         if what == loop.STOP_HORIZON:
             return ClusterStop(StopKind.HORIZON)
         stop = core.stop_of(what)
         return ClusterStop(stop.kind, core.number, stop.text)
+
+    def waits_for(self) -> str:
+        """What each core waits for, in words."""
+        held = [str(core.number) for core in self.cores if core.held]
+        texts = [core.waits_for() for core in self.cores if not core.held]
+        if held:
+            texts.append(f"held at reset until mailbox 0 is written: core {', '.join(held)}")
+        return "; ".join(texts)
 
     def requests(self) -> list[Request]:
         """The accesses that left cores in the last windows, by time and core; each is given once."""
@@ -347,6 +384,8 @@ def _interpreted(runners: dict):
         "wakes_at",
         "completed",
         "open_window",
+        "take_turn",
+        "run_alone",
         "run_cluster",
     ):
         names[name] = types.FunctionType(globals()[name].py_func.__code__, names, name)

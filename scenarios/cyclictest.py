@@ -11,6 +11,7 @@ from scenarios.registry import Run, scenario
 from scenarios.table import spreads, table
 
 COMMAND = "cyclictest"
+READY = "INIT-UP"
 FAST = "nokaslr cryptomgr.notests"
 MOST_US = 1000
 PS_PER_US = 1_000_000
@@ -30,7 +31,7 @@ def cyclictest(run: Run, cpus: int, loops: int, interval_us: int, platform: str,
     machine.load(debian.kernel, initrd=initrd, append=FAST, kind="linux")
     command = f"{COMMAND} -q -m -p 80 -t {cpus} -a -i {interval_us} -d 0 -l {loops} -h {MOST_US}"
     machine.script([command, "poweroff -f"])
-    booted = machine.run(until=f"# {COMMAND}", max_virtual="60 s")
+    booted = machine.run(until=READY, max_virtual="60 s")
     began = machine.now
     result = machine.run(until=PoweredOff, max_virtual="600 s")
     console = machine.console.decode("utf-8", "replace")

@@ -15,7 +15,10 @@ RT_TESTS = {
     "libnuma1": {f"usr/lib/{MULTIARCH}/libnuma.so.1.0.0": f"lib/{MULTIARCH}/libnuma.so.1"},
     "libc6": {
         f"lib/{MULTIARCH}/ld.so.1": "lib64/ld.so.1",
-        f"lib/{MULTIARCH}/libc.so.6": f"lib/{MULTIARCH}/libc.so.6",
+        **{
+            f"lib/{MULTIARCH}/{name}": f"lib/{MULTIARCH}/{name}"
+            for name in ("libc.so.6", "libm.so.6", "libpthread.so.0", "librt.so.1", "libdl.so.2")
+        },
     },
 }
 """Package -> file in it -> where the initramfs has it: cyclictest and what it is linked with."""

@@ -38,7 +38,7 @@ def first_light(run: Run, rounds: int, typing: str, type_at: str, tier: str) -> 
     path = machine.trace.latency("uart")
     run.show("", "UART interrupt, hop by hop", path.table(), "", *timer_lines(machine, program, rounds), "")
     run.keep("latency.txt", path.table() + "\n")
-    run.keep("trace.txt", "".join(f"{record}\n" for record in machine.trace))
+    run.trace(machine, result)
     run.result(result)
     run.expect(
         f"timer interrupts {rounds}, UART transmit interrupts {rounds}" in console, equals=True, what="the count"

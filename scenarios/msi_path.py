@@ -34,7 +34,7 @@ def doorbell(run: Run, cpus: int, rounds: int, tier: str) -> None:
         if not run.ok:
             run.show(result.reason)
             break
-        path = machine.machine.trace.latency("msi")
+        path = machine.machine.trace.latency("ls7a_msi")
         run.show(routes.ROUTES[routes.NAMES.index(name)].by, path.table(), "")
         run.keep(f"latency-{name}.txt", path.table() + "\n")
         times[name] = path.totals

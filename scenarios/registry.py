@@ -71,6 +71,12 @@ class Run:
             data = content.encode() if isinstance(content, str) else content
             (self.out / name).write_bytes(data)
 
+    def trace(self, machine: Any, result: Any) -> None:
+        """Keeps the trace of a machine with `trace=True` as trace.soc, for `soc trace`."""
+        if self.out is not None:
+            about = {"scenario": self.name, "platform": machine.platform.name, "cpus": len(machine.cpu)}
+            machine.trace.save(self.out / "trace.soc", about, result.trace_hash)
+
     def expect(
         self, value: Any, *, equals: Any = None, below: Any = None, above: Any = None, what: str = "value"
     ) -> None:

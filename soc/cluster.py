@@ -165,7 +165,8 @@ class ClusterComponent:
         while True:
             due = kernel.next_event_time()
             target = None if due == NEVER else max(first, self._clock.ticks(due) // window * window)
-            if self.ending:
+            if self.ending or self.typed:
+                # The window in progress is finished; it ends no earlier than `first`.
                 target = first
             elif self.stop_at is not None:
                 last = -(-self._clock.tick_at_or_after(self.stop_at[0]) // window) * window
@@ -180,16 +181,16 @@ class ClusterComponent:
                 break
             if name == "SLICE":
                 self._pace()
-                if self.typed:
-                    break
                 continue
-            if name == "DEADLOCK" and (self.typed or self._wait_for_typing()):
+            if name == "LIMIT" or (name == "DEADLOCK" and (self.typed or self._wait_for_typing())):
                 break
             self._stopped(name, stop)
             return
         for request in cluster.requests():
             self._request(request)
-        if self.ending:
+        if name == "LIMIT":
+            self._stopped(name, stop)
+        elif self.ending:
             self._end("", "")
         elif self.stop_at is not None and self.time >= self.stop_at[0]:
             self._end("limit", self.stop_at[1])

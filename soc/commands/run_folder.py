@@ -1,7 +1,6 @@
-"""`--out DIR`: what a run leaves behind. result.json, console.log, trace.txt, and typed.json after live typing."""
+"""`--out DIR`: what a run leaves behind. result.json, console.log, trace.soc, and typed.json after live typing."""
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,12 +20,10 @@ class RunFolder:
                 f"cannot write the run folder --out {path}: {cause.strerror}.\nGive another folder."
             ) from cause
 
-    def finish(self, result: dict[str, Any], records: Iterable[Any], typed: list[tuple[int, bytes]]) -> None:
-        """Writes the result, the trace records (a line each), and what was typed live, for replay."""
+    def finish(self, result: dict[str, Any], typed: list[tuple[int, bytes]]) -> None:
+        """Writes the result, and what was typed live, for replay. The trace is written while the machine runs."""
         self.console.close()
         (self.path / "result.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-        with (self.path / "trace.txt").open("w", encoding="utf-8") as file:
-            file.writelines(f"{record}\n" for record in records)
         if typed:
             keys = [[time, data.hex()] for time, data in typed]
             (self.path / "typed.json").write_text(json.dumps(keys) + "\n", "utf-8")

@@ -14,6 +14,7 @@ from soc.commands.run_folder import RunFolder
 from soc.commands.summary import summary
 from soc.commands.terminal import ConsoleWriter, interactive, keyboard
 from soc.errors import SocError
+from soc.trace.file import NAME as TRACE
 
 STATUS = {"poweroff": OK, "until": OK, "limit": LIMIT, "deadlock": FAILED, "error": FAILED}
 NOTHING_RAN = {
@@ -64,8 +65,16 @@ def session(
     try:
         machine = prepare()
         folder = RunFolder(arguments.out) if arguments.out else None
+        if folder is not None:
+            about = {"platform": getattr(arguments, "platform", "virt"), "cpus": arguments.cpus}
+            machine.trace.record_to(folder.path / TRACE, about)
         status = FAILED
-        result, interrupted = _run(machine, arguments, folder, max_virtual, person and interactive())
+        try:
+            result, interrupted = _run(machine, arguments, folder, max_virtual, person and interactive())
+        except SocError:
+            machine.trace.close()
+            raise
+        machine.trace.close(result.trace_hash)
         finish(machine)
     except SocError as error:
         say(error_text(error))
@@ -73,7 +82,7 @@ def session(
         return status
     data = result.as_dict()
     if folder is not None:
-        folder.finish(data, machine.trace.records, machine.typed)
+        folder.finish(data, machine.typed)
     if data["ended"] == "error":
         say(f"soc: the run failed: {data['reason']}")
     say(summary(data))

@@ -74,6 +74,7 @@ class Writer:
     def __init__(self, path: str | Path, wiring: Wiring, about: dict[str, Any]) -> None:
         self.path = Path(path)
         self._taken = 0
+        self._broken = False
         try:
             self._file: BinaryIO = self.path.open("wb")
             self._file.write(_HEAD + b"%d\n" % FORMAT)
@@ -99,10 +100,13 @@ class Writer:
         self._file.close()
 
     def _put(self, kind: str, data: bytes, *more: int) -> None:
+        if self._broken:
+            return
         try:
             self._file.write(msgpack.packb([kind, zlib.crc32(data), data, *more]))
             self._file.flush()
         except OSError as cause:
+            self._broken = True
             raise self._refused(cause) from cause
 
     def _refused(self, cause: OSError) -> TraceFileError:

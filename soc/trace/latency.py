@@ -19,6 +19,8 @@ _CORE = re.compile(r"\bcpu\d+")
 _BAR = " ▏▎▍▌▋▊▉█"
 _MOST_TOLD = 6
 _SQUEEZED = 4
+_BOUNDARY_SOON = 500_000
+"""ps within which a core that executes comes to a block boundary: 256 bytes of code, with room."""
 
 
 class Spread(NamedTuple):
@@ -41,6 +43,19 @@ class Spread(NamedTuple):
             return ordered[min(last, -(-len(ordered) * percent // 100) - 1)]
 
         return cls(name, len(ordered), ordered[0], rank(50), rank(99), ordered[last])
+
+
+def spreads(head: str, rows: list[Spread]) -> str:
+    """Spreads as a table, one line each, in nanoseconds with all digits of the picoseconds."""
+    heads = (head, "count", "min", "p50", "p99", "max")
+    cells = [(r.name, str(r.count), *(f"{in_ns(value)} ns" for value in r[2:])) for r in rows]
+    widths = [max(len(row[place]) for row in [heads, *cells]) for place in range(len(heads))]
+    return "\n".join(
+        "  ".join(
+            c.ljust(w) if place == 0 else c.rjust(w) for place, (c, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in [heads, *cells]
+    )
 
 
 class Latency:
@@ -99,18 +114,8 @@ class Latency:
         rows = [*self.hops, *([self.total] if self.totals else [])]
         if per_core:
             rows += [latency.total._replace(name=f"total at {core}") for core, latency in self.per_core.items()]
-        head = ("hop", "count", "min", "p50", "p99", "max")
-        cells = [(r.name, str(r.count), *(f"{in_ns(value)} ns" for value in r[2:])) for r in rows]
-        widths = [max(len(row[place]) for row in [head, *cells]) for place in range(len(head))]
-        lines = [
-            "  ".join(
-                c.ljust(w) if place == 0 else c.rjust(w) for place, (c, w) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in [head, *cells]
-        ]
-        if note := self.note():
-            lines.append(f"({note})")
-        return "\n".join(lines)
+        note = self.note()
+        return spreads("hop", rows) + (f"\n({note})" if note else "")
 
     def note(self) -> str:
         """How many interrupts are not in the figures, and why; empty when all are."""
@@ -207,6 +212,7 @@ class Outlier:
     def __init__(self, path: Path, typical: int, activity: Activity) -> None:
         self.path, self.typical = path, typical
         self.total = path.total
+        self._activity = activity
         self.steps: list[tuple[str, int, Meanwhile | None]] = []
         """(place, time in ps, what the core did on the way there), in order."""
         before = None
@@ -225,10 +231,20 @@ class Outlier:
         widest = len(in_ns(self.total))
         last = path.began
         for place, time, meanwhile in self.steps[1:]:
-            told = f"   {path.core}: {meanwhile}" if meanwhile is not None and str(meanwhile) else ""
+            words = [str(meanwhile)] if str(meanwhile) else []
+            if place == f"{path.core} handler" and time - last - meanwhile.parked > _BOUNDARY_SOON:
+                words.append(self._kept_off(last))
+            told = f"   {path.core}: {'; '.join(words)}" if words else ""
             lines.append(f"  + {in_ns(time - last).rjust(widest)} ns  {place}{told}")
             last = time
         return "\n".join(lines)
+
+
+    def _kept_off(self, since: int) -> str:
+        """Why a pending interrupt is not taken at the next block boundary: software keeps it off."""
+        before = [t for t in self._activity.taken.get(self.path.core or "", ()) if t.time < since]
+        last = f", the last being {_ips(before[-1].mask)} {in_ns(since - before[-1].time)} ns before" if before else ""
+        return f"interrupts off or masked{last}"
 
 
 def _meanwhile(path: Path, start: int, end: int, activity: Activity) -> Meanwhile:

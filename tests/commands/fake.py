@@ -24,9 +24,16 @@ class FakeResult:
 
 
 class FakeTrace:
-    """Two records."""
+    """Keeps where it is to be written."""
 
-    records = ("record 1", "record 2")
+    path: Any = None
+
+    def record_to(self, path: Any, about: dict[str, Any]) -> None:
+        self.path = path
+
+    def close(self, trace_hash: str = "") -> None:
+        if self.path is not None:
+            self.path.write_text(f"trace of {trace_hash}")
 
 
 class FakeCore:

@@ -94,7 +94,7 @@ def test_the_run_folder_holds_result_console_and_trace(with_machine, program, tm
     main(["run", program, "--out", str(tmp_path / "out")])
     assert (tmp_path / "out/console.log").read_bytes() == b"hello\n"
     assert json.loads((tmp_path / "out/result.json").read_text())["trace_hash"] == "5f1c9a"
-    assert (tmp_path / "out/trace.txt").read_text() == "record 1\nrecord 2\n"
+    assert (tmp_path / "out/trace.soc").read_text() == "trace of 5f1c9a"
     assert not (tmp_path / "out/typed.json").exists()
 
 

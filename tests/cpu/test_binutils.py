@@ -38,7 +38,7 @@ pytestmark = [
 
 
 def is_catch_all(row) -> bool:
-    """A row that stands for a group of instructions that are not modelled yet: all it shows is a code of 21 bits or more."""
+    """A row for a group of instructions that are not modelled yet: all it shows is a code of 21 bits or more."""
     return row.helper == "not_modelled" and len(row.fields) == 1 and row.fields[0].width >= 21
 
 

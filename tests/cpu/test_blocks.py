@@ -56,17 +56,20 @@ def test_a_store_a_few_instructions_ahead(rig, between, pieces):
 
 LOOPS = {
     "its own block": "1: sw $t0, 0($a0)\ntarget: addiu $v0, $v0, 1\naddiu $s0, $s0, -1\nbgtz $s0, 1b\nnop\nwait 0",
-    "the block before": "1: b target\nnop\n.balign 256\n2: sw $t0, 0($a0)\naddiu $s0, $s0, -1\nbgtz $s0, 1b\nnop\nwait
-    0\n" ".balign 256\ntarget: addiu $v0, $v0, 1\nb 2b\nnop",
+    "the block before": "1: b target\nnop\n.balign 256\n2: sw $t0, 0($a0)\naddiu $s0, $s0, -1\nbgtz $s0, 1b\nnop\nwait 0\n"
+    ".balign 256\ntarget: addiu $v0, $v0, 1\nb 2b\nnop",
     "another page": "1: jal f\nnop\nsw $t0, 0($a0)\naddiu $s0, $s0, -1\nbgtz $s0, 1b\nnop\nwait 0\n.org 0x3000\n"
     "f: nop\ntarget: addiu $v0, $v0, 1\njr $ra\nnop",
-    "a delay slot": "1: sw $t0, 0($a0)\nb 2f\ntarget: addiu $v0, $v0, 1\n2: addiu $s0, $s0, -1\nbgtz $s0, 1b\nnop\nwait
-    0", "from a delay slot": "1: b 2f\nsw $t0, 0($a0)\n2: nop\ntarget: addiu $v0, $v0, 1\naddiu $s0, $s0, -1\nbgtz $s0,
-    1b\nnop\nwait 0", "a far branch's target": "1: bgtz $s0, target\nsw $t0, 0($a0)\nwait 0\n.org 0x1000\ntarget: addiu
-    $v0, $v0, 1\nb 1b\naddiu $s0, $s0, -1", "behind a far likely": "b 1f\nnop\n.org 0xff4\n1: sw $t0, 0($a0)\nbltzl $s0,
-    1b\nnop\ntarget: addiu $v0, $v0, 1\n" "addiu $s0, $s0, -1\nbgtz $s0, 1b\nnop\nwait 0",
-    "a delay slot in the next page": "b 1f\nnop\n.org 0xff4\n1: sw $t0, 0($a0)\nnop\nb 2f\ntarget: addiu $v0, $v0,
-    1\n2: addiu $s0, $s0, -1\n" "bgtz $s0, 1b\nnop\nwait 0",
+    "a delay slot": "1: sw $t0, 0($a0)\nb 2f\ntarget: addiu $v0, $v0, 1\n2: addiu $s0, $s0, -1\nbgtz $s0, 1b\nnop\nwait 0",
+    "from a delay slot": "1: b 2f\nsw $t0, 0($a0)\n2: nop\ntarget: addiu $v0, $v0, 1\naddiu $s0, $s0, -1\nbgtz $s0, 1b\n"
+    "nop\nwait 0",
+    "a far branch's target": "1: bgtz $s0, target\nsw $t0, 0($a0)\nwait 0\n.org 0x1000\ntarget: addiu $v0, $v0, 1\nb 1b\n"
+    "addiu $s0, $s0, -1",
+    "behind a far likely": "b 1f\nnop\n.org 0xff4\n1: sw $t0, 0($a0)\nbltzl $s0, 1b\nnop\ntarget: addiu $v0, $v0, 1\n"
+    "addiu $s0, $s0, -1\nbgtz $s0, 1b\nnop\nwait 0",
+    "a delay slot in the next page": "b 1f\nnop\n.org 0xff4\n1: sw $t0, 0($a0)\nnop\nb 2f\ntarget: addiu $v0, $v0, 1\n"
+    "2: addiu $s0, $s0, -1\n"
+    "bgtz $s0, 1b\nnop\nwait 0",
 }  # fmt: skip
 
 
@@ -195,7 +198,10 @@ def test_one_physical_page_at_two_virtual_addresses(rig):
     for k, base in enumerate((0x10000, 0x40000)):
         rig.tlb(k, base, lo(0x40_0000, V | G), lo(0x40_1000, V | G))
     rig.load("bal 1f\nnop\n1: daddu $v0, $v0, $ra\nmove $t0, $ra\njr $t9\nnop", KSEG0 + 0x40_0000)
-    text = "li $s0, 4\n1: dla $t9, 2f\njr $a0\nnop\n2: dla $t9, 3f\njr $a1\nnop\n3: addiu $s0, $s0, -1\nbgtz $s0, 1b\nnop\nwait 0"
+    text = (
+        "li $s0, 4\n1: dla $t9, 2f\njr $a0\nnop\n2: dla $t9, 3f\njr $a1\nnop\n3: addiu $s0, $s0, -1\n"
+        "bgtz $s0, 1b\nnop\nwait 0"
+    )
     end = rig.go(text, a0=0x10000, a1=0x40000)
     assert (end.vector, end["v0"]) == (None, 4 * (0x10008 + 0x40008))
 
@@ -347,7 +353,10 @@ def test_the_pool_is_flushed_when_it_is_full(rig):
 
 def test_code_and_data_in_one_page(rig):
     """Stores beside the code do not drop it, stores into it do, and only then."""
-    text = "li $s0, 100\n1: sw $s0, 0x800($a0)\nlw $v0, 0x800($a0)\naddu $v1, $v1, $v0\naddiu $s0, $s0, -1\nbgtz $s0, 1b\nnop\nwait 0"
+    text = (
+        "li $s0, 100\n1: sw $s0, 0x800($a0)\nlw $v0, 0x800($a0)\naddu $v1, $v1, $v0\naddiu $s0, $s0, -1\n"
+        "bgtz $s0, 1b\nnop\nwait 0"
+    )
     assert rig.go(text, a0=CODE)["v1"] == 5050
     assert rig.memory.shared[shared.PAGES_DROPPED] == 0
 

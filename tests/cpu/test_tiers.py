@@ -13,7 +13,7 @@ import pytest
 from cpu import state
 from cpu.core import StopKind
 from cpu.isa.assembler import assemble
-from tests.cpu.core_rig import CODE, CU0, IE, IP, KSEG0, STATUS, Rig, lo, physical
+from tests.cpu.core_rig import CODE, CU0, IE, IP, KSEG0, STATUS, Rig, physical
 from tests.oracles.layout import KERNEL
 from tests.oracles.sequences import generate
 
@@ -232,7 +232,7 @@ def test_how_the_host_cuts_the_run_changes_nothing(number):
     while (
         stop := rig.run(until=(horizon := horizon + random.randint(1, 400)), max_insns=None)
     ).kind is StopKind.HORIZON:
-        if rig.core.waiting and horizon > 1 << 20 or rig.core.instructions >= LIMIT:
+        if (rig.core.waiting and horizon > 1 << 20) or rig.core.instructions >= LIMIT:
             break
     assert rig.core.exceptions
 
