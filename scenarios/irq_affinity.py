@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from scenarios import routes
 from scenarios.registry import Run, scenario
-from scenarios.table import table
 
-ORIGINS = {"uart": "uart", "pic_htvec": "ls7a_uart0", "pic_eiointc": "ls7a_uart0"}
+PATHS = ("uart", "pic_htvec", "pic_eiointc", "msi_htvec", "msi_eiointc")
 
 
 @scenario(cpus=4, rounds=100, platform="ls7a", path="all", tier="auto")
 def irq_affinity(run: Run, cpus: int, rounds: int, platform: str, path: str, tier: str) -> None:
-    """`path`: uart (router's routing bytes), pic_htvec (the same behind PCH-PIC and HTVEC), pic_eiointc (COREMAP), all."""
-    for name in [n for n in ORIGINS if n in routes.available(platform)] if path == "all" else [path]:
+    """`path`: uart (the router's routing bytes), pic_htvec, msi_htvec (the same, behind HTVEC), pic_eiointc, msi_eiointc
+    (COREMAP), or all."""
+    for name in [way for way in PATHS if way in routes.available(platform)] if path == "all" else [path]:
         machine = routes.prepare(platform, cpus, rounds, [name], tier=tier)
         result = machine.run()
         run.expect(result.ended, equals="poweroff", what="the end of the run")
@@ -20,10 +20,9 @@ def irq_affinity(run: Run, cpus: int, rounds: int, platform: str, path: str, tie
             run.show(result.reason)
             break
         counts = [routes.served(machine, name, core) for core in range(cpus)]
-        run.show(f"{name}: {routes.ROUTES[routes.NAMES.index(name)].by}")
-        run.show(table(("core", "interrupts"), [(f"cpu{core}", n) for core, n in enumerate(counts)]), "")
-        found = machine.machine.trace.latency(ORIGINS.get(name))
-        run.show(found.table(), "")
+        found = routes.latency(machine, name)
+        run.show(f"{name}: {routes.route(name).by}", f"interrupts of each core: {counts}")
+        run.show(found.table(per_core=True), "")
         run.keep(f"latency-{name}.txt", found.table() + "\n")
         run.expect(counts, equals=[rounds] * cpus, what=f"interrupts of each core along {name}")
     run.result(result)

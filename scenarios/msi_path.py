@@ -34,8 +34,8 @@ def doorbell(run: Run, cpus: int, rounds: int, tier: str) -> None:
         if not run.ok:
             run.show(result.reason)
             break
-        path = machine.machine.trace.latency("ls7a_msi")
-        run.show(routes.ROUTES[routes.NAMES.index(name)].by, path.table(), "")
+        path = routes.latency(machine, name)
+        run.show(routes.route(name).by, path.table(), "")
         run.keep(f"latency-{name}.txt", path.table() + "\n")
         times[name] = path.totals
         counts = [routes.served(machine, name, core) for core in range(cpus)]

@@ -77,6 +77,28 @@ class Run:
             about = {"scenario": self.name, "platform": machine.platform.name, "cpus": len(machine.cpu)}
             machine.trace.save(self.out / "trace.soc", about, result.trace_hash)
 
+    def keep_latency(self, latency: Any, result: Any, name: str = "latency") -> None:
+        """Keeps the table of a latency, and the page and the picture of its path; says where. Needs a folder."""
+        if self.out is None:
+            return
+        from soc.trace import page, picture
+
+        about = {"scenario": self.name, "hash": result.trace_hash[:12]}
+        self.keep(f"{name}.txt", f"{latency.table()}\n\n{latency.histogram()}\n")
+        page.write(latency, self.out / f"{name}.html", about)
+        kept = [f"{name}.html"]
+        try:
+            picture.draw(latency, self.out / f"{name}.png", about)
+            kept.append(f"{name}.png")
+        except ConfigurationError as error:
+            self.show(f"no picture: {str(error).splitlines()[0]}")
+        self.show(f"kept in {self.out}: {', '.join(kept)}")
+
+    def keep_trace(self, machine: Any, result: Any) -> None:
+        """Keeps the machine's trace, for `soc trace`."""
+        if self.out is not None:
+            machine.trace.save(self.out / "trace.soc", {"scenario": self.name}, result.trace_hash)
+
     def expect(
         self, value: Any, *, equals: Any = None, below: Any = None, above: Any = None, what: str = "value"
     ) -> None:

@@ -16,20 +16,46 @@ class Route(NamedTuple):
     """Needs the LS7A bridge."""
     by: str
     """The way, in words."""
+    origin: str
+    """Where it begins, as `Trace.latency` calls it,"""
+    through: str | None
+    """and the component that tells two ways from one origin apart."""
     takes: tuple[str, ...]
-    """From the first message to the core's pin: the constants of the timing table whose sum is the latency."""
+    """From there to the core's pin: the constants of the timing table whose sum is the latency."""
 
 
 ROUTES = (
-    Route("uart", False, "UART, router", ("irq_line", "core_pin")),
-    Route("ipi", False, "store, inter-processor block", ("mmio_request", "ipi_pin")),
-    Route("timer", False, "Compare = Count", ()),
-    Route("pic_htvec", True, "UART, PCH-PIC, HTVEC, router", ("irq_line", "ht_vector", "irq_line", "core_pin")),
-    Route("pic_eiointc", True, "UART, PCH-PIC, EIOINTC", ("irq_line", "ht_vector", "irq_line", "core_pin")),
-    Route("msi_htvec", True, "store, MSI doorbell, HTVEC, router", ("mmio_request", "ht_vector", "irq_line", "core_pin")),
-    Route("msi_eiointc", True, "store, MSI doorbell, EIOINTC", ("mmio_request", "ht_vector", "irq_line", "core_pin")),
-)
+    Route("uart", False, "UART, router", "uart", None, ("irq_line", "core_pin")),
+    Route("ipi", False, "store, inter-processor block", "ipi", None, ("mmio_request", "ipi_pin")),
+    Route("timer", False, "Count reaches Compare", "timer", None, ()),
+    Route(
+        "pic_htvec", True, "bridge's UART, PCH-PIC, HTVEC, router", "ls7a_uart0", "ls3a_router_irq",
+        ("irq_line", "ht_vector", "irq_line", "core_pin"),
+    ),
+    Route(
+        "pic_eiointc", True, "bridge's UART, PCH-PIC, EIOINTC", "ls7a_uart0", "ls3a_ext_irq",
+        ("irq_line", "ht_vector", "irq_line", "core_pin"),
+    ),
+    Route(
+        "msi_htvec", True, "store, MSI doorbell, HTVEC, router", "ls7a_msi", "ls3a_router_irq",
+        ("mmio_request", "ht_vector", "irq_line", "core_pin"),
+    ),
+    Route(
+        "msi_eiointc", True, "store, MSI doorbell, EIOINTC", "ls7a_msi", "ls3a_ext_irq",
+        ("mmio_request", "ht_vector", "irq_line", "core_pin"),
+    ),
+)  # fmt: skip
 NAMES = tuple(route.name for route in ROUTES)
+
+
+def route(name: str) -> Route:
+    """The path `name`."""
+    return ROUTES[NAMES.index(name)]
+
+
+def latency(machine: Loaded, name: str) -> Any:
+    """The latencies of all interrupts that came along the path `name`."""
+    return machine.machine.trace.latency(route(name).origin, route(name).through)
 
 
 def available(platform: str) -> list[str]:

@@ -56,14 +56,18 @@ def test_a_store_a_few_instructions_ahead(rig, between, pieces):
 
 LOOPS = {
     "its own block": "1: sw $t0, 0($a0)\ntarget: addiu $v0, $v0, 1\naddiu $s0, $s0, -1\nbgtz $s0, 1b\nnop\nwait 0",
-    "the block before": "1: b target\nnop\n.balign 256\n2: sw $t0, 0($a0)\naddiu $s0, $s0, -1\nbgtz $s0, 1b\nnop\nwait 0\n"
+    "the block before": "1: b target\nnop\n.balign 256\n2: sw $t0, 0($a0)\naddiu $s0, $s0, -1\n"
+    "bgtz $s0, 1b\nnop\nwait 0\n"
     ".balign 256\ntarget: addiu $v0, $v0, 1\nb 2b\nnop",
     "another page": "1: jal f\nnop\nsw $t0, 0($a0)\naddiu $s0, $s0, -1\nbgtz $s0, 1b\nnop\nwait 0\n.org 0x3000\n"
     "f: nop\ntarget: addiu $v0, $v0, 1\njr $ra\nnop",
-    "a delay slot": "1: sw $t0, 0($a0)\nb 2f\ntarget: addiu $v0, $v0, 1\n2: addiu $s0, $s0, -1\nbgtz $s0, 1b\nnop\nwait 0",
-    "from a delay slot": "1: b 2f\nsw $t0, 0($a0)\n2: nop\ntarget: addiu $v0, $v0, 1\naddiu $s0, $s0, -1\nbgtz $s0, 1b\n"
+    "a delay slot": "1: sw $t0, 0($a0)\nb 2f\ntarget: addiu $v0, $v0, 1\n"
+    "2: addiu $s0, $s0, -1\nbgtz $s0, 1b\nnop\nwait 0",
+    "from a delay slot": "1: b 2f\nsw $t0, 0($a0)\n2: nop\ntarget: addiu $v0, $v0, 1\n"
+    "addiu $s0, $s0, -1\nbgtz $s0, 1b\n"
     "nop\nwait 0",
-    "a far branch's target": "1: bgtz $s0, target\nsw $t0, 0($a0)\nwait 0\n.org 0x1000\ntarget: addiu $v0, $v0, 1\nb 1b\n"
+    "a far branch's target": "1: bgtz $s0, target\nsw $t0, 0($a0)\nwait 0\n.org 0x1000\n"
+    "target: addiu $v0, $v0, 1\nb 1b\n"
     "addiu $s0, $s0, -1",
     "behind a far likely": "b 1f\nnop\n.org 0xff4\n1: sw $t0, 0($a0)\nbltzl $s0, 1b\nnop\ntarget: addiu $v0, $v0, 1\n"
     "addiu $s0, $s0, -1\nbgtz $s0, 1b\nnop\nwait 0",
