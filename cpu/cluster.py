@@ -70,7 +70,10 @@ def apply_event(S):
         S[state.CYCLES] = cycle
     elif kind == state.EVENT_LINE:
         bit = 1 << (8 + (value >> 1))
-        if value & 1:
+        if bit == timer.IP7:
+            if value & 1:
+                timer.external(S, cycle)
+        elif value & 1:
             S[C0_CAUSE] |= bit
         else:
             S[C0_CAUSE] &= ~bit
@@ -309,9 +312,9 @@ class Cluster:
         S[state.EVENT_COUNT] = count + 1
 
     def line(self, core: int, cycle: int, ip: int, level: int) -> None:
-        """Input IP2..IP6 of a core changes at `cycle`."""
-        if not 2 <= ip <= 6:
-            raise CoreError(f"interrupt line IP{ip}: devices drive IP2 to IP6 (IP7 is the core's own timer)")
+        """Input IP2..IP7 of a core changes at `cycle`; a rise of IP7 is the stable timer's expiry."""
+        if not 2 <= ip <= 7:
+            raise CoreError(f"interrupt line IP{ip}: devices drive IP2 to IP7")
         self.queue(core, cycle, state.EVENT_LINE, ip * 2 + (1 if level else 0))
 
     def answer(self, core: int, cycle: int, value: int | None) -> None:

@@ -48,7 +48,7 @@ class Run:
 
     def result(self, result: Any) -> None:
         """Shows the summary line of a machine's run, and keeps it as result.json."""
-        parts = [f"{value} {name}" for name, value in self.parameters.items() if isinstance(value, int)]
+        parts = [f"{value} {name}" for name, value in self.parameters.items() if type(value) is int]
         self.show(
             "  ".join(
                 [

@@ -21,12 +21,12 @@ class Route(NamedTuple):
     through: str | None
     """and the component that tells two ways from one origin apart."""
     takes: tuple[str, ...]
-    """From there to the core's pin: the constants of the timing table whose sum is the latency."""
+    """From the first line or message to the core's pin: the constants of the timing table whose sum is the latency."""
 
 
 ROUTES = (
     Route("uart", False, "UART, router", "uart", None, ("irq_line", "core_pin")),
-    Route("ipi", False, "store, inter-processor block", "ipi", None, ("mmio_request", "ipi_pin")),
+    Route("ipi", False, "store, inter-processor block", "ipi", None, ("ipi_pin",)),
     Route("timer", False, "Count reaches Compare", "timer", None, ()),
     Route(
         "pic_htvec", True, "bridge's UART, PCH-PIC, HTVEC, router", "ls7a_uart0", "ls3a_router_irq",
@@ -38,11 +38,11 @@ ROUTES = (
     ),
     Route(
         "msi_htvec", True, "store, MSI doorbell, HTVEC, router", "ls7a_msi", "ls3a_router_irq",
-        ("mmio_request", "ht_vector", "irq_line", "core_pin"),
+        ("ht_vector", "irq_line", "core_pin"),
     ),
     Route(
         "msi_eiointc", True, "store, MSI doorbell, EIOINTC", "ls7a_msi", "ls3a_ext_irq",
-        ("mmio_request", "ht_vector", "irq_line", "core_pin"),
+        ("ht_vector", "irq_line", "core_pin"),
     ),
 )  # fmt: skip
 NAMES = tuple(route.name for route in ROUTES)

@@ -34,7 +34,7 @@ def timer_jitter(run: Run, cpus: int, rounds: int, load: str, timer: str, tier: 
             if not run.ok:
                 run.show(result.reason)
                 continue
-            samples = [late for core in range(cpus) for late in lateness(jitter, kind, core, rounds)]
+            samples = [late for core in range(cpus) for late in lateness(jitter, kind, core)]
             run.expect(len(samples), equals=cpus * rounds, what=f"interrupts of {kind} under {name}")
             found[f"{kind}, {name}"] = samples
     text = spreads("timer, load: deadline to handler", found)
@@ -66,9 +66,13 @@ def ls7a_with_stable_timer(cpus: int) -> Any:
     return replace(platform, wires=lambda count: (*platform.wires(count), *lines))
 
 
-def lateness(jitter: Loaded, kind: str, core: int, rounds: int) -> list[int]:
-    """Deadline to handler of each interrupt of `core`, in ps: exact for the stable timer, to the tick for Count."""
-    if kind == "compare":
-        return [ticks * jitter.tick for ticks in jitter.words("late", rounds, size=4, start=core * MOST_ROUNDS)]
-    paths = jitter.machine.trace.latency(f"stable_timer.pin[{core}]").paths
-    return [path.hops[f"cpu{core} handler"] - next(iter(path.hops.values())) for path in paths]
+def lateness(jitter: Loaded, kind: str, core: int) -> list[int]:
+    """Deadline to the handler's first instruction of each interrupt of `core`, in ps, exact."""
+    origin = f"cpu{core}.timer" if kind == "compare" else f"stable_timer.pin[{core}]"
+    paths = jitter.machine.trace.latency(origin).paths
+    return [path.hops[f"cpu{core} handler"] - path.began for path in paths if path.core]
+
+
+def counted(jitter: Loaded, core: int, rounds: int) -> list[int]:
+    """The same by the guest's own Count, to the tick: up to the handler's read of Count, 20 instructions on."""
+    return [ticks * jitter.tick for ticks in jitter.words("late", rounds, size=4, start=core * MOST_ROUNDS)]

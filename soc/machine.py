@@ -279,9 +279,9 @@ class Machine:
         if receiver in cores:
             if into == "mailbox":
                 deliver = cores[receiver].mail
-            elif not into.startswith("ip[") or not 2 <= int(into[3:-1]) <= 6:
+            elif not into.startswith("ip[") or not 2 <= int(into[3:-1]) <= 7:
                 raise ConfigurationError(
-                    f"wire {source} -> {destination}: a core has ip[2] to ip[6] and mailbox; IP7 is its own timer"
+                    f"wire {source} -> {destination}: a core has ip[2] to ip[6], mailbox, and ip[7] for the stable timer"
                 )
             else:
                 deliver = cores[receiver].pin(int(into[3:-1]), number)

@@ -67,7 +67,7 @@ _ROWS = [
     ("config3", 16, 3, 0x9C0030A0, 0, 32),
     ("config4", 16, 4, 0xD01C0000, 0, 32),
     ("config5", 16, 5, 0x00000001, 0x68000000, 32),  # NFExists; K, MSAEn; no CRC32 instructions, so CRCP is 0
-    ("config6", 16, 6, 0, 0x004301C0, 32),  # SFBEN, EXTIMER, INTIMER, LLEXC, SCRAND, FTLBDIS
+    ("config6", 16, 6, 0x40, 0x004301C0, 32),  # SFBEN, EXTIMER, INTIMER, LLEXC, SCRAND, FTLBDIS
     ("watchlo", 18, 0, 0, 0, 64),  # no condition can be enabled: I, R, W read as 0
     ("watchhi", 19, 0, 0, 0, 32),
     ("xcontext", 20, 0, 0, ~((1 << 41) - 1), 64),
@@ -143,6 +143,7 @@ C0_EPC = register("epc").slot
 C0_INTCTL = register("intctl").slot
 C0_EBASE = register("ebase").slot
 C0_CONFIG5 = register("config5").slot
+C0_CONFIG6 = register("config6").slot
 C0_XCONTEXT = register("xcontext").slot
 C0_ERROREPC = register("errorepc").slot
 

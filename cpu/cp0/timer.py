@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from cpu import state
 from cpu.cp0.exceptions import CAUSE_DC, CAUSE_TI
-from cpu.cp0.registers import C0_CAUSE, C0_COMPARE
+from cpu.cp0.registers import C0_CAUSE, C0_COMPARE, C0_CONFIG6
 from cpu.engine.jit import jit
 
 CYCLES_PER_COUNT = 2
 NEVER = 1 << 62
 IP7 = 1 << 15
+INNTIMER, EXTIMER = 1 << 6, 1 << 7
 
 
 @jit
@@ -68,8 +69,17 @@ def set_disabled(S, cycle, cause):
 
 
 @jit
+def external(S, cycle):
+    """The stable timer's expiry: latched until Compare is written, if Config6 lets it through."""
+    if S[C0_CONFIG6] & EXTIMER:
+        S[C0_CAUSE] |= CAUSE_TI | IP7
+        S[state.TIMER_CAME] = cycle
+
+
+@jit
 def fire(S):
-    """Count has reached Compare."""
-    S[C0_CAUSE] |= CAUSE_TI | IP7
-    S[state.TIMER_CAME] = S[state.TIMER]
+    """Count has reached Compare. Config6 may leave IP7 to the external (stable) timer alone."""
+    if (S[C0_CONFIG6] & (EXTIMER | INNTIMER)) != EXTIMER:
+        S[C0_CAUSE] |= CAUSE_TI | IP7
+        S[state.TIMER_CAME] = S[state.TIMER]
     S[state.TIMER] += CYCLES_PER_COUNT << 32

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from cpu import state
 from cpu.cp0.exceptions import take_address_exception, take_exception
+from cpu.cp0.registers import C0_BADINSTR, C0_BADINSTRP, C0_STATUS
 from cpu.engine import shared as m
 from cpu.engine.decode import (
     FLOW,
@@ -37,7 +38,7 @@ from cpu.engine.softmmu_layout import (
     TABLE_MASK,
 )
 from cpu.isa import Flow
-from cpu.tlb.translate import FETCH, translate
+from cpu.tlb.translate import FETCH, ST_ERL, ST_EXL, translate
 
 PLAIN, BOUNDARY, BRANCH, LIKELY = (FLOWS[f] for f in (Flow.PLAIN, Flow.BOUNDARY, Flow.BRANCH, Flow.LIKELY))
 JUMP, JUMP_REGISTER, TRAP = FLOWS[Flow.JUMP], FLOWS[Flow.JUMP_REGISTER], FLOWS[Flow.TRAP]
@@ -268,6 +269,20 @@ def fetch_page(S, M, pc):
         st64(entry, page)
         st64(entry + 8, host & ~0xFFF)
     return host, 0
+
+
+@jit
+def note_instruction(S, M, pc, delay_slot):
+    """BadInstr and BadInstrP of an exception that the instruction at `pc` is about to raise; not within a handler."""
+    if S[C0_STATUS] & (ST_EXL | ST_ERL):
+        return
+    host, status = fetch_page(S, M, pc)
+    if status == 0:
+        S[C0_BADINSTR] = ld32(host) & 0xFFFFFFFF
+    if delay_slot:
+        host, status = fetch_page(S, M, pc - 4)
+        if status == 0:
+            S[C0_BADINSTRP] = ld32(host) & 0xFFFFFFFF
 
 
 @jit

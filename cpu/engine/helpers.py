@@ -33,6 +33,7 @@ from cpu.cp0.registers import (
     UNMODELLED,
     WIDE,
 )
+from cpu.engine.blocks import note_instruction
 from cpu.engine.jit import jit
 from cpu.engine.micro import HELPER_ID
 from cpu.engine.softmmu import flush_all, update_context
@@ -155,6 +156,7 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
     """Carries out one instruction at `pc`. `uop` holds its register slots, `word` is the instruction. Returns what the
     loop is to do: NEXT, JUMP (PC is set), WAIT, STOP (not modelled) or RAISED (an exception was taken)."""
     if not UNPRIVILEGED[helper] and mode_of(S[C0_STATUS]) != KERNEL and not (S[C0_STATUS] & CU0):
+        note_instruction(S, M, pc, delay_slot)
         take_exception(S, CPU, 0, pc, delay_slot, -1)
         return RAISED
     a = (uop >> 16) & 0xFF
@@ -193,6 +195,7 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
     elif helper == RDHWR:
         value, allowed = read_hardware(S, (word >> 11) & 31, cycle)
         if not allowed:
+            note_instruction(S, M, pc, delay_slot)
             take_exception(S, RI, 0, pc, delay_slot, -1)
             return RAISED
         S[a] = value

@@ -15,7 +15,17 @@ from cpu.cp0 import timer
 from cpu.cp0.exceptions import interrupts, take_address_exception, take_exception
 from cpu.cp0.registers import C0_CAUSE, C0_STATUS
 from cpu.engine import shared as m
-from cpu.engine.blocks import B_STOP, BOUNDARY, BOUNDARY_BYTES, NO_LIMIT, emit, find_block, is_stop, written
+from cpu.engine.blocks import (
+    B_STOP,
+    BOUNDARY,
+    BOUNDARY_BYTES,
+    NO_LIMIT,
+    emit,
+    find_block,
+    is_stop,
+    note_instruction,
+    written,
+)
 from cpu.engine.decode import ACCESS, ACCESS_ALIGNED, ACCESS_SIZE, FLOW, HELPER, UNIT
 from cpu.engine.helpers import JUMP, NEXT, RAISED, WAIT, run_helper
 from cpu.engine.intrinsics import call_code, ld8, ld64, st8, st64
@@ -74,6 +84,13 @@ def fill(S, M, va, host, is_store):
 
 
 @jit
+def fault(S, M, status, va, pc, delay_slot):
+    """The exception of a load or store whose address `va` failed."""
+    note_instruction(S, M, pc, delay_slot)
+    take_address_exception(S, status, va, pc, delay_slot)
+
+
+@jit
 def slow_access(S, M, op, pc, delay_slot):
     """A load or store the soft-MMU did not know. Returns 0: a page is filled in, do it again; 1: use the slow handler;
     2: an exception was taken; 3: an MMIO read; 4: not modelled."""
@@ -83,12 +100,12 @@ def slow_access(S, M, op, pc, delay_slot):
     wanted = 1 if is_store else 0
     error = STORE_CODE if is_store else LOAD_CODE
     if ACCESS_ALIGNED[op] and ea & (size - 1):
-        take_address_exception(S, error, va, pc, delay_slot)
+        fault(S, M, error, va, pc, delay_slot)
         return 2
     S[state.ACCESS_SIZE] = size
     pa, status = translate(S, ea, wanted)
     if status != 0:
-        take_address_exception(S, status, va, pc, delay_slot)
+        fault(S, M, status, va, pc, delay_slot)
         return 2
     offset = host_offset(M, pa)
     if is_store and offset >= M[m.RAM_BYTES]:
@@ -97,11 +114,11 @@ def slow_access(S, M, op, pc, delay_slot):
         second = (ea & ~0xFFF) + 0x1000
         pa2, status = translate(S, second, wanted)
         if status != 0:
-            take_address_exception(S, status, second, pc, delay_slot)
+            fault(S, M, status, second, pc, delay_slot)
             return 2
         offset2 = host_offset(M, pa2)
         if offset < 0 or offset2 < 0 or (is_store and offset2 >= M[m.RAM_BYTES]):
-            take_address_exception(S, error, va, pc, delay_slot)  # MMIO may not be unaligned
+            fault(S, M, error, va, pc, delay_slot)  # MMIO may not be unaligned
             return 2
         here = 0x1000 - (ea & 0xFFF)
         bounce = S[state.STATE_ADDRESS] + 8 * state.BOUNCE
@@ -114,7 +131,7 @@ def slow_access(S, M, op, pc, delay_slot):
         return 1
     if offset < 0:
         if ea & (size - 1):
-            take_address_exception(S, error, va, pc, delay_slot)
+            fault(S, M, error, va, pc, delay_slot)
             return 2
         S[state.ACCESS_PA] = pa
         if kind == MODIFY:
@@ -409,6 +426,7 @@ def run(S, M):
         S[state.CYCLES] = now
         S[state.SAMPLE] = 1
         ip = 0
+        note_instruction(S, M, pc, delay_slot)
         if reason == R_TRAP:
             take_exception(S, S[state.EXIT_CODE], 0, pc, delay_slot, -1)
         elif reason == R_UNIT:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from cpu import state
 from cpu.cp0.exceptions import take_address_exception, take_exception
 from cpu.engine import loop
-from cpu.engine.blocks import BOUNDARY_BYTES, raise_fetch
+from cpu.engine.blocks import BOUNDARY_BYTES, note_instruction, raise_fetch
 from cpu.engine.decode import decode, pack
 from cpu.engine.helpers import JUMP, NEXT, RAISED, WAIT, run_helper
 from cpu.engine.micro import HELPER_ID, OPS
@@ -210,6 +210,7 @@ class Reference:
         """Takes an exception at `pc`: enter(S, *arguments, pc, delay slot, ...)."""
         self._leave(pc, self.start + self.index, True)
         tail = (-1,) if enter is take_exception else ()
+        note_instruction(self.S, self.M, _signed(pc), int(self.target is not None))
         enter(self.S, *arguments, _signed(pc), int(self.target is not None), *tail)
         return self._storm()
 
@@ -224,6 +225,7 @@ class Reference:
         if entry.unit and not self._enabled(OPS[number]):
             before = int(S[state.CYCLES])
             self._leave(pc, self.start + self.index, True)
+            note_instruction(S, self.M, spc, int(delay))
             if loop.unit_exception(S, number, spc, int(delay)):
                 return self._storm()
             S[state.CYCLES] = max(before, self.start + self.index)

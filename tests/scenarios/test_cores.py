@@ -1,0 +1,170 @@
+"""Guests on several cores: exact latencies, exact counts, and the same run whatever the slice and the tier."""
+
+from __future__ import annotations
+
+import pytest
+
+from scenarios import eiointc_pins, irqfd_injection, routes, timer_jitter
+from scenarios.library import guests, loaded
+from scenarios.routes import ROUTES
+from soc.messages import InterruptLevel, InterruptVector
+from soc.timing import Timing
+
+SLICES = (100, 1_000, 10_000, 1_000_000)
+UNEVEN = Timing(irq_line="7 ns", core_pin="3 ns", ht_vector="41 ns", ipi_pin="11 ns", mmio_request="53 ns", core_window="50 ns")
+"""No two sums of these are equal by chance."""
+STABLE_SOURCE_HOPS = ("irq_line", "core_pin")
+
+
+def small(name: str, **options):
+    """A small run of each guest for several cores."""
+    if name == "ipi_pingpong.S":
+        return loaded(name, "virt", 2, options, rounds=5)
+    if name == "ipi_storm.S":
+        return loaded(name, "virt", 4, options, rounds=3)
+    if name == "timer_jitter.S":
+        return loaded(name, "virt", 2, options, rounds=5, load=3)
+    if name == "routes.S":
+        return routes.prepare("ls7a", 4, 2, routes.available("ls7a"), busy=True, **options)
+    if name == "eiointc_pins.S":
+        return loaded(name, "ls7a", 2, options, rounds=8, target=1)
+    assert name == "irqfd.S", f"{name}: say here how to run it"
+    return irqfd_injection.prepare(2, 3, 2_000_000, 0, 1, **options)
+
+
+def outcome(name: str, limits: dict, **options):
+    """(hash, cause and time of every line and vector, totals of all interrupts) of a small run."""
+    machine = small(name, **options)
+    result = machine.run(**limits)
+    assert result.ended == "poweroff", result.reason
+    trace = machine.machine.trace
+    moved = [(m.cause, m.time) for m, _ in trace if type(m) in (InterruptLevel, InterruptVector)]
+    return result.trace_hash, moved, trace.latency().totals
+
+
+@pytest.mark.parametrize("name", guests(cores=True))
+def test_the_tiers_agree_to_the_picosecond(name):
+    threaded = outcome(name, {}, tier="threaded")
+    assert threaded == outcome(name, {}, tier="reference")
+    assert threaded[2], "no interrupt came to its end"
+
+
+@pytest.mark.parametrize("name", guests(cores=True))
+def test_the_slice_never_shows(name):
+    whole = outcome(name, {})
+    for instructions in SLICES:
+        assert outcome(name, {"slice": instructions}) == whole, f"slice {instructions}"
+
+
+def pins(machine) -> dict[int, int]:
+    """Cause -> ps from its first line or message to the pin of a core, from nothing but the messages."""
+    began, reached = {}, {}
+    for message, link in machine.machine.trace:
+        if type(message) is InterruptVector or (type(message) is InterruptLevel and message.level):
+            began.setdefault(message.cause, message.time - link.latency)
+            if ".ip[" in link.target[0]:
+                reached.setdefault(message.cause, message.time - began[message.cause])
+    return reached
+
+
+@pytest.mark.parametrize("timing", [Timing(), UNEVEN], ids=["default", "uneven"])
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.takes], ids=lambda route: route.name)
+def test_each_path_takes_what_the_timing_table_says(route, timing):
+    machine = routes.prepare("ls7a", 4, 3, [route.name], timing=timing)
+    assert machine.run().ended == "poweroff"
+    found = pins(machine)
+    assert len(found) == 3 * 4
+    assert set(found.values()) == {sum(getattr(timing, name) for name in route.takes)}
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.takes], ids=lambda route: route.name)
+def test_the_latency_table_has_the_same_path(route):
+    machine = routes.prepare("ls7a", 4, 3, [route.name], timing=UNEVEN)
+    machine.run()
+    latency = routes.latency(machine, route.name)
+    assert len(latency.complete) == 3 * 4
+    for path in latency.complete:
+        places = list(path.hops.items())
+        at = next(i for i, (place, _) in enumerate(places) if ".ip[" in place)
+        before = [there[1] - here[1] for here, there in zip(places[: at + 1], places[1 : at + 1], strict=False)]
+        wanted = [getattr(UNEVEN, name) for name in route.takes]
+        assert before[len(before) - len(wanted) :] == wanted
+        assert before[: len(before) - len(wanted)] in ([], [UNEVEN.mmio_request])
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 4])
+def test_every_path_reaches_every_core(cpus):
+    machine = routes.prepare("ls7a", cpus, 3, routes.available("ls7a"))
+    assert machine.run().ended == "poweroff"
+    for name in routes.available("ls7a"):
+        assert [routes.served(machine, name, core) for core in range(cpus)] == [3] * cpus, name
+
+
+def test_a_path_of_the_bridge_is_refused_where_there_is_none():
+    from soc.errors import ConfigurationError
+
+    with pytest.raises(ConfigurationError, match="unknown path of platform virt 'msi_htvec'; allowed: uart, ipi, timer"):
+        routes.prepare("virt", 2, 1, ["msi_htvec"])
+
+
+@pytest.mark.parametrize("cpus", [2, 5, 16])
+def test_a_storm_loses_nothing(cpus):
+    storm = loaded("ipi_storm.S", "virt", cpus, rounds=4)
+    assert storm.run().ended == "poweroff"
+    assert [storm.counters(core)[0] for core in range(cpus)] == [4 * (cpus - 1)] * cpus
+    noted = [storm.words("noted", cpus, start=16 * sender) for sender in range(cpus)]
+    assert noted == [[4 * (sender != receiver) for receiver in range(cpus)] for sender in range(cpus)]
+
+
+def test_one_pin_needs_four_reads_and_four_pins_one():
+    for count, reads in ((1, 4), (4, 1)):
+        machine = eiointc_pins.prepare(2, 16, 1, count)
+        assert machine.run().ended == "poweroff"
+        assert machine.counters(1)[:2] == [16, 16 * reads]
+        assert eiointc_pins.status_reads(machine) == 16 * reads
+
+
+@pytest.mark.parametrize("kind", ["compare", "stable"])
+@pytest.mark.parametrize("load", timer_jitter.LOADS)
+def test_a_timer_is_as_late_as_its_load_allows(kind, load):
+    jitter = timer_jitter.prepare(kind, load, 2, 20)
+    assert jitter.run().ended == "poweroff"
+    timing = jitter.machine.timing
+    way = sum(getattr(timing, name) for name in STABLE_SOURCE_HOPS) if kind == "stable" else 0
+    # A block has at most 64 instructions; an access to a register keeps the core for its round trip.
+    block = timing.core.time(64)
+    most = {"asleep": 0, "registers": block + timing.mmio_request + timing.mmio_reply}.get(load, block)
+    for core in range(2):
+        late = timer_jitter.lateness(jitter, kind, core)
+        assert len(late) == 20
+        # The boundary belongs to the core's clock, the deadline of the stable timer to another.
+        assert way <= min(late) and max(late) <= way + most + timing.core.time(1)
+
+
+def test_the_guests_own_count_agrees_with_the_simulator():
+    jitter = timer_jitter.prepare("compare", "arithmetic", 2, 20)
+    jitter.run()
+    for core in range(2):
+        exact, counted = timer_jitter.lateness(jitter, "compare", core), timer_jitter.counted(jitter, core, 20)
+        entry = {late - ticks for late, ticks in zip(counted, exact, strict=True)}
+        # From the handler's first instruction to its read of Count, cut to ticks.
+        assert max(entry) - min(entry) <= jitter.tick
+
+
+def test_a_resample_comes_back_once_for_each_signal():
+    machine = irqfd_injection.prepare(4, 6, 3_000_000, 1, 2)
+    assert machine.run().ended == "poweroff"
+    peer = machine.machine.devices["peer"]
+    assert machine.counters(1)[:2] == [6, 0]
+    assert machine.counters(2)[:2] == [0, 6]
+    assert len(peer.signalled) == len(peer.resampled) == 6
+    assert len({back - signalled for signalled, back in zip(peer.signalled, peer.resampled, strict=True)}) == 1
+    timing = machine.machine.timing
+    pin = 3 * timing.irq_line + timing.ht_vector + timing.irq_line + timing.core_pin
+    message = timing.irq_line + timing.ht_vector + timing.irq_line + timing.core_pin
+    starts = {}
+    for record, link in machine.machine.trace:
+        if link is not None and link.origin[0] == "peer.signal":
+            starts[record.cause] = record.time - link.latency
+        elif type(record) is InterruptLevel and record.level and ".ip[" in link.target[0]:
+            assert record.time - starts[record.cause] == (pin if link.target[0].startswith("cpu1") else message)

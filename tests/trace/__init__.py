@@ -1,0 +1,1 @@
+"""Traces: paths of interrupts, files, exports, pictures."""
