@@ -28,7 +28,7 @@ DATA_BUS_ERROR = 7
 GOES_ON = -1
 # Control array of a cluster.
 (GRID, WINDOW, TARGET, SLICE, STOPPED_CORE, LIMIT, END, AWAKE, LONE, RAN) = range(10)
-ALL_WAIT = 100
+ALL_WAIT, LIMIT_REACHED = 100, 101
 RELEASED = 2  # in the slot HELD: free to go at the cycle of an event in the queue
 DEFAULT_SLICE = 40_000_000
 
@@ -156,10 +156,6 @@ def open_window(states, control):
             return False
         # Nobody else can execute before `wake`: windows that end by then are one.
         end = max(end, target if wake >= timer.NEVER else min(target, wake // window * window))
-        if cores > 1 and control[LIMIT] < timer.NEVER:
-            # A cycle completes one instruction at most: the limit is not reached before this.
-            room = control[LIMIT] - completed(states)
-            end = max(grid + window, min(end, grid + room // window * window))
     control[END], control[AWAKE] = end, awake
     return True
 
@@ -182,7 +178,13 @@ def run_alone(states, M, control):
     it stands in becomes the one in progress."""
     lone, window = control[LONE], control[WINDOW]
     S = states[lone]
+    if states.shape[0] > 1 and control[LIMIT] < timer.NEVER:
+        S[state.LIMIT] = S[state.CYCLES] - S[state.SKIPPED] + control[LIMIT] - completed(states)
     what = take_turn(S, M, control, control[END])
+    if states.shape[0] > 1:
+        S[state.LIMIT] = timer.NEVER
+        if what == loop.STOP_LIMIT:
+            what = LIMIT_REACHED
     if what == GOES_ON and S[state.REQUEST] == 0:
         return GOES_ON
     # A block may reach past the end, and a request in it: the last window is then the one.
@@ -191,8 +193,8 @@ def run_alone(states, M, control):
         if c != lone:
             run_window(states[c], M, here)
     control[GRID], control[END] = here, here + window
-    if what == loop.STOP_DEADLOCK:
-        return GOES_ON  # it waits: what that means for all is asked when the next window opens
+    if what == loop.STOP_DEADLOCK or what == LIMIT_REACHED:
+        return GOES_ON  # what that means for all is asked at the end of the window
     return what
 
 

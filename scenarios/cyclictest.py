@@ -54,7 +54,7 @@ def cyclictest(run: Run, cpus: int, loops: int, interval_us: int, platform: str,
     run.show(spreads("wake-up, by the guest's clock", guest), "")
     seen = [path for path in machine.trace.latency("timer").paths if path.ended and path.began >= began]
     own = {f"timer of cpu{cpu}": [path.total for path in seen if path.core == f"cpu{cpu}"] for cpu in range(cpus)}
-    run.show(spreads("deadline to handler, by the simulator", {name: times for name, times in own.items() if times}), "")
+    run.show(spreads("deadline to handler, by the simulator", own), "")
     run.result(result)
 
 

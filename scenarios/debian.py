@@ -30,7 +30,9 @@ def material() -> Any:
 
     found = debian.cached()
     if found is None:
-        raise ConfigurationError("this scenario boots Debian's kernel, and none was fetched.\n`soc fetch debian` gets it.")
+        raise ConfigurationError(
+            "this scenario boots Debian's kernel, and none was fetched.\n`soc fetch debian` gets it."
+        )
     return found
 
 

@@ -22,13 +22,13 @@ def eiointc_pins(run: Run, cpus: int, rounds: int, target: int, tier: str) -> No
             run.show(result.reason)
             break
         count, reads = machine.counters(target)[SERVED], machine.counters(target)[READS]
-        times[f"{pins} pin" + "s" * (pins > 1)] = machine.machine.trace.latency("ls3a_ext_irq").totals
+        times[f"{pins} pin" + "s" * (pins > 1)] = machine.machine.trace.latency("ls7a_msi", "ls3a_ext_irq").totals
         rows.append((pins, count, reads, f"{reads / count:g}"))
         run.expect(count, equals=rounds, what=f"interrupts with {pins} pins")
         run.expect(reads, equals=rounds * 4 // pins, what=f"reads of the status with {pins} pins")
         run.expect(status_reads(machine), equals=reads, what="reads that reached the controller")
     text = table(("pins", "interrupts", "status reads", "per interrupt"), rows)
-    run.show(text, "", spreads("pin to end of interrupt", times), "")
+    run.show(text, "", spreads("from the store to the end of interrupt", times), "")
     run.keep("reads.txt", text + "\n")
     run.result(result)
 

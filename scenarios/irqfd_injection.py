@@ -80,9 +80,7 @@ def irqfd_injection(run: Run, cpus: int, rounds: int, interval: str, pin_core: i
     run.result(result)
 
 
-def prepare(
-    cpus: int, rounds: int, interval: int, pin_core: int, msi_core: int, tier: str = "auto"
-) -> Loaded:
+def prepare(cpus: int, rounds: int, interval: int, pin_core: int, msi_core: int, tier: str = "auto") -> Loaded:
     """The machine: platform ls7a with ls7a_irqfd at a pin and at the HT controller, and a peer that signals it."""
     within("cpus", cpus, 1, 4)
     within("rounds", rounds, 1, 1_000_000)
@@ -104,7 +102,5 @@ def prepare(
         Wire("ls7a_irq.cleared", "ls7a_irqfd.cleared", "irq_line"),
         Wire("ls7a_irqfd.msi", "ls3a_ht_irq.message", "ht_vector"),
     )
-    outside = replace(
-        platform, parts=(*platform.parts, *parts), wires=lambda count: (*platform.wires(count), *lines)
-    )
+    outside = replace(platform, parts=(*platform.parts, *parts), wires=lambda count: (*platform.wires(count), *lines))
     return loaded("irqfd.S", outside, cpus, {"tier": tier}, rounds=rounds, pin_core=pin_core, msi_core=msi_core)

@@ -50,7 +50,9 @@ def _assembled(path: Path) -> Program:
 class Loaded:
     """A machine with a guest for several cores in it, ready to run; afterwards, what the guest left in memory."""
 
-    def __init__(self, name: str, platform: str | Platform, cpus: int, options: dict[str, Any], parameters: dict[str, int]):
+    def __init__(
+        self, name: str, platform: str | Platform, cpus: int, options: dict[str, Any], parameters: dict[str, int]
+    ):
         from soc import Machine
 
         places = PLACES[getattr(platform, "name", platform)]
@@ -84,7 +86,11 @@ class Loaded:
 
 
 def loaded(
-    name: str, platform: str | Platform = "virt", cpus: int = 1, options: dict[str, Any] | None = None, **parameters: int
+    name: str,
+    platform: str | Platform = "virt",
+    cpus: int = 1,
+    options: dict[str, Any] | None = None,
+    **parameters: int,
 ) -> Loaded:
     """A machine of `platform` with the guest `name`; `options` are the Machine's. Raises ConfigurationError."""
     if getattr(platform, "name", platform) not in PLACES:

@@ -63,9 +63,7 @@ def available(platform: str) -> list[str]:
     return [route.name for route in ROUTES if platform == "ls7a" or not route.bridge]
 
 
-def prepare(
-    platform: str, cpus: int, rounds: int, paths: list[str], busy: bool = False, **options: Any
-) -> Loaded:
+def prepare(platform: str, cpus: int, rounds: int, paths: list[str], busy: bool = False, **options: Any) -> Loaded:
     """A machine that takes each of `paths` to each core `rounds` times. Raises ConfigurationError."""
     within("cpus", cpus, 1, 4)
     within("rounds", rounds, 1, 1_000_000)

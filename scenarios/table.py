@@ -13,7 +13,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     cells = [[str(cell) for cell in row] for row in [head, *rows]]
     widths = [max(len(row[place]) for row in cells) for place in range(len(head))]
     return "\n".join(
-        "  ".join(cell.rjust(width) if place else cell.ljust(width) for place, (cell, width) in enumerate(zip(row, widths)))
+        "  ".join(cell.rjust(width) if place else cell.ljust(width) for place, (cell, width) in enumerate(zip(row, widths, strict=True)))
         for row in cells
     )  # fmt: skip
 
@@ -22,6 +22,11 @@ def spreads(what: str, samples: Mapping[str, Iterable[int]]) -> str:
     """One line for each name: count, least, median, 99th percentile and greatest of its times in ps, as ns."""
     from soc.trace import Spread
 
-    found = [Spread.of(name, times) for name, times in samples.items()]
-    rows = [(each.name, each.count, *(f"{in_ns(time)} ns" for time in (each.min, each.p50, each.p99, each.max))) for each in found]
+    rows = []
+    for name, times in samples.items():
+        if found := list(times):
+            _, count, *figures = Spread.of(name, found)
+            rows.append((name, count, *(f"{in_ns(time)} ns" for time in figures)))
+        else:
+            rows.append((name, 0, "-", "-", "-", "-"))
     return table((what, "count", "min", "p50", "p99", "max"), rows)

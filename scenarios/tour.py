@@ -54,6 +54,11 @@ def summary(machine: Loaded, found: dict[str, Any], cpus: int) -> str:
         in_handler = sorted(path.finish - time for time, path in taken)
         middle = (len(taken) - 1) // 2
         rows.append(
-            (name, counts, *(f"{in_ns(each[middle])} ns" for each in (to_handler, in_handler)), f"{in_ns(latency.total.p99)} ns")
+            (
+                name,
+                counts,
+                *(f"{in_ns(each[middle])} ns" for each in (to_handler, in_handler)),
+                f"{in_ns(latency.total.p99)} ns",
+            )
         )
     return table(("path", "served by core", "to the handler", "to its end", "total, p99"), rows)

@@ -8,6 +8,8 @@ START = 0x00
 RESET = 0x80
 SHUTDOWN = 0xA8
 SUSPEND = 0xD0
+BOOT_VECTORS = (0x200, 0x280, 0x300, 0x380, 0x400, 0x480)
+"""TLB refill, XTLB refill, cache error, everything else, interrupts with Cause.IV, debug; with Status.BEV set."""
 
 POWER_BYTE = (
     0x3C08_9000,  # lui    t0, 0x9000
@@ -63,6 +65,9 @@ CODE = {
         0x1000_FFFE,  # b      .-4
         0x0000_0000,  # nop
     ),
+    # No firmware serves the exceptions of a program that leaves Status.BEV set: each raises the next, and the core
+    # says so.
+    **dict.fromkeys(BOOT_VECTORS, (0x7000_003F,)),  # sdbbp
 }
 
 

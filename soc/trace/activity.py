@@ -96,7 +96,7 @@ class Activity:
             return found
         passing = [path for path in found if path.passed(through)]
         if not passing:
-            there = sorted({component(place) for path in found for place, _, _ in path.places})
+            there = sorted({component(place).split()[0] for path in found for place, _, _ in path.places})
             raise SocError(f"none of {len(found)} interrupts passed {through!r}; they passed: {', '.join(there)}")
         return passing
 

@@ -12,7 +12,7 @@ import pytest
 
 from scenarios import cyclictest, debian, list_scenarios, load
 from scenarios.ipi_pingpong import round_trips
-from scenarios.library import loaded
+from scenarios.library import FOLDER, loaded
 from soc.errors import ConfigurationError, SocError
 from soc.fetch import cpio
 from soc.fetch.cache import cache_root
@@ -89,7 +89,11 @@ def test_the_tour_also_goes_where_there_is_no_bridge(tmp_path):
         ("ipi_pingpong", {"partner": 2}, "partner = 2; allowed: 1 to 1"),
         ("ipi_storm", {"cpus": 17}, "cpus = 17; allowed: 2 to 16"),
         ("ipi_storm", {"platform": "none"}, "unknown platform 'none'; allowed: virt, ls7a"),
-        ("timer_jitter", {"load": "heavy"}, "unknown load 'heavy'; allowed: asleep, arithmetic, memory, registers, all"),
+        (
+            "timer_jitter",
+            {"load": "heavy"},
+            "unknown load 'heavy'; allowed: asleep, arithmetic, memory, registers, all",
+        ),
         ("timer_jitter", {"timer": "hpet"}, "unknown timer 'hpet'; allowed: compare, stable, both"),
         ("irq_affinity", {"path": "msi"}, "unknown path of platform ls7a 'msi'"),
         ("msi_path", {"traffic": "disk"}, "unknown traffic 'disk'; allowed: doorbell, virtio"),
@@ -105,7 +109,9 @@ def test_wrong_parameters_are_refused_with_what_is_allowed(name, wrong, said, tm
 
 
 def test_round_trips_are_equal_and_longer_across_nothing():
-    near, far = (loaded("ipi_pingpong.S", "virt", cpus, rounds=6, partner=partner) for cpus, partner in ((2, 1), (8, 5)))
+    near, far = (
+        loaded("ipi_pingpong.S", "virt", cpus, rounds=6, partner=partner) for cpus, partner in ((2, 1), (8, 5))
+    )
     for game in (near, far):
         assert game.run().ended == "poweroff"
     trips = round_trips(near, 6)
@@ -148,6 +154,7 @@ def test_cyclictest_in_the_guest_and_the_simulator_agree(tmp_path):
     assert any("deadline to handler, by the simulator" in line for line in run.shown)
 
 
+@pytest.mark.slow
 def test_linux_drives_a_virtio_rng_by_msi(tmp_path):
     if fetched().modules is None:
         pytest.skip("the cache has no kernel modules: `soc fetch debian --refresh` gets them")
@@ -194,3 +201,17 @@ def test_programs_are_kept_and_an_altered_archive_is_refused(tmp_path, monkeypat
     kept.write_bytes(b"altered")
     with pytest.raises(ConfigurationError, match="changed since it was fetched"):
         debian.programs("tools", wanted)
+
+
+def test_the_code_and_the_routines_on_the_page_exist():
+    text = PAGE.read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(compile(code, str(PAGE), "exec"), {})
+    cores = (FOLDER / "cores.S").read_text()
+    section = text[text.index("## Guests for several cores") :]
+    for name in re.findall(r"`([a-z_]+)`", section):
+        known = re.search(rf"^{name}:|\.macro +{name}\b", cores, re.MULTILINE)
+        common = re.search(
+            rf"^{name}:", (FOLDER / "common.S").read_text() + (FOLDER / "routes.S").read_text(), re.MULTILINE
+        )
+        assert known or common or name in ("main", "gp", "_start"), name
