@@ -10,8 +10,7 @@ PATHS = ("uart", "pic_htvec", "pic_eiointc", "msi_htvec", "msi_eiointc")
 
 @scenario(cpus=4, rounds=100, platform="ls7a", path="all", tier="auto")
 def irq_affinity(run: Run, cpus: int, rounds: int, platform: str, path: str, tier: str) -> None:
-    """`path`: uart (the router's routing bytes), pic_htvec, msi_htvec (the same, behind HTVEC), pic_eiointc, msi_eiointc
-    (COREMAP), or all."""
+    """`path`: uart, pic_htvec, msi_htvec (routed by the router), pic_eiointc, msi_eiointc (by COREMAP), or all."""
     for name in [way for way in PATHS if way in routes.available(platform)] if path == "all" else [path]:
         machine = routes.prepare(platform, cpus, rounds, [name], tier=tier)
         result = machine.run()

@@ -1,4 +1,4 @@
-"""Something outside the machine injects interrupts through event descriptors. When does a handler run, and the resample?"""
+"""Something outside the machine injects interrupts through event descriptors. When does a handler run?"""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Peer(Device):
 
 @scenario(cpus=4, rounds=200, interval="2 us", pin_core=1, msi_core=2, tier="auto")
 def irqfd_injection(run: Run, cpus: int, rounds: int, interval: str, pin_core: int, msi_core: int, tier: str) -> None:
-    """A resampling descriptor at a level pin, to core `pin_core`, and a plain one at an MSI vector, to core `msi_core`."""
+    """A resampling descriptor at a level pin, to core `pin_core`; a plain one at an MSI vector, to core `msi_core`."""
     machine = prepare(cpus, rounds, duration(interval), pin_core, msi_core, tier)
     result = machine.run()
     run.expect(result.ended, equals="poweroff", what="the end of the run")

@@ -1,4 +1,4 @@
-"""From an MSI to its handler: the way through HTVEC and the router, and the way through EIOINTC. Which is shorter, and why?"""
+"""From an MSI to its handler, through HTVEC and the router, or through EIOINTC: which way is shorter, and why?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ READ = "dd if=/dev/hwrng of=/dev/null bs=64 count={rounds}"
 
 @scenario(cpus=4, rounds=100, traffic="doorbell", tier="auto")
 def msi_path(run: Run, cpus: int, rounds: int, traffic: str, tier: str) -> None:
-    """`traffic`: doorbell (cores store to it) or virtio (Linux reads a virtio-rng, by HTVEC: Linux 6.1 knows no other)."""
+    """`traffic`: doorbell (core 0 stores to it), or virtio (Linux reads a virtio-rng, by HTVEC)."""
     if traffic == "doorbell":
         doorbell(run, cpus, rounds, tier)
     elif traffic == "virtio":

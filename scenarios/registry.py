@@ -31,9 +31,19 @@ class Run:
         """Everything printed so far, one text per item."""
         self.failures: list[str] = []
         """Expectations that did not hold."""
-        self.out = Path(out) if out else None
-        if self.out is not None:
-            self.out.mkdir(parents=True, exist_ok=True)
+        self.out: Path | None = None
+        if out:
+            self.into(out)
+
+    def into(self, folder: str | Path) -> None:
+        """Keep artefacts in `folder` from now on. Raises ConfigurationError when it cannot be made."""
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        except OSError as cause:
+            raise ConfigurationError(
+                f"cannot keep anything in {folder}: {cause.strerror}.\nGive another --out."
+            ) from cause
+        self.out = Path(folder)
 
     @property
     def ok(self) -> bool:

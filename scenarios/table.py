@@ -12,10 +12,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Rows below their head: the first column on the left, figures on the right."""
     cells = [[str(cell) for cell in row] for row in [head, *rows]]
     widths = [max(len(row[place]) for row in cells) for place in range(len(head))]
-    return "\n".join(
-        "  ".join(cell.rjust(width) if place else cell.ljust(width) for place, (cell, width) in enumerate(zip(row, widths, strict=True)))
-        for row in cells
-    )  # fmt: skip
+    lines = []
+    for row in cells:
+        first, *figures = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        figures = [figure.strip().rjust(width) for figure, width in zip(figures, widths[1:], strict=True)]
+        lines.append("  ".join([first, *figures]))
+    return "\n".join(lines)
 
 
 def spreads(what: str, samples: Mapping[str, Iterable[int]]) -> str:

@@ -1,4 +1,4 @@
-"""How late is a timer interrupt, and how much does that vary? Count/Compare, and the stable timer, under several loads."""
+"""How late is a timer interrupt, and how much does that vary, by timer and by load?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from soc.errors import ConfigurationError, choose
 LOADS = ("asleep", "arithmetic", "memory", "registers")
 TIMERS = ("compare", "stable", "both")
 MOST_ROUNDS = 4096
-SOURCE = 16
 
 
 @scenario(cpus=4, rounds=200, load="all", timer="both", tier="auto")
@@ -48,22 +47,19 @@ def timer_jitter(run: Run, cpus: int, rounds: int, load: str, timer: str, tier: 
 def prepare(kind: str, load: str, cpus: int, rounds: int, tier: str = "auto") -> Loaded:
     """The machine for one timer under one load."""
     platform = ls7a_with_stable_timer(cpus) if kind == "stable" else "virt"
-    parameters = {"rounds": rounds, "load": LOADS.index(load), "stable": int(kind == "stable"), "stable_source": SOURCE}
+    parameters = {"rounds": rounds, "load": LOADS.index(load), "stable": int(kind == "stable")}
     return loaded("timer_jitter.S", platform, cpus, {"tier": tier}, **parameters)
 
 
 def ls7a_with_stable_timer(cpus: int) -> Any:
-    """The platform ls7a with the stable timers at the router's sources 16 to 19, where HT0 would be.
-
-    A core's own IP7 belongs to Count/Compare here; the router takes the timer's edges.
-    """
+    """The platform ls7a with the stable timers wired to IP7 of their cores, where Config6 chooses between timers."""
     from soc.platforms import Wire, find
 
     platform = find("ls7a")
-    lines = tuple(
-        Wire(f"stable_timer.pin[{core}]", f"ls3a_router_irq.input[{SOURCE + core}]", "irq_line") for core in range(cpus)
-    )
-    return replace(platform, wires=lambda count: (*platform.wires(count), *lines))
+    lines = [Wire(f"stable_timer.pin[{core}]", f"cpu{core}.ip[7]", "core_pin") for core in range(cpus)]
+    there = {wire.source for wire in platform.wires(cpus)}
+    added = tuple(line for line in lines if line.source not in there)
+    return replace(platform, wires=lambda count: (*platform.wires(count), *added))
 
 
 def lateness(jitter: Loaded, kind: str, core: int) -> list[int]:

@@ -20,8 +20,7 @@ SHOWN = "pic_htvec"
 def tour(run: Run, cpus: int, rounds: int, platform: str, busy: bool, tier: str) -> None:
     """Every path to every core, `rounds` times. Tables, a page and a picture go to `out`, by default out/tour."""
     if run.out is None:
-        run.out = OUT
-        OUT.mkdir(parents=True, exist_ok=True)
+        run.into(OUT)
     paths = routes.available(platform)
     machine = routes.prepare(platform, cpus, rounds, paths, busy, tier=tier)
     result = machine.run()

@@ -251,10 +251,11 @@ unexpected:
 
 unexpected_text:
         .asciz  "Unexpected exception or interrupt (Cause, EPC) on core "
-        .align  6
-met:    .dword  0
-        .align  6
+        .align  3
 cores:  .dword  1
+        .align  12                # what is written shares no page with code
+met:    .dword  0
         .align  7
 own:    .space  MOST_CORES << OWN_SHIFT
 stacks: .space  MOST_CORES << STACK_SHIFT
+        .align  12

@@ -78,4 +78,5 @@ serve_ip6:
 rounds: .dword  10
 partner:
         .dword  1
+        .align  12
 stamps: .space  4 * MOST_ROUNDS

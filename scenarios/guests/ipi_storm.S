@@ -90,5 +90,5 @@ serve_ip6:
 
         .align  3
 rounds: .dword  10
-        .align  6
+        .align  12
 noted:  .space  MOST_CORES * MOST_CORES * 8

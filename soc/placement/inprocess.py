@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from soc.messages import (
     MmioRead,
     MmioReply,
     MmioWrite,
+    Phase,
     Space,
     TimerTick,
 )
@@ -54,6 +56,8 @@ class DeviceComponent:
     Cause ids: an output line that rises while an interrupt message is handled carries that message's cause on. One that
     rises for another reason, such as an unmask, carries the cause of the input line asserted last, if one is asserted;
     otherwise that of the access being handled; otherwise a new one. A falling line carries the cause it rose with.
+
+    Several outputs may drive one input line: it is high while any of them is.
     """
 
     def __init__(
@@ -69,11 +73,14 @@ class DeviceComponent:
         self.name, self.device = name, device
         self.links: dict[str, list[Link]] = {}
         """Output port name to the links that leave there."""
+        self.dropped: Counter[str] = Counter()
+        """Interrupt vectors and configuration-register writes that left where nothing is, by output port."""
         self._inputs: dict[int, str] = {}
         self._kernel, self._source, self._stop = kernel, source, stop
         self._timers = timers(self._tick)
         self._handled: Message | None = None
-        self._asserted: dict[int, int] = {}
+        self._asserted: dict[tuple[int, int], int] = {}
+        # (input, output that holds it high) to cause, in the order in which they rose.
         self._risen: dict[str, int] = {}
         self._transfers: dict[int, tuple[_Transfer, int]] = {}
         self._forwarded: dict[int, tuple[Callable[..., Any], int]] = {}
@@ -111,8 +118,12 @@ class DeviceComponent:
             link.send(InterruptLevel, self._kernel._now, cause, level)
 
     def vector(self, port: str, vector: int) -> None:
+        links = self.links.get(port)
+        if links is None:
+            self.dropped[port] += 1
+            return
         cause = self._cause(self._handled)
-        for link in self.links.get(port, ()):
+        for link in links:
             link.send(InterruptVector, self._kernel._now, cause, vector)
 
     def mailbox(self, port: str, mailbox: int, value: int) -> None:
@@ -125,9 +136,28 @@ class DeviceComponent:
         for link in self.links.get(port, ()):
             link.send(EventSignal, self._kernel._now, cause, descriptor, count)
 
-    def csr_write(self, port: str, core: int, offset: int, size: int, value: int) -> None:
-        cause = self._cause(self._handled)
+    def event_at(self, port: str, time: int, descriptor: int, count: int) -> None:
+        """Signal an eventfd at `time` ps, from outside of model time: the host's hand in the machine.
+
+        SocError when `time` has passed, or while the cores are in the middle of what they run.
+        """
+        kernel = self._kernel
+        if kernel.key[1] == Phase.GRID and not kernel._halted:
+            raise SocError(
+                f"{self.name}: signals are given between runs or in answer to a resample, not while cores run"
+            )
+        if time < kernel.now:
+            raise SocError(f"{self.name}: a signal for {time} ps; it is {kernel.now} ps: that time or a later one")
         for link in self.links.get(port, ()):
+            link.send(EventSignal, time, self._source.new_cause(), descriptor, count)
+
+    def csr_write(self, port: str, core: int, offset: int, size: int, value: int) -> None:
+        links = self.links.get(port)
+        if links is None:
+            self.dropped[port] += 1
+            return
+        cause = self._cause(self._handled)
+        for link in links:
             link.send(CsrWrite, self._kernel._now, cause, core, offset, size, value)
 
     def dma_read(self, address: int, size: int, token: str) -> None:
@@ -176,10 +206,13 @@ class DeviceComponent:
         self._handled = message
         port = self._inputs[message.destination]
         if type(message) is InterruptLevel:
-            self._asserted.pop(message.destination, None)
+            asserted, driver = self._asserted, (message.destination, message.source)
+            asserted.pop(driver, None)
             if message.level:
-                self._asserted[message.destination] = message.cause
-            self.device.line_in(port, message.level)
+                asserted[driver] = message.cause
+                self.device.line_in(port, 1)
+            elif not any(held == message.destination for held, _ in asserted):
+                self.device.line_in(port, 0)
         elif type(message) is InterruptVector:
             self.device.vector_in(port, message.vector)
         elif type(message) is Mailbox:
@@ -236,7 +269,7 @@ class DeviceComponent:
         return {
             "device": self.device.save(),
             "source": self._source.save(),
-            "asserted": list(self._asserted.items()),
+            "asserted": [[*driver, cause] for driver, cause in self._asserted.items()],
             "risen": dict(self._risen),
             "transfers": [
                 [sequence, found[0].token, found[1], found[0].left, found[0].failed, list(found[0].pieces)]

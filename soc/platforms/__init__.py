@@ -71,7 +71,11 @@ class PciBus:
 
 @dataclass(frozen=True)
 class Platform:
-    """A machine's hardware apart from its cores and RAM."""
+    """A machine's hardware apart from its cores and RAM.
+
+    A part given again replaces the earlier one of its name, and a wire given twice is one wire: so a platform is
+    extended by adding to what it has.
+    """
 
     name: str
     parts: tuple[Part, ...]
@@ -87,6 +91,11 @@ class Platform:
     """Addresses where a function's 4-byte write is an interrupt message, and memory's output port for it."""
     functions: Mapping[str, str] = field(default_factory=dict)
     """PCI functions of this machine: name to the bridge's output port. They are parts too."""
+
+    def __post_init__(self) -> None:
+        given = self.wires
+        object.__setattr__(self, "parts", tuple({part.name: part for part in self.parts}.values()))
+        object.__setattr__(self, "wires", lambda cpus: tuple(dict.fromkeys(given(cpus))))
 
     def with_functions(self, devices: Mapping[str, Mapping[str, Any]]) -> Platform:
         """This platform with PCI functions: name to options of the model. Raises ConfigurationError."""

@@ -5,12 +5,22 @@ router inputs 24 to 31 -> IP2 to IP5. The pins and windows are those of linux-bo
 
 The bridge's own functions (network, SATA, display, USB, audio) are not modelled: PCI functions of the machine take
 their device numbers, because the tree gives these fixed interrupt pins. There are no PCIe ports, so everything is on
-the root bus. More than four cores are further nodes, which have inter-processor interrupts and a configuration page and
-nothing else: device interrupts go to node 0. Not wired: the HT-hi output of the bridge's controller, and the stable
-timer's pins (a core's IP7 is its own timer).
+the root bus.
+
+More than four cores are further nodes, each with inter-processor interrupts, stable timers, extended interrupts and a
+configuration page. The bridge and the router are node 0's: what comes to a core of another node comes as a vector
+between extended controllers, or as a write to its configuration registers.
+
+INTn0 is router input 0. INTn1 has no place in the sources and leads nowhere. HT-hi messages meet a controller of their
+own, at HT1's upper half, whose four lines share inputs 28 to 31 with HT-lo's upper four.
+
+`ls7a_irqfd` stands for what a hypervisor's event descriptors inject; `eventfd` is the host's end of them
+(soc/platforms/eventfd.py).
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from soc.bus import Window
 from soc.platforms import Part, PciBus, Platform, Range, Wire, load
@@ -24,12 +34,11 @@ def _at(model: str, base: int) -> tuple[Range, ...]:
     return tuple(Range(base + offset, size, base) for offset, size in load(model).ranges())
 
 
-EXT_IRQ, TIMER, CONFIG = (
-    "devices.ls3a_ext_irq:Ls3aExtIrq",
-    "devices.stable_timer:StableTimer",
-    "devices.ls3a_config:Ls3aConfig",
-)
-IPI, ROUTER = "devices.ls3a_ipi:Ls3aIpi", "devices.ls3a_router_irq:Ls3aRouterIrq"
+EXT_IRQ, TIMER, IPI = (f"soc.platforms.csr:{name}" for name in ("Ls3aExtIrq", "StableTimer", "Ls3aIpi"))
+CONFIG, ROUTER = "devices.ls3a_config:Ls3aConfig", "devices.ls3a_router_irq:Ls3aRouterIrq"
+HT_IRQ = "devices.ls3a_ht_irq:Ls3aHtIrq"
+REACHED = (("ipi", "ls3a_ipi"), ("ext", "ls3a_ext_irq"), ("timer", "stable_timer"))
+"""Outputs of the configuration-register network, and where they lead on each node."""
 
 
 def _name(model: str, node: int) -> str:
@@ -40,8 +49,17 @@ def _node(node: int) -> tuple[Part, ...]:
     """What every node of four cores has, the node being in address bits 47:44."""
     above = node << 44
     ipi = _at(IPI, above | 0x3FF0_1000) + _at(IPI, above | CHIP + 0x1000)
+    timer = (*_at(TIMER, above | CHIP), Range(above | 0x3FF0_0408, 8, above | 0x3FF0_0000))
     return (
         Part(_name("ls3a_ipi", node), IPI, options=lambda timing: {"node": node}, windows=ipi, node=node),
+        Part(
+            _name("ls3a_ext_irq", node),
+            EXT_IRQ,
+            options=lambda timing: {"node": node},
+            windows=_at(EXT_IRQ, above | CHIP),
+            node=node,
+        ),
+        Part(_name("stable_timer", node), TIMER, windows=timer, node=node),
         Part(_name("ls3a_config", node), CONFIG, windows=_at(CONFIG, above | CHIP), node=node),
     )
 
@@ -52,10 +70,12 @@ PARTS = (
     ),
     Part("ls3a_router_irq", ROUTER, (0x3FF0_1400,), 0x64, windows=_at(ROUTER, CHIP + 0x1400)),
     *(part for node in range(NODES) for part in _node(node)),
-    Part("ls3a_ext_irq", EXT_IRQ, windows=_at(EXT_IRQ, CHIP)),
-    Part("stable_timer", TIMER, windows=_at(TIMER, CHIP)),
-    Part("ls3a_ht_irq", "devices.ls3a_ht_irq:Ls3aHtIrq", (0xEFD_FB00_0000,), 0x278),
-    Part("ls7a_irq", "devices.ls7a_irq:Ls7aIrq", (0x1000_0000,), 0x1000),
+    Part("ls3a_csr", "soc.platforms.csr:CsrNetwork"),
+    Part("ls3a_ht_irq", HT_IRQ, (0xEFD_FB00_0000,), 0x278),
+    Part("ls3a_ht_irq_hi", HT_IRQ, (0xFFD_FB00_0000,), 0x278, lambda timing: {"lines": 4}),
+    Part("ls7a_irq", "devices.ls7a_irq:Ls7aIrq", (0x1000_0000, 0xE00_1000_0000), 0x1000),
+    Part("ls7a_irqfd", "devices.ls7a_irqfd:Ls7aIrqfd"),
+    Part("eventfd", "soc.platforms.eventfd:Eventfd"),
     Part("ls7a_config", "devices.ls7a_config:Ls7aConfig", (0x1001_0000,), 0x800),
     Part("ls7a_uart0", "devices.uart16550:Uart16550", (0x1008_0000,), 0x8, lambda timing: {"clock_hz": 50_000_000}),
     Part("ls7a_pm", "devices.ls7a_pm:Ls7aPm", (0x100D_0000,), 0x100),
@@ -90,28 +110,58 @@ PCI = PciBus(
 
 def wires(cpus: int) -> tuple[Wire, ...]:
     """Interrupt lines and messages of a machine with `cpus` cores."""
+    return (*_bridge(), *_host(), *_cores(cpus), *_between(cpus))
+
+
+def _bridge() -> tuple[Wire, ...]:
     router = "ls3a_router_irq"
     return (
         Wire("uart.irq", f"{router}.input[10]", "irq_line"),
         Wire("ls7a_uart0.irq", "ls7a_irq.input[8]", "irq_line"),
+        Wire("ls7a_irq.intn0", f"{router}.input[0]", "irq_line"),
         Wire("ls7a_irq.lo", "ls3a_ht_irq.message", "ht_vector"),
+        Wire("ls7a_irq.hi", "ls3a_ht_irq_hi.message", "ht_vector"),
         Wire("ls7a_msi.lo", "ls3a_ht_irq.message", "ht_vector"),
         Wire("memory.msi", "ls3a_ht_irq.message", "ht_vector"),
-        Wire("ls3a_ext_irq.ext_int_en", "ls3a_ht_irq.ext_int", "irq_line"),
-        Wire("ls3a_ht_irq.forward", "ls3a_ext_irq.message", "irq_line"),
         *(Wire(f"ls3a_ht_irq.line[{n}]", f"{router}.input[{24 + n}]", "irq_line") for n in range(8)),
-        *(
-            Wire(f"{source}.pin[{4 * core + k}]", f"cpu{core}.ip[{2 + k}]", "core_pin")
-            for source in (router, "ls3a_ext_irq")
-            for core in range(min(cpus, CORES))
-            for k in range(4)
-        ),
-        *(
-            Wire(f"{_name('ls3a_ipi', core // CORES)}.{port}[{core % CORES}]", f"cpu{core}.{pin}", "ipi_pin")
-            for core in range(cpus)
-            for port, pin in (("pin", "ip[6]"), ("mail", "mailbox"))
-        ),
+        *(Wire(f"ls3a_ht_irq_hi.line[{n}]", f"{router}.input[{28 + n}]", "irq_line") for n in range(4)),
+        *(Wire("ls3a_ext_irq.ext_int_en", f"{ht}.ext_int", "irq_line") for ht in ("ls3a_ht_irq", "ls3a_ht_irq_hi")),
+        *(Wire(f"{ht}.forward", "ls3a_ext_irq.message", "irq_line") for ht in ("ls3a_ht_irq", "ls3a_ht_irq_hi")),
     )
+
+
+def _host() -> tuple[Wire, ...]:
+    return (
+        Wire("eventfd.out", "ls7a_irqfd.signal", "irq_line"),
+        *(Wire(f"ls7a_irqfd.pin[{pin}]", f"ls7a_irq.input[{pin}]", "irq_line") for pin in range(64)),
+        Wire("ls7a_irqfd.msi", "ls3a_ht_irq.message", "ht_vector"),
+        Wire("ls7a_irq.cleared", "ls7a_irqfd.cleared", "irq_line"),
+        Wire("ls7a_irqfd.resample", "eventfd.resample", "irq_line"),
+    )
+
+
+def _cores(cpus: int) -> Iterator[Wire]:
+    """What reaches the inputs of each core. The router has node 0's cores."""
+    for core in range(cpus):
+        node, place = divmod(core, CORES)
+        for source in (*(["ls3a_router_irq"] if node == 0 else []), _name("ls3a_ext_irq", node)):
+            yield from (Wire(f"{source}.pin[{4 * place + k}]", f"cpu{core}.ip[{2 + k}]", "core_pin") for k in range(4))
+        for port, pin in (("pin", "ip[6]"), ("mail", "mailbox")):
+            yield Wire(f"{_name('ls3a_ipi', node)}.{port}[{place}]", f"cpu{core}.{pin}", "ipi_pin")
+        yield Wire(f"{_name('stable_timer', node)}.pin[{place}]", f"cpu{core}.ip[7]", "core_pin")
+
+
+def _between(cpus: int) -> Iterator[Wire]:
+    """From node to node, as messages: vectors for other extended controllers, writes to configuration registers."""
+    nodes = range(-(-cpus // CORES))
+    for node in nodes:
+        yield Wire(f"{_name('ls3a_ipi', node)}.csr", "ls3a_csr.csr", "ht_vector")
+        for other in nodes:
+            if other != node:
+                source, target = _name("ls3a_ext_irq", node), _name("ls3a_ext_irq", other)
+                yield Wire(f"{source}.to_node[{other}]", f"{target}.from_node", "ht_vector")
+    for core in range(cpus):
+        yield from (Wire(f"ls3a_csr.{way}[{core}]", f"{_name(d, core // CORES)}.csr", "irq_line") for way, d in REACHED)
 
 
 PLATFORM = Platform(

@@ -8,12 +8,26 @@ tree routes router input 0 to IP2, all others to IP3; that is software's choice:
 from __future__ import annotations
 
 from soc.bus import Window
-from soc.platforms import Part, PciBus, Platform, Range, Wire
+from soc.platforms import Part, PciBus, Platform, Range, Wire, load
+
+CHIP = 0x1FE0_0000
+STABLE_TIMER = "devices.stable_timer:StableTimer"
 
 
 def ipi(node: int) -> str:
     """The inter-processor interrupt block of a node of four cores; the node is in address bits 47:44."""
     return f"ls3a_ipi_{node}" if node else "ls3a_ipi"
+
+
+def stable_timer(node: int) -> str:
+    """The stable timers of a node of four cores."""
+    return f"stable_timer_{node}" if node else "stable_timer"
+
+
+def _timer_part(node: int) -> Part:
+    base = node << 44 | CHIP
+    windows = tuple(Range(base + offset, size, base) for offset, size in load(STABLE_TIMER).ranges())
+    return Part(stable_timer(node), STABLE_TIMER, windows=windows, node=node)
 
 
 PARTS = (
@@ -32,6 +46,7 @@ PARTS = (
     ),
     Part("rtc", "devices.rtc:GoldfishRtc", (0x1008_1000,), 0x1000),
     Part("power", "devices.power:Power", (0x1008_0000,), 0x100),
+    *(_timer_part(node) for node in range(4)),
 )
 
 WINDOWS = (
@@ -55,6 +70,7 @@ def wires(cpus: int) -> tuple[Wire, ...]:
         ),
         *(Wire(f"{ipi(core // 4)}.pin[{core % 4}]", f"cpu{core}.ip[6]", "ipi_pin") for core in range(cpus)),
         *(Wire(f"{ipi(core // 4)}.mail[{core % 4}]", f"cpu{core}.mailbox", "ipi_pin") for core in range(cpus)),
+        *(Wire(f"{stable_timer(core // 4)}.pin[{core % 4}]", f"cpu{core}.ip[7]", "core_pin") for core in range(cpus)),
     )
 
 

@@ -7,13 +7,24 @@ the messages and from the cores' notes of interrupts taken, so a file gives what
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from soc.errors import SocError
-from soc.messages import DmaWrite, EventSignal, InterruptLevel, InterruptVector, MmioError, MmioRead, MmioReply, MmioWrite
+from soc.messages import (
+    CsrWrite,
+    DmaWrite,
+    EventSignal,
+    InterruptLevel,
+    InterruptVector,
+    MmioError,
+    MmioRead,
+    MmioReply,
+    MmioWrite,
+)
 from soc.trace.path import MSI, TIMER, Path
-from soc.trace.wiring import Wiring, component
+from soc.trace.wiring import Wiring, commanded, component
 
 if TYPE_CHECKING:
     from soc.trace.trace import Record
@@ -105,7 +116,7 @@ class _Reader:
     """Builds an Activity."""
 
     def __init__(self, into: Activity) -> None:
-        self.into, self.wiring = into, into.wiring
+        self.into = into
         self.of_cause: dict[int, list[Path]] = {}
         self.up: dict[str, tuple[int, int]] = {}
         self.reached: dict[str, set[int]] = {}
@@ -114,6 +125,8 @@ class _Reader:
         self.waiting: dict[int, tuple[str, int]] = {}
         self.pins: dict[str, dict[int, dict[int, int]]] = {}
         self.timers: dict[tuple[str, int], Path] = {}
+        self.expiries: set[tuple[str, int]] = set()
+        """(core, time in ps of the cycle) at which a stable timer's expiry reached IP7: not Count's doing."""
         self.joined: list[tuple[Path, str, int, int]] = []
         self.line_of: dict[tuple[str, int], str] = {}
 
@@ -127,6 +140,7 @@ class _Reader:
             MmioReply: self._reply,
             MmioError: self._reply,
             DmaWrite: self._dma,
+            CsrWrite: self._csr,
         }.get
         for item in _merge(records, taken):
             if type(item) is Taken:
@@ -161,6 +175,10 @@ class _Reader:
         self.waiting[message.cause] = origin, len(found) - 1
         if is_store:
             self.stores[message.cause] = origin, left
+
+    def _csr(self, message, link) -> None:
+        # A store that another node passes on.
+        self.reached.setdefault(component(link.target[0]), set()).add(message.time)
 
     def _reply(self, message, link) -> None:
         if not link.target[0].startswith("cpu"):
@@ -200,6 +218,8 @@ class _Reader:
             drivers = self.pins.setdefault(core, {}).setdefault(int(pin[:-1]), {})
             if message.level:
                 drivers[message.source] = message.cause
+                if pin == "7]":
+                    self.expiries.add((core, self._cycle_start(message.time)))
             else:
                 drivers.pop(message.source, None)
 
@@ -233,7 +253,7 @@ class _Reader:
             path.origin, path.kind = port, MSI
             path.begin(f"{port} write leaves", left)
             path.places.append((f"{link.origin[0]} doorbell", sent, None))
-        elif store is not None and sent in self.reached.get(owner, ()) and self.wiring.commanded(owner):
+        elif store is not None and sent in self.reached.get(owner, ()) and commanded(owner):
             path.begin(f"store leaves {store[0]}", store[1])
             path.sender = store[0]
             path.places.append((owner, sent, None))
@@ -251,6 +271,10 @@ class _Reader:
                 return port, left
         return None
 
+    def _cycle_start(self, time: int) -> int:
+        clock = self.into.wiring.clock
+        return time if clock is None else clock.time(clock.tick_at_or_after(time))
+
     def _last(self, cause: int, which: Callable[[Path], bool] = lambda path: True) -> Path | None:
         return next((path for path in reversed(self.of_cause.get(cause, ())) if which(path)), None)
 
@@ -266,12 +290,13 @@ class _Reader:
                     path = self._last(cause, lambda path: any(place == pin for place, _, _ in path.places))  # noqa: B023
                     if path is not None:
                         path.taken(core, taken.time)
-        if taken.mask & IP7 and taken.deadline is not None and (core, taken.deadline) not in self.timers:
+        key = core, taken.deadline
+        if taken.mask & IP7 and taken.deadline is not None and key not in self.timers and key not in self.expiries:
             path = Path(0, f"{core}.timer", taken.deadline)
             path.kind = TIMER
             path.begin(f"{core} timer deadline", taken.deadline)
             path.taken(core, taken.time)
-            self.timers[core, taken.deadline] = path
+            self.timers[key] = path
             self.into.paths.append(path)
 
     def _join(self) -> None:
@@ -283,12 +308,12 @@ class _Reader:
             if path.vector_at != (owner, vector, time) or any(component(port) == owner for port in path.rises):
                 continue
             known = self.line_of.get((owner, vector))
-            up = [
-                (port, stay)
-                for port in ([known] if known else ports.get(owner, ()))
-                for stay in self.into.lines.get(port, ())
-                if stay.rose <= time and (stay.fell is None or stay.fell > time)
-            ]
+            up = []
+            for port in [known] if known else ports.get(owner, ()):
+                stays = self.into.lines.get(port, ())
+                place = bisect_right(stays, time, key=lambda stay: stay.rose) - 1
+                if place >= 0 and (stays[place].fell is None or stays[place].fell > time):
+                    up.append((port, stays[place]))
             if len(up) == 1:
                 port, stay = up[0]
                 path.joined = port

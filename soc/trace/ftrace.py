@@ -1,8 +1,8 @@
 """Export as ftrace text, the form of Linux's /sys/kernel/tracing/trace: for tools and eyes that know it.
 
 Interrupts of the hardware side by side: `irq_raise` where a line rises or a vector leaves, `irq_handler_entry` at the
-handler's first instruction, `irq_handler_exit` at the end of interrupt. Times are seconds with twelve digits, so that no
-picosecond is lost.
+handler's first instruction, `irq_handler_exit` at the end of interrupt. Times are seconds with twelve digits, so that
+no picosecond is lost.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from soc.errors import SocError
 from soc.time import in_ns
-from soc.trace.path import COMPLETE, END, INSIDE, Path
+from soc.trace.path import INSIDE, Path
 
 if TYPE_CHECKING:
     from soc.trace.activity import Activity
@@ -200,9 +200,10 @@ class Meanwhile(NamedTuple):
             parts.append(f"took {told}{more}")
         if self.accesses:
             where = ", ".join(f"{name} {count}" for name, count in sorted(self.targets.items()))
-            parts.append(f"{self.accesses} accesses ({where}), {in_ns(self.parked)} ns of it waiting for them")
-        if self.instructions and self.instructions[1] > self.instructions[0]:
-            parts.append(f"{self.instructions[1] - self.instructions[0]} instructions from the first to the last")
+            several = "es" if self.accesses > 1 else ""
+            between = self.instructions[1] - self.instructions[0] if self.instructions else 0
+            more = f", {between} instructions between them" if between else ""
+            parts.append(f"{self.accesses} access{several} ({where}), {in_ns(self.parked)} ns of waiting{more}")
         return "; ".join(parts)
 
 
@@ -239,7 +240,6 @@ class Outlier:
             last = time
         return "\n".join(lines)
 
-
     def _kept_off(self, since: int) -> str:
         """Why a pending interrupt is not taken at the next block boundary: software keeps it off."""
         before = [t for t in self._activity.taken.get(self.path.core or "", ()) if t.time < since]
@@ -262,6 +262,3 @@ def _meanwhile(path: Path, start: int, end: int, activity: Activity) -> Meanwhil
 
 def _ips(mask: int) -> str:
     return "+".join(f"IP{bit}" for bit in range(8) if mask >> bit & 1)
-
-
-__all__ = ["COMPLETE", "END", "INSIDE", "Latency", "Meanwhile", "Outlier", "Path", "Spread"]

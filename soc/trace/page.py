@@ -4,6 +4,7 @@ interrupts with their stories. It loads nothing from anywhere."""
 from __future__ import annotations
 
 import json
+import re
 from html import escape
 from importlib.resources import files
 from pathlib import Path as FilePath
@@ -12,7 +13,6 @@ from typing import Any
 from soc.errors import SocError
 from soc.time import in_ns
 from soc.trace.latency import Latency, Spread, bins
-from soc.trace.path import END
 from soc.trace.picture import facts, label, main_hops, short, title
 
 BINS = 48
@@ -35,6 +35,7 @@ def page(latency: Latency, about: dict[str, Any] | None = None) -> str:
     others = [hop for hop in latency.hops if hop not in hops]
     cores = [(core, part.total, part.totals) for core, part in latency.per_core.items()]
     rows = [(hop, latency.samples[hop.name]) for hop in [*hops, *others]]
+    chosen = len(rows)
     rows.append((total, latency.totals))
     if len(cores) > 1:
         rows += [(spread._replace(name=f"total at {core}"), totals) for core, spread, totals in cores]
@@ -48,20 +49,20 @@ def page(latency: Latency, about: dict[str, Any] | None = None) -> str:
         "facts": escape(facts(latency, about)),
         "note": escape(f"Not in the figures: {latency.note()}.") if latency.note() else "",
         "way": _way(latency.places, hops),
-        "rows": "\n".join(_row(number, row, most, number == len(hops) + len(others)) for number, (row, _) in enumerate(rows)),
-        "chosen": str(len(hops) + len(others)),
+        "rows": "\n".join(_row(number, row, most, number == chosen) for number, (row, _) in enumerate(rows)),
+        "chosen": str(chosen),
         "data": json.dumps(data, separators=(",", ":")).replace("</", "<\\/"),
         "stories": "\n".join(f"<pre>{escape(str(outlier))}</pre>" for outlier in latency.outliers(OUTLIERS)),
     }
     text = files("soc.trace").joinpath("page.html").read_text("utf-8")
-    for name, piece in pieces.items():
-        text = text.replace(f"@@{name}@@", piece)
-    return text
+    return re.sub(r"@@(\w+)@@", lambda found: pieces[found[1]], text)
 
 
 def _way(places: list[str], hops: list[Spread]) -> str:
     width = len(places) * BOX + (len(places) - 1) * GAP + 4
-    parts = [f'<svg viewBox="0 0 {width} {HEIGHT}" role="img" aria-label="the path, hop by hop" style="max-width:{width}px">']
+    parts = [
+        f'<svg viewBox="0 0 {width} {HEIGHT}" role="img" aria-label="the path, hop by hop" style="max-width:{width}px">'
+    ]
     for number, place in enumerate(places):
         left = 2 + number * (BOX + GAP)
         ends = " end" if number in (0, len(places) - 1) else ""
@@ -96,6 +97,3 @@ def _row(number: int, row: Spread, most: int, is_total: bool) -> str:
         f'<tr{kind} data-row="{number}" tabindex="0"><th scope="row">{escape(row.name)}</th><td>{row.count}</td>{cells}'
         f"<td class=wide>{bar}</td></tr>"
     )
-
-
-__all__ = ["END", "page", "write"]

@@ -66,9 +66,13 @@ def events(activity: Activity) -> Iterator[dict[str, Any]]:
         tracks.place(core, HANDLER)
     yield from _cores(activity, tracks)
     yield from _ports(activity, tracks)
+    of_cause: dict[int, list[tuple[str, int]]] = {}
+    for port, vectors in activity.vectors.items():
+        for sent in vectors:
+            of_cause.setdefault(sent.cause, []).append((port, sent.left))
     for number, path in enumerate(activity.paths, 1):
         yield from _hops(path, number, tracks)
-        yield from _flow(path, number, activity, tracks)
+        yield from _flow(path, number, of_cause, tracks)
     yield from tracks.names()
 
 
@@ -117,13 +121,13 @@ def _ports(activity: Activity, tracks: _Tracks) -> Iterator[dict[str, Any]]:
         place = tracks.place(component(port), port)
         for stay in stays:
             fell = activity.end if stay.fell is None else stay.fell
-            yield _slice("high", "line", place, stay.rose, fell, cause=f"{stay.cause:#x}", ended_by_access=stay.by_access)
+            yield _slice(
+                "high", "line", place, stay.rose, fell, cause=f"{stay.cause:#x}", ended_by_access=stay.by_access
+            )
     for port, vectors in activity.vectors.items():
         place = tracks.place(component(port), port)
         for sent in vectors:
-            yield _slice(
-                f"vector {sent.vector:#x}", "vector", place, sent.left, sent.arrived, cause=f"{sent.cause:#x}"
-            )
+            yield _slice(f"vector {sent.vector:#x}", "vector", place, sent.left, sent.arrived, cause=f"{sent.cause:#x}")
     for path in activity.paths:
         if path.kind == MSI:
             times = list(path.hops.values())
@@ -143,17 +147,18 @@ def _hops(path: Path, number: int, tracks: _Tracks) -> Iterator[dict[str, Any]]:
     yield {"ph": "e", "name": path.origin, **common, "ts": _us(path.finish)}
 
 
-def _flow(path: Path, number: int, activity: Activity, tracks: _Tracks) -> Iterator[dict[str, Any]]:
+def _flow(
+    path: Path, number: int, vectors: dict[int, list[tuple[str, int]]], tracks: _Tracks
+) -> Iterator[dict[str, Any]]:
     points: list[tuple[int, dict[str, int]]] = []
     if path.kind == MSI:
         points.append((path.began, tracks.place(component(path.origin), path.origin)))
     elif path.sender is not None:
         points.append((path.began, tracks.place(path.sender, ACCESSES)))
     ports = {port: time for port, time in path.rises.items() if time <= path.finish}
-    for port, vectors in activity.vectors.items():
-        sent = next((s for s in vectors if s.cause == path.cause and path.began <= s.left <= path.finish), None)
-        if sent is not None:
-            ports[port] = sent.left
+    for port, left in vectors.get(path.cause, ()):
+        if path.began <= left <= path.finish:
+            ports.setdefault(port, left)
     points += sorted(
         ((time, tracks.place(component(port), port)) for port, time in ports.items()), key=lambda point: point[0]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -59,7 +60,7 @@ def main_hops(latency: Latency) -> list[Spread]:
     """The hops of the commonest path, in its order."""
     places = latency.places
     by_name = {hop.name: hop for hop in latency.hops}
-    return [by_name[f"{here} to {there}"] for here, there in zip(places, places[1:], strict=False)]
+    return [by_name[f"{here} to {there}"] for here, there in pairwise(places)]
 
 
 def draw(latency: Latency, path: str | FilePath, about: dict[str, Any] | None = None) -> None:
@@ -83,9 +84,17 @@ def draw(latency: Latency, path: str | FilePath, about: dict[str, Any] | None = 
         figure = Figure(figsize=(12, 6.2 + 0.18 * max(0, len(hops) - 5)), dpi=DPI, facecolor=PAPER)
         FigureCanvasAgg(figure)
         grid = figure.add_gridspec(
-            2, 2, height_ratios=(1, 1.7), width_ratios=(1.35, 1), left=0.225, right=0.975, top=0.86, bottom=0.09,
-            wspace=0.16, hspace=0.28,
-        )  # fmt: skip
+            2,
+            2,
+            height_ratios=(1, 1.7),
+            width_ratios=(1.35, 1),
+            left=0.225,
+            right=0.975,
+            top=0.86,
+            bottom=0.09,
+            wspace=0.16,
+            hspace=0.28,
+        )
         figure.text(0.025, 0.945, title(latency), fontsize=14, fontweight="bold")
         figure.text(0.025, 0.905, facts(latency, about), fontsize=9, color=MUTED)
         if note := latency.note():
@@ -109,19 +118,23 @@ def _draw_way(axes: Any, places: list[str], hops: list[Spread]) -> None:
     width = step * 0.62
     longest = max(len(line) for place in places for line in label(place))
     size = min(9, 860 / max(longest, 8) / max(count, 6))
+    middle_line = {"ha": "center", "va": "center", "linespacing": 1.25, "fontsize": size}
     for number, place in enumerate(places):
         middle = (number + 0.5) * step
         ends = number in (0, count - 1)
         axes.add_patch(
             FancyBboxPatch(
-                (middle - width / 2, 0.3), width, 0.36, boxstyle="round,pad=0.002,rounding_size=0.012",
-                mutation_aspect=4, facecolor=BLUE if ends else PALE, edgecolor=BLUE, linewidth=1,
+                (middle - width / 2, 0.3),
+                width,
+                0.36,
+                boxstyle="round,pad=0.002,rounding_size=0.012",
+                mutation_aspect=4,
+                facecolor=BLUE if ends else PALE,
+                edgecolor=BLUE,
+                linewidth=1,
             )
-        )  # fmt: skip
-        axes.text(
-            middle, 0.48, "\n".join(label(place)), ha="center", va="center", fontsize=size, color=PAPER if ends else INK,
-            linespacing=1.25,
-        )  # fmt: skip
+        )
+        axes.text(middle, 0.48, "\n".join(label(place)), color=PAPER if ends else INK, **middle_line)
         if number:
             hop = hops[number - 1]
             left, right = middle - step + width / 2 + 0.004, middle - width / 2 - 0.004
@@ -131,7 +144,9 @@ def _draw_way(axes: Any, places: list[str], hops: list[Spread]) -> None:
             gap = (left + right) / 2
             axes.text(gap, 0.72, short(hop.p50), ha="center", va="bottom", fontsize=8.5, fontweight="bold")
             if hop.min != hop.max:
-                axes.text(gap, 0.23, f"{short(hop.min)}\nto {short(hop.max)}", ha="center", va="top", fontsize=7, color=MUTED)
+                axes.text(
+                    gap, 0.23, f"{short(hop.min)}\nto {short(hop.max)}", ha="center", va="top", fontsize=7, color=MUTED
+                )
 
 
 def _draw_hops(axes: Any, rows: list[Spread]) -> None:
@@ -142,13 +157,20 @@ def _draw_hops(axes: Any, rows: list[Spread]) -> None:
     for number, row in enumerate(reversed(rows)):
         colour = INK if row is rows[-1] else BLUE
         axes.plot((row.min, row.max), (number, number), color=RULE, lw=5, solid_capstyle="round", zorder=1)
-        axes.plot((row.min, row.p99), (number, number), color=colour, lw=5, solid_capstyle="round", alpha=0.45, zorder=2)
+        axes.plot(
+            (row.min, row.p99), (number, number), color=colour, lw=5, solid_capstyle="round", alpha=0.45, zorder=2
+        )
         axes.plot((row.p50,), (number,), "o", color=colour, ms=6.5, zorder=3)
         axes.plot((row.max,), (number,), "|", color=RED, ms=9, mew=1.6, zorder=3)
         axes.annotate(
-            short(row.p50), (row.p50, number), xytext=(0, 6.5), textcoords="offset points", ha="center", fontsize=7.5,
+            short(row.p50),
+            (row.p50, number),
+            xytext=(0, 6.5),
+            textcoords="offset points",
+            ha="center",
+            fontsize=7.5,
             color=colour,
-        )  # fmt: skip
+        )
     names = [row.name.replace(" to ", "\nto ") if len(row.name) > 24 else row.name for row in rows]
     axes.set_yticks(range(len(rows)), names[::-1], fontsize=7.5)
     axes.get_yticklabels()[0].set_fontweight("bold")
@@ -184,9 +206,13 @@ def _draw_totals(axes: Any, latency: Latency) -> None:
         place = min((value - total.min) / step, BINS - 0.5)
         axes.axvline(place, color=INK, lw=0.9, ls=(0, (3, 2)))
         axes.annotate(
-            f" {name} {short(value)}", (place, 1.0 if name == "median" else 0.92), xycoords=("data", "axes fraction"),
-            va="top", ha="right" if place > BINS * 0.7 else "left", fontsize=8,
-        )  # fmt: skip
+            f" {name} {short(value)}",
+            (place, 1.0 if name == "median" else 0.92),
+            xycoords=("data", "axes fraction"),
+            va="top",
+            ha="right" if place > BINS * 0.7 else "left",
+            fontsize=8,
+        )
     axes.set_ylabel("interrupts")
     axes.set_title("total, beginning to end", fontsize=9, loc="left", color=MUTED)
     _plain(axes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,8 +11,10 @@ from soc.time import Clock
 if TYPE_CHECKING:
     from soc.link import Link
 
-REGISTER_PORTS = ("mmio", "config", "csr", "dma")
-"""Ports, without index, that software or memory reaches: nothing that arrives there is an event of its own."""
+SENDERS = ("ls3a_ipi", "ls7a_msi")
+"""Components, without the number of their node, whose registers are there to send interrupts: what they send begins at
+the store of the core that wrote them, not at their own edge."""
+_NODE = re.compile(r"_\d+$")
 
 
 class Channel(NamedTuple):
@@ -31,6 +34,11 @@ def component(port: str) -> str:
     return port.partition(".")[0]
 
 
+def commanded(name: str) -> bool:
+    """Whether component `name` only passes on what a core's store asks for."""
+    return _NODE.sub("", name) in SENDERS
+
+
 class Wiring:
     """Channels by the numbers of their ports, the number of cores, and the clock of the cores."""
 
@@ -38,23 +46,10 @@ class Wiring:
         self.channels: dict[tuple[int, int], Link | Channel] = {}
         self.cores = 0
         self.clock: Clock | None = None
-        self._commanded: dict[str, bool] = {}
 
     def add(self, link: Link | Channel) -> None:
         """One more channel."""
         self.channels[link.origin[1], link.target[1]] = link
-        self._commanded.clear()
-
-    def commanded(self, name: str) -> bool:
-        """Whether nothing but register accesses reaches component `name`: an edge it sends is software's doing."""
-        if not self._commanded:
-            reached = {component(link.origin[0]): True for link in self.channels.values()}
-            for link in self.channels.values():
-                owner, _, port = link.target[0].partition(".")
-                if port.partition("[")[0] not in REGISTER_PORTS:
-                    reached[owner] = False
-            self._commanded = reached
-        return self._commanded.get(name, False)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, for a file."""

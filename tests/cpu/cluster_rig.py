@@ -22,7 +22,6 @@ LATENCY = 160
 DATA = KSEG0 + 0x40000
 DEVICE = 0x9000_0000_1FE0_0000
 """Uncached address of the made-up devices."""
-HORIZON = 1 << 50
 RUNAWAY = 3_000_000
 """Instructions of all cores after which a program that should have ended is given up."""
 
@@ -79,24 +78,24 @@ class Smp:
         """Input IP`ip` of a core changes at `cycle`."""
         self.at(cycle, lambda when: self.cluster.line(core, when, ip, level))
 
-    def run(self, until: int = HORIZON) -> ClusterStop:
+    def run(self, until: int | None = None) -> ClusterStop:
         """Runs to the grid point at or after `until`, or to any other stop but the end of a slice."""
         cluster, window = self.cluster, self.cluster.window
-        end = -(-until // window) * window
-        while cluster.grid < end:
+        end = None if until is None else -(-until // window) * window
+        while end is None or cluster.grid < end:
             first = cluster.grid + window
             while self._events and self._events[0][0] < first:
                 cycle, _, what = heappop(self._events)
                 what(cycle)
-            target = max(first, min(end, self._events[0][0] // window * window)) if self._events else None
+            target = max(first, self._events[0][0] // window * window) if self._events else end
+            if target is not None and end is not None:
+                target = min(target, end)
             while (stop := cluster.run(target, self.slice_cycles)).kind is StopKind.SLICE:
                 pass
             if stop.kind is not StopKind.HORIZON:
                 return stop
             for request in cluster.requests():
                 self._request(request)
-            if not self._events and cluster.grid >= end:
-                break
         return ClusterStop(StopKind.HORIZON)
 
     def _request(self, request: Request) -> None:

@@ -71,6 +71,12 @@ def test_artefacts_are_kept_in_the_folder(tmp_path):
     assert (tmp_path / "other" / "shown.txt").read_text() == "3 x\n"
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match=r"cannot keep anything in .*file/out: Not a directory"):
+        example(out=tmp_path / "file" / "out")
+
+
 def test_listing_and_loading():
     assert "first_light" in scenarios.list_scenarios()
     assert isinstance(scenarios.load("first_light"), Scenario)

@@ -80,6 +80,7 @@ def test_with_extended_interrupts_the_same_message_goes_to_the_extended_controll
     names = [name for name, _ in hops(m)]
     assert names == [
         "ls3a_ext_irq.ext_int_en -> ls3a_ht_irq.ext_int",
+        "ls3a_ext_irq.ext_int_en -> ls3a_ht_irq_hi.ext_int",
         "ls7a_msi.lo -> ls3a_ht_irq.message",
         "ls3a_ht_irq.forward -> ls3a_ext_irq.message",
         "ls3a_ext_irq.pin[2] -> cpu0.ip[4]",
@@ -123,6 +124,8 @@ def test_one_uart_answers_at_both_its_addresses():
         (0x1008_1000, 4, 0),
         (0x2000_0000, 4, 0),
         (0xE00_0000_0000, 8, 0),
+        (0xE00_1000_0000, 8, 0x003F_0001_0700_0000),
+        (0xFFD_FB00_0080, 4, 0),
         (0x3FF0_1004, 4, 0),
         (0x1FE0_1420, 4, 0),
         (0x1FE0_1600, 8, 0),
@@ -131,6 +134,11 @@ def test_one_uart_answers_at_both_its_addresses():
 )
 def test_who_answers_where(address, size, value):
     assert seen(run(("read", address, size))) == [value]
+
+
+def test_the_node_counter_answers_at_both_its_addresses():
+    first, second = seen(run(("run", 100_000), ("read", 0x1FE0_0408, 8), ("read", 0x3FF0_0408, 8)))
+    assert 0 < first < second < 2 * first
 
 
 def test_the_host_sees_the_same_addresses():

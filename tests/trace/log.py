@@ -73,7 +73,6 @@ ROUTER, HT, EXT, PIC, IPI = "ls3a_router_irq", "ls3a_ht_irq", "ls3a_ext_irq", "l
 
 def uart_interrupt(log: Log, start: int, cause: int, delay: int = 5 * NS, core: int = 0) -> int:
     """Edge at `start`, handler `delay` after the pin, end one store later; returns the end."""
-    log.wire("console.tx", "uart.rx")
     there = log.line("uart.irq", f"{ROUTER}.input[0]", start, cause)
     pin = log.line(f"{ROUTER}.pin[{4 * core}]", f"cpu{core}.ip[2]", there, cause)
     log.taken(core, pin + delay, 2)

@@ -21,7 +21,18 @@ def test_without_a_name_it_lists_where_interrupts_began(folder, capsys):
 
 def test_one_kind_hop_by_hop_with_everything(folder, capsys, tmp_path):
     status = main(
-        ["trace", "latency", folder, "ipi", "--per-core", "--histogram", "--outliers", "2", "--html", f"{tmp_path}/p.html"]
+        [
+            "trace",
+            "latency",
+            folder,
+            "ipi",
+            "--per-core",
+            "--histogram",
+            "--outliers",
+            "2",
+            "--html",
+            f"{tmp_path}/p.html",
+        ]
     )
     got = capsys.readouterr()
     assert status == 0 and "store leaves cpu* to ls3a_ipi" in got.out and "total at cpu1" in got.out

@@ -3,6 +3,7 @@
 import pytest
 
 from soc.errors import SocError
+from soc.messages import CsrWrite
 from soc.trace.latency import Spread, bins
 from soc.trace.path import END, INSIDE, ON_ITS_WAY
 from tests.trace.log import EXT, HT, IPI, NS, PIC, ROUTER, Log, uart_interrupt
@@ -135,13 +136,12 @@ def test_an_inter_processor_interrupt_begins_at_the_store_of_its_sender():
     assert latency.per_core["cpu0"].hops[0].name.startswith("store leaves cpu")
 
 
-def test_an_edge_that_a_store_brings_about_begins_at_the_device_where_others_reach_it_too():
+def test_a_device_edge_that_a_store_brings_about_begins_at_the_device():
     log = Log()
-    log.wire("console.tx", "uart.rx")
     sent = log.store(0, "uart", 0, 5)
     log.line("uart.irq", f"{ROUTER}.input[0]", sent, 5)
     path = log.done().activity.paths[0]
-    assert list(path.hops)[0] == "uart.irq edge" and path.began == sent and path.sender is None
+    assert next(iter(path.hops)) == "uart.irq edge" and path.began == sent and path.sender is None
 
 
 def test_a_timer_from_its_deadline_to_its_handler_once():
@@ -184,7 +184,6 @@ def test_a_vector_that_meets_a_line_already_up_is_served_with_it():
 
 def test_what_is_held_back_is_on_its_way():
     log = Log()
-    log.wire("console.tx", "uart.rx")
     log.line("uart.irq", f"{ROUTER}.input[0]", 0, 1)
     latency = log.done().latency("uart")
     assert latency.unfinished == 1 and latency.paths[0].status == ON_ITS_WAY
@@ -198,7 +197,6 @@ def test_what_is_held_back_is_on_its_way():
 
 def test_an_edge_whose_own_line_falls_by_itself_ends_at_the_latch():
     log = Log()
-    log.wire("outside.signal", "rtc.signal")
     there = log.line("rtc.irq", f"{ROUTER}.input[1]", 0, 3)
     log.line("rtc.irq", f"{ROUTER}.input[1]", 1, 3, 0)
     pin = log.line(f"{ROUTER}.pin[0]", "cpu0.ip[2]", there, 3)
@@ -211,7 +209,6 @@ def test_an_edge_whose_own_line_falls_by_itself_ends_at_the_latch():
 
 def test_a_mask_in_the_handler_is_not_the_end():
     log = Log()
-    log.wire("console.tx", "uart.rx")
     there = log.line("uart.irq", f"{ROUTER}.input[0]", 0, 1)
     pin = log.line(f"{ROUTER}.pin[0]", "cpu0.ip[2]", there, 1)
     log.taken(0, pin, 2)
@@ -223,7 +220,6 @@ def test_a_mask_in_the_handler_is_not_the_end():
 
 def test_a_line_that_leads_to_two_cores_is_told_for_the_one_that_takes_it():
     log = Log(cores=2)
-    log.wire("console.tx", "uart.rx")
     there = log.line("uart.irq", f"{ROUTER}.input[0]", 0, 1)
     for core in (0, 1):
         pin = log.line(f"{ROUTER}.pin[{4 * core}]", f"cpu{core}.ip[2]", there, 1)
@@ -244,7 +240,6 @@ def test_an_exception_is_for_what_is_at_the_pin_at_its_time():
 
 def test_a_line_that_falls_before_the_exception_took_none():
     log = Log(cores=2)
-    log.wire("console.tx", "uart.rx")
     there = log.line("uart.irq", f"{ROUTER}.input[0]", 0, 1)
     pin = log.line(f"{ROUTER}.pin[0]", "cpu0.ip[2]", there, 1)
     end = log.store(1, "uart", pin, 2)
@@ -272,7 +267,7 @@ def test_outliers_tell_what_the_core_was_doing():
     story = str(worst)
     assert "uart.irq at cpu0, cause 0x2: 1650.000 ns (median 175.000 ns)" in story
     assert "+ 1480.000 ns  cpu0 handler" in story
-    assert "took IP7 at 1235.000 ns; 3 accesses (rtc 3), 600.000 ns of it waiting for them; 80 instructions" in story
+    assert "took IP7 at 1235.000 ns; 3 accesses (rtc 3), 600.000 ns of waiting, 80 instructions" in story
     assert "interrupts off or masked, the last being IP2 " in story
     with pytest.raises(SocError, match="ask for 1 or more"):
         log.trace.latency("uart").outliers(0)
@@ -307,3 +302,28 @@ def test_ranges_hold_every_sample_once(samples, count):
 def test_outliers_do_not_squeeze_a_histogram():
     rows = bins([*range(1000)] * 2 + [10**9], 10)
     assert rows[-1][1] == 10**9 + 1 and rows[-1][2] < 300 and rows[0][1] - rows[0][0] < 200
+
+
+def test_a_store_that_another_node_passes_on_begins_at_its_core():
+    log = Log(cores=5)
+    sent = log.store(0, IPI, 0, 1)
+    there = log.send(CsrWrite, f"{IPI}.csr", f"{IPI}_1.csr", 50, sent, 1, 4, 0x1008, 4, 1)
+    pin = log.line(f"{IPI}_1.pin[0]", "cpu4.ip[6]", there, 1)
+    log.taken(4, pin, 6)
+    log.line(f"{IPI}_1.pin[0]", "cpu4.ip[6]", log.store(4, f"{IPI}_1", pin, 2), 1, 0)
+    latency = log.done().latency("ipi")
+    assert latency.complete[0].sender == "cpu0" and latency.totals == [(100 + 50 + 10 + 100) * NS]
+
+
+def test_a_stable_timer_on_ip7_is_not_taken_for_count():
+    log = Log()
+    pin = log.line("stable_timer.pin[0]", "cpu0.ip[7]", 1000 * NS, 1)
+    # The core sees it at its next cycle, and notes that as the time its timer came due.
+    cycle = -(-pin // 1250) * 1250
+    log.taken(0, cycle + 1250, 7, deadline=cycle)
+    log.line("stable_timer.pin[0]", "cpu0.ip[7]", log.store(0, "stable_timer", cycle + 5000, 2), 1, 0)
+    log.taken(0, 9000 * NS, 7, deadline=8000 * NS)
+    trace = log.done()
+    assert [path.origin for path in trace.activity.paths] == ["stable_timer.pin[0]", "cpu0.timer"]
+    assert trace.latency("stable_timer").complete[0].hops["cpu0 handler"] == cycle + 1250
+    assert trace.latency("timer").totals == [1000 * NS]
