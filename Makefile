@@ -2,7 +2,7 @@
 PYTHON   ?= python3
 VENV     ?= .venv
 EXTRAS   ?= dev
-SCENARIO ?= first_light
+SCENARIO ?= tour
 SCRIPT   ?= docs/first-boot.script
 BOOT     ?= --script $(SCRIPT)
 TESTS    ?= tests
@@ -18,8 +18,8 @@ CHECK := $(VENV)/.installed-$(EXTRAS)
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-run: $(RUN) ## set up, then run the main scenario
-	@$(PY) -m soc scenario run $(SCENARIO)
+run: $(VENV)/.installed-plots ## set up, then run the main scenario; its picture and trace go to out/
+	@$(PY) -m soc scenario run $(SCENARIO) --out out/$(SCENARIO)
 
 test: $(CHECK) ## set up, then run the tests
 	@$(PY) -m pytest -q -m "not slow" $(TESTS)

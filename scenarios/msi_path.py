@@ -5,58 +5,74 @@ from __future__ import annotations
 from typing import Any
 
 from scenarios import routes
+from scenarios.library import Loaded, loaded, within
 from scenarios.registry import Run, scenario
 from scenarios.table import spreads
 from soc.errors import ConfigurationError, choose
 
-TRAFFIC = ("doorbell", "virtio")
+TRAFFIC = ("doorbell", "virtio", "linux")
 READ = "dd if=/dev/hwrng of=/dev/null bs=64 count={rounds}"
+SEED = 1
 
 
 @scenario(cpus=4, rounds=100, traffic="doorbell", tier="auto")
 def msi_path(run: Run, cpus: int, rounds: int, traffic: str, tier: str) -> None:
-    """`traffic`: doorbell (core 0 stores to it), or virtio (Linux reads a virtio-rng, by HTVEC)."""
-    if traffic == "doorbell":
-        doorbell(run, cpus, rounds, tier)
-    elif traffic == "virtio":
-        virtio(run, cpus, rounds, tier)
-    else:
+    """`traffic`: doorbell (core 0 stores to it), virtio (a small driver of a virtio-rng), linux (Debian's)."""
+    if traffic not in TRAFFIC:
         raise ConfigurationError(choose("traffic", traffic, TRAFFIC))
-
-
-def doorbell(run: Run, cpus: int, rounds: int, tier: str) -> None:
-    """A core stores to the doorbell, for each core in turn, along both ways."""
+    if traffic == "linux":
+        linux(run, cpus, rounds, tier)
+        return
     times = {}
-    for name in ("msi_htvec", "msi_eiointc"):
-        machine = routes.prepare("ls7a", cpus, rounds, [name], tier=tier)
+    for way in ("htvec", "eiointc"):
+        name = f"msi_{way}"
+        machine = prepare(traffic, way, cpus, rounds, tier)
         result = machine.run()
         run.expect(result.ended, equals="poweroff", what="the end of the run")
         if not run.ok:
-            run.show(result.reason)
+            run.show(machine.machine.console.decode("utf-8", "replace"), result.reason)
             break
-        path = routes.latency(machine, name)
-        run.show(routes.route(name).by, path.table(), "")
+        if traffic == "virtio":
+            path, counts = (
+                machine.machine.trace.latency("virtio_rng"),
+                [machine.counters(core)[0] for core in range(cpus)],
+            )
+        else:
+            path, counts = routes.latency(machine, name), [routes.served(machine, name, core) for core in range(cpus)]
+        run.show(f"{traffic}, by {way}", f"interrupts of each core: {counts}", path.table(), "")
         run.keep(f"latency-{name}.txt", path.table() + "\n")
-        times[name] = path.totals
-        counts = [routes.served(machine, name, core) for core in range(cpus)]
-        run.expect(counts, equals=[rounds] * cpus, what=f"interrupts of each core along {name}")
+        times[f"{traffic}, {way}"] = path.totals
+        run.expect(counts, equals=[rounds] * cpus, what=f"interrupts of each core by {way}")
     if run.ok:
-        run.show(spreads("from the store to the end of interrupt", times), "")
-        run.expect(max(times["msi_eiointc"]), below=min(times["msi_htvec"]), what="the longest way through EIOINTC")
+        run.show(spreads("from the write to the end of interrupt", times), "")
+        run.expect(
+            max(times[f"{traffic}, eiointc"]), below=min(times[f"{traffic}, htvec"]), what="the longest by eiointc"
+        )
     run.result(result)
 
 
-def virtio(run: Run, cpus: int, rounds: int, tier: str) -> None:
-    """Debian's driver reads `rounds` times 64 bytes from a virtio-rng with MSI-X."""
+def prepare(traffic: str, way: str, cpus: int, rounds: int, tier: str = "auto") -> Loaded:
+    """The machine for `rounds` interrupts at each core, by a store or by a virtio-rng, through htvec or eiointc."""
+    if traffic == "doorbell":
+        return routes.prepare("ls7a", cpus, rounds, [f"msi_{way}"], tier=tier)
+    within("cpus", cpus, 1, 4)
+    within("rounds", rounds, 1, 1_000_000)
+    options = {"tier": tier, "devices": {"virtio_rng": {"seed": SEED}}}
+    return loaded("virtio_rng.S", "ls7a", cpus, options, rounds=rounds * cpus, extended=int(way == "eiointc"))
+
+
+def linux(run: Run, cpus: int, rounds: int, tier: str) -> None:
+    """Debian's driver reads `rounds` times 64 bytes from a virtio-rng with MSI-X, through HTVEC."""
     from scenarios.debian import material
+    from soc import PoweredOff
 
     machine = boot(material(), cpus, rounds, tier)
-    result = machine.run(until=_powered_off(), max_virtual="120 s")
+    result = machine.run(until=PoweredOff, max_virtual="120 s")
     run.keep("console.log", machine.console)
     run.expect(result.ended, equals="poweroff", what="the end of the run")
     if run.ok:
         path = machine.trace.latency("virtio_rng")
-        run.show("virtio-rng, MSI-X, hop by hop", path.table(), "", path.histogram(), "")
+        run.show("virtio-rng under Linux, hop by hop", path.table(), "", path.histogram(), "")
         run.keep("latency.txt", path.table() + "\n")
         run.expect(len(path.complete), above=rounds - 1, what="interrupts of the virtio-rng")
     else:
@@ -70,14 +86,8 @@ def boot(material: Any, cpus: int, rounds: int, tier: str = "auto") -> Any:
 
     if material.modules is None:
         raise ConfigurationError("the cache has no kernel modules.\n`soc fetch debian --refresh` gets them.")
-    machine = Machine("ls7a", cpus=cpus, tier=tier, trace=True, devices={"virtio_rng": {"seed": 1}})
+    machine = Machine("ls7a", cpus=cpus, tier=tier, trace=True, devices={"virtio_rng": {"seed": SEED}})
     drivers = material.initrd.read_bytes() + material.modules.read_bytes()
     machine.load(material.kernel, initrd=drivers, append="nokaslr cryptomgr.notests", kind="linux")
     machine.script([READ.format(rounds=rounds), "poweroff -f"])
     return machine
-
-
-def _powered_off() -> type:
-    from soc import PoweredOff
-
-    return PoweredOff

@@ -122,6 +122,8 @@ class Machine:
         self._sources: dict[str, Source] = {}
         self._ended: tuple[str, str] | None = None
         self._interrupted = False
+        self.is_off = False
+        """The guest has switched the machine off; it cannot run any more."""
 
         for name in ("cycles_per_instruction", "count_divider"):
             if getattr(self.timing, name) != getattr(Timing(), name):
@@ -391,6 +393,8 @@ class Machine:
         for name, value in limits:
             if value is not None and (type(value) is not int or value < 1):
                 raise ConfigurationError(f"{name} = {value!r}; a positive number of instructions is needed")
+        if self.is_off:
+            raise ConfigurationError("the machine has been switched off: build a new Machine to run again")
         window = duration(max_virtual) if max_virtual is not None else None
         began = host.monotonic()
         start, instructions, exits = self.now, self._instructions(), self._exits()
@@ -495,6 +499,7 @@ class Machine:
 
     def _stop(self, component: str, reason: str) -> None:
         if reason == "poweroff":
+            self.is_off = True
             self._end_soon("poweroff", f"{component} switched the machine off")
         else:
             self._end_soon(

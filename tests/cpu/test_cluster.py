@@ -1,10 +1,11 @@
-"""Several cores on one memory: the same on both tiers and for every slice, with every store, link, line and reply at its
+"""Several cores on one memory: the same on both tiers and for every slice, every store, link, line and reply at its
 place. Whole registers, times and memory are compared, so a test that looks at one number still sees everything else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 
 import pytest
 
@@ -43,7 +44,9 @@ cells:  .space 0x400
         .endm
 """
 
-LOCK = SHARED + """
+LOCK = (
+    SHARED
+    + """
 _start: la      $s0, cells
 1:      ll      $t0, LOCK($s0)
         bnez    $t0, 1b
@@ -75,8 +78,11 @@ _start: la      $s0, cells
         nop
         wait    0
 """
+)
 
-COUNTER = SHARED + """
+COUNTER = (
+    SHARED
+    + """
 _start: la      $s0, cells
 1:      atomic_add COUNT, 1
         addiu   $a1, $a1, -1
@@ -84,9 +90,12 @@ _start: la      $s0, cells
         nop
         wait    0
 """
+)
 
 # Core 0 passes $a1 numbers through a ring of 8 to core 1, which adds them up.
-RING = SHARED + """
+RING = (
+    SHARED
+    + """
 _start: la      $s0, cells
         li      $t2, 0                  # sent or taken so far
         bnez    $a0, consumer
@@ -124,9 +133,12 @@ consumer:
         sd      $s1, SUM($s0)
         wait    0
 """
+)
 
 # Cores change each other's `patch` (and a word of data beside it, on the same page) and call their own.
-PATCH = SHARED + """
+PATCH = (
+    SHARED
+    + """
 _start: la      $s0, cells
         la      $s1, patch0
         la      $s2, patch1
@@ -164,6 +176,7 @@ patch1: daddiu  $v0, $v0, 1
         nop
         .dword  0
 """
+)
 
 # The ASID changes more often than there are translation contexts, on every core, while code is written.
 ASIDS = PATCH.replace("        jalr    $s4\n", """
@@ -247,7 +260,9 @@ def test_cutting_a_run_at_grid_points_changes_nothing(cores):
 # The link of LL and SC.
 
 # Core 0 holds a link for about 120 cycles; core 1 meanwhile changes the cell and puts the old value back.
-LINK = SHARED + """
+LINK = (
+    SHARED
+    + """
 _start: la      $s0, cells
         li      $t0, 5
         sd      $t0, COUNT($s0)
@@ -272,6 +287,7 @@ again:  sd      $0, COUNT($s0)
         mtc0    $0, $status
         wait    0
 """
+)
 
 
 @pytest.mark.parametrize("between", ["nop", "lw $0, 0($s1)"], ids=["running", "parked"])
@@ -318,7 +334,9 @@ def test_cores_that_write_each_others_code(text):
     assert m.reg(0, "a6") and m.reg(1, "a6")
 
 
-PARKED = SHARED + """
+PARKED = (
+    SHARED
+    + """
 _start: dli     $s1, 0x900000001fe00000
         lw      $t0, 0($s1)
         .rept   20
@@ -333,6 +351,7 @@ other:  la      $s0, there
         wait    0
 new:    li      $v0, 2
 """
+)
 
 
 @pytest.mark.parametrize("owner", [0, 1])
@@ -349,10 +368,10 @@ def test_code_written_while_a_core_is_parked_in_front_of_it(owner):
 
 
 def test_a_small_pool_is_flushed_and_nobody_sees_it(monkeypatch):
-    plain = smp(PATCH, 2, rounds=3000)
+    plain = smp(PATCH, 2, rounds=9000)
     assert plain.memory.shared[shared.POOL_FLUSHES] == 0
     monkeypatch.setattr(cpu.memory, "POOL_WORDS", 60_000)
-    small = smp(PATCH, 2, rounds=3000)
+    small = smp(PATCH, 2, rounds=9000)
     assert small.memory.shared[shared.POOL_FLUSHES] >= 2
     assert small.whole() == plain.whole()
 
@@ -485,7 +504,7 @@ def test_parked_cores_get_their_own_answers():
         mine = [r for r in m.seen if r.core == core]
         assert [r.is_store for r in mine] == [False, False, True]
         # An access takes as long as its answer, and the instruction's own cycle.
-        assert [b.cycle - a.cycle for a, b in zip(mine, mine[1:], strict=False)] == [LATENCY + 1] * 2
+        assert [b.cycle - a.cycle for a, b in pairwise(mine)] == [LATENCY + 1] * 2
         assert m.cluster.cores[core].cycles - m.cluster.cores[core].instructions >= 3 * LATENCY
     assert m.cluster.cores[0].instructions == m.cluster.cores[0].cycles
 

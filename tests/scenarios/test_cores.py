@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from scenarios import eiointc_pins, irqfd_injection, routes, timer_jitter
+from devices.virtio.rng import VirtioRng
+from scenarios import eiointc_pins, irqfd_injection, msi_path, routes, timer_jitter
 from scenarios.library import guests, loaded
 from scenarios.routes import ROUTES
 from soc.messages import InterruptLevel, InterruptVector
@@ -26,6 +27,7 @@ SMALL = {
     "timer_jitter.S, stable": lambda **o: timer_jitter.prepare("stable", "registers", 2, 5, **o),
     "routes.S": lambda **o: routes.prepare("ls7a", 4, 1, routes.available("ls7a"), busy=True, **o),
     "eiointc_pins.S": lambda **o: eiointc_pins.prepare(2, 8, 1, 1, **o),
+    "virtio_rng.S": lambda **o: msi_path.prepare("virtio", "eiointc", 2, 2, **o),
     "irqfd.S": lambda **o: irqfd_injection.prepare(2, 3, 2_000_000, 0, 1, **o),
 }
 """A small run of each guest for several cores; options are the Machine's, or at least `tier`."""
@@ -36,20 +38,21 @@ def test_every_guest_for_several_cores_is_here():
 
 
 def outcome(name: str, limits: dict, **options):
-    """(hash, cause and time of every line and vector, totals of all interrupts) of a small run."""
+    """(hash, cause and time of every line and vector, places and times of all interrupts) of a small run."""
     machine = SMALL[name](**options)
     result = machine.run(**limits)
     assert result.ended == "poweroff", result.reason
     trace = machine.machine.trace
     moved = [(m.cause, m.time) for m, _ in trace if type(m) in (InterruptLevel, InterruptVector)]
-    return result.trace_hash, moved, trace.latency().totals
+    return result.trace_hash, moved, [tuple(path.hops.items()) for path in trace.latency().paths]
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_the_tiers_agree_to_the_picosecond(name):
     threaded = outcome(name, {}, tier="threaded")
     assert threaded == outcome(name, {}, tier="reference")
-    assert threaded[2], "no interrupt came to its end"
+    handled = [hops for hops in threaded[2] if any(place.endswith(" handler") for place, _ in hops)]
+    assert handled, "no interrupt reached a handler"
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -173,3 +176,19 @@ def test_a_resample_comes_back_once_for_each_signal():
             starts[record.cause] = record.time - link.latency
         elif type(record) is InterruptLevel and record.level and ".ip[" in link.target[0]:
             assert record.time - starts[record.cause] == (pin if link.target[0].startswith("cpu1") else message)
+
+
+@pytest.mark.parametrize("way", ["htvec", "eiointc"])
+def test_a_device_interrupts_by_a_message_after_its_data_is_there(way):
+    machine = msi_path.prepare("virtio", way, 2, 3)
+    assert machine.run().ended == "poweroff"
+    assert [machine.counters(core)[0] for core in range(2)] == [3, 3]
+    timing = machine.machine.timing
+    table = {spread.name: spread for spread in machine.machine.trace.latency("virtio_rng").hops}
+    write = table["virtio_rng.dma write leaves to memory.msi doorbell"]
+    assert (write.min, write.max) == (timing.dma_request, timing.dma_request)
+    wanted, stream = 0, VirtioRng(seed=msi_path.SEED).stream(0, 6 * 64)
+    for place in range(0, len(stream), 64):
+        wanted = (wanted >> 7 | wanted << 57) & (1 << 64) - 1
+        wanted ^= int.from_bytes(stream[place : place + 8], "little")
+    assert machine.words("sum") == [wanted]

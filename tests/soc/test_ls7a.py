@@ -5,11 +5,12 @@ from itertools import pairwise
 import pytest
 
 from soc.messages import InterruptLevel, InterruptVector
+from soc.platforms import eventfd
 from soc.timing import Timing
 from tests.soc.fakes import machine
 
 PIC, HT, ROUTER, EXT, MSI = 0x1000_0000, 0xEFD_FB00_0080, 0x3FF0_1400, 0x1FE0_0000, 0x2FF0_0000
-UART0 = 0x1008_0000
+UART0, HT_HI = 0x1008_0000, 0xFFD_FB00_0080
 T = Timing()
 OFF = ("write", 0x100D_0014, 4, 0x3C00)
 
@@ -100,6 +101,40 @@ def test_msi_vectors_lead_to_their_router_inputs(vector, line):
         ("read", ROUTER + 0x40, 4),
     )
     assert seen(m) == [1 << line]
+
+
+def test_a_pin_routed_to_the_upper_half_comes_by_its_own_controller():
+    m = run(
+        *ROUTER_ON,
+        ("write", HT_HI + 0x20, 4, 1 << 9),
+        ("write", PIC + 0x108, 1, 2),
+        ("write", PIC + 0x208, 1, 9),
+        ("write", PIC + 0x40, 4, 1 << 8),
+        ("write", PIC + 0x20, 4, ~(1 << 8) & 0xFFFF_FFFF),
+        *UART0_RAISES,
+        ("read", HT, 4),
+        ("read", HT_HI, 4),
+        ("read", ROUTER + 0x40, 4),
+    )
+    assert seen(m) == [0, 1 << 9, 1 << 28]
+
+
+def test_two_outputs_on_one_pin_are_ored():
+    def program(core):
+        yield ("write", UART0 + 1, 1, 2)
+        yield WAIT
+        for step in (("write", UART0 + 1, 1, 0), ("write", PIC + 0x80, 4, 1 << 8)):
+            yield step
+            yield WAIT
+            yield ("read", PIC + 0x380, 4)
+        yield OFF
+
+    m = machine(program, platform="ls7a", trace=True)
+    m.devices["ls7a_irqfd"].assign(7, 8, resample=True)
+    eventfd.signal(m, 7, at="1 us")
+    assert m.run(max_virtual="10 ms").ended == "poweroff"
+    assert seen(m) == [1 << 8, 0], "the descriptor holds the pin after the device has let go"
+    assert [descriptor for _, descriptor in m.devices["eventfd"].resampled] == [7]
 
 
 def test_one_uart_answers_at_both_its_addresses():

@@ -466,3 +466,13 @@ def test_a_machine_from_a_toml_file(tmp_path):
         Machine(file)
     with pytest.raises(ConfigurationError, match="cannot read"):
         Machine(tmp_path / "none.toml")
+
+
+def test_a_machine_that_is_off_stays_off():
+    def program(core):
+        yield from power_off()
+
+    m = machine(program)
+    assert m.run().ended == "poweroff" and m.is_off
+    with pytest.raises(ConfigurationError, match="switched off"):
+        m.run(max_virtual="1 us")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scenarios.library import guest
+from scenarios.library import guest, loaded
 from soc import Machine, PoweredOff
 from soc.trace import Trace
 from soc.trace.path import END
@@ -134,10 +134,9 @@ def test_no_interrupt_the_core_took_is_lost(first_light):
 
 def test_core_to_core_latency_is_the_same_whatever_the_slice():
     def run(slice):
-        m = Machine("virt", cpus=2, ram="16 MiB", trace=True)
-        m.load(guest("ipi_pingpong.S", rounds=20, partner=1).to_elf())
-        assert m.run(until=PoweredOff, max_virtual="1 s", slice=slice).ended == "poweroff"
-        return m.trace
+        game = loaded("ipi_pingpong.S", "virt", 2, rounds=20, partner=1)
+        assert game.run(slice=slice).ended == "poweroff"
+        return game.machine.trace
 
     trace = run(None)
     latency = trace.latency("ipi")
