@@ -212,7 +212,7 @@ def run_cluster(states, M, control):
     left = control[SLICE]
     for c in range(cores):
         states[c, state.SLICE_END] = states[c, state.CYCLES] + left
-    while control[GRID] < control[TARGET]:
+    while control[GRID] < control[TARGET] or control[END] != 0:
         if control[END] == 0 and not open_window(states, control):
             return ALL_WAIT
         # A slice may end inside a window: it goes on as it was opened.

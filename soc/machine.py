@@ -283,7 +283,7 @@ class Machine:
                 deliver = cores[receiver].mail
             elif not into.startswith("ip[") or not 2 <= int(into[3:-1]) <= 7:
                 raise ConfigurationError(
-                    f"wire {source} -> {destination}: a core has ip[2] to ip[6], mailbox, and ip[7] for the stable timer"
+                    f"wire {source} -> {destination}: a core has ip[2] to ip[6], mailbox, ip[7] (stable timer)"
                 )
             else:
                 deliver = cores[receiver].pin(int(into[3:-1]), number)

@@ -27,6 +27,8 @@ class BothClocks:
     def __init__(self, qemu):
         self.qemu = qemu
         qemu.reset()
+        # QEMU's reset forgets the interrupt but leaves its line as it was.
+        qemu.write(RTC + CLEAR_INTERRUPT, 4, 1)
         qemu.write(INTEN_SET, 4, 1 << RTC_SOURCE)
         self.rig = Rig()
         self.ours = self.rig.device("rtc", epoch_ns=self.theirs())
@@ -144,7 +146,7 @@ def test_power_byte_that_does_nothing(qemu, seed):
             value = rng.randrange(2, 0xFF) if offset == 0x10 else rng.getrandbits(8)
             qemu.write(POWER + offset, 1, value)
             ours.write(offset, 1, value)
-    assert qemu.qmp("query-status")["status"] == "prelaunch" or not qemu.events
+    qemu.qmp("query-status")
     assert qemu.events == [] and rig.stops == []
 
 

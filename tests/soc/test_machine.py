@@ -11,7 +11,7 @@ import pytest
 from soc.errors import ConfigurationError, SocError, TimeError, UnmappedAccessError
 from soc.machine import Machine, PoweredOff
 from soc.timing import Timing
-from tests.soc.fakes import FakeCore, machine
+from tests.soc.fakes import machine
 
 UART, LIOINTC, IPI, POWER = 0x1FE0_01E0, 0x3FF0_1400, 0x3FF0_1000, 0x1008_0010
 CYCLE = 1250
