@@ -37,6 +37,7 @@ class GoldfishRtc(Device):
     clear_interrupt = Register(0x1C, access="wo", doc="Any write takes the interrupt back.")
 
     offset_ns = Internal(0)
+    alarm_ns = Internal(0)
     pending = Internal(0)
 
     irq = LineOut("Alarm interrupt.")
@@ -70,11 +71,13 @@ class GoldfishRtc(Device):
             self._arm()
 
     def on_write_alarm_low(self, value: int, old: int) -> None:
+        # The low word latches both, so a high word written later waits for the next low one (as in QEMU).
+        self.alarm_ns = self.alarm_high << 32 | value
         self._arm()
 
     def _arm(self) -> None:
         self.alarm_status = 1
-        ahead = (self.alarm_high << 32 | self.alarm_low) - self.clock_ns
+        ahead = self.alarm_ns - self.clock_ns
         if ahead <= 0:
             self.cancel("alarm")
             self.alarm_status = 0

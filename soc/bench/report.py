@@ -7,7 +7,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from soc.bench.cores import Cores
 from soc.bench.measure import Boot, Program, ratio
+from soc.time import in_ns
+from soc.timing import Timing
 
 
 def host() -> dict[str, Any]:
@@ -58,6 +61,43 @@ def boot_table(results: Sequence[Boot]) -> str:
         walls = [f"{value:.2f}" for value in (median(result.wall_s), min(result.wall_s), max(result.wall_s))]
         rows.append((result.name, result.command_line or "default", *walls, engine, count, speed))
     return _table(rows)
+
+
+def cores_table(results: Sequence[Cores]) -> str:
+    """A row per number of busy cores; the ratio is to the first row, per round, median of the rounds."""
+    rows = [("busy cores", "window ns", "MIPS of all", "MIPS of each", f"of {results[0].cores}")]
+    for result in results:
+        speed = median(_rates(result, results[0]))
+        each = result.mips / result.cores
+        rows.append((str(result.cores), in_ns(result.window_ps), f"{result.mips:.1f}", f"{each:.1f}", f"{speed:.2f}"))
+    return _table(rows)
+
+
+def windows_table(results: Sequence[Cores]) -> str:
+    """A row per window; the ratio is to the longest one, per round, median of the rounds."""
+    longest = max(results, key=lambda result: result.window_ps)
+    rows = [("window ns", "MIPS of all", "ns for a turn", f"of {in_ns(longest.window_ps)} ns")]
+    for result in results:
+        rows.append(
+            (
+                in_ns(result.window_ps),
+                f"{result.mips:.1f}",
+                f"{turn_ns(result):.0f}",
+                f"{median(_rates(result, longest)):.2f}",
+            )
+        )
+    return _table(rows)
+
+
+def turn_ns(result: Cores) -> float:
+    """Host time in ns of one core's turn: a busy core completes an instruction a cycle."""
+    turns = result.instructions / Timing().core.ticks(result.window_ps)
+    return median(result.wall_s) / turns * 1e9
+
+
+def _rates(result: Cores, other: Cores) -> list[float]:
+    scale = result.instructions / other.instructions
+    return [theirs / ours * scale for ours, theirs in zip(result.wall_s, other.wall_s, strict=True)]
 
 
 def cold_lines(cold: Mapping[str, float]) -> list[str]:

@@ -1,4 +1,4 @@
-"""`soc bench`: the engine's speed on this host, on a program and on the boot, side by side with QEMU where it is."""
+"""`soc bench`: the engine's speed on this host, on a program, on the boot and with many cores, beside QEMU's."""
 
 import argparse
 import json
@@ -26,6 +26,10 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--qemu-cpu", default="Loongson-3A1000", metavar="CPU", help="its processor model")
     parser.add_argument("--no-program", action="store_true", help="leave out the program")
     parser.add_argument("--no-boot", action="store_true", help="leave out the boot")
+    parser.add_argument("--no-cores", action="store_true", help="leave out the busy cores")
+    parser.add_argument(
+        "--windows", action="store_true", help="also the speed over the window in which cores take turns"
+    )
     parser.add_argument("--no-cold", action="store_true", help="leave out the first runs with an empty code cache")
     parser.add_argument("--out", metavar="FILE.json", help="keep every figure of every round")
     parser.set_defaults(command=bench)
@@ -33,7 +37,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def bench(arguments: argparse.Namespace) -> int:
     """Measures and prints; status 1 when runs that must agree do not, or one of them fails."""
-    from soc.bench import measure, qemu, report
+    from soc.bench import cores, measure, qemu, report
     from soc.bench.errors import BenchError
 
     other = qemu.find(arguments.qemu or qemu.PROGRAM, arguments.qemu_cpu)
@@ -60,6 +64,16 @@ def bench(arguments: argparse.Namespace) -> int:
             data["boot"] = [result.as_dict() for result in boots]
             print(f"\nboot to a shell, a script, power-off; {arguments.rounds} rounds; stub left out on both sides")
             print(report.boot_table(boots), flush=True)
+        if not arguments.no_cores:
+            busy = cores.by_count(arguments.rounds, say=say)
+            data["cores"] = [result.as_dict() for result in busy]
+            print(f"\nthe same busy program on every core, medians of {arguments.rounds} rounds")
+            print(report.cores_table(busy), flush=True)
+        if arguments.windows:
+            busy = cores.by_window(arguments.rounds, say=say)
+            data["windows"] = [result.as_dict() for result in busy]
+            print(f"\n{cores.WINDOW_CORES} busy cores over the window, medians of {arguments.rounds} rounds")
+            print(report.windows_table(busy), flush=True)
         if not arguments.no_cold:
             data["cold"] = measure.cold(make, material, say)
             print("", *report.cold_lines(data["cold"]), sep="\n", flush=True)

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from soc.__main__ import main
-from soc.bench import measure, qemu
+from soc.bench import cores, measure, qemu
+from soc.bench.cores import Cores
 from soc.bench.errors import BenchError
 from soc.bench.measure import Program
 from soc.commands import bench
@@ -22,7 +23,13 @@ def measured(monkeypatch):
         return [Program(n, 9, [5.0] * rounds if n in tiers else [2.0] * rounds, [1.0] * rounds, 10**9) for n in names]
 
     monkeypatch.setattr(bench, "_guest", lambda: lambda count: b"")
+
+    def by(unit):
+        return lambda rounds, say: [Cores(n, unit * n, 10**6, [0.01 / n] * rounds) for n in (1, 2, 4)]
+
     monkeypatch.setattr(measure, "program", program)
+    monkeypatch.setattr(cores, "by_count", by(100_000))
+    monkeypatch.setattr(cores, "by_window", by(50_000))
     monkeypatch.setattr(qemu, "find", lambda program, cpu: qemu.Qemu((program,), cpu, "99"))
 
 
@@ -36,7 +43,20 @@ def test_figures_are_shown_and_kept(measured, tmp_path, capsys):
     kept = json.loads(out.read_text())
     assert kept["rounds"] == 2 and kept["qemu"] == "QEMU 99 Loongson-3A1000"
     assert [result["wall_s"] for result in kept["program"]] == [[5.0, 5.0], [5.0, 5.0], [2.0, 2.0]]
+    assert [result["cores"] for result in kept["cores"]] == [1, 2, 4] and "windows" not in kept
     assert {"processor", "processors", "python", "numba"} <= set(kept["host"])
+
+
+def test_the_speed_over_the_window_is_shown_when_it_is_asked_for(measured, tmp_path, capsys):
+    out = tmp_path / "bench.json"
+    words = ["bench", "--no-program", "--no-boot", "--no-cold", "--no-cores", "--windows", "--out", str(out)]
+    assert main(words) == 0
+    table = capsys.readouterr().out.split("over the window", 1)[1].splitlines()[1:]
+    assert [row.split()[0] for row in table[1:]] == ["50.000", "100.000", "200.000"]
+    assert [row.split()[-1] for row in table[1:]] == ["0.25", "0.50", "1.00"]
+    kept = json.loads(out.read_text())
+    assert [result["mips"] for result in kept["windows"]] == pytest.approx([100.0, 200.0, 400.0])
+    assert "cores" not in kept
 
 
 def test_runs_that_disagree_end_with_status_1_and_no_table(measured, monkeypatch, capsys):
@@ -44,7 +64,7 @@ def test_runs_that_disagree_end_with_status_1_and_no_table(measured, monkeypatch
         raise BenchError("3 iterations: threaded prints 'a', QEMU 99 prints 'b'")
 
     monkeypatch.setattr(measure, "program", program)
-    assert main(["bench", "--no-boot", "--no-cold"]) == 1
+    assert main(["bench", "--no-boot", "--no-cold", "--no-cores"]) == 1
     said = capsys.readouterr()
     assert "soc: 3 iterations: threaded prints 'a', QEMU 99 prints 'b'" in said.err
     assert "MIPS" not in said.out
@@ -57,7 +77,7 @@ def test_a_qemu_that_is_asked_for_must_be_there(capsys):
 
 def test_without_qemu_the_bench_still_runs(measured, monkeypatch, capsys):
     monkeypatch.setattr(qemu, "find", lambda program, cpu: None)
-    assert main(["bench", "--no-boot", "--no-cold"]) == 0
+    assert main(["bench", "--no-boot", "--no-cold", "--no-cores"]) == 0
     said = capsys.readouterr()
     assert "qemu-system-mips64el is not here" in said.err
     assert "threaded" in said.out
@@ -67,6 +87,6 @@ def test_a_missing_compiler_names_the_extra_and_the_way_round(monkeypatch, capsy
     from scenarios.guests import build
 
     monkeypatch.setattr(build, "COMPILER", "no-such-compiler-package")
-    assert main(["bench", "--no-boot", "--no-cold"]) == 2
+    assert main(["bench", "--no-boot", "--no-cold", "--no-cores"]) == 2
     said = capsys.readouterr().err
     assert "`pip install '.[guests]'`" in said and "`soc bench --no-program`" in said

@@ -84,7 +84,8 @@ def random_rtc_step(both, rng):
     """Kept out, because QEMU goes another way:
 
     - the clock is set only while no alarm is armed: in QEMU an armed one keeps its distance instead of its time;
-    - the high word of an armed alarm is not changed alone: what it means before the low word is written is open;
+    - the high word of an armed alarm is not changed alone: QEMU still rings at the time it was armed for, ours looks at
+      both words when that time has come;
     - registers beyond 0x20, which QEMU does not decode, and other widths than 4 bytes, which it refuses.
     """
     kind = rng.randrange(20)
@@ -151,21 +152,17 @@ def test_power_byte_that_does_nothing(qemu, seed):
 
 
 @pytest.mark.parametrize(
-    ("value", "event", "request_"),
-    [
-        (0x00, "RESET", ["reset"]),
-        (0xFF, "SHUTDOWN", ["poweroff"]),
-        # Suspend: no guest here uses it, and nothing could wake the machine.
-        (0x01, "SUSPEND", []),
-    ],
-    ids=["reset", "poweroff", "suspend"],
+    ("value", "event", "stop"),
+    [(0x00, "RESET", "reset"), (0xFF, "SHUTDOWN", "poweroff")],
+    ids=["reset", "poweroff"],
 )
-def test_power_byte_that_acts(qemu, value, event, request_):
+def test_power_byte_that_acts(qemu, value, event, stop):
+    """Not 0x01, suspend: this machine has none, and a stopped QEMU does not do it."""
     rig = Rig()
     power = rig.device("power")
     qemu.events.clear()
     qemu.write(POWER + 0x10, 1, value)
     qemu.wait_for(event)
     power.write(0x10, 1, value)
-    assert [str(stop) for stop in rig.stops] == request_
+    assert rig.stops == [stop]
     qemu.reset()

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from tests.devices.vector_bench import Bench
-from tests.devices.vectors import CORRECTED, NOT_REPRODUCED, VECTORS
+from tests.devices.vectors import CORRECTED, NOT_REPRODUCED, ON_MACHINE, VECTORS
 
 COUNTS = {"P": 28, "H": 8, "R": 10, "X": 2, "E": 15, "I": 16, "T": 12, "V": 13, "G": 7}
 """Rows per chapter of section 12 of the reference."""
@@ -22,7 +22,7 @@ def test_vector(vector):
 
 def test_every_vector_is_run_or_says_why_not():
     expected = {f"{chapter}{n:02}" for chapter, count in COUNTS.items() for n in range(1, count + 1)}
-    run = {vector.name for vector in VECTORS}
+    run = {vector.name for vector in VECTORS} | set(ON_MACHINE)
     assert run | NOT_REPRODUCED.keys() == expected
     assert not run & NOT_REPRODUCED.keys()
     assert run >= CORRECTED.keys()

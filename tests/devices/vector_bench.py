@@ -6,7 +6,7 @@ python -m tests.devices.vector_bench        # the table: row, mode, result, sour
 import re
 
 from devices.board import Board
-from tests.devices.vectors import MACROS, NOT_REPRODUCED, VECTORS, Vector
+from tests.devices.vectors import MACROS, NOT_REPRODUCED, ON_MACHINE, VECTORS, Vector
 
 HT_WINDOW = 0x80
 PS = {"ns": 10**3, "us": 10**6}
@@ -152,6 +152,8 @@ def main() -> None:
             failed += 1
             result = f"FAIL {error}"
         print(f"{vector.name}  {vector.mode:3}  {result}  {vector.source}")
+    for name in sorted(ON_MACHINE):
+        print(f"{name}  -    run in tests/soc/test_vectors_machine.py")
     for name, reason in sorted(NOT_REPRODUCED.items()):
         print(f"{name}  -    not reproduced: {reason}")
     print(f"{len(VECTORS)} rows run, {failed} failed, {len(NOT_REPRODUCED)} not reproduced")

@@ -1,0 +1,49 @@
+"""Busy cores: that they are busy, what is counted, and the least speed that many cores keep."""
+
+from __future__ import annotations
+
+import pytest
+
+from soc.bench import cores, report
+from soc.bench.cores import Cores
+from soc.bench.errors import BenchError
+from soc.timing import Timing
+
+
+def test_every_core_does_its_share():
+    for result in cores.by_count(2, 100_000, (1, 3, 5)):
+        assert result.window_ps == Timing().core_window
+        assert 100_000 <= result.instructions < 100_000 + 82 * result.cores
+        assert len(result.wall_s) == 2 and all(wall > 0 for wall in result.wall_s)
+        assert result.mips > 0
+
+
+def test_the_windows_are_those_asked_for():
+    rows = cores.by_window(1, 50_000, ("25 ns", "10 us"))
+    assert [(row.cores, row.window_ps) for row in rows] == [(4, 25_000), (4, 10_000_000)]
+
+
+def test_cores_that_are_not_busy_are_no_measurement(monkeypatch, tmp_path):
+    guest = tmp_path / "lazy.S"
+    guest.write_text("_start: b _start\nnop\n")
+    monkeypatch.setattr(cores, "GUEST", guest)
+    with pytest.raises(BenchError, match=r"of 3 busy cores these are not: \[1, 2\]"):
+        cores.by_count(1, 1000, (3,))
+    guest.write_text("_start: wait 0\n")
+    with pytest.raises(BenchError, match=r"of 1 busy cores these are not: \[0\]"):
+        cores.by_count(1, 1000, (1,))
+
+
+def test_the_tables_are_ratios_by_round():
+    one, four = Cores(1, 100_000, 800, [1.0, 3.0, 2.0]), Cores(4, 100_000, 1600, [4.0, 8.0, 6.0])
+    table = [line.split() for line in report.cores_table([one, four]).splitlines()[1:]]
+    assert [(row[0], row[-1]) for row in table] == [("1", "1.00"), ("4", "0.67")]
+    # 1600 instructions in windows of 80 cycles are 20 turns.
+    assert report.turn_ns(four) == pytest.approx(6.0 / 20 * 1e9)
+    assert report.windows_table([one, four]).splitlines()[1].split()[0] == "100.000"
+
+
+def test_four_busy_cores_keep_half_of_the_speed_of_one():
+    # Rounds interleave the two; the fastest round of each is the one the host disturbed least.
+    one, four = cores.by_count(9, 4_000_000, (1, 4))
+    assert (min(one.wall_s) / one.instructions) / (min(four.wall_s) / four.instructions) >= 0.5
