@@ -128,12 +128,6 @@ def wakes_at(S):
 
 
 @jit
-def executed(S):
-    """1 when the core has completed an instruction since the window was opened, else 0."""
-    return 1 if S[state.CYCLES] - S[state.SKIPPED] != S[state.WINDOW_INSNS] else 0
-
-
-@jit
 def completed(states):
     """Instructions completed by all cores."""
     total = 0
@@ -151,7 +145,6 @@ def open_window(states, control):
     wake = timer.NEVER
     for c in range(cores):
         S = states[c]
-        S[state.WINDOW_INSNS] = S[state.CYCLES] - S[state.SKIPPED]
         if is_awake(S):
             awake += 1
             control[LONE] = c
@@ -230,14 +223,9 @@ def run_cluster(states, M, control):
                 return what
         control[END] = 0
         requests = False
-        active = 0
         for c in range(cores):
-            active += executed(states[c])
             if states[c, state.REQUEST]:
                 requests = True
-        for c in range(cores):
-            if active > executed(states[c]):
-                states[c, state.LLBIT] = 0
         control[GRID] = end
         if cores > 1 and completed(states) >= control[LIMIT]:
             return loop.STOP_LIMIT
@@ -400,7 +388,6 @@ def _interpreted(runners: dict):
         "is_awake",
         "wakes_at",
         "completed",
-        "executed",
         "open_window",
         "take_turn",
         "run_alone",

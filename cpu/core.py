@@ -189,12 +189,12 @@ class Core:
 
     def finish_read(self, value: int, cycle: int) -> None:
         """The reply to the parked load arrived at core cycle `cycle`."""
-        self._finish(loop.RESUME_SLOW, "a read", cycle)
+        self._finish(shared.RESUME_SLOW, "a read", cycle)
         self.S[state.BOUNCE] = _signed(value)
 
     def finish_write(self, cycle: int) -> None:
         """The parked store completed at core cycle `cycle`."""
-        self._finish(loop.RESUME_STORED, "a write", cycle)
+        self._finish(shared.RESUME_STORED, "a write", cycle)
 
     def finish_error(self, cycle: int) -> None:
         """The parked access ended in a bus error: a data bus error exception."""

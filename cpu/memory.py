@@ -14,7 +14,7 @@ from cpu.engine import shared as m
 from soc.errors import SocError
 
 PAGE = 4096
-POOL_WORDS = 6 << 20
+POOL_WORDS = 4 << 20
 CHUNK_LIMIT = 16384
 
 
@@ -56,9 +56,8 @@ class Memory:
             (m.STOPS, self._stops),
         ):
             shared[slot] = array.ctypes.data
-        shared[m.POOL_WORDS] = POOL_WORDS
         shared[m.CHUNK_NEXT], shared[m.CHUNK_LIMIT] = 1, CHUNK_LIMIT
-        shared[m.POOL_NEXT], shared[m.POOL_LIMIT] = m.POOL_START, POOL_WORDS // 2
+        shared[m.POOL_NEXT], shared[m.POOL_LIMIT] = m.POOL_START, POOL_WORDS
 
     def offset(self, paddr: int) -> int:
         """Offset in the image of a physical address, or -1 when it is not memory."""

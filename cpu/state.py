@@ -64,7 +64,6 @@ STOP_WORD = _slot("stop_word")  # the instruction that is not modelled
 RESUME_DELAY = _slot("resume_delay")  # 1: the parked instruction sits in a delay slot
 AWAITS = _slot("awaits")  # 1: parked until a reply comes
 REQUEST = _slot("request")  # 1: a read, 2: a write has left the core and not been collected
-WINDOW_INSNS = _slot("window_insns")  # instructions completed when the window was opened
 HELD = _slot("held")  # 1: at reset, until released
 
 # What reaches the core from outside: (cycle, kind, value), in order.

@@ -382,19 +382,41 @@ def written(M, offset, size):
 
 
 @jit
+def keep_parked(M):
+    """Moves the block that a parked core stands in to that core's scratch area, without its links, before the pool is
+    filled anew."""
+    pool, side = M[m.POOL], M[m.SIDE]
+    for core in range(M[m.CORES]):
+        S = M[m.STATES] + core * M[m.STATES_BYTES]
+        if ld64(S + 8 * state.RESUME) == 0:
+            continue
+        k = (ld64(S + 8 * state.RESUME_IP) - pool) >> 3
+        parked = k - 1 if ld64(S + 8 * state.RESUME) == m.RESUME_STORED else k
+        block = ld64(side + 8 * parked) >> 16
+        if block < m.POOL_START:
+            continue
+        scratch = (core + 1) * m.SCRATCH_WORDS
+        for word in range(m.SCRATCH_WORDS):
+            st64(pool + 8 * (scratch + word), ld64(pool + 8 * (block + word)))
+            st64(side + 8 * (scratch + word), (ld64(side + 8 * (block + word)) & 0xFFFF) | scratch << 16)
+        for field in range(m.H_LINK1, m.H_LINK2 + 1):
+            link = ld64(pool + 8 * (block + field))
+            if link != 0:
+                st64(pool + 8 * (scratch + link - block), 0)
+        st64(S + 8 * state.RESUME_IP, pool + 8 * (scratch + k - block))
+
+
+@jit
 def flush_pool(M):
-    """Drops every block and goes on in the other half of the pool."""
+    """Drops every block and fills the pool anew."""
+    keep_parked(M)
     for page in range(M[m.PAGES]):
         if ld64(M[m.PAGE_CHUNK] + 8 * page) != 0:
             st64(M[m.PAGE_CHUNK] + 8 * page, 0)
             st64(M[m.PAGE_BLOCKS] + 8 * page, 0)
     M[m.CHUNK_NEXT] = 1
     M[m.CHUNK_FREE] = 0
-    M[m.POOL_HALF] = 1 - M[m.POOL_HALF]
-    if M[m.POOL_HALF] == 0:
-        M[m.POOL_NEXT], M[m.POOL_LIMIT] = m.POOL_START, M[m.POOL_WORDS] // 2
-    else:
-        M[m.POOL_NEXT], M[m.POOL_LIMIT] = M[m.POOL_WORDS] // 2, M[m.POOL_WORDS]
+    M[m.POOL_NEXT] = m.POOL_START
     M[m.POOL_FLUSHES] += 1
     drop_all_jumps(M)
 

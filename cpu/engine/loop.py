@@ -38,8 +38,6 @@ from cpu.tlb.translate import translate
 (STOP_HORIZON, STOP_SLICE, STOP_READ, STOP_WRITE, STOP_LIMIT, STOP_PC, STOP_DEADLOCK, STOP_UNMODELLED, STOP_STORM,
  STOP_FR0, STOP_PARTIAL) = range(11)  # fmt: skip
 
-# How to go on inside a block: at RESUME_IP, in the slow handler of the access there, or after a slow store.
-RESUME_NEXT, RESUME_SLOW, RESUME_STORED = 1, 2, 3
 # What becomes of the bounce buffer after a slow store.
 DIRECT, CROSSING, MMIO = 0, 1, 2
 
@@ -267,7 +265,7 @@ def run(S, M):
     scratch_end = M[m.POOL] + 8 * m.POOL_START
     S[state.DEADLINE] = 0
     if S[state.RESUME] != 0:
-        slow = S[state.RESUME] == RESUME_SLOW
+        slow = S[state.RESUME] == m.RESUME_SLOW
         S[state.RESUME] = 0
         ip = resume_at(S, M, slow)
         slow = slow and ip != 0
@@ -362,7 +360,7 @@ def run(S, M):
             S[state.PC] = pc
             if outcome == 4:
                 return STOP_PARTIAL
-            S[state.RESUME] = RESUME_SLOW
+            S[state.RESUME] = m.RESUME_SLOW
             S[state.MMIO_COUNT] += 1
             return STOP_READ
         if reason == R_STORED:
@@ -372,7 +370,7 @@ def run(S, M):
                 S[state.CYCLES] = now
                 S[state.PC] = pc
                 S[state.RESUME_IP] = ip + 8
-                S[state.RESUME] = RESUME_STORED
+                S[state.RESUME] = m.RESUME_STORED
                 S[state.MMIO_COUNT] += 1
                 return STOP_WRITE
             if S[state.PENDING_STORE] == CROSSING:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from cpu import state
 from cpu.cp0.exceptions import take_address_exception, take_exception
-from cpu.engine import loop
+from cpu.engine import loop, shared
 from cpu.engine.blocks import BOUNDARY_BYTES, note_instruction, raise_fetch
 from cpu.engine.decode import decode, pack
 from cpu.engine.helpers import JUMP, NEXT, RAISED, WAIT, run_helper
@@ -126,7 +126,7 @@ class Reference:
         if resume:
             S[state.RESUME] = 0
             self.start = int(S[state.BLOCK_START])
-            if resume == loop.RESUME_SLOW:
+            if resume == shared.RESUME_SLOW:
                 self.registers.reply = int(S[state.BOUNCE]) & M64
             elif self._done():
                 resume = 0
@@ -154,8 +154,6 @@ class Reference:
                 return outcome
 
     def _is_stop(self, pc: int) -> bool:
-        from cpu.engine import shared
-
         return bool(self.M[shared.STOP_COUNT]) and pc in self.core.memory.stops
 
     @property
@@ -264,9 +262,9 @@ class Reference:
         S[state.MMIO_COUNT] += 1
         if access.is_store:
             S[state.BOUNCE] = _signed(access.value)
-            S[state.RESUME] = loop.RESUME_STORED
+            S[state.RESUME] = shared.RESUME_STORED
             return loop.STOP_WRITE
-        S[state.RESUME] = loop.RESUME_SLOW
+        S[state.RESUME] = shared.RESUME_SLOW
         return loop.STOP_READ
 
     def _branch(self, entry, fields: dict[str, int], pc: int):

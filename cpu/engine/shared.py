@@ -18,8 +18,6 @@ _names = [
     "SIDE",  # per word of the pool: index in block | BD << 8 | block << 16
     "POOL_NEXT",
     "POOL_LIMIT",
-    "POOL_WORDS",
-    "POOL_HALF",  # which half of the pool is being filled: a parked core may still stand in the other
     "STATES",  # address of the first core's state array, and the distance to the next
     "STATES_BYTES",
     "ENTER",
@@ -43,6 +41,10 @@ FAR_LINK = 1  # in place of a link: the target lies in another page, only the ju
 SCRATCH_WORDS = 1024  # per core, at the start of the pool: blocks that are used once
 MAX_CORES = 16
 POOL_START = SCRATCH_WORDS * (MAX_CORES + 1)
+
+# How a parked core goes on inside its block: in the slow handler of the access at RESUME_IP, or after a slow store.
+RESUME_SLOW, RESUME_STORED = 1, 2
+
 ROM_BASE = 0x1FC00000
 LOW_BYTES = 0x10000000
 HIGH_BASE = 0x80000000

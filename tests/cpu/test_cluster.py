@@ -370,7 +370,7 @@ def test_code_written_while_a_core_is_parked_in_front_of_it(owner):
 def test_a_small_pool_is_flushed_and_nobody_sees_it(monkeypatch):
     plain = smp(PATCH, 2, rounds=9000)
     assert plain.memory.shared[shared.POOL_FLUSHES] == 0
-    monkeypatch.setattr(cpu.memory, "POOL_WORDS", 60_000)
+    monkeypatch.setattr(cpu.memory, "POOL_WORDS", 32_000)
     small = smp(PATCH, 2, rounds=9000)
     assert small.memory.shared[shared.POOL_FLUSHES] >= 2
     assert small.whole() == plain.whole()
