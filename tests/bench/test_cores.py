@@ -43,6 +43,7 @@ def test_the_tables_are_ratios_by_round():
     assert report.windows_table([one, four]).splitlines()[1].split()[0] == "100.000"
 
 
+@pytest.mark.slow  # wall clock: a loaded host could fail it
 def test_four_busy_cores_keep_half_of_the_speed_of_one():
     # Rounds interleave the two; the fastest round of each is the one the host disturbed least.
     one, four = cores.by_count(9, 4_000_000, (1, 4))
