@@ -347,6 +347,10 @@ class Core:
                 timer.set_count(S, self.cycles, value & M32)
             elif name == "compare":
                 timer.set_compare(S, self.cycles, value & M32)
+            elif name == "ebase":
+                # Also as a 32-bit address, which is sign-extended; the core's number is not writable.
+                base = value - (1 << 32) if value >> 31 == 1 else value
+                S[registers.C0_EBASE] = (_signed(base) & ~0x3FF) | self.number
             elif name == "cause":
                 timer.set_disabled(S, self.cycles, value & M32)
             else:

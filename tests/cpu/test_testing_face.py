@@ -191,3 +191,13 @@ def test_misuse_is_refused(m):
         m.get_state(1)
     with pytest.raises(CoreError, match="'regs'"):
         m.set_state(0, {"regs": []})
+
+
+@pytest.mark.parametrize("base", [0x8000_2000, 0xFFFF_FFFF_8000_2000])
+def test_ebase_may_be_given_as_a_32_bit_address(base):
+    m = make_machine(ram_mb=16)
+    m.mem_write(0x1_0000, (0x0000_000C).to_bytes(4, "little"))  # syscall
+    m.set_state(0, {"pc": 0xFFFF_FFFF_8001_0000, "cp0": {"status": 0x3400_00E0, "ebase": base}})
+    assert m.get_state(0)["cp0"]["ebase"] == 0xFFFF_FFFF_8000_2000
+    m.run(0, max_insns=10, stop_pcs=(0xFFFF_FFFF_8000_2180,))
+    assert m.get_state(0)["pc"] == 0xFFFF_FFFF_8000_2180
