@@ -99,10 +99,6 @@ CONTEXT_KEYS = _slot("context_keys", 16)  # ASID and mode of each context, -1: f
 CONTEXT_AGE = _slot("context_age", 16)
 CONTEXT_CLOCK = _slot("context_clock")
 SOFTMMU_BASE = _slot("softmmu_base")
-RAM_BASE = _slot("ram_base")
-RAM_BYTES = _slot("ram_bytes")
-MEMORY = _slot("memory")  # address of the shared memory descriptor (cpu/memory.py)
-JUMP_CACHE = _slot("jump_cache")
 
 # Statistics
 EXCEPTIONS = _slot("exceptions", 64)  # by ExcCode; 32: refills (XTLB), 33: refills (TLB)

@@ -11,8 +11,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import msgpack
-
 from soc.bus import AddressMap, OpenBus
 from soc.cluster import ClusterComponent, CorePort, window_cycles
 from soc.console import PROMPT, Console
@@ -31,7 +29,6 @@ from soc.timing import Timing
 from soc.trace import Trace
 
 _MIB = 1 << 20
-_DIGEST_CHUNK = _MIB
 
 
 class PoweredOff:
@@ -443,15 +440,8 @@ class Machine:
         """A digest of the registers of every core and of all RAM (design law 6)."""
         whole = blake2b(digest_size=32)
         for core in self.cpu:
-            whole.update(core.digest() if hasattr(core, "digest") else msgpack.packb(_sorted(core.get_state())))
-        if hasattr(self.memory, "digest"):
-            whole.update(self.memory.digest())
-        else:
-            zeros = bytes(_DIGEST_CHUNK)
-            for address in range(0, self.ram, _DIGEST_CHUNK):
-                data = self.memory.read(0x8000_0000 + address, min(_DIGEST_CHUNK, self.ram - address))
-                if data != zeros:
-                    whole.update(address.to_bytes(8, "little") + data)
+            whole.update(core.digest())
+        whole.update(self.memory.digest())
         return whole.digest()
 
     def _instructions(self) -> int:
@@ -463,10 +453,9 @@ class Machine:
     def _details(self) -> dict[str, Any]:
         counted = Counter({"messages": self.trace.messages})
         for core in self.cpu:
-            if hasattr(core, "exceptions"):
-                names = {code: name for name, code in import_module("cpu.isa.values").EXC_CODES.items()}
-                counted.update({f"exception {names.get(code, code)}": n for code, n in core.exceptions.items()})
-                counted["refill xtlb"] += core.tlb_refills
+            names = {code: name for name, code in import_module("cpu.isa.values").EXC_CODES.items()}
+            counted.update({f"exception {names.get(code, code)}": n for code, n in core.exceptions.items()})
+            counted["refill xtlb"] += core.tlb_refills
         return dict(counted)
 
     def _host(self, progress: Callable[[Machine], None] | None, every_ms: int) -> Callable[[], None]:
@@ -521,14 +510,6 @@ class _OpenBusDevice:
 
     def write(self, offset: int, size: int, value: int, core: int = 0, space: str = "memory") -> None:
         self._bus.write(offset, size, value, core)
-
-
-def _sorted(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return [[str(key), _sorted(value[key])] for key in sorted(value, key=str)]
-    if isinstance(value, list | tuple):
-        return [_sorted(item) for item in value]
-    return value if isinstance(value, str | bytes) else int(value)
 
 
 def _make_memory(size: int) -> Any:

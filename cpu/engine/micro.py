@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cpu import state
 from cpu.isa import TABLE, Flow, Instruction
 from cpu.isa.errors import TableError
 from cpu.isa.ir import Emitter, IrOperands, Routines
 from cpu.isa.table import FPR_FIELDS, GPR_FIELDS, Field
-from cpu.isa.values import REGISTER_KIND
 
 # Operations that stand for no instruction of their own.
 INTERNAL = (
@@ -157,12 +155,6 @@ OPS: list[MicroOp] = _build()
 OP: dict[str, int] = {op.name: op.number for op in OPS}
 HELPERS: list[str] = sorted({op.instruction.helper for op in OPS if op.instruction and op.instruction.helper})
 HELPER_ID: dict[str, int] = {name: k + 1 for k, name in enumerate(HELPERS)}
-
-
-def register_slot(name: str, value: int) -> int:
-    """State offset of a register field's value (for tests and tools)."""
-    kind = REGISTER_KIND[name]
-    return value if kind == "gpr" else state.FPR + state.FPR_STRIDE * value
 
 
 def written_gpr_fields(op: MicroOp) -> set[str]:

@@ -1,9 +1,10 @@
 """The initramfs of a boot: busybox, and an init that gives a shell on ttyS0. Contract section 4; linux-boot.md 6.2."""
 
+from soc.console import PROMPT as _PROMPT
 from soc.fetch import cpio
 
 READY = "INIT-UP"
-PROMPT = "soc# "
+PROMPT = _PROMPT.decode()
 
 # The shell opens ttyS0 as a session leader, so it has job control without complaint; a shell that ends starts again,
 # because a kernel whose init ends panics.

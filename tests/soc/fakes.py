@@ -59,6 +59,11 @@ class FakeCore:
         self._log: list[tuple[int, int, int]] = []
 
     held = False
+    exceptions: dict[int, int] = {}
+    tlb_refills = 0
+
+    def digest(self) -> bytes:
+        return repr((self.pc, self.cycles, self.instructions)).encode()
 
     def log_interrupts(self, wanted: bool) -> None:
         """Always kept."""
