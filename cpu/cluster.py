@@ -238,7 +238,8 @@ def run_cluster(states, M, control):
 
 
 class Request(NamedTuple):
-    """An uncached access that leaves a core; `cycle` is the instruction's own time."""
+    """An uncached access that leaves a core; `cycle` is the instruction's own time. In state.CSR_SPACE `address` is the
+    number of a configuration register."""
 
     core: int
     is_store: bool
@@ -247,6 +248,7 @@ class Request(NamedTuple):
     value: int
     cycle: int
     instructions: int
+    space: int = state.MEMORY_SPACE
 
 
 class ClusterStop(NamedTuple):
@@ -260,9 +262,16 @@ class ClusterStop(NamedTuple):
 class Cluster:
     """`count` cores on one memory. Cores other than 0 are held at reset until `release`."""
 
-    def __init__(self, memory: Memory, count: int, tier: str = "auto", window: int = 40, costs: Costs | None = None):
-        """`window`: core cycles, no longer than the shortest link that leaves a core. `costs`: a cycle per instruction
-        unless given."""
+    def __init__(
+        self,
+        memory: Memory,
+        count: int,
+        tier: str = "auto",
+        window: int = 40,
+        costs: Costs | None = None,
+        csr: bool = False,
+    ):
+        """`window`: core cycles, no longer than the shortest link that leaves a core. `costs`, `csr`: as of `Core`."""
         if not 1 <= count <= shared.MAX_CORES:
             raise CoreError(f"{count} cores: 1 to {shared.MAX_CORES} are possible")
         if window < 1:
@@ -271,7 +280,7 @@ class Cluster:
         self.states, tables = storage(count)
         self.control = np.zeros(16, np.int64)
         self.control[WINDOW] = window
-        self.cores = [Core(k, memory, tier, self.states, tables, costs) for k in range(count)]
+        self.cores = [Core(k, memory, tier, self.states, tables, costs, csr) for k in range(count)]
         for core in self.cores[1:]:
             core.S[state.HELD] = 1
         self.limit(None)
@@ -368,10 +377,9 @@ class Cluster:
                 S[state.REQUEST] = 0
                 size = int(S[state.ACCESS_SIZE])
                 value = int(S[state.BOUNCE]) & ((1 << 8 * size) - 1) if what == 2 else 0
+                address, space = int(S[state.ACCESS_PA]), int(S[state.ACCESS_SPACE])
                 found.append(
-                    Request(
-                        core.number, what == 2, int(S[state.ACCESS_PA]), size, value, core.cycles, core.instructions
-                    )
+                    Request(core.number, what == 2, address, size, value, core.cycles, core.instructions, space)
                 )
         return sorted(found, key=lambda r: (r.cycle, r.core))
 

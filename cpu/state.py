@@ -48,6 +48,8 @@ TIMER = _slot("timer")  # cycle at which Count reaches Compare
 TIMER_CAME = _slot("timer_came")  # cycle at which it last did
 COUNT_BASE = _slot("count_base")  # Count - cycles / COUNT_DIVIDER, modulo 2^32
 COUNT_DIVIDER = _slot("count_divider")  # cycles per Count
+CORE_CLOCK = _slot("core_clock")  # Hz
+STABLE_CLOCK = _slot("stable_clock")  # Hz, of the stable counter
 EXCEPTION_ENTRY = _slot("exception_entry")  # cycles from an exception to its handler
 
 SAMPLE = _slot("sample")  # 1: pc is a boundary whose interrupts are not yet sampled
@@ -62,6 +64,8 @@ PENDING_STORE = _slot("pending_store")  # what becomes of the bounce buffer afte
 ACCESS_PA = _slot("access_pa")  # physical address of the slow access, and of its second page
 ACCESS_PA2 = _slot("access_pa2")
 ACCESS_SIZE = _slot("access_size")
+ACCESS_SPACE = _slot("access_space")  # of the access that left the core: MEMORY_SPACE, CSR_SPACE
+MEMORY_SPACE, CSR_SPACE = 0, 1  # as Space in soc/messages.py
 DROPPED = _slot("dropped")  # pages of code dropped before the slow store under way
 STOP_WORD = _slot("stop_word")  # the instruction that is not modelled
 
@@ -94,6 +98,7 @@ TLB = _slot("tlb", TLB_ENTRIES * TLB_FIELDS)
 TLB_LAST = _slot("tlb_last")  # index of the last match, tried first
 
 NUMBER = _slot("number")  # which core this is
+CPUCFG2 = _slot("cpucfg2")  # what the machine adds to CPUCFG word 2
 STATE_ADDRESS = _slot("state_address")  # host address of this array
 
 # Addresses of host memory, filled by cpu/core.py.

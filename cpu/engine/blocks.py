@@ -408,7 +408,7 @@ def keep_parked(M):
         if ld64(S + 8 * state.RESUME) == 0:
             continue
         k = (ld64(S + 8 * state.RESUME_IP) - pool) >> 3
-        parked = k - 1 if ld64(S + 8 * state.RESUME) == m.RESUME_STORED else k
+        parked = k if ld64(S + 8 * state.RESUME) == m.RESUME_SLOW else k - 1
         block = side_block(ld64(side + 8 * parked))
         if block < m.POOL_START:
             continue

@@ -1,4 +1,5 @@
-"""Instructions that the engine carries out itself: CP0 moves, TLB and cache operations, ERET, WAIT, RDHWR, CPUCFG.
+"""Instructions that the engine carries out itself: CP0 moves, TLB and cache operations, ERET, WAIT, RDHWR, CPUCFG,
+configuration registers.
 
 `run_helper` serves every tier and the reference. Sources: MIPS Architecture For Programmers, volumes II and III
 (MD00087, MD00091); CPUCFG words: QEMU 10.0 target/mips/cpu-defs.c.inc (Loongson-3A4000).
@@ -41,7 +42,7 @@ from cpu.tlb.operations import invalidate, probe, random_index, read_entry, writ
 from cpu.tlb.translate import KERNEL, mode_of
 
 # What a helper asks of the loop.
-NEXT, JUMP, WAIT, STOP, RAISED = range(5)
+NEXT, JUMP, WAIT, STOP, RAISED, READ_CSR, WRITE_CSR = range(7)
 
 RI, CPU = 10, 11
 CU0 = 1 << 28
@@ -50,8 +51,9 @@ PERFCTL, PERFCTL_ENABLES = 25 * 8, 0xF
 CPUCFG = np.zeros(8, np.int64)
 CPUCFG[0] = 0x0014C000
 CPUCFG[1] = 0x6F8F0025
-# LEXT1 alone: no CSR instructions (LCSRP), no LDDIR/LDPTE (LSPW), no LVZ.
+# LEXT1 alone: no LDDIR/LDPTE (LSPW), no LVZ; a machine may add LCSRP (CSR instructions) by its CPUCFG2.
 CPUCFG[2] = 0x00000001
+LCSRP = 1 << 27
 
 MFC0, DMFC0, MTC0, DMTC0 = (HELPER_ID[n] for n in ("mfc0", "dmfc0", "mtc0", "dmtc0"))
 DI, EI, RDPGPR, WRPGPR = (HELPER_ID[n] for n in ("di", "ei", "rdpgpr", "wrpgpr"))
@@ -59,8 +61,10 @@ TLBR, TLBWI, TLBWR, TLBP = (HELPER_ID[n] for n in ("tlbr", "tlbwi", "tlbwr", "tl
 TLBINV, TLBINVF = HELPER_ID["tlbinv"], HELPER_ID["tlbinvf"]
 ERET, WAIT_ID, CACHE, SYNCI = (HELPER_ID[n] for n in ("eret", "wait", "cache", "synci"))
 RDHWR, CPUCFG_ID, NOT_MODELLED = (HELPER_ID[n] for n in ("rdhwr", "cpucfg", "not_modelled"))
+RDCSR, WRCSR, DRDCSR, DWRCSR = (HELPER_ID[n] for n in ("rdcsr", "wrcsr", "drdcsr", "dwrcsr"))
+DRDTIME = HELPER_ID["drdtime"]
 UNPRIVILEGED = np.zeros(len(HELPER_ID) + 1, np.int64)
-for _name in ("rdhwr", "cpucfg", "synci", "not_modelled"):
+for _name in ("rdhwr", "cpucfg", "drdtime", "synci", "not_modelled"):
     UNPRIVILEGED[HELPER_ID[_name]] = 1
 
 
@@ -152,9 +156,24 @@ def read_hardware(S, number, cycle):
 
 
 @jit
+def stable_counter(S, cycle):
+    """The stable counter at a core cycle: ticks of STABLE_CLOCK since reset."""
+    seconds, rest = cycle // S[state.CORE_CLOCK], cycle % S[state.CORE_CLOCK]
+    return seconds * S[state.STABLE_CLOCK] + rest * S[state.STABLE_CLOCK] // S[state.CORE_CLOCK]
+
+
+@jit
+def finish_csr(S, uop):
+    """RDCSR or DRDCSR, once the value has arrived."""
+    value = S[state.BOUNCE]
+    S[(uop >> 16) & 0xFF] = value if S[state.ACCESS_SIZE] == 8 else sign32(value)
+
+
+@jit
 def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
     """Carries out one instruction at `pc`. `uop` holds its register slots, `word` is the instruction. Returns what the
-    loop is to do: NEXT, JUMP (PC is set), WAIT, STOP (not modelled) or RAISED (an exception was taken)."""
+    loop is to do: NEXT, JUMP (PC is set), WAIT, STOP (not modelled), RAISED (an exception was taken), READ_CSR or
+    WRITE_CSR (the access that ACCESS_PA, ACCESS_SIZE and BOUNCE describe leaves the core)."""
     if not UNPRIVILEGED[helper] and mode_of(S[C0_STATUS]) != KERNEL and not (S[C0_STATUS] & CU0):
         note_instruction(S, M, pc, delay_slot)
         take_exception(S, CPU, 0, pc, delay_slot, -1)
@@ -202,6 +221,20 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
     elif helper == CPUCFG_ID:
         n = S[b] & 0xFFFFFFFF
         S[a] = CPUCFG[n] if n < 8 else 0
+        if n == 2:
+            S[a] |= S[state.CPUCFG2]
+    elif helper == RDCSR or helper == DRDCSR:
+        S[state.ACCESS_PA] = S[b] & 0xFFFFFFFF
+        S[state.ACCESS_SIZE] = 8 if helper == DRDCSR else 4
+        return READ_CSR
+    elif helper == WRCSR or helper == DWRCSR:
+        S[state.ACCESS_PA] = S[a] & 0xFFFFFFFF
+        S[state.ACCESS_SIZE] = 8 if helper == DWRCSR else 4
+        S[state.BOUNCE] = S[b]
+        return WRITE_CSR
+    elif helper == DRDTIME:
+        S[b] = S[C0_EBASE] & 0x3FF  # the counter's ID: that of the core
+        S[a] = stable_counter(S, cycle)
     elif helper == RDPGPR or helper == WRPGPR:
         S[a] = S[b]  # one shadow set: the previous set is this one
     elif helper == WAIT_ID:

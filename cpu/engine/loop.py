@@ -33,7 +33,7 @@ from cpu.engine.blocks import (
 )
 from cpu.engine.budget import LONGEST, MOST_CYCLES, SHIFT, charge, completed, cycles_left
 from cpu.engine.decode import ACCESS, ACCESS_ALIGNED, ACCESS_SIZE, FLOW, HELPER, UNIT
-from cpu.engine.helpers import JUMP, NEXT, RAISED, WAIT, run_helper
+from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, WAIT, WRITE_CSR, finish_csr, run_helper
 from cpu.engine.intrinsics import call_code, ld8, ld64, st8, st64
 from cpu.engine.jit import jit
 from cpu.engine.micro import LOAD, MODIFY, R_HELPER, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT
@@ -246,6 +246,17 @@ def unit_exception(S, op, pc, delay_slot):
 
 
 @jit
+def park(S, start, done, pc, delay_slot, resume, ip, space):
+    """The core waits for the answer to the access at `pc`, in a block that began at `start` after `done` instructions;
+    it will go on at micro-op `ip` in the way `resume`."""
+    S[state.BLOCK_START], S[state.BLOCK_DONE] = start, done
+    S[state.RESUME], S[state.RESUME_IP], S[state.RESUME_DELAY] = resume, ip, delay_slot
+    S[state.ACCESS_SPACE] = space
+    S[state.PC] = pc
+    S[state.MMIO_COUNT] += 1
+
+
+@jit
 def resume_at(S, M, slow):
     """Address of the micro-op with which a parked access goes on, or 0 when PC says it. Outside a delay slot the block
     is left after the access, without a boundary: its code, the limit and the stops may have changed meanwhile."""
@@ -278,6 +289,8 @@ def run(S, M):
     scratch_end = M[m.POOL] + 8 * m.POOL_START
     S[state.DEADLINE] = 0
     if S[state.RESUME] != 0:
+        if S[state.RESUME] == m.RESUME_CSR:
+            finish_csr(S, ld64(S[state.RESUME_IP] - 8))
         slow = S[state.RESUME] == m.RESUME_SLOW
         S[state.RESUME] = 0
         ip = resume_at(S, M, slow)
@@ -368,23 +381,14 @@ def run(S, M):
                 if storm(S):
                     return STOP_STORM
                 continue
-            S[state.BLOCK_START], S[state.BLOCK_DONE] = start, done
-            S[state.RESUME_DELAY] = delay_slot
-            S[state.RESUME_IP] = ip
-            S[state.PC] = pc
             if outcome == 4:
+                S[state.PC] = pc
                 return STOP_PARTIAL
-            S[state.RESUME] = m.RESUME_SLOW
-            S[state.MMIO_COUNT] += 1
+            park(S, start, done, pc, delay_slot, m.RESUME_SLOW, ip, state.MEMORY_SPACE)
             return STOP_READ
         if reason == R_STORED:
             if S[state.PENDING_STORE] == MMIO:
-                S[state.BLOCK_START], S[state.BLOCK_DONE] = start, done
-                S[state.RESUME_DELAY] = delay_slot
-                S[state.PC] = pc
-                S[state.RESUME_IP] = ip + 8
-                S[state.RESUME] = m.RESUME_STORED
-                S[state.MMIO_COUNT] += 1
+                park(S, start, done, pc, delay_slot, m.RESUME_STORED, ip + 8, state.MEMORY_SPACE)
                 return STOP_WRITE
             if S[state.PENDING_STORE] == CROSSING:
                 finish_crossing(S, M)
@@ -413,6 +417,12 @@ def run(S, M):
                     S[state.DEADLINE], S[state.DONE] = start, done
                     n = 0
                 continue
+            if what == READ_CSR:
+                park(S, start, done, pc, delay_slot, m.RESUME_CSR, ip + 8, state.CSR_SPACE)
+                return STOP_READ
+            if what == WRITE_CSR:
+                park(S, start, done, pc, delay_slot, m.RESUME_STORED, ip + 8, state.CSR_SPACE)
+                return STOP_WRITE
             S[state.SAMPLE] = 1
             if what == JUMP or what == RAISED:
                 ip = 0

@@ -13,7 +13,7 @@ from cpu.cp0.exceptions import take_address_exception, take_exception
 from cpu.engine import loop, shared
 from cpu.engine.blocks import BOUNDARY_BYTES, note_instruction, raise_fetch
 from cpu.engine.decode import decode, pack
-from cpu.engine.helpers import JUMP, NEXT, RAISED, WAIT, run_helper
+from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, WAIT, WRITE_CSR, finish_csr, run_helper
 from cpu.engine.micro import HELPER_ID, OPS
 from cpu.isa import Flow
 from cpu.isa.values import EXC_CODES, M64, GuestTrap, IntOperands
@@ -117,7 +117,7 @@ class Reference:
     def __init__(self, core):
         self.core, self.S, self.M = core, core.S, core.memory.shared
         self.registers = Registers(core)
-        self.index = self.block_pc = self.op = 0
+        self.index = self.block_pc = self.op = self.uop = 0
         self.target: int | None = None  # of the branch whose delay slot comes next
 
     def run(self) -> int:
@@ -127,8 +127,11 @@ class Reference:
             S[state.RESUME] = 0
             if resume == shared.RESUME_SLOW:
                 self.registers.reply = int(S[state.BOUNCE]) & M64
-            elif self._done():
-                resume = 0
+            else:
+                if resume == shared.RESUME_CSR:
+                    finish_csr(S, self.uop)
+                if self._done():
+                    resume = 0
             if resume:
                 outcome = self._block()
                 if outcome is not None:
@@ -260,16 +263,19 @@ class Reference:
 
     def _park(self, access: Mmio, pc: int) -> int:
         S = self.S
-        self._leave(pc, bool(S[state.SAMPLE]))
-        S[state.RESUME_DELAY] = int(self.target is not None)
         S[state.ACCESS_PA], S[state.ACCESS_SIZE] = access.address, access.size
-        S[state.MMIO_COUNT] += 1
         if access.is_store:
             S[state.BOUNCE] = _signed(access.value)
-            S[state.RESUME] = shared.RESUME_STORED
-            return loop.STOP_WRITE
-        S[state.RESUME] = shared.RESUME_SLOW
-        return loop.STOP_READ
+        return self._wait_for(shared.RESUME_STORED if access.is_store else shared.RESUME_SLOW, state.MEMORY_SPACE, pc)
+
+    def _wait_for(self, resume: int, space: int, pc: int) -> int:
+        """The access at `pc` leaves the core."""
+        S = self.S
+        self._leave(pc, bool(S[state.SAMPLE]))
+        S[state.RESUME], S[state.RESUME_DELAY] = resume, int(self.target is not None)
+        S[state.ACCESS_SPACE] = space
+        S[state.MMIO_COUNT] += 1
+        return loop.STOP_WRITE if resume == shared.RESUME_STORED else loop.STOP_READ
 
     def _branch(self, entry, fields: dict[str, int], pc: int):
         slot_address = pc + 4
@@ -303,7 +309,7 @@ class Reference:
         S = self.S
         delay = self.target is not None
         cycle = int(S[state.CYCLES])
-        uop = int(pack(number, word)) & 0xFFFFFFFF
+        uop = self.uop = int(pack(number, word)) & 0xFFFFFFFF
         what = int(run_helper(S, self.M, HELPER_ID[entry.helper], uop, word, _signed(pc), int(delay), cycle))
         if what == NEXT:
             if entry.flow is Flow.BOUNDARY and not delay:
@@ -311,6 +317,9 @@ class Reference:
                 self._leave(pc + 4, True)
                 return None
             return None if self._done() else False
+        if what in (READ_CSR, WRITE_CSR):
+            resume = shared.RESUME_CSR if what == READ_CSR else shared.RESUME_STORED
+            return self._wait_for(resume, state.CSR_SPACE, pc)
         if what == RAISED:
             S[state.SAMPLE] = 1
             return self._storm()
