@@ -41,6 +41,7 @@ class Memory:
         self._chunks = np.zeros(CHUNK_LIMIT * m.CHUNK_WORDS, np.int64)
         self._pool = np.zeros(POOL_WORDS, np.int64)
         self._side = np.zeros(POOL_WORDS, np.int64)
+        self.charges = np.zeros(0, np.int64)
         self._stops = np.zeros(4096, np.int64)
         self.stops: frozenset[int] = frozenset()
         self.shared = shared = np.zeros(m.SIZE, np.int64)
@@ -108,6 +109,14 @@ class Memory:
         self.stops = frozenset(_signed(pc) for pc in pcs)
         self._stops[: len(pcs)] = np.array([pc & (1 << 64) - 1 for pc in pcs], np.uint64).view(np.int64)
         self.shared[m.STOP_COUNT] = len(pcs)
+
+    def set_charges(self, charges: np.ndarray) -> None:
+        """What each micro-op takes from the budget (cpu/costs.py). Blocks hold it, so it is for good once some are
+        built."""
+        if self.shared[m.BLOCKS_BUILT] and not np.array_equal(charges, self.charges):
+            raise MemoryRangeError("this memory holds code translated for other costs: make a new Memory")
+        self.charges = charges
+        self.shared[m.CHARGES] = charges.ctypes.data
 
     def digest(self) -> bytes:
         """Hash of the contents: the non-zero pages with their numbers."""

@@ -6,6 +6,7 @@ import time as host
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +30,7 @@ from soc.timing import Timing
 from soc.trace import Trace
 
 _MIB = 1 << 20
+CORES_PER_NODE = 4
 
 
 class PoweredOff:
@@ -72,6 +74,8 @@ class Machine:
 
     `ram` is text such as "512 MiB" or a number of MiB. `trace` keeps records and interrupt latencies (the hash is
     always kept). `strict` ends the run at the first access to nothing. `timing` is a Timing or a mapping of constants.
+    `csr`: CPUCFG tells the guest of the CSR instructions, on a platform with configuration registers; Linux then sends
+    its inter-processor interrupts with them.
     `disk` is the image of a virtio-blk disk; `devices` adds PCI functions, name to options, as in
     `{"virtio_rng": {"seed": 7}}` (soc.platforms.FUNCTIONS lists them).
     `wire` packs and unpacks every message on every link, as between processes. `make_memory(ram_bytes)` and
@@ -90,6 +94,7 @@ class Machine:
         timing: Timing | Mapping[str, int | str] | None = None,
         trace: bool | None = None,
         strict: bool | None = None,
+        csr: bool | None = None,
         disk: str | Path | None = None,
         devices: Mapping[str, Mapping[str, Any]] | None = None,
         wire: bool = False,
@@ -106,6 +111,7 @@ class Machine:
             "timing": timing,
             "trace": trace,
             "strict": strict,
+            "csr": csr,
             "disk": disk,
             "devices": devices,
         }
@@ -122,11 +128,6 @@ class Machine:
         self.is_off = False
         """The guest has switched the machine off; it cannot run any more."""
 
-        for name in ("cycles_per_instruction", "count_divider"):
-            if getattr(self.timing, name) != getattr(Timing(), name):
-                raise ConfigurationError(
-                    f"timing {name} = {getattr(self.timing, name)}: the core has {getattr(Timing(), name)}"
-                )
         self.memory = (make_memory or _make_memory)(self.ram)
         self.clock = self.timing.core
         self.bus = HostBus(self)
@@ -134,7 +135,8 @@ class Machine:
         self.components: dict[str, DeviceComponent] = {}
         self.links: dict[str, Link] = {}
         window = window_cycles(self.timing.core_window, self.timing.mmio_request, self.clock)
-        cluster = (make_cluster or _make_cluster)(self.memory, self.options.cpus, self.options.tier, window)
+        make_cluster = make_cluster or partial(_make_cluster, timing=self.timing, csr=self.options.csr)
+        cluster = make_cluster(self.memory, self.options.cpus, self.options.tier, window)
         self.cpu: list[Any] = cluster.cores
         sources = [self._source(f"cpu{core.number}") for core in self.cpu]
         self._cluster = ClusterComponent(cluster, self.kernel, self.trace, sources, self.clock, self._end)
@@ -187,7 +189,7 @@ class Machine:
             self._timers("open_bus"),
             self._stop,
         )
-        parts = [part for part in self.platform.parts if 4 * part.node < self.options.cpus]
+        parts = [part for part in self.platform.parts if CORES_PER_NODE * part.node < self.options.cpus]
         for part in parts:
             device = self._device(part)
             component = DeviceComponent(
@@ -224,6 +226,7 @@ class Machine:
             "console.tx", receives, timing.console_line, self.components[name].input(port, self._port(receives)[1])
         )
         self._cluster.type_at = self._console.type_at
+        self._connect_csrs(parts, stop_run)
         for component in self.components.values():
             component.access(component.device.reset)
 
@@ -248,6 +251,17 @@ class Machine:
             bridge.connect(port, there)
             done = self._link(f"memory.{name}", f"{name}.dma", timing.dma_reply, function.dma_done)
             function.memory = self._link(f"{name}.dma", f"memory.{name}", timing.dma_request, self.dma.port(done))
+
+    def _connect_csrs(self, parts: list[Part], strict: Callable[[str], None] | None) -> None:
+        """Each core's way to the configuration registers of its node."""
+        for core in self._cores:
+            core.csrs = AddressMap()
+            for part in parts:
+                if part.csr and part.node == core.number // CORES_PER_NODE:
+                    component = self.components[part.name]
+                    link = self._registers(core, component, f"{part.name}.iocsr", 0, strict)
+                    for number, size in component.device.ranges("csr"):
+                        core.csrs.add(part.name, number, size, link)
 
     def _registers(
         self,
@@ -432,7 +446,7 @@ class Machine:
             trace_hash=self.trace.hash(self.digest() if digest else b""),
             ended=ended,
             reason=reason,
-            unmapped=sum(self.open_bus.unmapped.values()),
+            unmapped=self.open_bus.count,
             details=self._details(),
         )
 
@@ -506,15 +520,27 @@ class _OpenBusDevice:
         """It has no outputs."""
 
     def read(self, offset: int, size: int, core: int = 0, space: str = "memory") -> int:
+        if space == "csr":
+            return self._bus.csr(offset, size, core, "read")
         return self._bus.read(offset, size, core)
 
     def write(self, offset: int, size: int, value: int, core: int = 0, space: str = "memory") -> None:
-        self._bus.write(offset, size, value, core)
+        if space == "csr":
+            self._bus.csr(offset, size, core, f"write of {value:#x}")
+        else:
+            self._bus.write(offset, size, value, core)
 
 
 def _make_memory(size: int) -> Any:
     return import_module("cpu.memory").Memory(size)
 
 
-def _make_cluster(memory: Any, count: int, tier: str, window: int) -> Any:
-    return import_module("cpu.cluster").Cluster(memory, count, tier, window)
+def _make_cluster(memory: Any, count: int, tier: str, window: int, timing: Timing, csr: bool) -> Any:
+    costs = import_module("cpu.costs").Costs(
+        timing.instruction_cycles,
+        timing.exception_entry,
+        timing.count_divider,
+        timing.core_clock,
+        timing.stable_clock,
+    )
+    return import_module("cpu.cluster").Cluster(memory, count, tier, window, costs, csr)
