@@ -91,12 +91,14 @@ def restore(source: str | Path | bytes, make: type[Machine], changed: Mapping[st
                 else:
                     machine.memory.restore(at[0], _inflate(data))
             machine.restore_state(state)
-        except (KeyError, IndexError, TypeError, ValueError, SocError) as cause:
-            if isinstance(cause, CheckpointError):
-                raise
+        except CheckpointError:
+            raise
+        except SocError as cause:
+            raise CheckpointError(f"{name} cannot be taken up: {cause}") from cause
+        except (KeyError, IndexError, TypeError, ValueError) as cause:
             raise CheckpointError(
-                f"{name} cannot be taken up: {cause if isinstance(cause, SocError) else type(cause).__name__}.\n"
-                "It was made by another version; make the checkpoint again."
+                f"{name} was made by another version: it lacks what this one needs ({type(cause).__name__} {cause}).\n"
+                "Make the checkpoint again."
             ) from cause
     return machine
 

@@ -51,6 +51,7 @@ def stand(core: Core, where: Place) -> None:
         k = emit(M, k, word, block, where.index, int(S[state.RESUME_DELAY]))
     first = int(M[m.POOL]) + 8 * (block + m.HEADER)
     S[state.RESUME_IP] = first + (8 if S[state.RESUME] == m.RESUME_STORED else 0)
+    S[state.SLOW_POINTER] = S[state.STATE_ADDRESS] + 8 * state.BOUNCE
 
 
 def _fields(uop: int) -> dict[str, int]:
