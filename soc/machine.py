@@ -12,14 +12,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from soc import checkpoint
 from soc.bus import AddressMap, OpenBus
+from soc.checkpoint import CheckpointError
 from soc.cluster import ClusterComponent, CorePort, window_cycles
 from soc.console import PROMPT, Console
 from soc.errors import ConfigurationError, UnmappedAccessError, choose
 from soc.hostbus import HostBus
 from soc.kernel import Kernel
 from soc.link import Link, Source, Timers
-from soc.messages import Message
+from soc.messages import Message, pack, unpack
 from soc.options import Options
 from soc.placement.inprocess import DeviceComponent, MmioPort
 from soc.placement.memory import MemoryComponent
@@ -115,7 +117,8 @@ class Machine:
         self.trace = Trace(records=self.options.trace)
         self.kernel = Kernel()
         self._wire = wire
-        self._channels = 0
+        self._channels: dict[int, Link | Timers | None] = {0: None}
+        # By number; channel 0 is simpy's own.
         self._ports: dict[str, int] = {}
         self._sources: dict[str, Source] = {}
         self._ended: tuple[str, str] | None = None
@@ -141,9 +144,9 @@ class Machine:
     # Building.
 
     def _channel(self) -> int:
-        # Channel 0 is simpy's own.
-        self._channels += 1
-        return self._channels
+        number = len(self._channels)
+        self._channels[number] = None
+        return number
 
     def _source(self, name: str) -> Source:
         return self._sources.setdefault(name, Source(name, len(self._sources) + 1))
@@ -153,7 +156,13 @@ class Machine:
 
     def _timers(self, name: str) -> Callable[[Callable[[Message], None]], Timers]:
         channel, number = self._channel(), self._port(f"{name}.timer")[1]
-        return lambda tick: Timers(self.kernel, self.trace, channel, self._source(name), number, tick)
+
+        def make(tick: Callable[[Message], None]) -> Timers:
+            timers = Timers(self.kernel, self.trace, channel, self._source(name), number, tick)
+            self._channels[channel] = timers
+            return timers
+
+        return make
 
     def _link(self, origin: str, target: str, latency: int, deliver: Callable[[Any], None]) -> Link:
         link = Link(
@@ -168,7 +177,7 @@ class Machine:
             self._wire,
         )
         # Two cores reach one register port over two links; the name says which.
-        self.links[link.name] = link
+        self.links[link.name] = self._channels[link.channel] = link
         return link
 
     def _build(self) -> None:
@@ -312,6 +321,70 @@ class Machine:
             self.memory.write(address, data)
         self.cpu[0].set_state(program.state())
 
+    # Snapshots.
+
+    def save(self, path: str | Path | None = None) -> bytes | Path:
+        """Save the whole machine between two runs: to the file `path`, or as the bytes that are returned.
+
+        `Machine.restore` goes on from there, in any process, as if nothing had happened. CheckpointError when the file
+        cannot be written, or when something of the machine cannot be saved.
+        """
+        return checkpoint.save(self, path)
+
+    @classmethod
+    def restore(cls, source: str | Path | bytes, **changed: Any) -> Machine:
+        """The machine in a checkpoint. `tier`, `trace`, `placement` may differ from the saved machine's; `devices` has
+        options to replace, by device: a disk image's new path, a function that a checkpoint cannot hold.
+
+        Raises CheckpointError for a file that is damaged, is no checkpoint, or is from another version.
+        """
+        return checkpoint.restore(source, cls, changed)
+
+    def state(self) -> dict[str, Any]:
+        """All that the future depends on apart from RAM, as msgpack types."""
+        if self._ended is not None and self._ended[0] == "error":
+            raise CheckpointError(f"the machine has ended in an error and cannot be saved: {self._ended[1]}")
+        return {
+            "now": self.kernel.now,
+            "is_off": self.is_off,
+            "unmapped": self.open_bus.unmapped,
+            "sources": {name: source.save() for name, source in self._sources.items()},
+            "events": self._events(),
+            "cores": self._cluster.save(),
+            "components": {name: component.save() for name, component in self.components.items()},
+            "dma_errors": dict(self.dma.errors) if self.dma is not None else {},
+            "console": self._console.save(),
+            "trace": self.trace.saved(),
+        }
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Take up what `state` of such a machine gave. Raises KeyError, ValueError, or an error of the part."""
+        self.kernel.forget(state["now"])
+        self.is_off = state["is_off"]
+        self.open_bus.restore(state["unmapped"])
+        self._cluster.restore(state["cores"])
+        if state["components"].keys() != self.components.keys():
+            raise CheckpointError(f"the saved machine has the devices {', '.join(state['components'])}")
+        for name, component in self.components.items():
+            component.restore(state["components"][name], self._channels)
+        if self.dma is not None:
+            self.dma.errors.update(state["dma_errors"])
+        self._console.restore(state["console"])
+        for channel, message in state["events"]:
+            self._channels[channel].resume(unpack(message))
+        # Last: what a restored device armed has counted too.
+        for name, source in self._sources.items():
+            source.restore(state["sources"][name])
+        self.trace.restore(state["trace"])
+
+    def _events(self) -> list[list[Any]]:
+        events = []
+        for channel, value in self.kernel.pending():
+            if not isinstance(value, Message):
+                raise CheckpointError("an event of the kernel is no message: a simpy process of one's own is not saved")
+            events.append([channel, pack(value)])
+        return events
+
     # Running.
 
     @property
@@ -372,6 +445,7 @@ class Machine:
         progress_ms: int = 250,
         pace: bool = False,
         digest: bool = True,
+        at: tuple[str | int, Callable[[Machine], Any]] | None = None,
     ) -> Result:
         """Run until power-off, `until`, a limit, or deadlock. Limits count from the present state.
 
@@ -379,7 +453,8 @@ class Machine:
         or PoweredOff. `slice` has the engine return after that many instructions, which never changes a result.
         `progress(machine)` is called about every `progress_ms` of wall time. `pace` keeps model time from running ahead
         of the wall clock, for a person at the console; a machine that then waits for input goes on waiting. Without
-        `digest` the trace hash leaves out registers and RAM.
+        `digest` the trace hash leaves out registers and RAM. `at` is a model time since reset and a function that is
+        called with the machine at the first grid point from there on, as to save it; it must change nothing.
 
         An error the guest runs into ends the run as "error"; wrong arguments raise ConfigurationError.
         """
@@ -390,6 +465,13 @@ class Machine:
         if self.is_off:
             raise ConfigurationError("the machine has been switched off: build a new Machine to run again")
         window = duration(max_virtual) if max_virtual is not None else None
+        visit = None
+        if at is not None:
+            visit = duration(at[0]), lambda: at[1](self)
+            if visit[0] < self.now:
+                raise ConfigurationError(
+                    f"at = {seconds(visit[0]):g} s; the machine has reached {seconds(self.now):g} s"
+                )
         began = host.monotonic()
         start, instructions, exits = self.now, self._instructions(), self._exits()
         self._ended, self._interrupted = None, False
@@ -411,6 +493,7 @@ class Machine:
         cluster.slice, cluster.ending, cluster.predicate = slice, False, predicate
         cluster.host = self._host(progress, progress_ms)
         cluster.pace = (lambda time: seconds(time - start) - (host.monotonic() - began)) if pace else None
+        cluster.visit = visit
         cluster.stop_at = None if window is None else (start + window, f"{seconds(window):g} s of model time")
         cluster.start()
         try:

@@ -7,6 +7,7 @@ shares with the fast tiers only the meanings, `translate`, the exceptions and th
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from cpu import state
 from cpu.cp0.exceptions import take_address_exception, take_exception
@@ -36,6 +37,15 @@ class AddressFault(Exception):
     def __init__(self, status: int, va: int):
         super().__init__(hex(va))
         self.status, self.va = status, va
+
+
+class Place(NamedTuple):
+    """Where a core is parked inside a block, without an address of the host: the word of the instruction, how many of
+    its block come before it, and the pc that follows the block where the instruction is its last (None: it goes on)."""
+
+    word: int
+    index: int
+    following: int | None
 
 
 class PartialStore(Exception):
@@ -160,6 +170,23 @@ class Reference:
     @property
     def pc(self) -> int:
         return self.block_pc + 4 * self.index
+
+    def place(self) -> Place | None:
+        """Where the core is parked inside a block, for a snapshot."""
+        if not self.S[state.RESUME]:
+            return None
+        pa, _ = translate(self.S, _signed(self.pc), FETCH)
+        word = int.from_bytes(self.core.memory.read(int(pa), 4), "little")
+        following = self.target
+        if following is None and (self.pc + 4) & (BOUNDARY_BYTES - 1) == 0:
+            following = self.pc + 4
+        return Place(word, self.index, None if following is None else _signed(following))
+
+    def stand(self, where: Place) -> None:
+        """Has the core be parked there."""
+        self.index, self.op = where.index, int(decode(where.word))
+        self.block_pc = int(self.S[state.PC]) - 4 * where.index
+        self.target = where.following if self.S[state.RESUME_DELAY] else None
 
     def _leave(self, pc: int, boundary: bool) -> None:
         self.S[state.PC], self.S[state.SAMPLE] = _signed(pc), int(boundary)
