@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from soc.errors import ConfigurationError, choose
+from soc.placement.places import Place
 from soc.platforms import Platform, find
 from soc.timing import Timing
 
 TIERS = ("auto", "reference", "threaded")
-PLACEMENTS = ("inprocess",)
 MAX_CPUS = 16
 _TABLES = ("machine", "placement", "timing", "devices")
 _SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
@@ -29,7 +29,8 @@ class Options:
     ram: int = 512 << 20
     """Bytes."""
     append: str = ""
-    placement: Mapping[str, str] | str = "inprocess"
+    placement: Mapping[str, Place] = field(default_factory=dict)
+    """Where devices run, by name; "all" is those not named."""
     tier: str = "auto"
     timing: Timing = field(default_factory=Timing)
     trace: bool = False
@@ -66,6 +67,7 @@ class Options:
         values["platform"] = values["platform"].with_functions(devices)
         if not isinstance(values.get("timing", {}), Timing):
             values["timing"] = Timing(**values.get("timing", {}))
+        values["placement"] = _placement(values.get("placement") or {})
         if "ram" in values:
             values["ram"] = ram_bytes(values["ram"])
         return cls(**values)
@@ -80,13 +82,19 @@ class Options:
                 raise ConfigurationError(f"{name} = {getattr(self, name)!r}; allowed: true, false")
         if not isinstance(self.append, str):
             raise ConfigurationError(f"append = {self.append!r}; the kernel command line is text")
-        places = self.placement if isinstance(self.placement, Mapping) else {"all": self.placement}
         known = ["all", *(part.name for part in self.platform.parts)]
-        for name, place in places.items():
+        for name in self.placement:
             if name not in known:
                 raise ConfigurationError(f"placement: {choose('component', name, known)}")
-            if place not in PLACEMENTS:
-                raise ConfigurationError(f"placement of {name}: {choose('place', place, PLACEMENTS)}")
+
+    def place(self, name: str) -> Place:
+        """Where the device `name` runs."""
+        return self.placement.get(name) or self.placement.get("all") or Place()
+
+
+def _placement(given: Any) -> dict[str, Place]:
+    places = given if isinstance(given, Mapping) else {"all": given}
+    return {name: Place.read(name, place) for name, place in places.items()}
 
 
 def _table(name: str, value: Any) -> Mapping[str, Any]:
