@@ -428,7 +428,10 @@ def describe() -> str:
         "|---|---|---|---|---|---|",
     ]
     for kind, cls in sorted(KINDS.items()):
-        for name, spec in list(cls.FIELDS.items())[len(_Head._fields) :]:
+        own = list(cls.FIELDS.items())[len(_Head._fields) :]
+        if not own:
+            lines.append(f"| {kind} | {cls.__name__} | {cls.PHASE.name.lower()} | | | |")
+        for name, spec in own:
             width = f"{spec.bits} bit" if isinstance(spec, Unsigned) else f"up to {spec.most}"
             lines.append(f"| {kind} | {cls.__name__} | {cls.PHASE.name.lower()} | {name} | {width} | {spec.unit} |")
     return "\n".join(lines)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from soc.errors import ConfigurationError, choose
@@ -67,7 +70,10 @@ class Options:
         values["platform"] = values["platform"].with_functions(devices)
         if not isinstance(values.get("timing", {}), Timing):
             values["timing"] = Timing(**values.get("timing", {}))
-        values["placement"] = _placement(values.get("placement") or {})
+        if values.get("placement") is None:
+            there = ["all", *(part.name for part in values["platform"].parts)]
+            values["placement"] = {name: place for name, place in _placed.get().items() if name in there}
+        values["placement"] = _placement(values["placement"])
         if "ram" in values:
             values["ram"] = ram_bytes(values["ram"])
         return cls(**values)
@@ -90,6 +96,19 @@ class Options:
     def place(self, name: str) -> Place:
         """Where the device `name` runs."""
         return self.placement.get(name) or self.placement.get("all") or Place()
+
+
+_placed: ContextVar[Mapping[str, Any]] = ContextVar("placement", default=MappingProxyType({}))
+
+
+@contextmanager
+def placed(placement: Mapping[str, Any]) -> Iterator[None]:
+    """Machines built inside that say nothing of placement have this one; devices they do not have are passed over."""
+    before = _placed.set(placement)
+    try:
+        yield
+    finally:
+        _placed.reset(before)
 
 
 def _placement(given: Any) -> dict[str, Place]:

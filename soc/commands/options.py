@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from soc.errors import ConfigurationError, TimeError
+from soc.placement.places import Place
 from soc.time import duration
 
 TIERS = ("auto", "reference", "threaded", "stencil")
@@ -89,6 +90,7 @@ def placement(text: str | None) -> dict[str, str]:
             raise ConfigurationError(
                 f"--place {text}: {item!r} is not DEVICE=PLACE.\nWrite all=process, or uart=inprocess,rtc=tcp://HOST:PORT."
             )
+        Place.read(device, place)
         places[device] = place
     return places
 
