@@ -60,6 +60,8 @@ class DeviceComponent:
     Several outputs may drive one input line: it is high while any of them is.
     """
 
+    remote = False
+
     def __init__(
         self,
         name: str,
@@ -96,6 +98,10 @@ class DeviceComponent:
     def connect(self, port: str, link: Link) -> None:
         """Let `link` carry what leaves at `port`."""
         self.links.setdefault(port, []).append(link)
+
+    def registers(self, base: int, reply: Link, strict: Callable[[str], None] | None) -> Callable[[Message], None]:
+        """The handler for accesses to the registers at `base` that are answered over `reply`."""
+        return MmioPort(self, base, reply, self._kernel, strict).arrive
 
     def access(self, call: Callable[..., Any], *arguments: Any) -> Any:
         """Call the device outside every message: host-side inspection and reset. Its outputs leave now."""
