@@ -197,8 +197,9 @@ class Handler:
             have = out.op(f"and i64 {out.load_slot(STATUS)}, {wanted}")
             out.unlikely(out.op(f"icmp ne i64 {have}, {wanted}"), self.leave(R_UNIT))
         elif unit == "msa":
-            have = out.op(f"and i64 {out.load_slot(CONFIG5)}, {1 << 27}")
-            out.unlikely(out.op(f"icmp eq i64 {have}, 0"), self.leave(R_UNIT))
+            off = out.op(f"icmp eq i64 {out.op(f'and i64 {out.load_slot(CONFIG5)}, {1 << 27}')}, 0")
+            narrow = out.op(f"icmp eq i64 {out.op(f'and i64 {out.load_slot(STATUS)}, {CU1_FR}')}, {1 << 29}")
+            out.unlikely(out.op(f"or i1 {off}, {narrow}"), self.leave(R_UNIT))
 
     def instruction(self, routines: Routines) -> None:
         out, op = self.out, self.op
