@@ -16,7 +16,8 @@ from cpu.engine.decode import decode, pack
 from cpu.engine.helpers import JUMP, NEXT, RAISED, WAIT, run_helper
 from cpu.engine.micro import HELPER_ID, OPS
 from cpu.isa import Flow
-from cpu.isa.values import EXC_CODES, M64, GuestTrap, IntOperands
+from cpu.isa.int_values import M64
+from cpu.isa.values import EXC_CODES, GuestTrap, IntOperands
 from cpu.tlb.translate import FETCH, translate
 
 PAGE_LAST_WORD = 0xFFC

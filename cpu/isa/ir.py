@@ -140,8 +140,9 @@ class IrOperands:
         return vector(self._out, width, lanes)
 
     def splat(self, width: int, value):
-        count = BITS // width
-        return vector(self._out, width, [value] * count) if isinstance(value, int) else spread(value, width, count)
+        if isinstance(value, int):
+            return vector(self._out, width, [value] * (BITS // width))
+        return spread(value, width)
 
     def trap(self, code: str, when=None, coprocessor: int = 0):
         self._frame.trap("true" if when is None else when.ssa, EXC_CODES[code], coprocessor)

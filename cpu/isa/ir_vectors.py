@@ -18,14 +18,15 @@ _INTRINSICS = {
 }
 
 
-def _kind(width: int, count: int) -> str:
-    return f"<{count} x i{width}>"
+def _kind(width: int) -> str:
+    return f"<{BITS // width} x i{width}>"
 
 
 def declarations() -> str:
-    shapes = [(width, BITS // width) for width in (8, 16, 32, 64)]
     return "".join(
-        f"declare {text.format(_kind(w, n), f'v{n}i{w}')}\n" for text in _INTRINSICS.values() for w, n in shapes
+        f"declare {text.format(_kind(width), f'v{BITS // width}i{width}')}\n"
+        for text in _INTRINSICS.values()
+        for width in (8, 16, 32, 64)
     )
 
 
@@ -46,7 +47,7 @@ def _shift(instruction: str) -> Callable:
 def _compare(condition: str) -> Callable:
     def compare(self, o):
         ssa = self.out.op(f"icmp {condition} {self.kind} {self.ssa}, {self.other(o)}")
-        return IrMask(self.out, ssa, self.width, self.count)
+        return IrMask(self.out, ssa, self.width)
 
     return compare
 
@@ -60,23 +61,26 @@ def _intrinsic(name: str) -> Callable:
 
 
 class IrVector:
-    """A vector of `count` lanes of `width` bits as an SSA name."""
+    """Lanes of `width` bits as an SSA name."""
 
-    __slots__ = ("count", "out", "ssa", "width")
+    __slots__ = ("out", "ssa", "width")
     __hash__ = None
 
-    def __init__(self, out: Emitter, ssa: str, width: int = 64, count: int = 2):
+    def __init__(self, out: Emitter, ssa: str, width: int = 64):
         self.out = out
         self.ssa = ssa
         self.width = width
-        self.count = count
+
+    @property
+    def count(self) -> int:
+        return BITS // self.width
 
     @property
     def kind(self) -> str:
-        return _kind(self.width, self.count)
+        return _kind(self.width)
 
     def _new(self, text: str):
-        return IrVector(self.out, self.out.op(text), self.width, self.count)
+        return IrVector(self.out, self.out.op(text), self.width)
 
     def _call(self, name: str, rest: str):
         return self._new(f"call {self.kind} @llvm.{name}.v{self.count}i{self.width}({self.kind} {self.ssa}{rest})")
@@ -84,8 +88,7 @@ class IrVector:
     def of(self, width: int):
         if width == self.width:
             return self
-        count = self.width * self.count // width
-        return IrVector(self.out, self.out.op(f"bitcast {self.kind} {self.ssa} to {_kind(width, count)}"), width, count)
+        return IrVector(self.out, self.out.op(f"bitcast {self.kind} {self.ssa} to {_kind(width)}"), width)
 
     def other(self, o) -> str:
         """The other operand of an operation."""
@@ -93,7 +96,7 @@ class IrVector:
             if o.kind != self.kind:
                 raise TableError(f"a meaning mixes lanes of {self.width} and {o.width} bits; use of(width)")
             return o.ssa
-        return constant(self.width, [o] * self.count) if isinstance(o, int) else spread(o, self.width, self.count).ssa
+        return constant(self.width, [o] * self.count) if isinstance(o, int) else spread(o, self.width).ssa
 
     __add__, __sub__, __mul__ = _two("add"), _two("sub"), _two("mul")
     __and__, __or__, __xor__ = _two("and"), _two("or"), _two("xor")
@@ -117,31 +120,16 @@ class IrVector:
     def popcount(self):
         return self._call("ctpop", "")
 
-    def _cast(self, instruction: str, width: int):
-        ssa = self.out.op(f"{instruction} {self.kind} {self.ssa} to {_kind(width, self.count)}")
-        return IrVector(self.out, ssa, width, self.count)
-
-    def sext(self):
-        return self._cast("sext", 2 * self.width)
-
-    def trunc(self):
-        return self._cast("trunc", self.width // 2)
-
-    def take(self, indices: Sequence[int], other=None):
-        chosen = ", ".join(f"i32 {k}" for k in indices)
-        second = "poison" if other is None else other.ssa
-        ssa = self.out.op(
-            f"shufflevector {self.kind} {self.ssa}, {self.kind} {second}, <{len(indices)} x i32> <{chosen}>"
-        )
-        return IrVector(self.out, ssa, self.width, len(indices))
+    def take(self, indices: Sequence[int], other):
+        both = f"{self.kind} {self.ssa}, {self.kind} {other.ssa}"
+        return self._new(f"shufflevector {both}, <{self.count} x i32> {constant(32, indices)}")
 
     def gather(self, numbers, other):
-        both = self.take(range(2 * self.count), other)
-        numbers = numbers & (2 * self.count - 1)
-        made = self
+        made = [self, other]
         for k in range(self.count):
-            made = made.with_lane(k, both.lane(numbers.lane(k)))
-        return made
+            number = (numbers & (self.count - 1)).lane(k)
+            made = [lanes.with_lane(k, source.lane(number)) for lanes, source in zip(made, (self, other), strict=True)]
+        return ((numbers & self.count) == 0).choose(*made)
 
     def lane(self, k):
         lane = self.out.op(f"extractelement {self.kind} {self.ssa}, i64 {text_of(k)}")
@@ -155,32 +143,33 @@ class IrVector:
 
     @property
     def is_zero(self):
-        whole = f"i{self.width * self.count}"
-        return IrBool(
-            self.out, self.out.op(f"icmp eq {whole} {self.out.op(f'bitcast {self.kind} {self.ssa} to {whole}')}, 0")
-        )
+        bits = self.out.op(f"bitcast {self.kind} {self.ssa} to i{BITS}")
+        return IrBool(self.out, self.out.op(f"icmp eq i{BITS} {bits}, 0"))
 
 
 class IrMask:
-    """One truth value for each lane of a vector."""
+    """One truth value for each lane of `width` bits."""
 
-    __slots__ = ("count", "out", "ssa", "width")
+    __slots__ = ("out", "ssa", "width")
 
-    def __init__(self, out: Emitter, ssa: str, width: int, count: int):
+    def __init__(self, out: Emitter, ssa: str, width: int):
         self.out = out
         self.ssa = ssa
         self.width = width
-        self.count = count
 
     def __bool__(self):
         raise TableError("a meaning may not branch on a value; use choose")
 
+    @property
+    def count(self) -> int:
+        return BITS // self.width
+
     def _new(self, text: str):
-        return IrMask(self.out, self.out.op(text), self.width, self.count)
+        return IrMask(self.out, self.out.op(text), self.width)
 
     @property
     def kind(self) -> str:
-        return _kind(1, self.count)
+        return f"<{self.count} x i1>"
 
     def __and__(self, o):
         return self._new(f"and {self.kind} {self.ssa}, {o.ssa}")
@@ -192,15 +181,13 @@ class IrMask:
         return self._new(f"xor {self.kind} {self.ssa}, {constant(1, [1] * self.count)}")
 
     def choose(self, yes, no):
-        shape = IrVector(self.out, "poison", self.width, self.count)
+        shape = IrVector(self.out, "poison", self.width)
         chosen = f"{shape.kind} {shape.other(yes)}, {shape.kind} {shape.other(no)}"
         return shape._new(f"select {self.kind} {self.ssa}, {chosen}")
 
     @property
     def lanes(self):
-        kind = _kind(self.width, self.count)
-        ssa = self.out.op(f"sext {self.kind} {self.ssa} to {kind}")
-        return IrVector(self.out, ssa, self.width, self.count)
+        return IrVector(self.out, self.out.op(f"sext {self.kind} {self.ssa} to {_kind(self.width)}"), self.width)
 
     @property
     def any(self):
@@ -213,16 +200,15 @@ def constant(width: int, lanes: Sequence[int]) -> str:
     return "<" + ", ".join(f"i{width} {n & ((1 << width) - 1)}" for n in lanes) + ">"
 
 
-def spread(value: Ir, width: int, count: int) -> IrVector:
-    """`count` lanes that hold the low bits of a value."""
-    first = IrVector(value.out, "poison", width, count).with_lane(0, value)
-    return first.take([0] * count)
+def spread(value: Ir, width: int) -> IrVector:
+    """The low bits of a value in each lane."""
+    first = IrVector(value.out, "poison", width).with_lane(0, value)
+    return first.take([0] * first.count, first)
 
 
 def vector(out: Emitter, width: int, lanes: Sequence[Ir | int]) -> IrVector:
     """Lanes of values and ints."""
-    known = [n if isinstance(n, int) else 0 for n in lanes]
-    made = IrVector(out, constant(width, known), width, len(lanes))
+    made = IrVector(out, constant(width, [n if isinstance(n, int) else 0 for n in lanes]), width)
     for k, lane in enumerate(lanes):
         if not isinstance(lane, int):
             made = made.with_lane(k, lane)

@@ -151,15 +151,17 @@ bit_position("sat_u", "001", "001010", lambda a, m: a.umin(~(of_all(a, -2) << m)
 
 # Fixed-point: Q15 and Q31, products and sums in twice the width.
 def _fixed_point(name: str, operation: str, compute: Callable) -> None:
-    """wd = compute(wd, ws, wt) with Q(2n-2) lanes of twice the width, scaled back and saturated."""
+    """wd = compute(wd, product, one half) in twice the width, scaled back and saturated."""
     for bit, df in enumerate("hw"):
 
         @msa_insn(f"{name}.{df} wd, ws, wt", f"011110 {operation} {bit} wt:5 ws:5 wd:5 011100")
         def row(i, width=WIDTHS[df]):
-            point = width - 1
-            d, a, b = (v.of(width).sext() for v in (i.wd, i.ws, i.wt))
-            scaled = compute(d << point, a * b, 1 << (point - 1)).sra(point)
-            i.wd = scaled.smax(-(1 << point)).smin((1 << point) - 1).trunc()
+            point, halves = width - 1, []
+            for half in (low_half, high_half):
+                d, a, b = (half(v.of(2 * width), True) for v in (i.wd, i.ws, i.wt))
+                scaled = compute(d << point, a * b, 1 << (point - 1)).sra(point)
+                halves.append(scaled.smax(-(1 << point)).smin((1 << point) - 1))
+            i.wd = halves[0] & ((1 << width) - 1) | halves[1] << width
 
 
 _fixed_point("mul_q", "0100", lambda d, product, half: product)

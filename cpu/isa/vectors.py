@@ -1,15 +1,15 @@
 """Vectors in instruction meanings, and their int backend: lists of plain Python integers.
 
-`i.ws` and its like are vectors of two 64-bit lanes; lane 0 is the least significant. Both backends offer the same
-`Vector` and `Mask`; `cpu/isa/ir_vectors.py` is the other one.
+`i.ws` and its like are vectors of two 64-bit lanes; lane 0 is the least significant. Every vector has 128 bits. Both
+backends offer the same `Vector` and `Mask`; `cpu/isa/ir_vectors.py` is the other one.
 
 Vector: `of(width)`, the same bits as lanes of 8, 16, 32 or 64 bits. Lane by lane, the other operand a vector of the
 same shape, a value (its low bits) or an int: `+ - * & | ^ ~ << >>`, `sra` (counts modulo the width), `smin smax umin
 umax`, `sadd_sat uadd_sat ssub_sat usub_sat`, `sdiv udiv srem urem` (never give them a zero divisor or the overflowing
-pair), `clz`, `popcount`, `== != slt sle ult ule` (Mask). Shapes: `sext()` to lanes of twice the width, `trunc()` to
-half of it, `take(indices, other=None)`, the lanes with these numbers, those of `other` counted on, `gather(numbers,
-other)`, likewise with a vector of numbers, modulo the number of lanes of both. `lane(k)` is a value (zero-extended),
-`with_lane(k, value)` a vector; k is an int or a value below the number of lanes. `is_zero` is a Bool.
+pair), `clz`, `popcount`, `== != slt sle ult ule` (Mask). `take(indices, other)`: the lanes with these numbers, those of
+`other` counted on; `gather(numbers, other)`: likewise with a vector of numbers, modulo the number of lanes of both.
+`lane(k)` is a value (zero-extended), `with_lane(k, value)` a vector; k is an int or a value below the number of lanes.
+`is_zero` is a Bool.
 Mask: `& | ~`, `choose(yes, no)`, `lanes` (all ones or zeros), `any` (Bool).
 
 Operand object: `vector(width, lanes)` makes a vector of values and ints, `splat(width, value)` 128 bits of one of them.
@@ -103,8 +103,8 @@ class IntVector:
         self.numbers = [n & ((1 << width) - 1) for n in numbers]
 
     @classmethod
-    def of_bits(cls, bits: int, width: int = 64, total: int = BITS):
-        return cls(width, [bits >> at for at in range(0, total, width)])
+    def of_bits(cls, bits: int, width: int = 64):
+        return cls(width, [bits >> at for at in range(0, BITS, width)])
 
     @property
     def bits(self) -> int:
@@ -114,7 +114,7 @@ class IntVector:
         return f"IntVector({self.width}, {[hex(n) for n in self.numbers]})"
 
     def of(self, width: int):
-        return IntVector.of_bits(self.bits, width, self.width * len(self.numbers))
+        return IntVector.of_bits(self.bits, width)
 
     @property
     def signed(self) -> list[int]:
@@ -170,14 +170,8 @@ class IntVector:
     def popcount(self):
         return IntVector(self.width, [n.bit_count() for n in self.numbers])
 
-    def sext(self):
-        return IntVector(2 * self.width, self.signed)
-
-    def trunc(self):
-        return IntVector(self.width // 2, self.numbers)
-
-    def take(self, indices: Sequence[int], other=None):
-        lanes = self.numbers + (other.numbers if other is not None else [])
+    def take(self, indices: Sequence[int], other):
+        lanes = self.numbers + other.numbers
         return IntVector(self.width, [lanes[k] for k in indices])
 
     def gather(self, numbers, other):
