@@ -29,6 +29,7 @@ DATA_BUS_ERROR = 7
 GOES_ON = -1
 # Control array of a cluster.
 (GRID, WINDOW, TARGET, SLICE, STOPPED_CORE, LIMIT, END, AWAKE, LONE, RAN) = range(10)
+SAVED = (GRID, END, AWAKE, LONE, RAN)
 ALL_WAIT, LIMIT_REACHED = 100, 101
 RELEASED = 2  # in the slot HELD: free to go at the cycle of an event in the queue
 DEFAULT_SLICE = 40_000_000
@@ -361,6 +362,23 @@ class Cluster:
             return ClusterStop(StopKind.HORIZON)
         stop = core.stop_of(what)
         return ClusterStop(stop.kind, core.number, stop.text)
+
+    def save(self) -> dict:
+        """The grid, the window in progress, and every core, as msgpack types."""
+        control = [int(self.control[k]) for k in SAVED]
+        return {"window": self.window, "control": control, "cores": [core.save() for core in self.cores]}
+
+    def restore(self, saved: dict) -> None:
+        """Goes on from what `save` gave. CoreError when it is not from such a cluster."""
+        if (saved["window"], len(saved["cores"])) != (self.window, len(self.cores)):
+            raise CoreError(
+                f"the saved state is of {len(saved['cores'])} cores in windows of {saved['window']} cycles; "
+                f"here are {len(self.cores)} in windows of {self.window}"
+            )
+        for k, value in zip(SAVED, saved["control"], strict=True):
+            self.control[k] = value
+        for core, state_of_it in zip(self.cores, saved["cores"], strict=True):
+            core.restore(state_of_it)
 
     def waits_for(self) -> str:
         """What each core waits for, in words."""

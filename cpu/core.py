@@ -15,7 +15,7 @@ from cpu import state
 from cpu.costs import Costs
 from cpu.cp0 import registers, timer
 from cpu.cp0.exceptions import set_line, take_exception
-from cpu.engine import loop, shared, tiers
+from cpu.engine import loop, parked, shared, tiers
 from cpu.engine.helpers import LCSRP, LSPW, LVZP
 from cpu.engine.softmmu import flush_all, update_context
 from cpu.engine.softmmu_layout import CONTEXTS, TABLE_BYTES
@@ -194,8 +194,8 @@ class Core:
         why = {
             loop.STOP_UNMODELLED: "is real on this core but not modelled yet",
             loop.STOP_FR0: "uses 64-bit floating-point registers while Status.FR is 0; that mode is not modelled",
-            loop.STOP_PARTIAL: f"is a partial or conditional store to a device at {int(self.S[state.ACCESS_PA]):#x}; "
-            "that is not modelled",
+            loop.STOP_PARTIAL: "is a partial, conditional or 128-bit access to a device at "
+            f"{int(self.S[state.ACCESS_PA]):#x}; that is not modelled",
         }[code]
         return Stop(StopKind.UNMODELLED, cycle=self.cycles, text=f"{at}: instruction {shown} {why}.")
 
@@ -382,6 +382,40 @@ class Core:
         S[state.SAMPLE] = 1
         flush_all(S)
         update_context(S)
+
+    # Snapshots.
+    def save(self) -> dict:
+        """All that the future of the core depends on, as msgpack types: the state by slot, and where it is parked."""
+        S = self.S
+        slots = {
+            name: S[at : at + count].astype("<i8").tobytes()
+            for name, (at, count) in state.SLOTS.items()
+            if name not in state.HOST
+        }
+        where = self.interpreter.place() if self.tier.name == "reference" else parked.place(self)
+        return {"slots": slots, "place": None if where is None else list(where)}
+
+    def restore(self, saved: dict) -> None:
+        """Goes on from what `save` gave, in whatever tier. CoreError when it is not from such a core."""
+        S, slots = self.S, saved["slots"]
+        known = {name: 8 * count for name, (_, count) in state.SLOTS.items() if name not in state.HOST}
+        if {name: len(data) for name, data in slots.items()} != known:
+            wrong = sorted(name for name in {*slots, *known} if len(slots.get(name, b"")) != known.get(name))
+            raise CoreError(f"core {self.number}: the saved state is of another version; it differs in {wrong}")
+        if slots["number"] != int(self.number).to_bytes(8, "little"):
+            raise CoreError(f"core {self.number}: the saved state is that of another core")
+        for name, data in slots.items():
+            at, count = state.SLOTS[name]
+            S[at : at + count] = np.frombuffer(data, "<i8")
+        self._tables[:] = -1
+        S[state.CONTEXT_KEYS : state.CONTEXT_KEYS + CONTEXTS] = -1
+        update_context(S)
+        if saved["place"] is not None:
+            where = parked.Place(*saved["place"])
+            if self.tier.name == "reference":
+                self.interpreter.stand(where)
+            else:
+                parked.stand(self, where)
 
     def digest(self) -> bytes:
         """The architectural registers as bytes, for the trace hash."""

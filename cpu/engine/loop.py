@@ -147,7 +147,7 @@ def slow_access(S, M, op, pc, delay_slot):
             fault(S, M, error, va, pc, delay_slot)
             return 2
         S[state.ACCESS_PA] = pa
-        if kind == MODIFY:
+        if kind == MODIFY or size > 8:
             return 4
         S[state.PENDING_STORE] = MMIO
         S[state.SLOW_POINTER] = S[state.STATE_ADDRESS] + 8 * state.BOUNCE
@@ -249,7 +249,9 @@ def unit_exception(S, op, pc, delay_slot):
         take_exception(S, taker, CPU, 1, pc, delay_slot, -1)
         return True
     if UNIT[op] == 2:
-        if bank and (not S[bank + C0_CONFIG3] & CONFIG3_MSAP or S[bank + C0_STATUS] & (CU1 | FR) == CU1):
+        # Vectors over 32-bit floating-point registers do not exist.
+        narrow = S[bank + C0_STATUS] & (CU1 | FR) == CU1
+        if narrow or (bank and not S[bank + C0_CONFIG3] & CONFIG3_MSAP):
             take_exception(S, bank, RI, 0, pc, delay_slot, -1)
         else:
             taker = bank if not S[bank + C0_CONFIG5] & MSAEN else 0

@@ -7,6 +7,7 @@ shares with the fast tiers only the meanings, `translate`, the exceptions and th
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from cpu import state
 from cpu.cp0.exceptions import take_address_exception, take_exception
@@ -16,7 +17,8 @@ from cpu.engine.decode import decode, pack
 from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, WAIT, WRITE_CSR, finish_csr, run_helper
 from cpu.engine.micro import HELPER_ID, OPS
 from cpu.isa import Flow
-from cpu.isa.values import EXC_CODES, M64, GuestTrap, IntOperands
+from cpu.isa.int_values import M64
+from cpu.isa.values import EXC_CODES, GuestTrap, IntOperands
 from cpu.tlb.translate import FETCH, ROOT, translate
 from cpu.vz.mode import CU1, FR, MSAEN
 
@@ -39,8 +41,17 @@ class AddressFault(Exception):
         self.status, self.va = status, va
 
 
+class Place(NamedTuple):
+    """Where a core is parked inside a block, without an address of the host: the word of the instruction, how many of
+    its block come before it, and the pc that follows the block where the instruction is its last (None: it goes on)."""
+
+    word: int
+    index: int
+    following: int | None
+
+
 class PartialStore(Exception):
-    """A partial or conditional store to a device."""
+    """A partial or conditional store to a device, or a vector from or to one."""
 
 
 class Registers:
@@ -52,11 +63,16 @@ class Registers:
         self.reply: int | None = None
 
     def get(self, kind: str, number: int) -> int:
-        return int(self.S[self._offset(kind, number)]) & M64
+        at = self._offset(kind, number)
+        value = int(self.S[at]) & M64
+        return value | (int(self.S[at + 1]) & M64) << 64 if kind == "msa" else value
 
     def set(self, kind: str, number: int, value: int) -> None:
+        at = self._offset(kind, number)
         if kind != "gpr" or number:
-            self.S[self._offset(kind, number)] = _signed(value)
+            self.S[at] = _signed(value)
+        if kind == "msa":
+            self.S[at + 1] = _signed(value >> 64)
 
     @staticmethod
     def _offset(kind: str, number: int) -> int:
@@ -94,7 +110,7 @@ class Registers:
     def load(self, ea: int, size: int, bad: int, aligned: bool, write: bool = False) -> int:
         pieces = self._pieces(ea, size, bad, aligned, write)
         if not self._is_memory(pieces[0][0], write):
-            if write:
+            if write or size > 8:
                 self.S[state.ACCESS_PA] = pieces[0][0]
                 raise PartialStore
             if self.reply is None:
@@ -106,6 +122,9 @@ class Registers:
     def store(self, ea: int, size: int, value: int, bad: int, aligned: bool) -> None:
         pieces = self._pieces(ea, size, bad, aligned, True)
         if not self._is_memory(pieces[0][0], True):
+            if size > 8:
+                self.S[state.ACCESS_PA] = pieces[0][0]
+                raise PartialStore
             raise Mmio(pieces[0][0], size, True, value)
         data = value.to_bytes(size, "little")
         for pa, count in pieces:
@@ -167,6 +186,23 @@ class Reference:
     @property
     def pc(self) -> int:
         return self.block_pc + 4 * self.index
+
+    def place(self) -> Place | None:
+        """Where the core is parked inside a block, for a snapshot."""
+        if not self.S[state.RESUME]:
+            return None
+        pa, _ = translate(self.S, _signed(self.pc), FETCH)
+        word = int.from_bytes(self.core.memory.read(int(pa), 4), "little")
+        following = self.target
+        if following is None and (self.pc + 4) & (BOUNDARY_BYTES - 1) == 0:
+            following = self.pc + 4
+        return Place(word, self.index, None if following is None else _signed(following))
+
+    def stand(self, where: Place) -> None:
+        """Has the core be parked there."""
+        self.index, self.op = where.index, int(decode(where.word))
+        self.block_pc = int(self.S[state.PC]) - 4 * where.index
+        self.target = where.following if self.S[state.RESUME_DELAY] else None
 
     def _leave(self, pc: int, boundary: bool) -> None:
         self.S[state.PC], self.S[state.SAMPLE] = _signed(pc), int(boundary)

@@ -33,6 +33,9 @@ PAGE = ~0xFFF
 # ghccc keeps all six arguments in registers and saves none, which is what a chain of tail calls wants.
 CONVENTION = "ghccc" if platform.machine().lower() in ("x86_64", "amd64", "aarch64", "arm64") else "tailcc"
 
+# On x86-64 ghccc passes an argument in rbp, which a function that realigns its stack for wide vectors overwrites.
+ATTRIBUTES = 'nounwind "no-realign-stack"'
+
 
 class Handler:
     """One handler under construction; also the `frame` of its meaning."""
@@ -240,7 +243,7 @@ class Handler:
             self.out.store_slot(state.EXIT_IP, self.out.op("ptrtoint ptr %ip to i64"))
             self.out.do("ret void")
         body = "\n".join(self.out.lines)
-        return f"define internal {CONVENTION} void @{self.symbol}({ARGUMENTS}) nounwind {{\nentry:\n{body}\n}}"
+        return f"define internal {CONVENTION} void @{self.symbol}({ARGUMENTS}) {ATTRIBUTES} {{\nentry:\n{body}\n}}"
 
     @property
     def symbol(self) -> str:
