@@ -189,6 +189,12 @@ def test_both_tiers_agree_under_random_costs(number):
     assert threaded["cycles"] > threaded["instructions"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(1000, 1400))
+def test_both_tiers_agree_under_many_random_costs(number):
+    test_both_tiers_agree_under_random_costs(number)
+
+
 @pytest.mark.parametrize("number", range(224, 232))
 def test_how_the_host_cuts_the_run_changes_nothing(number):
     program, costs = Program(number), random_costs(number, 200)
