@@ -79,7 +79,9 @@ class Machine:
     `ram` is text such as "512 MiB" or a number of MiB. `trace` keeps records and interrupt latencies (the hash is
     always kept). `strict` ends the run at the first access to nothing. `timing` is a Timing or a mapping of constants.
     `disk` is the image of a virtio-blk disk; `devices` adds PCI functions, name to options, as in
-    `{"virtio_rng": {"seed": 7}}` (soc.platforms.FUNCTIONS lists them).
+    `{"virtio_rng": {"seed": 7}}` (soc.platforms.FUNCTIONS lists them), and models of your own, as in
+    `{"gpio": {"model": Gpio, "base": 0x100E_0000, "wires": {"irq": "ls3a_router_irq.input[12]"}}}`
+    (soc/platforms/added.py).
     `wire` packs and unpacks every message on every link, as between processes. `make_memory(ram_bytes)` and
     `make_cluster(memory, count, tier, window)` replace the engine, for tests. Raises ConfigurationError.
     """
@@ -206,6 +208,8 @@ class Machine:
             component = self._component(part)
             self.devices[part.name], self.components[part.name] = component.device, component
             for place in part.ranges():
+                if part.name in self.platform.added and self.memory.is_ram(place.address):
+                    raise ConfigurationError(f"device {part.name} at {place.address:#x}: the machine has memory there")
                 self.bus.map.add(part.name, place.address, place.size, (component, place.origin))
 
         for core in self._cores:
@@ -218,8 +222,14 @@ class Machine:
             core.open_bus = self._registers(core, nothing, "open_bus.mmio", 0, None)
 
         self.dma: MemoryComponent | None = None
-        if self.platform.functions:
-            self._connect_functions(stop_run)
+        masters = [p.name for p in parts if p.name in self.platform.added and hasattr(load(p.model), "on_dma")]
+        if masters:
+            self.dma = MemoryComponent(self.memory, kernel, self.platform.rom, dict(self.platform.doorbells))
+        for name in self.platform.functions:
+            self._connect_function(name, stop_run)
+        for name in masters:
+            if name not in self.platform.functions:
+                self._connect_memory(name)
         for wire in self.platform.wires(self.options.cpus):
             self._connect(wire.source, wire.destination, getattr(timing, wire.latency))
 
@@ -244,7 +254,7 @@ class Machine:
     def _component(self, part: Part) -> DeviceComponent | RemoteComponent:
         model, place = load(part.model), self.options.place(part.name)
         options = {**part.options(self.timing), **({"strict": True} if self.options.strict else {})}
-        if part.name in self.platform.functions:
+        if part.name in self.platform.added:
             options = {"name": part.name, **options}
         around = self._source(part.name), self._timers(part.name), self._stop
         if place.remote and not model.host_side:
@@ -259,18 +269,19 @@ class Machine:
             raise ConfigurationError(f"device {part.name}: {error}") from error
         return DeviceComponent(part.name, device, self.kernel, self.trace, *around)
 
-    def _connect_functions(self, strict: Callable[[str], None] | None) -> None:
-        timing, platform = self.timing, self.platform
-        self.dma = MemoryComponent(self.memory, self.kernel, platform.rom, dict(platform.doorbells))
-        bridge = self.components[platform.pci.bridge.name]
-        for name, port in platform.functions.items():
-            function = self.components[name]
-            back = self._link(f"{name}.config", f"{bridge.name}.{port}", timing.pci_reply, bridge.answered)
-            registers = function.registers(0, back, strict)
-            there = self._link(f"{bridge.name}.{port}", f"{name}.config", timing.pci_request, registers)
-            bridge.connect(port, there)
-            done = self._link(f"memory.{name}", f"{name}.dma", timing.dma_reply, function.dma_done)
-            function.memory = self._link(f"{name}.dma", f"memory.{name}", timing.dma_request, self.dma.port(done))
+    def _connect_function(self, name: str, strict: Callable[[str], None] | None) -> None:
+        timing, bridge, function = self.timing, self.components[self.platform.pci.bridge.name], self.components[name]
+        port = self.platform.functions[name]
+        back = self._link(f"{name}.config", f"{bridge.name}.{port}", timing.pci_reply, bridge.answered)
+        registers = function.registers(0, back, strict)
+        there = self._link(f"{bridge.name}.{port}", f"{name}.config", timing.pci_request, registers)
+        bridge.connect(port, there)
+        self._connect_memory(name)
+
+    def _connect_memory(self, name: str) -> None:
+        timing, master = self.timing, self.components[name]
+        done = self._link(f"memory.{name}", f"{name}.dma", timing.dma_reply, master.dma_done)
+        master.memory = self._link(f"{name}.dma", f"memory.{name}", timing.dma_request, self.dma.port(done))
 
     def _registers(
         self,
