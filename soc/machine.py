@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from soc.placement.remote import RemoteComponent
 
 _MIB = 1 << 20
+CORES_PER_NODE = 4
 
 
 class PoweredOff:
@@ -78,6 +79,8 @@ class Machine:
 
     `ram` is text such as "512 MiB" or a number of MiB. `trace` keeps records and interrupt latencies (the hash is
     always kept). `strict` ends the run at the first access to nothing. `timing` is a Timing or a mapping of constants.
+    `csr`: CPUCFG tells the guest of the CSR instructions, on a platform with configuration registers; Linux then sends
+    its inter-processor interrupts with them.
     `disk` is the image of a virtio-blk disk; `devices` adds PCI functions, name to options, as in
     `{"virtio_rng": {"seed": 7}}` (soc.platforms.FUNCTIONS lists them), and models of your own, as in
     `{"gpio": {"model": Gpio, "base": 0x100E_0000, "wires": {"irq": "ls3a_router_irq.input[12]"}}}`
@@ -98,6 +101,7 @@ class Machine:
         timing: Timing | Mapping[str, int | str] | None = None,
         trace: bool | None = None,
         strict: bool | None = None,
+        csr: bool | None = None,
         disk: str | Path | None = None,
         devices: Mapping[str, Mapping[str, Any]] | None = None,
         wire: bool = False,
@@ -114,6 +118,7 @@ class Machine:
             "timing": timing,
             "trace": trace,
             "strict": strict,
+            "csr": csr,
             "disk": disk,
             "devices": devices,
         }
@@ -139,7 +144,7 @@ class Machine:
         self.components: dict[str, DeviceComponent | RemoteComponent] = {}
         self.links: dict[str, Link] = {}
         window = window_cycles(self.timing.core_window, self.timing.mmio_request, self.clock)
-        make_cluster = make_cluster or partial(_make_cluster, timing=self.timing)
+        make_cluster = make_cluster or partial(_make_cluster, timing=self.timing, csr=self.options.csr)
         cluster = make_cluster(self.memory, self.options.cpus, self.options.tier, window)
         self.cpu: list[Any] = cluster.cores
         sources = [self._source(f"cpu{core.number}") for core in self.cpu]
@@ -203,7 +208,7 @@ class Machine:
             self._timers("open_bus"),
             self._stop,
         )
-        parts = [part for part in self.platform.parts if 4 * part.node < self.options.cpus]
+        parts = [part for part in self.platform.parts if CORES_PER_NODE * part.node < self.options.cpus]
         for part in parts:
             component = self._component(part)
             self.devices[part.name], self.components[part.name] = component.device, component
@@ -245,6 +250,7 @@ class Machine:
             "console.tx", receives, timing.console_line, self.components[name].input(port, self._port(receives)[1])
         )
         self._cluster.type_at = self._console.type_at
+        self._connect_csrs(parts, stop_run)
         remote = [component for component in self.components.values() if component.remote]
         for component in remote:
             component.start(self.links.values())
@@ -282,6 +288,17 @@ class Machine:
         timing, master = self.timing, self.components[name]
         done = self._link(f"memory.{name}", f"{name}.dma", timing.dma_reply, master.dma_done)
         master.memory = self._link(f"{name}.dma", f"memory.{name}", timing.dma_request, self.dma.port(done))
+
+    def _connect_csrs(self, parts: list[Part], strict: Callable[[str], None] | None) -> None:
+        """Each core's way to the configuration registers of its node."""
+        for core in self._cores:
+            core.csrs = AddressMap()
+            for part in parts:
+                if part.csr and part.node == core.number // CORES_PER_NODE:
+                    component = self.components[part.name]
+                    link = self._registers(core, component, f"{part.name}.iocsr", 0, strict)
+                    for number, size in component.device.ranges("csr"):
+                        core.csrs.add(part.name, number, size, link)
 
     def _registers(
         self,
@@ -545,7 +562,7 @@ class Machine:
             trace_hash=self.trace.hash(self.digest() if digest else b""),
             ended=ended,
             reason=reason,
-            unmapped=sum(self.open_bus.unmapped.values()),
+            unmapped=self.open_bus.count,
             details=self._details(),
         )
 
@@ -632,16 +649,27 @@ class _OpenBusDevice:
         """It has no outputs."""
 
     def read(self, offset: int, size: int, core: int = 0, space: str = "memory") -> int:
+        if space == "csr":
+            return self._bus.csr(offset, size, core, "read")
         return self._bus.read(offset, size, core)
 
     def write(self, offset: int, size: int, value: int, core: int = 0, space: str = "memory") -> None:
-        self._bus.write(offset, size, value, core)
+        if space == "csr":
+            self._bus.csr(offset, size, core, f"write of {value:#x}")
+        else:
+            self._bus.write(offset, size, value, core)
 
 
 def _make_memory(size: int) -> Any:
     return import_module("cpu.memory").Memory(size)
 
 
-def _make_cluster(memory: Any, count: int, tier: str, window: int, timing: Timing) -> Any:
-    costs = import_module("cpu.costs").Costs(timing.instruction_cycles, timing.exception_entry, timing.count_divider)
-    return import_module("cpu.cluster").Cluster(memory, count, tier, window, costs)
+def _make_cluster(memory: Any, count: int, tier: str, window: int, timing: Timing, csr: bool) -> Any:
+    costs = import_module("cpu.costs").Costs(
+        timing.instruction_cycles,
+        timing.exception_entry,
+        timing.count_divider,
+        timing.core_clock,
+        timing.stable_clock,
+    )
+    return import_module("cpu.cluster").Cluster(memory, count, tier, window, costs, csr)

@@ -39,6 +39,8 @@ class Options:
     timing: Timing = field(default_factory=Timing)
     trace: bool = False
     strict: bool = False
+    csr: bool = False
+    """CPUCFG tells the guest that there are CSR instructions."""
     disk: str | Path | None = None
     devices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """PCI functions, `disk` among them as virtio_blk, and models of the user's own; the platform has them as parts."""
@@ -84,9 +86,11 @@ class Options:
             raise ConfigurationError(f"cpus = {self.cpus!r}: a machine has 1 to {MAX_CPUS} cores")
         if self.tier not in TIERS:
             raise ConfigurationError(choose("tier", self.tier, TIERS))
-        for name in ("trace", "strict"):
+        for name in ("trace", "strict", "csr"):
             if type(getattr(self, name)) is not bool:
                 raise ConfigurationError(f"{name} = {getattr(self, name)!r}; allowed: true, false")
+        if self.csr and not any(part.csr for part in self.platform.parts):
+            raise ConfigurationError(f"csr = true: platform {self.platform.name} has no configuration registers")
         if not isinstance(self.append, str):
             raise ConfigurationError(f"append = {self.append!r}; the kernel command line is text")
         known = ["all", *(part.name for part in self.platform.parts)]

@@ -331,7 +331,7 @@ def test_a_handler_that_faults_after_some_work_is_no_storm(rig):
 @pytest.mark.parametrize(
     ("text", "shown"),
     [("deret", "deret"), ("mfc0 $t0, $12, 6", "guestctl0"), ("b .+8\nderet", "deret"), ("lddir $t0, $t1, 2", "lddir"),
-     ("rdcsr $t0, $t1", "rdcsr")],
+     ("gsle $t0, $t1", "gsle")],
 )  # fmt: skip
 def test_what_is_real_but_not_modelled_stops_and_is_named(rig, text, shown):
     rig.load("nop\n" + text + "\nnop")
