@@ -18,7 +18,7 @@ from cpu import state
 from cpu.core import Core, CoreError, StopKind, storage
 from cpu.costs import Costs
 from cpu.cp0 import timer
-from cpu.cp0.exceptions import take_exception
+from cpu.cp0.exceptions import set_line, take_exception
 from cpu.cp0.registers import C0_CAUSE, C0_STATUS
 from cpu.engine import loop, shared
 from cpu.engine.jit import jit
@@ -29,6 +29,7 @@ DATA_BUS_ERROR = 7
 GOES_ON = -1
 # Control array of a cluster.
 (GRID, WINDOW, TARGET, SLICE, STOPPED_CORE, LIMIT, END, AWAKE, LONE, RAN) = range(10)
+SAVED = (GRID, END, AWAKE, LONE, RAN)
 ALL_WAIT, LIMIT_REACHED = 100, 101
 RELEASED = 2  # in the slot HELD: free to go at the cycle of an event in the queue
 DEFAULT_SLICE = 40_000_000
@@ -39,10 +40,12 @@ def complete(S, kind, value, cycle):
     """The reply to the access a core is parked at."""
     shift_time(S, max(cycle - S[state.CYCLES], 0))
     S[state.AWAITS] = 0
-    if kind == state.EVENT_ERROR:
+    if kind == state.EVENT_ERROR and S[state.HYPERVISOR] and S[state.RESUME] == 0:
+        S[state.ACCESS_ERROR] = 1
+    elif kind == state.EVENT_ERROR:
         S[state.RESUME] = 0
         S[state.SAMPLE] = 1
-        take_exception(S, DATA_BUS_ERROR, 0, S[state.PC], S[state.RESUME_DELAY], -1)
+        take_exception(S, 0, DATA_BUS_ERROR, 0, S[state.PC], S[state.RESUME_DELAY], -1)
     else:
         S[state.BOUNCE] = value
 
@@ -73,10 +76,8 @@ def apply_event(S):
         if bit == timer.IP7:
             if value & 1:
                 timer.external(S, cycle)
-        elif value & 1:
-            S[C0_CAUSE] |= bit
         else:
-            S[C0_CAUSE] &= ~bit
+            set_line(S, bit, value & 1)
     else:
         complete(S, kind, value, cycle)
 
@@ -252,7 +253,8 @@ class Request(NamedTuple):
 
 
 class ClusterStop(NamedTuple):
-    """Why the cores came back: HORIZON (requests, or the target is reached), SLICE, LIMIT, PC, DEADLOCK, UNMODELLED."""
+    """Why the cores came back: HORIZON (requests, or the target is reached), SLICE, LIMIT, PC, DEADLOCK, UNMODELLED,
+    EXIT (the core is in root mode, which is the hypervisor's; calling `run` again goes on)."""
 
     kind: StopKind
     core: int = 0
@@ -270,8 +272,10 @@ class Cluster:
         window: int = 40,
         costs: Costs | None = None,
         csr: bool = False,
+        vz: bool = False,
     ):
-        """`window`: core cycles, no longer than the shortest link that leaves a core. `costs`, `csr`: as of `Core`."""
+        """`window`: core cycles, no longer than the shortest link that leaves a core. `costs`, `csr`, `vz`: as of
+        `Core`."""
         if not 1 <= count <= shared.MAX_CORES:
             raise CoreError(f"{count} cores: 1 to {shared.MAX_CORES} are possible")
         if window < 1:
@@ -280,7 +284,7 @@ class Cluster:
         self.states, tables = storage(count)
         self.control = np.zeros(16, np.int64)
         self.control[WINDOW] = window
-        self.cores = [Core(k, memory, tier, self.states, tables, costs, csr) for k in range(count)]
+        self.cores = [Core(k, memory, tier, self.states, tables, costs, csr, vz) for k in range(count)]
         for core in self.cores[1:]:
             core.S[state.HELD] = 1
         self.limit(None)
@@ -358,6 +362,23 @@ class Cluster:
             return ClusterStop(StopKind.HORIZON)
         stop = core.stop_of(what)
         return ClusterStop(stop.kind, core.number, stop.text)
+
+    def save(self) -> dict:
+        """The grid, the window in progress, and every core, as msgpack types."""
+        control = [int(self.control[k]) for k in SAVED]
+        return {"window": self.window, "control": control, "cores": [core.save() for core in self.cores]}
+
+    def restore(self, saved: dict) -> None:
+        """Goes on from what `save` gave. CoreError when it is not from such a cluster."""
+        if (saved["window"], len(saved["cores"])) != (self.window, len(self.cores)):
+            raise CoreError(
+                f"the saved state is of {len(saved['cores'])} cores in windows of {saved['window']} cycles; "
+                f"here are {len(self.cores)} in windows of {self.window}"
+            )
+        for k, value in zip(SAVED, saved["control"], strict=True):
+            self.control[k] = value
+        for core, state_of_it in zip(self.cores, saved["cores"], strict=True):
+            core.restore(state_of_it)
 
     def waits_for(self) -> str:
         """What each core waits for, in words."""

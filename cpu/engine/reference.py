@@ -7,6 +7,7 @@ shares with the fast tiers only the meanings, `translate`, the exceptions and th
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from cpu import state
 from cpu.cp0.exceptions import take_address_exception, take_exception
@@ -16,8 +17,10 @@ from cpu.engine.decode import decode, pack
 from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, WAIT, WRITE_CSR, finish_csr, run_helper
 from cpu.engine.micro import HELPER_ID, OPS
 from cpu.isa import Flow
-from cpu.isa.values import EXC_CODES, M64, GuestTrap, IntOperands
-from cpu.tlb.translate import FETCH, translate
+from cpu.isa.int_values import M64
+from cpu.isa.values import EXC_CODES, GuestTrap, IntOperands
+from cpu.tlb.translate import FETCH, ROOT, translate
+from cpu.vz.mode import CU1, FR, MSAEN
 
 PAGE_LAST_WORD = 0xFFC
 
@@ -38,8 +41,17 @@ class AddressFault(Exception):
         self.status, self.va = status, va
 
 
+class Place(NamedTuple):
+    """Where a core is parked inside a block, without an address of the host: the word of the instruction, how many of
+    its block come before it, and the pc that follows the block where the instruction is its last (None: it goes on)."""
+
+    word: int
+    index: int
+    following: int | None
+
+
 class PartialStore(Exception):
-    """A partial or conditional store to a device."""
+    """A partial or conditional store to a device, or a vector from or to one."""
 
 
 class Registers:
@@ -51,11 +63,16 @@ class Registers:
         self.reply: int | None = None
 
     def get(self, kind: str, number: int) -> int:
-        return int(self.S[self._offset(kind, number)]) & M64
+        at = self._offset(kind, number)
+        value = int(self.S[at]) & M64
+        return value | (int(self.S[at + 1]) & M64) << 64 if kind == "msa" else value
 
     def set(self, kind: str, number: int, value: int) -> None:
+        at = self._offset(kind, number)
         if kind != "gpr" or number:
-            self.S[self._offset(kind, number)] = _signed(value)
+            self.S[at] = _signed(value)
+        if kind == "msa":
+            self.S[at + 1] = _signed(value >> 64)
 
     @staticmethod
     def _offset(kind: str, number: int) -> int:
@@ -77,7 +94,8 @@ class Registers:
             count = min(ea + size - at, 0x1000 - (at & 0xFFF))
             pa, status = translate(self.S, _signed(at), 1 if is_store else 0)
             if status:
-                raise AddressFault(int(status), bad if at == ea else at)
+                where = bad if at == ea else at
+                raise AddressFault(int(status), int(pa) + where - at if status & ROOT else where)
             pieces.append((int(pa), count))
             at += count
         device = [not self._is_memory(pa, is_store) for pa, _ in pieces]
@@ -92,7 +110,7 @@ class Registers:
     def load(self, ea: int, size: int, bad: int, aligned: bool, write: bool = False) -> int:
         pieces = self._pieces(ea, size, bad, aligned, write)
         if not self._is_memory(pieces[0][0], write):
-            if write:
+            if write or size > 8:
                 self.S[state.ACCESS_PA] = pieces[0][0]
                 raise PartialStore
             if self.reply is None:
@@ -104,6 +122,9 @@ class Registers:
     def store(self, ea: int, size: int, value: int, bad: int, aligned: bool) -> None:
         pieces = self._pieces(ea, size, bad, aligned, True)
         if not self._is_memory(pieces[0][0], True):
+            if size > 8:
+                self.S[state.ACCESS_PA] = pieces[0][0]
+                raise PartialStore
             raise Mmio(pieces[0][0], size, True, value)
         data = value.to_bytes(size, "little")
         for pa, count in pieces:
@@ -145,6 +166,8 @@ class Reference:
                     continue
                 if what >= 0:
                     return what
+            if S[state.HYPERVISOR] and S[state.BANK] == 0:
+                return loop.STOP_EXIT
             if self._is_full():
                 return loop.STOP_LIMIT
             if self._is_stop(int(S[state.PC])):
@@ -163,6 +186,24 @@ class Reference:
     @property
     def pc(self) -> int:
         return self.block_pc + 4 * self.index
+
+    def place(self) -> Place | None:
+        """Where the core is parked inside a block, for a snapshot."""
+        if not self.S[state.RESUME]:
+            return None
+        pa, _ = translate(self.S, _signed(self.pc), FETCH)
+        word = int.from_bytes(self.core.memory.read(int(pa), 4), "little")
+        following = self.target
+        if following is None and (self.pc + 4) & (BOUNDARY_BYTES - 1) == 0:
+            following = self.pc + 4
+        return Place(word, self.index, None if following is None else _signed(following))
+
+    def stand(self, where: Place) -> None:
+        """Has the core be parked there."""
+        self.index, self.op = where.index, int(decode(where.word))
+        self.uop = int(pack(self.op, where.word))
+        self.block_pc = int(self.S[state.PC]) - 4 * where.index
+        self.target = where.following if self.S[state.RESUME_DELAY] else None
 
     def _leave(self, pc: int, boundary: bool) -> None:
         self.S[state.PC], self.S[state.SAMPLE] = _signed(pc), int(boundary)
@@ -186,15 +227,17 @@ class Reference:
 
     def _fetch(self, pc: int, delay_slot: bool) -> int | None:
         """The word at pc, or None after taking the exception."""
-        status = 4 if pc & 3 else 0
+        status, bad = 4 if pc & 3 else 0, _signed(pc)
         if not status:
             pa, status = translate(self.S, _signed(pc), FETCH)
             if not status:
                 if self.core.memory.is_ram(int(pa)):
                     return int.from_bytes(self.core.memory.read(int(pa), 4), "little")
                 status = -1
+            elif status & ROOT:
+                bad = int(pa)
         self._leave(pc, True)
-        raise_fetch(self.S, status, _signed(pc), _signed(pc), int(delay_slot))
+        raise_fetch(self.S, status, bad, _signed(pc), int(delay_slot))
         return None
 
     def _storm(self) -> int | None:
@@ -217,9 +260,9 @@ class Reference:
     def _raise(self, pc: int, enter: Callable[..., None], *arguments: int) -> int | None:
         """Takes an exception at `pc`: enter(S, *arguments, pc, delay slot, ...)."""
         self._leave(pc, True)
-        tail = (-1,) if enter is take_exception else ()
+        head, tail = ((self.S[state.BANK],), (-1,)) if enter is take_exception else ((), ())
         note_instruction(self.S, self.M, _signed(pc), int(self.target is not None))
-        enter(self.S, *arguments, _signed(pc), int(self.target is not None), *tail)
+        enter(self.S, *head, *arguments, _signed(pc), int(self.target is not None), *tail)
         return self._storm()
 
     def _instruction(self, word: int, pc: int):
@@ -256,10 +299,10 @@ class Reference:
         return None if self._done() else False
 
     def _enabled(self, op) -> bool:
-        status, config5 = int(self.S[loop.C0_STATUS]), int(self.S[state.CP0 + 16 * 8 + 5])
+        units = int(self.S[state.UNITS])
         if op.instruction.unit == "msa":
-            return bool(config5 >> 27 & 1)
-        return bool(status >> 29 & 1) and (bool(status >> 26 & 1) or not op.uses_fpr)
+            return bool(units & MSAEN)
+        return bool(units & CU1) and (bool(units & FR) or not op.uses_fpr)
 
     def _park(self, access: Mmio, pc: int) -> int:
         S = self.S

@@ -27,13 +27,14 @@ from cpu.isa.errors import TableError
 from cpu.isa.ir import DECLARATIONS, Emitter, IrOperands, Routines
 
 ARGUMENTS = "ptr %S, ptr %ip, i64 %n, ptr %TB, ptr %HT, i64 %w"
-STATUS = state.CP0 + 12 * 8
-CONFIG5 = state.CP0 + 16 * 8 + 5
 CU1_FR = (1 << 29) | (1 << 26)
 PAGE = ~0xFFF
 
 # ghccc keeps all six arguments in registers and saves none, which is what a chain of tail calls wants.
 CONVENTION = "ghccc" if platform.machine().lower() in ("x86_64", "amd64", "aarch64", "arm64") else "tailcc"
+
+# On x86-64 ghccc passes an argument in rbp, which a function that realigns its stack for wide vectors overwrites.
+ATTRIBUTES = 'nounwind "no-realign-stack"'
 
 
 class Handler:
@@ -194,10 +195,10 @@ class Handler:
         unit, out = self.op.instruction.unit, self.out
         if unit == "fpu":
             wanted = CU1_FR if self.op.uses_fpr else 1 << 29
-            have = out.op(f"and i64 {out.load_slot(STATUS)}, {wanted}")
+            have = out.op(f"and i64 {out.load_slot(state.UNITS)}, {wanted}")
             out.unlikely(out.op(f"icmp ne i64 {have}, {wanted}"), self.leave(R_UNIT))
         elif unit == "msa":
-            have = out.op(f"and i64 {out.load_slot(CONFIG5)}, {1 << 27}")
+            have = out.op(f"and i64 {out.load_slot(state.UNITS)}, {1 << 27}")
             out.unlikely(out.op(f"icmp eq i64 {have}, 0"), self.leave(R_UNIT))
 
     def instruction(self, routines: Routines) -> None:
@@ -242,7 +243,7 @@ class Handler:
             self.out.store_slot(state.EXIT_IP, self.out.op("ptrtoint ptr %ip to i64"))
             self.out.do("ret void")
         body = "\n".join(self.out.lines)
-        return f"define internal {CONVENTION} void @{self.symbol}({ARGUMENTS}) nounwind {{\nentry:\n{body}\n}}"
+        return f"define internal {CONVENTION} void @{self.symbol}({ARGUMENTS}) {ATTRIBUTES} {{\nentry:\n{body}\n}}"
 
     @property
     def symbol(self) -> str:

@@ -114,8 +114,8 @@ row("rdcsr rd, rs", "110010 rs:5 00000 rd:5 00100 011000", helper="rdcsr", timin
 row("wrcsr rd, rs", "110010 rs:5 00001 rd:5 00100 011000", helper="wrcsr", timing="csr")
 row("drdcsr rd, rs", "110010 rs:5 00010 rd:5 00100 011000", helper="drdcsr", timing="csr")
 row("dwrcsr rd, rs", "110010 rs:5 00011 rd:5 00100 011000", helper="dwrcsr", timing="csr")
-not_modelled("lddir rt, rs, level", "110010 rs:5 rt:5 level:5 00010 011000")
-not_modelled("ldpte rs, level", "110010 rs:5 00000 level:5 00011 011000")
+row("lddir rt, rs, level", "110010 rs:5 rt:5 level:5 00010 011000", helper="lddir")
+row("ldpte rs, level", "110010 rs:5 00000 level:5 00011 011000", helper="ldpte")
 not_modelled("gsle rs, rt", "011100 rs:5 rt:5 0000000000 100110")
 not_modelled("gsgt rs, rt", "011100 rs:5 rt:5 0000000000 100111")
 # The rest of the two groups: 128-bit and bounds-checked loads and stores.
