@@ -8,7 +8,8 @@ from cpu.isa.table import TABLE, Flow, Instruction
 
 _CHAPTERS = (
     "integer", "memory", "branches", "system", "fpu", "loongson",
-    "msa_integer", "msa_bitwise", "msa_compare", "msa_move", "msa_permute",
+    "msa_integer", "msa_bitwise", "msa_compare", "msa_move", "msa_permute", "msa_floating",
+    "msa_convert",
 )  # fmt: skip
 
 for _chapter in _CHAPTERS:
