@@ -4,11 +4,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from soc.commands.checkpoint import add_saving, restored
 from soc.commands.options import PLATFORMS, add_limits, add_machine, count, refuse_unbuilt
 from soc.commands.session import build, session
 from soc.commands.terminal import interactive
 from soc.errors import ConfigurationError
 from soc.firmware.boot import prepare as prepare_boot
+from soc.platforms import FUNCTIONS
 from soc.time import duration
 
 # A guest that idles at its prompt would run for ever; a person at the console may leave it there.
@@ -28,11 +30,19 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="IMAGE",
         help="disk image for virtio-blk; ',readonly', ',overlay=memory' or ',overlay=FILE' may follow",
     )
+    parser.add_argument(
+        "--device",
+        action="append",
+        metavar="NAME[:K=V,...]",
+        help=f"a PCI function ({', '.join(FUNCTIONS)}), as in virtio_net:peer=echo; repeatable",
+    )
     parser.add_argument("--script", metavar="FILE", help="lines to type at the shell, one after each prompt")
+    parser.add_argument("--restore", metavar="FILE", help="go on from a checkpoint instead of booting")
     add_machine(parser)
     add_limits(parser)
     parser.add_argument("--hypervisor", choices=("kvm",), help="boot as a guest of the KVM model (not built yet)")
     parser.add_argument("--vcpus", type=count, metavar="V", help="virtual CPUs of that guest (not built yet)")
+    add_saving(parser)
     parser.set_defaults(command=boot)
 
 
@@ -47,6 +57,11 @@ def boot(arguments: argparse.Namespace) -> int:
     def prepare() -> Any:
         refuse_unbuilt(arguments)
         script = _script(arguments.script)
+        if arguments.restore:
+            machine = restored(arguments)
+            if script:
+                machine.script(script)
+            return machine
         kernel, initrd = _material(arguments)
         image = prepare_boot(
             kernel,
@@ -78,7 +93,7 @@ def _script(path: str | None) -> list[str]:
 
 
 def _material(arguments: argparse.Namespace) -> tuple[Path, Path | bytes]:
-    """The kernel and the initrd, from the options or the cache; with a disk, the cached one has its drivers."""
+    """The kernel and the initrd, from the options or the cache; with PCI functions, the cached one has drivers."""
     kernel = Path(arguments.kernel) if arguments.kernel else None
     initrd = Path(arguments.initrd) if arguments.initrd else None
     if kernel and initrd:
@@ -92,7 +107,7 @@ def _material(arguments: argparse.Namespace) -> tuple[Path, Path | bytes]:
             f"there is no {lacks} to boot: none was given and none was fetched.\n"
             "`soc fetch debian` gets both; `--kernel FILE --initrd FILE` takes others."
         )
-    if initrd is None and arguments.disk:
+    if initrd is None and (arguments.disk or arguments.device):
         initrd = _with_modules(material)
     return kernel or material.kernel, initrd or material.initrd
 
@@ -100,7 +115,7 @@ def _material(arguments: argparse.Namespace) -> tuple[Path, Path | bytes]:
 def _with_modules(material: Any) -> bytes:
     if material.modules is None:
         raise ConfigurationError(
-            "--disk needs the kernel's virtio modules, and the cache is from a version that did not keep them.\n"
+            "--disk and --device need the kernel's virtio modules; the cache is of a version that did not keep them.\n"
             "`soc fetch debian --refresh` gets them; `--initrd FILE` takes an initramfs that has them."
         )
     return material.initrd.read_bytes() + material.modules.read_bytes()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
+from inspect import signature
 from typing import Any, NamedTuple
 
 from soc.bus import Window
@@ -20,6 +21,7 @@ FUNCTIONS = {
     "virtio_net": "devices.virtio.net:VirtioNet",
 }
 """PCI functions a machine can be given, by kind. A name may add a number, as in virtio_blk_2."""
+_TEXTUAL = {"str", "int", "bool"}
 
 
 class Range(NamedTuple):
@@ -123,6 +125,14 @@ class Platform:
             wires=lambda cpus: (*wires(cpus), *lines),
             functions=ports,
         )
+
+
+def function_options(name: str) -> dict[str, Any]:
+    """The options of a PCI function that can be given as text, with their defaults. ConfigurationError: no such one."""
+    given = signature(load(_function_model(name, {}, set()))).parameters.values()
+    return {
+        p.name: p.default for p in given if p.kind is p.KEYWORD_ONLY and _TEXTUAL & set(re.split(r"\W+", p.annotation))
+    }
 
 
 def _function_model(name: str, options: Any, taken: set[str]) -> str:
