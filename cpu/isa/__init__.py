@@ -7,7 +7,7 @@ from importlib import import_module
 from cpu.isa.table import TABLE, Flow, Instruction
 
 _CHAPTERS = (
-    "integer", "memory", "branches", "system", "fpu", "loongson",
+    "integer", "memory", "branches", "system", "fpu", "paired_single", "loongson",
     "msa_integer", "msa_bitwise", "msa_compare", "msa_move", "msa_permute", "msa_floating",
     "msa_convert",
 )  # fmt: skip
