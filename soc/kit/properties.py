@@ -364,8 +364,6 @@ def _search(bench: _Bench, name: str, examples: int, seed: int) -> None:
             told = "\n".join(f"  {step.told}" for step in short)
             text = f"{bench.cls.__name__}, {name}: {what}\nafter a reset, when\n{told}"
             raise AssertionError(text) from (None if own else error)
-                None if own else error
-            )
 
 
 def _broken(holds: Property, bench: _Bench, steps: list[Step]) -> Exception | None:
