@@ -15,6 +15,7 @@ from soc.bus import AddressMap, OpenBus
 from soc.cluster import ClusterComponent, CorePort, window_cycles
 from soc.console import PROMPT, Console
 from soc.errors import ConfigurationError, DeviceLost, UnmappedAccessError, choose
+from soc.faults import Fault, inject
 from soc.hostbus import HostBus
 from soc.kernel import Kernel
 from soc.link import Link, Source, Timers
@@ -77,6 +78,8 @@ class Machine:
     always kept). `strict` ends the run at the first access to nothing. `timing` is a Timing or a mapping of constants.
     `disk` is the image of a virtio-blk disk; `devices` adds PCI functions, name to options, as in
     `{"virtio_rng": {"seed": 7}}` (soc.platforms.FUNCTIONS lists them).
+    `placement` says where devices run: `inprocess`, `process` or `tcp://HOST:PORT`, or which where, as in
+    `{"uart": "process", "all": "inprocess"}` (see docs/placement.md). `faults` are those of soc/faults.py.
     `wire` packs and unpacks every message on every link, as between processes. `make_memory(ram_bytes)` and
     `make_cluster(memory, count, tier, window)` replace the engine, for tests. Raises ConfigurationError.
     """
@@ -95,6 +98,7 @@ class Machine:
         strict: bool | None = None,
         disk: str | Path | None = None,
         devices: Mapping[str, Mapping[str, Any]] | None = None,
+        faults: Iterable[Fault | Mapping[str, Any]] | None = None,
         wire: bool = False,
         make_memory: Callable[[int], Any] | None = None,
         make_cluster: Callable[[Any, int, str, int], Any] | None = None,
@@ -111,6 +115,7 @@ class Machine:
             "strict": strict,
             "disk": disk,
             "devices": devices,
+            "fault": faults,
         }
         self.options = Options.read(platform, {**given, **unknown})
         self.platform, self.timing, self.ram = self.options.platform, self.options.timing, self.options.ram
@@ -229,6 +234,7 @@ class Machine:
             "console.tx", receives, timing.console_line, self.components[name].input(port, self._port(receives)[1])
         )
         self._cluster.type_at = self._console.type_at
+        self.faults = inject(self.options.fault, self.links.values(), self.components, kernel, trace, self._channel)
         remote = [component for component in self.components.values() if component.remote]
         for component in remote:
             component.start(self.links.values())
@@ -491,6 +497,10 @@ class Machine:
             names = {code: name for name, code in import_module("cpu.isa.values").EXC_CODES.items()}
             counted.update({f"exception {names.get(code, code)}": n for code, n in core.exceptions.items()})
             counted["refill xtlb"] += core.tlb_refills
+        for component in self.components.values():
+            if component.remote:
+                counted.update(component.troubles())
+        counted.update({f"fault {link.name}": link.injected for link in self.faults})
         return dict(counted)
 
     def _host(self, progress: Callable[[Machine], None] | None, every_ms: int) -> Callable[[], None]:
