@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from cpu import state
+from cpu.costs import Costs
 from cpu.cp0 import registers, timer
 from cpu.cp0.exceptions import take_exception
-from cpu.engine import loop, shared, tiers
+from cpu.engine import loop, parked, shared, tiers
 from cpu.engine.softmmu import flush_all, update_context
 from cpu.engine.softmmu_layout import CONTEXTS, TABLE_BYTES
 from cpu.isa import disassembler
@@ -75,9 +76,10 @@ class Core:
         tier: str = "auto",
         states: np.ndarray | None = None,
         tables: np.ndarray | None = None,
+        costs: Costs | None = None,
     ):
         """`states` and `tables`: state arrays and translation tables of all cores of the memory; without them the core
-        is alone."""
+        is alone. `costs` are the same for all cores of a memory; a cycle per instruction unless given."""
         alone = states is None or tables is None
         if alone:
             states, tables = storage(1)
@@ -88,6 +90,8 @@ class Core:
         self.memory = memory
         self.S = S
         self._tables = tables[number]
+        self.costs = costs or Costs()
+        memory.set_charges(self.costs.charges())
         M = memory.shared
         M[shared.CORES], M[shared.TABLES_BYTES] = len(tables), CONTEXTS * TABLE_BYTES
         M[shared.TABLES] = tables.ctypes.data
@@ -111,6 +115,7 @@ class Core:
         S[state.CONTEXT_KEYS : state.CONTEXT_KEYS + CONTEXTS] = -1
         for e in range(state.TLB_ENTRIES):
             S[state.TLB + e * state.TLB_FIELDS + 1] = -1
+        S[state.COUNT_DIVIDER], S[state.EXCEPTION_ENTRY] = self.costs.count_divider, self.costs.exception_entry
         S[state.RANDOM] = 0x2545F491 + self.number
         S[state.SAMPLE] = 1
         S[state.PC] = -0x40400000
@@ -172,8 +177,8 @@ class Core:
         why = {
             loop.STOP_UNMODELLED: "is real on this core but not modelled yet",
             loop.STOP_FR0: "uses 64-bit floating-point registers while Status.FR is 0; that mode is not modelled",
-            loop.STOP_PARTIAL: f"is a partial or conditional store to a device at {int(self.S[state.ACCESS_PA]):#x}; "
-            "that is not modelled",
+            loop.STOP_PARTIAL: "is a partial, conditional or 128-bit access to a device at "
+            f"{int(self.S[state.ACCESS_PA]):#x}; that is not modelled",
         }[code]
         return Stop(StopKind.UNMODELLED, cycle=self.cycles, text=f"{at}: instruction {shown} {why}.")
 
@@ -246,7 +251,7 @@ class Core:
     @property
     def instructions(self) -> int:
         """Instructions completed since reset."""
-        return int(self.S[state.CYCLES] - self.S[state.SKIPPED])
+        return int(self.S[state.INSTRUCTIONS])
 
     @property
     def waiting(self) -> bool:
@@ -365,12 +370,47 @@ class Core:
         flush_all(S)
         update_context(S)
 
+    # Snapshots.
+    def save(self) -> dict:
+        """All that the future of the core depends on, as msgpack types: the state by slot, and where it is parked."""
+        S = self.S
+        slots = {
+            name: S[at : at + count].astype("<i8").tobytes()
+            for name, (at, count) in state.SLOTS.items()
+            if name not in state.HOST
+        }
+        where = self.interpreter.place() if self.tier.name == "reference" else parked.place(self)
+        return {"slots": slots, "place": None if where is None else list(where)}
+
+    def restore(self, saved: dict) -> None:
+        """Goes on from what `save` gave, in whatever tier. CoreError when it is not from such a core."""
+        S, slots = self.S, saved["slots"]
+        known = {name: 8 * count for name, (_, count) in state.SLOTS.items() if name not in state.HOST}
+        if {name: len(data) for name, data in slots.items()} != known:
+            wrong = sorted(name for name in {*slots, *known} if len(slots.get(name, b"")) != known.get(name))
+            raise CoreError(f"core {self.number}: the saved state is of another version; it differs in {wrong}")
+        if slots["number"] != int(self.number).to_bytes(8, "little"):
+            raise CoreError(f"core {self.number}: the saved state is that of another core")
+        for name, data in slots.items():
+            at, count = state.SLOTS[name]
+            S[at : at + count] = np.frombuffer(data, "<i8")
+        self._tables[:] = -1
+        S[state.CONTEXT_KEYS : state.CONTEXT_KEYS + CONTEXTS] = -1
+        update_context(S)
+        if saved["place"] is not None:
+            where = parked.Place(*saved["place"])
+            if self.tier.name == "reference":
+                self.interpreter.stand(where)
+            else:
+                parked.stand(self, where)
+
     def digest(self) -> bytes:
         """The architectural registers as bytes, for the trace hash."""
         S = self.S
         parts = [S[state.GPR : state.GPR + 32], S[[state.HI, state.LO, state.PC, state.FCSR, state.MSACSR]]]
         parts += [S[state.FPR : state.FPR + 32 * state.FPR_STRIDE], S[state.CP0 : state.CP0 + 256]]
-        parts += [S[state.TLB : state.TLB + state.TLB_ENTRIES * state.TLB_FIELDS], S[[state.CYCLES, state.SKIPPED]]]
+        parts += [S[state.TLB : state.TLB + state.TLB_ENTRIES * state.TLB_FIELDS]]
+        parts += [np.array([self.cycles, self.cycles - self.instructions], np.int64)]
         return b"".join(np.ascontiguousarray(p).tobytes() for p in parts)
 
 

@@ -77,6 +77,10 @@ class OpenBus:
         """Accesses so far by page: address of the page to count."""
         return {page << PAGE_SHIFT: count for page, count in sorted(self._pages.items())}
 
+    def restore(self, unmapped: dict[int, int]) -> None:
+        """Count on from what another bus had as `unmapped`."""
+        self._pages = {page >> PAGE_SHIFT: count for page, count in unmapped.items()}
+
     def window(self, address: int) -> Window | None:
         """The smallest window that holds `address`."""
         return next((w for w in self._windows if w.base <= address < w.base + w.size), None)

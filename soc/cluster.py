@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from soc.errors import ConfigurationError, ProtocolError
 from soc.link import Link, Source
-from soc.messages import Mailbox, Message, MmioError, MmioRead, MmioReply, MmioWrite, Phase, Space
+from soc.messages import KINDS, Mailbox, Message, MmioError, MmioRead, MmioReply, MmioWrite, Phase, Space
 from soc.time import NEVER, Clock
 
 if TYPE_CHECKING:
@@ -83,6 +83,21 @@ class CorePort:
         else:
             self._cluster.answer(self.number, message.time, message.value if is_read else 0)
 
+    def save(self) -> dict[str, Any]:
+        """The access under way, the mailboxes and who holds which pin high, for a snapshot."""
+        return {
+            "awaited": None if self.awaited is None else [self.awaited[0], self.awaited[1].KIND],
+            "mailboxes": list(self.mailboxes),
+            "pins": {ip: list(drivers.items()) for ip, drivers in self.pins.items()},
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """What `save` gave."""
+        awaited = saved["awaited"]
+        self.awaited = None if awaited is None else (awaited[0], KINDS[awaited[1]])
+        self.mailboxes = list(saved["mailboxes"])
+        self.pins = {ip: dict(drivers) for ip, drivers in saved["pins"].items()}
+
     def high(self) -> str:
         """The inputs that are high, in words."""
         return ", ".join(f"IP{ip}" for ip, drivers in sorted(self.pins.items()) if drivers) or "none"
@@ -111,6 +126,8 @@ class ClusterComponent:
         self.stop_at: tuple[int, str] | None = None
         """Model time in ps at which the run ends as a limit, and what to say then."""
         self.predicate: Callable[[], bool] | None = None
+        self.visit: tuple[int, Callable[[], None]] | None = None
+        """Model time in ps, and what is called at the first grid point at or after it; that changes nothing."""
         self.host: Callable[[], None] | None = None
         """Called between runs of the cores: progress, pacing."""
         self.pace: Callable[[int], float] | None = None
@@ -168,9 +185,10 @@ class ClusterComponent:
             if self.ending or self.typed:
                 # The window in progress is finished; it ends no earlier than `first`.
                 target = first
-            elif self.stop_at is not None:
-                last = -(-self._clock.tick_at_or_after(self.stop_at[0]) // window) * window
-                target = max(first, last if target is None else min(target, last))
+            else:
+                for time in (stop[0] for stop in (self.stop_at, self.visit) if stop is not None):
+                    last = -(-self._clock.tick_at_or_after(time) // window) * window
+                    target = max(first, last if target is None else min(target, last))
             stop = cluster.run(target) if self.slice is None else cluster.run(target, self.slice)
             if self._trace.keeps:
                 self._note_taken()
@@ -188,6 +206,10 @@ class ClusterComponent:
             return
         for request in cluster.requests():
             self._request(request)
+        if self.visit is not None and self.time >= self.visit[0]:
+            _, call = self.visit
+            self.visit = None
+            call()
         if name == "LIMIT":
             self._stopped(name, stop)
         elif self.ending:
@@ -201,6 +223,17 @@ class ClusterComponent:
             while self.typed:
                 self.type_at(max(kernel.now, self.time), self.typed.popleft())
             self._schedule()
+
+    def save(self) -> dict[str, Any]:
+        """The cores and what surrounds them, for a snapshot between runs or from `visit`."""
+        return {"cluster": self.cluster.save(), "exits": self.exits, "ports": [port.save() for port in self.ports]}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """What `save` gave."""
+        self.cluster.restore(saved["cluster"])
+        self.exits = saved["exits"]
+        for port, state in zip(self.ports, saved["ports"], strict=True):
+            port.restore(state)
 
     def _stopped(self, name: str, stop: Any) -> None:
         if name == "LIMIT":

@@ -6,12 +6,15 @@ import time as host
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from soc import checkpoint
 from soc.bus import AddressMap, OpenBus
+from soc.checkpoint import CheckpointError
 from soc.cluster import ClusterComponent, CorePort, window_cycles
 from soc.console import PROMPT, Console
 from soc.errors import ConfigurationError, DeviceLost, UnmappedAccessError, choose
@@ -19,7 +22,7 @@ from soc.faults import Fault, inject
 from soc.hostbus import HostBus
 from soc.kernel import Kernel
 from soc.link import Link, Source, Timers
-from soc.messages import Message
+from soc.messages import Message, pack, unpack
 from soc.options import Options
 from soc.placement.inprocess import DeviceComponent
 from soc.placement.memory import MemoryComponent
@@ -77,7 +80,9 @@ class Machine:
     `ram` is text such as "512 MiB" or a number of MiB. `trace` keeps records and interrupt latencies (the hash is
     always kept). `strict` ends the run at the first access to nothing. `timing` is a Timing or a mapping of constants.
     `disk` is the image of a virtio-blk disk; `devices` adds PCI functions, name to options, as in
-    `{"virtio_rng": {"seed": 7}}` (soc.platforms.FUNCTIONS lists them).
+    `{"virtio_rng": {"seed": 7}}` (soc.platforms.FUNCTIONS lists them), and models of your own, as in
+    `{"gpio": {"model": Gpio, "base": 0x100E_0000, "wires": {"irq": "ls3a_router_irq.input[12]"}}}`
+    (soc/platforms/added.py).
     `placement` says where devices run: `inprocess`, `process` or `tcp://HOST:PORT`, or which where, as in
     `{"uart": "process", "all": "inprocess"}` (see docs/placement.md). `faults` are those of soc/faults.py.
     `wire` packs and unpacks every message on every link, as between processes. `make_memory(ram_bytes)` and
@@ -122,7 +127,8 @@ class Machine:
         self.trace = Trace(records=self.options.trace)
         self.kernel = Kernel()
         self._wire = wire
-        self._channels = 0
+        self._channels: dict[int, Link | Timers | None] = {0: None}
+        # By number; channel 0 is simpy's own.
         self._ports: dict[str, int] = {}
         self._sources: dict[str, Source] = {}
         self._ended: tuple[str, str] | None = None
@@ -131,11 +137,6 @@ class Machine:
         self.is_off = False
         """The guest has switched the machine off; it cannot run any more."""
 
-        for name in ("cycles_per_instruction", "count_divider"):
-            if getattr(self.timing, name) != getattr(Timing(), name):
-                raise ConfigurationError(
-                    f"timing {name} = {getattr(self.timing, name)}: the core has {getattr(Timing(), name)}"
-                )
         self.memory = (make_memory or _make_memory)(self.ram)
         self.clock = self.timing.core
         self.bus = HostBus(self)
@@ -143,7 +144,8 @@ class Machine:
         self.components: dict[str, DeviceComponent | RemoteComponent] = {}
         self.links: dict[str, Link] = {}
         window = window_cycles(self.timing.core_window, self.timing.mmio_request, self.clock)
-        cluster = (make_cluster or _make_cluster)(self.memory, self.options.cpus, self.options.tier, window)
+        make_cluster = make_cluster or partial(_make_cluster, timing=self.timing)
+        cluster = make_cluster(self.memory, self.options.cpus, self.options.tier, window)
         self.cpu: list[Any] = cluster.cores
         sources = [self._source(f"cpu{core.number}") for core in self.cpu]
         self._cluster = ClusterComponent(cluster, self.kernel, self.trace, sources, self.clock, self._end)
@@ -157,9 +159,9 @@ class Machine:
     # Building.
 
     def _channel(self) -> int:
-        # Channel 0 is simpy's own.
-        self._channels += 1
-        return self._channels
+        number = len(self._channels)
+        self._channels[number] = None
+        return number
 
     def _source(self, name: str) -> Source:
         return self._sources.setdefault(name, Source(name, len(self._sources) + 1))
@@ -169,7 +171,13 @@ class Machine:
 
     def _timers(self, name: str) -> Callable[[Callable[[Message], None]], Timers]:
         channel, number = self._channel(), self._port(f"{name}.timer")[1]
-        return lambda tick: Timers(self.kernel, self.trace, channel, self._source(name), number, tick)
+
+        def make(tick: Callable[[Message], None]) -> Timers:
+            timers = Timers(self.kernel, self.trace, channel, self._source(name), number, tick)
+            self._channels[channel] = timers
+            return timers
+
+        return make
 
     def _link(self, origin: str, target: str, latency: int, deliver: Callable[[Any], None]) -> Link:
         link = Link(
@@ -184,7 +192,7 @@ class Machine:
             self._wire,
         )
         # Two cores reach one register port over two links; the name says which.
-        self.links[link.name] = link
+        self.links[link.name] = self._channels[link.channel] = link
         return link
 
     def _build(self) -> None:
@@ -205,6 +213,8 @@ class Machine:
             component = self._component(part)
             self.devices[part.name], self.components[part.name] = component.device, component
             for place in part.ranges():
+                if part.name in self.platform.added and self.memory.is_ram(place.address):
+                    raise ConfigurationError(f"device {part.name} at {place.address:#x}: the machine has memory there")
                 self.bus.map.add(part.name, place.address, place.size, (component, place.origin))
 
         for core in self._cores:
@@ -217,8 +227,14 @@ class Machine:
             core.open_bus = self._registers(core, nothing, "open_bus.mmio", 0, None)
 
         self.dma: MemoryComponent | None = None
-        if self.platform.functions:
-            self._connect_functions(stop_run)
+        masters = [p.name for p in parts if p.name in self.platform.added and hasattr(load(p.model), "on_dma")]
+        if masters:
+            self.dma = MemoryComponent(self.memory, kernel, self.platform.rom, dict(self.platform.doorbells))
+        for name in self.platform.functions:
+            self._connect_function(name, stop_run)
+        for name in masters:
+            if name not in self.platform.functions:
+                self._connect_memory(name)
         for wire in self.platform.wires(self.options.cpus):
             self._connect(wire.source, wire.destination, getattr(timing, wire.latency))
 
@@ -244,7 +260,7 @@ class Machine:
     def _component(self, part: Part) -> DeviceComponent | RemoteComponent:
         model, place = load(part.model), self.options.place(part.name)
         options = {**part.options(self.timing), **({"strict": True} if self.options.strict else {})}
-        if part.name in self.platform.functions:
+        if part.name in self.platform.added:
             options = {"name": part.name, **options}
         around = self._source(part.name), self._timers(part.name), self._stop
         if place.remote and not model.host_side:
@@ -259,18 +275,19 @@ class Machine:
             raise ConfigurationError(f"device {part.name}: {error}") from error
         return DeviceComponent(part.name, device, self.kernel, self.trace, *around)
 
-    def _connect_functions(self, strict: Callable[[str], None] | None) -> None:
-        timing, platform = self.timing, self.platform
-        self.dma = MemoryComponent(self.memory, self.kernel, platform.rom, dict(platform.doorbells))
-        bridge = self.components[platform.pci.bridge.name]
-        for name, port in platform.functions.items():
-            function = self.components[name]
-            back = self._link(f"{name}.config", f"{bridge.name}.{port}", timing.pci_reply, bridge.answered)
-            registers = function.registers(0, back, strict)
-            there = self._link(f"{bridge.name}.{port}", f"{name}.config", timing.pci_request, registers)
-            bridge.connect(port, there)
-            done = self._link(f"memory.{name}", f"{name}.dma", timing.dma_reply, function.dma_done)
-            function.memory = self._link(f"{name}.dma", f"memory.{name}", timing.dma_request, self.dma.port(done))
+    def _connect_function(self, name: str, strict: Callable[[str], None] | None) -> None:
+        timing, bridge, function = self.timing, self.components[self.platform.pci.bridge.name], self.components[name]
+        port = self.platform.functions[name]
+        back = self._link(f"{name}.config", f"{bridge.name}.{port}", timing.pci_reply, bridge.answered)
+        registers = function.registers(0, back, strict)
+        there = self._link(f"{bridge.name}.{port}", f"{name}.config", timing.pci_request, registers)
+        bridge.connect(port, there)
+        self._connect_memory(name)
+
+    def _connect_memory(self, name: str) -> None:
+        timing, master = self.timing, self.components[name]
+        done = self._link(f"memory.{name}", f"{name}.dma", timing.dma_reply, master.dma_done)
+        master.memory = self._link(f"{name}.dma", f"memory.{name}", timing.dma_request, self.dma.port(done))
 
     def _registers(
         self,
@@ -337,6 +354,70 @@ class Machine:
             self.memory.write(address, data)
         self.cpu[0].set_state(program.state())
 
+    # Snapshots.
+
+    def save(self, path: str | Path | None = None) -> bytes | Path:
+        """Save the whole machine between two runs: to the file `path`, or as the bytes that are returned.
+
+        `Machine.restore` goes on from there, in any process, as if nothing had happened. CheckpointError when the file
+        cannot be written, or when something of the machine cannot be saved.
+        """
+        return checkpoint.save(self, path)
+
+    @classmethod
+    def restore(cls, source: str | Path | bytes, **changed: Any) -> Machine:
+        """The machine in a checkpoint. `tier`, `trace`, `placement` may differ from the saved machine's; `devices` has
+        options to replace, by device: a disk image's new path, a function that a checkpoint cannot hold.
+
+        Raises CheckpointError for a file that is damaged, is no checkpoint, or is from another version.
+        """
+        return checkpoint.restore(source, cls, changed)
+
+    def state(self) -> dict[str, Any]:
+        """All that the future depends on apart from RAM, as msgpack types."""
+        if self._ended is not None and self._ended[0] == "error":
+            raise CheckpointError(f"the machine has ended in an error and cannot be saved: {self._ended[1]}")
+        return {
+            "now": self.kernel.now,
+            "is_off": self.is_off,
+            "unmapped": self.open_bus.unmapped,
+            "sources": {name: source.save() for name, source in self._sources.items()},
+            "events": self._events(),
+            "cores": self._cluster.save(),
+            "components": {name: component.save() for name, component in self.components.items()},
+            "dma_errors": dict(self.dma.errors) if self.dma is not None else {},
+            "console": self._console.save(),
+            "trace": self.trace.saved(),
+        }
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Take up what `state` of such a machine gave. Raises KeyError, ValueError, or an error of the part."""
+        self.kernel.forget(state["now"])
+        self.is_off = state["is_off"]
+        self.open_bus.restore(state["unmapped"])
+        self._cluster.restore(state["cores"])
+        if state["components"].keys() != self.components.keys():
+            raise CheckpointError(f"the saved machine has the devices {', '.join(state['components'])}")
+        for name, component in self.components.items():
+            component.restore(state["components"][name], self._channels)
+        if self.dma is not None:
+            self.dma.errors.update(state["dma_errors"])
+        self._console.restore(state["console"])
+        for channel, message in state["events"]:
+            self._channels[channel].resume(unpack(message))
+        # Last: what a restored device armed has counted too.
+        for name, source in self._sources.items():
+            source.restore(state["sources"][name])
+        self.trace.restore(state["trace"])
+
+    def _events(self) -> list[list[Any]]:
+        events = []
+        for channel, value in self.kernel.pending():
+            if not isinstance(value, Message):
+                raise CheckpointError("an event of the kernel is no message: a simpy process of one's own is not saved")
+            events.append([channel, pack(value)])
+        return events
+
     # Running.
 
     @property
@@ -397,6 +478,7 @@ class Machine:
         progress_ms: int = 250,
         pace: bool = False,
         digest: bool = True,
+        at: tuple[str | int, Callable[[Machine], Any]] | None = None,
     ) -> Result:
         """Run until power-off, `until`, a limit, or deadlock. Limits count from the present state.
 
@@ -404,7 +486,8 @@ class Machine:
         or PoweredOff. `slice` has the engine return after that many instructions, which never changes a result.
         `progress(machine)` is called about every `progress_ms` of wall time. `pace` keeps model time from running ahead
         of the wall clock, for a person at the console; a machine that then waits for input goes on waiting. Without
-        `digest` the trace hash leaves out registers and RAM.
+        `digest` the trace hash leaves out registers and RAM. `at` is a model time since reset and a function that is
+        called with the machine at the first grid point from there on, as to save it; it must change nothing.
 
         An error the guest runs into ends the run as "error"; wrong arguments raise ConfigurationError.
         """
@@ -417,6 +500,13 @@ class Machine:
         if self._broken:
             raise ConfigurationError(f"the machine has lost a device and cannot run any more: {self._broken}")
         window = duration(max_virtual) if max_virtual is not None else None
+        visit = None
+        if at is not None:
+            visit = duration(at[0]), lambda: at[1](self)
+            if visit[0] < self.now:
+                raise ConfigurationError(
+                    f"at = {seconds(visit[0]):g} s; the machine has reached {seconds(self.now):g} s"
+                )
         began = host.monotonic()
         start, instructions, exits = self.now, self._instructions(), self._exits()
         self._ended, self._interrupted = None, False
@@ -438,6 +528,7 @@ class Machine:
         cluster.slice, cluster.ending, cluster.predicate = slice, False, predicate
         cluster.host = self._host(progress, progress_ms)
         cluster.pace = (lambda time: seconds(time - start) - (host.monotonic() - began)) if pace else None
+        cluster.visit = visit
         cluster.stop_at = None if window is None else (start + window, f"{seconds(window):g} s of model time")
         cluster.start()
         try:
@@ -561,5 +652,6 @@ def _make_memory(size: int) -> Any:
     return import_module("cpu.memory").Memory(size)
 
 
-def _make_cluster(memory: Any, count: int, tier: str, window: int) -> Any:
-    return import_module("cpu.cluster").Cluster(memory, count, tier, window)
+def _make_cluster(memory: Any, count: int, tier: str, window: int, timing: Timing) -> Any:
+    costs = import_module("cpu.costs").Costs(timing.instruction_cycles, timing.exception_entry, timing.count_divider)
+    return import_module("cpu.cluster").Cluster(memory, count, tier, window, costs)

@@ -15,6 +15,7 @@ from soc.errors import ConfigurationError, choose
 from soc.faults import Fault
 from soc.placement.places import Place
 from soc.platforms import Platform, find
+from soc.platforms.added import anchored
 from soc.timing import Timing
 
 TIERS = ("auto", "reference", "threaded")
@@ -43,7 +44,7 @@ class Options:
     strict: bool = False
     disk: str | Path | None = None
     devices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """PCI functions, `disk` among them as virtio_blk; the platform has them as parts."""
+    """PCI functions, `disk` among them as virtio_blk, and models of the user's own; the platform has them as parts."""
     fault: tuple[Fault, ...] = ()
     """Faults on channels and in device processes."""
 
@@ -71,8 +72,8 @@ class Options:
         if values.get("disk") is not None:
             blk = {"image": values["disk"], **devices.get("virtio_blk", {})}
             devices = {"virtio_blk": blk, **{name: given for name, given in devices.items() if name != "virtio_blk"}}
-        values["devices"] = devices
-        values["platform"] = values["platform"].with_functions(devices)
+        values["devices"] = devices = anchored(devices)
+        values["platform"] = values["platform"].with_devices(devices)
         if not isinstance(values.get("timing", {}), Timing):
             values["timing"] = Timing(**values.get("timing", {}))
         if values.get("placement") is None:
@@ -162,4 +163,6 @@ def _read_toml(path: Path, known: list[str]) -> dict[str, Any]:
     for name in values:
         if name not in known:
             raise ConfigurationError(f"{path}: [machine] {choose('option', name, known)}")
+    if "devices" in tables:
+        tables["devices"] = anchored(tables["devices"], path.parent)
     return {**values, **tables}

@@ -6,7 +6,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from soc.commands.options import placement
+from soc.commands.options import placement, value_like
 from soc.commands.output import FAILED, OK, say
 from soc.errors import ConfigurationError, choose
 from soc.options import placed
@@ -81,19 +81,5 @@ def parameters(words: list[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
             if not rest:
                 raise ConfigurationError(f"{option} lacks its value.\nWrite {option} {default}.")
             text = rest.pop(0)
-        values[name] = _value(option, text, default)
+        values[name] = value_like(default, text, option)
     return values
-
-
-def _value(option: str, text: str, default: Any) -> Any:
-    try:
-        if isinstance(default, bool):
-            return {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}[text.lower()]
-        if isinstance(default, int):
-            return int(text, 0)
-        if isinstance(default, float):
-            return float(text)
-    except (ValueError, KeyError) as cause:
-        kind = {bool: "yes or no", int: "a whole number", float: "a number"}[type(default)]
-        raise ConfigurationError(f"{option} {text}: {kind} is needed.\nIts default is {default}.") from cause
-    return text

@@ -45,6 +45,18 @@ class Eventfd(Device):
         self.outside.event_at("out", at, descriptor, count)
         self.signalled.append((at, descriptor, count))
 
+    def save(self) -> dict[str, Any]:
+        return {
+            **super().save(),
+            "signalled": [list(signal) for signal in self.signalled],
+            "resampled": [list(resample) for resample in self.resampled],
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        super().restore(saved)
+        self.signalled = [tuple(signal) for signal in saved["signalled"]]
+        self.resampled = [tuple(resample) for resample in saved["resampled"]]
+
     def on_event_resample(self, descriptor: int, count: int) -> None:
         self.resampled.append((self.outside.now, descriptor))
         if self.on_resample is not None:
