@@ -18,6 +18,7 @@ from soc.checkpoint import CheckpointError
 from soc.cluster import ClusterComponent, CorePort, window_cycles
 from soc.console import PROMPT, Console
 from soc.errors import ConfigurationError, DeviceLost, UnmappedAccessError, choose
+from soc.faults import Fault, inject
 from soc.hostbus import HostBus
 from soc.kernel import Kernel
 from soc.link import Link, Source, Timers
@@ -85,6 +86,8 @@ class Machine:
     `{"virtio_rng": {"seed": 7}}` (soc.platforms.FUNCTIONS lists them), and models of your own, as in
     `{"gpio": {"model": Gpio, "base": 0x100E_0000, "wires": {"irq": "ls3a_router_irq.input[12]"}}}`
     (soc/platforms/added.py).
+    `placement` says where devices run: `inprocess`, `process` or `tcp://HOST:PORT`, or which where, as in
+    `{"uart": "process", "all": "inprocess"}` (see docs/placement.md). `faults` are those of soc/faults.py.
     `wire` packs and unpacks every message on every link, as between processes. `make_memory(ram_bytes)` and
     `make_cluster(memory, count, tier, window)` replace the engine, for tests. Raises ConfigurationError.
     """
@@ -104,6 +107,7 @@ class Machine:
         csr: bool | None = None,
         disk: str | Path | None = None,
         devices: Mapping[str, Mapping[str, Any]] | None = None,
+        faults: Iterable[Fault | Mapping[str, Any]] | None = None,
         wire: bool = False,
         make_memory: Callable[[int], Any] | None = None,
         make_cluster: Callable[[Any, int, str, int], Any] | None = None,
@@ -121,6 +125,7 @@ class Machine:
             "csr": csr,
             "disk": disk,
             "devices": devices,
+            "fault": faults,
         }
         self.options = Options.read(platform, {**given, **unknown})
         self.platform, self.timing, self.ram = self.options.platform, self.options.timing, self.options.ram
@@ -251,6 +256,7 @@ class Machine:
         )
         self._cluster.type_at = self._console.type_at
         self._connect_csrs(parts, stop_run)
+        self.faults = inject(self.options.fault, self.links.values(), self.components, kernel, trace, self._channel)
         remote = [component for component in self.components.values() if component.remote]
         for component in remote:
             component.start(self.links.values())
@@ -599,6 +605,10 @@ class Machine:
             names = {code: name for name, code in import_module("cpu.isa.values").EXC_CODES.items()}
             counted.update({f"exception {names.get(code, code)}": n for code, n in core.exceptions.items()})
             counted["refill xtlb"] += core.tlb_refills
+        for component in self.components.values():
+            if component.remote:
+                counted.update(component.troubles())
+        counted.update({f"fault {link.name}": link.injected for link in self.faults})
         return dict(counted)
 
     def _host(self, progress: Callable[[Machine], None] | None, every_ms: int) -> Callable[[], None]:
