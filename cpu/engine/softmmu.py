@@ -22,6 +22,8 @@ from cpu.engine.softmmu_layout import (
 )
 from cpu.tlb.translate import ST_ERL, ST_KX, ST_SX, ST_UX, mode_of
 
+CKSEG = (-1 << 62) | 0x1FFFF << 31
+
 
 @jit
 def host_offset(M, pa):
@@ -92,6 +94,9 @@ def drop_mapping(S, vpn2, mask, asid, is_global):
     """Forgets the pages of one TLB entry in every context that could have used it."""
     pages = ((mask | 0x1FFF) + 1) >> 12
     first = vpn2 & ~(mask | 0x1FFF)
+    if first & CKSEG == CKSEG:
+        # The compatibility segments: bits 61 to 48 are not kept in an entry, and ones in an address.
+        first |= 0x3FFF << 48
     for context in range(CONTEXTS):
         key = S[state.CONTEXT_KEYS + context]
         if key == -1 or (not is_global and ((key >> 8) & 0x3FF) != asid):
