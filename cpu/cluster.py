@@ -16,6 +16,7 @@ import numpy as np
 
 from cpu import state
 from cpu.core import Core, CoreError, StopKind, storage
+from cpu.costs import Costs
 from cpu.cp0 import timer
 from cpu.cp0.exceptions import take_exception
 from cpu.cp0.registers import C0_CAUSE, C0_STATUS
@@ -67,7 +68,6 @@ def apply_event(S):
         S[state.EVENT_COUNT] = 0
     if kind == state.EVENT_RELEASE:
         S[state.HELD] = 0
-        S[state.SKIPPED] += cycle - S[state.CYCLES]
         S[state.CYCLES] = cycle
     elif kind == state.EVENT_LINE:
         bit = 1 << (8 + (value >> 1))
@@ -92,7 +92,6 @@ def run_window(S, M, end):
                 apply_event(S)
                 continue
             if S[state.HELD] and S[state.CYCLES] < end:
-                S[state.SKIPPED] += end - S[state.CYCLES]
                 S[state.CYCLES] = end
             return GOES_ON
         if S[state.RESUME] == 0 and S[state.SAMPLE]:
@@ -133,7 +132,7 @@ def completed(states):
     """Instructions completed by all cores."""
     total = 0
     for c in range(states.shape[0]):
-        total += states[c, state.CYCLES] - states[c, state.SKIPPED]
+        total += states[c, state.INSTRUCTIONS]
     return total
 
 
@@ -166,9 +165,9 @@ def take_turn(S, M, control, end):
     """Runs a core to the end of a window, without its link where another core has executed since its last turn."""
     if control[RAN] != S[state.NUMBER]:
         S[state.LLBIT] = 0
-    before = S[state.CYCLES] - S[state.SKIPPED]
+    before = S[state.INSTRUCTIONS]
     what = run_window(S, M, end)
-    if S[state.CYCLES] - S[state.SKIPPED] != before:
+    if S[state.INSTRUCTIONS] != before:
         control[RAN] = S[state.NUMBER]
     return what
 
@@ -180,7 +179,7 @@ def run_alone(states, M, control):
     lone, window = control[LONE], control[WINDOW]
     S = states[lone]
     if states.shape[0] > 1 and control[LIMIT] < timer.NEVER:
-        S[state.LIMIT] = S[state.CYCLES] - S[state.SKIPPED] + control[LIMIT] - completed(states)
+        S[state.LIMIT] = S[state.INSTRUCTIONS] + control[LIMIT] - completed(states)
     what = take_turn(S, M, control, control[END])
     if states.shape[0] > 1:
         S[state.LIMIT] = timer.NEVER
@@ -262,8 +261,9 @@ class ClusterStop(NamedTuple):
 class Cluster:
     """`count` cores on one memory. Cores other than 0 are held at reset until `release`."""
 
-    def __init__(self, memory: Memory, count: int, tier: str = "auto", window: int = 40):
-        """`window`: core cycles, no longer than the shortest link that leaves a core."""
+    def __init__(self, memory: Memory, count: int, tier: str = "auto", window: int = 40, costs: Costs | None = None):
+        """`window`: core cycles, no longer than the shortest link that leaves a core. `costs`: a cycle per instruction
+        unless given."""
         if not 1 <= count <= shared.MAX_CORES:
             raise CoreError(f"{count} cores: 1 to {shared.MAX_CORES} are possible")
         if window < 1:
@@ -272,7 +272,7 @@ class Cluster:
         self.states, tables = storage(count)
         self.control = np.zeros(16, np.int64)
         self.control[WINDOW] = window
-        self.cores = [Core(k, memory, tier, self.states, tables) for k in range(count)]
+        self.cores = [Core(k, memory, tier, self.states, tables, costs) for k in range(count)]
         for core in self.cores[1:]:
             core.S[state.HELD] = 1
         self.limit(None)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cpu import state
+from cpu.costs import Costs
 from cpu.cp0 import registers, timer
 from cpu.cp0.exceptions import take_exception
 from cpu.engine import loop, parked, shared, tiers
@@ -75,9 +76,10 @@ class Core:
         tier: str = "auto",
         states: np.ndarray | None = None,
         tables: np.ndarray | None = None,
+        costs: Costs | None = None,
     ):
         """`states` and `tables`: state arrays and translation tables of all cores of the memory; without them the core
-        is alone."""
+        is alone. `costs` are the same for all cores of a memory; a cycle per instruction unless given."""
         alone = states is None or tables is None
         if alone:
             states, tables = storage(1)
@@ -88,6 +90,8 @@ class Core:
         self.memory = memory
         self.S = S
         self._tables = tables[number]
+        self.costs = costs or Costs()
+        memory.set_charges(self.costs.charges())
         M = memory.shared
         M[shared.CORES], M[shared.TABLES_BYTES] = len(tables), CONTEXTS * TABLE_BYTES
         M[shared.TABLES] = tables.ctypes.data
@@ -111,6 +115,7 @@ class Core:
         S[state.CONTEXT_KEYS : state.CONTEXT_KEYS + CONTEXTS] = -1
         for e in range(state.TLB_ENTRIES):
             S[state.TLB + e * state.TLB_FIELDS + 1] = -1
+        S[state.COUNT_DIVIDER], S[state.EXCEPTION_ENTRY] = self.costs.count_divider, self.costs.exception_entry
         S[state.RANDOM] = 0x2545F491 + self.number
         S[state.SAMPLE] = 1
         S[state.PC] = -0x40400000
@@ -246,7 +251,7 @@ class Core:
     @property
     def instructions(self) -> int:
         """Instructions completed since reset."""
-        return int(self.S[state.CYCLES] - self.S[state.SKIPPED])
+        return int(self.S[state.INSTRUCTIONS])
 
     @property
     def waiting(self) -> bool:
@@ -404,7 +409,8 @@ class Core:
         S = self.S
         parts = [S[state.GPR : state.GPR + 32], S[[state.HI, state.LO, state.PC, state.FCSR, state.MSACSR]]]
         parts += [S[state.FPR : state.FPR + 32 * state.FPR_STRIDE], S[state.CP0 : state.CP0 + 256]]
-        parts += [S[state.TLB : state.TLB + state.TLB_ENTRIES * state.TLB_FIELDS], S[[state.CYCLES, state.SKIPPED]]]
+        parts += [S[state.TLB : state.TLB + state.TLB_ENTRIES * state.TLB_FIELDS]]
+        parts += [np.array([self.cycles, self.cycles - self.instructions], np.int64)]
         return b"".join(np.ascontiguousarray(p).tobytes() for p in parts)
 
 

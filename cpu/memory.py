@@ -42,6 +42,7 @@ class Memory:
         self._chunks = np.zeros(CHUNK_LIMIT * m.CHUNK_WORDS, np.int64)
         self.pool = np.zeros(POOL_WORDS, np.int64)
         self._side = np.zeros(POOL_WORDS, np.int64)
+        self.charges = np.zeros(0, np.int64)
         self._stops = np.zeros(4096, np.int64)
         self.stops: frozenset[int] = frozenset()
         self.shared = shared = np.zeros(m.SIZE, np.int64)
@@ -128,6 +129,14 @@ class Memory:
             )
         self.touched[first : first + count] = 1
         self.image[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
+
+    def set_charges(self, charges: np.ndarray) -> None:
+        """What each micro-op takes from the budget (cpu/costs.py). Blocks hold it, so it is for good once some are
+        built."""
+        if self.shared[m.BLOCKS_BUILT] and not np.array_equal(charges, self.charges):
+            raise MemoryRangeError("this memory holds code translated for other costs: make a new Memory")
+        self.charges = charges
+        self.shared[m.CHARGES] = charges.ctypes.data
 
     def digest(self) -> bytes:
         """Hash of the contents: the non-zero pages with their numbers."""

@@ -32,7 +32,7 @@ TARGET = _slot("target")  # likewise a jump target
 
 # The exit record of a handler (threaded tier): why it left, and where.
 EXIT_REASON = _slot("exit_reason")
-EXIT_N = _slot("exit_n")  # budget left, with the whole current block already charged
+EXIT_N = _slot("exit_n")  # budget left (cpu/engine/budget.py), with the whole current block already charged
 EXIT_IP = _slot("exit_ip", host=True)  # address of the micro-op
 EXIT_VA = _slot("exit_va")  # address as BadVAddr shows it
 EXIT_EA = _slot("exit_ea")  # address of the access itself (aligned down by LDL/LDR and kin)
@@ -41,22 +41,26 @@ SLOW_POINTER = _slot("slow_pointer", host=True)  # host address a slow-path acce
 BOUNCE = _slot("bounce", 4, align=4)  # buffer for MMIO, page-crossing and code-page accesses
 
 # Model time, in core cycles since reset.
-DEADLINE = _slot("deadline")  # cycle at which the budget n is 0
-SKIPPED = _slot("skipped")  # cycles in which no instruction completed (WAIT, MMIO)
-CYCLES = _slot("cycles")  # cycle of the current boundary, or of the parked instruction
+DEADLINE = _slot("deadline")  # cycle at which the budget n has no cycles left
+DONE = _slot("done")  # instructions completed when the budget was given
+CYCLES = _slot("cycles")  # cycle of the current boundary, or of the instruction under way
+INSTRUCTIONS = _slot("instructions")  # completed since reset, as of CYCLES
 UNTIL = _slot("until", host=True)  # horizon given by the caller
 SLICE_END = _slot("slice_end", host=True)  # cycle at which the host gets a look in
 LIMIT = _slot("limit", host=True)  # completed instructions at which to stop exactly
 TIMER = _slot("timer")  # cycle at which Count reaches Compare
 TIMER_CAME = _slot("timer_came")  # cycle at which it last did
-COUNT_BASE = _slot("count_base")  # Count - cycles/2, modulo 2^32
+COUNT_BASE = _slot("count_base")  # Count - cycles / COUNT_DIVIDER, modulo 2^32
+COUNT_DIVIDER = _slot("count_divider")  # cycles per Count
+EXCEPTION_ENTRY = _slot("exception_entry")  # cycles from an exception to its handler
 
 SAMPLE = _slot("sample")  # 1: pc is a boundary whose interrupts are not yet sampled
 WAITING = _slot("waiting")  # 1: inside WAIT
 RESUME = _slot("resume")  # how to go on inside a block, see cpu/engine/loop.py
 RESUME_IP = _slot("resume_ip", host=True)
-BLOCK_START = _slot("block_start")  # cycle of the first instruction of the block being resumed
-FAULT_CYCLE = _slot("fault_cycle")  # instructions completed when the last exception was taken
+BLOCK_START = _slot("block_start", host=True)  # cycle of the first instruction of the block being resumed
+BLOCK_DONE = _slot("block_done", host=True)  # instructions completed before it
+FAULT_DONE = _slot("fault_done")  # instructions completed when the last exception was taken
 FAULT_COUNT = _slot("fault_count")  # exceptions since, with none completed
 PENDING_STORE = _slot("pending_store")  # what becomes of the bounce buffer after a slow store
 ACCESS_PA = _slot("access_pa")  # physical address of the slow access, and of its second page

@@ -6,6 +6,7 @@ import time as host
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
@@ -125,11 +126,6 @@ class Machine:
         self.is_off = False
         """The guest has switched the machine off; it cannot run any more."""
 
-        for name in ("cycles_per_instruction", "count_divider"):
-            if getattr(self.timing, name) != getattr(Timing(), name):
-                raise ConfigurationError(
-                    f"timing {name} = {getattr(self.timing, name)}: the core has {getattr(Timing(), name)}"
-                )
         self.memory = (make_memory or _make_memory)(self.ram)
         self.clock = self.timing.core
         self.bus = HostBus(self)
@@ -137,7 +133,8 @@ class Machine:
         self.components: dict[str, DeviceComponent] = {}
         self.links: dict[str, Link] = {}
         window = window_cycles(self.timing.core_window, self.timing.mmio_request, self.clock)
-        cluster = (make_cluster or _make_cluster)(self.memory, self.options.cpus, self.options.tier, window)
+        make_cluster = make_cluster or partial(_make_cluster, timing=self.timing)
+        cluster = make_cluster(self.memory, self.options.cpus, self.options.tier, window)
         self.cpu: list[Any] = cluster.cores
         sources = [self._source(f"cpu{core.number}") for core in self.cpu]
         self._cluster = ClusterComponent(cluster, self.kernel, self.trace, sources, self.clock, self._end)
@@ -599,5 +596,6 @@ def _make_memory(size: int) -> Any:
     return import_module("cpu.memory").Memory(size)
 
 
-def _make_cluster(memory: Any, count: int, tier: str, window: int) -> Any:
-    return import_module("cpu.cluster").Cluster(memory, count, tier, window)
+def _make_cluster(memory: Any, count: int, tier: str, window: int, timing: Timing) -> Any:
+    costs = import_module("cpu.costs").Costs(timing.instruction_cycles, timing.exception_entry, timing.count_divider)
+    return import_module("cpu.cluster").Cluster(memory, count, tier, window, costs)

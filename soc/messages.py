@@ -26,6 +26,8 @@ from soc.errors import MessageError, VersionError
 VERSION = 1
 MAX_BYTES = 1 << 26
 """The longest message accepted from outside; only snapshots come near it."""
+MOST_TOLD = 300
+"""Characters of an error about foreign bytes."""
 
 
 class Phase(IntEnum):
@@ -101,6 +103,11 @@ class Text(NamedTuple):
         if type(value) is not str:
             return f"is {type(value).__name__}, text is needed"
         return f"has {len(value)} characters, allowed: {self.most}" if len(value) > self.most else None
+
+    @property
+    def most_bytes(self) -> int:
+        """Bytes that so many characters take at most in UTF-8."""
+        return 4 * self.most
 
 
 FieldType = Unsigned | Octets | Text
@@ -326,32 +333,56 @@ pack = msgpack.Packer(use_bin_type=True).pack
 """The bytes of a message. Fields are not checked here: `Message.check` does that where values come from outside."""
 
 
+def _limits() -> dict[str, int]:
+    """The most that any message has of anything: the unpacker refuses a header that claims more, and makes no room."""
+    specs = [spec for cls in KINDS.values() for spec in cls.FIELDS.values()]
+    longest = 2 + max(len(cls.FIELDS) for cls in KINDS.values())
+    return {
+        "max_array_len": longest,
+        "max_bin_len": MAX_BYTES,
+        "max_str_len": max(spec.most_bytes for spec in specs if isinstance(spec, Text)),
+        # No field has these, but the error names the field that has one.
+        "max_map_len": longest,
+        "max_ext_len": longest,
+    }
+
+
+_LIMITS = _limits()
+
+
 def unpack(data: bytes) -> Message:
-    """The message in `data`, every field checked.
+    """The message in `data`, every field checked. Memory used is bounded by the length of `data` and some kilobytes.
 
     Raises MessageError for anything that is not exactly one message, VersionError for another wire version.
     """
     if len(data) > MAX_BYTES:
         raise MessageError(f"message of {len(data)} bytes; at most {MAX_BYTES} are accepted")
     try:
-        row = msgpack.unpackb(data, use_list=False, raw=False, strict_map_key=True)
+        row = msgpack.unpackb(data, use_list=False, raw=False, strict_map_key=True, **_LIMITS)
     except (ValueError, msgpack.UnpackException, RecursionError) as error:
         raise MessageError(
-            f"{len(data)} bytes that are no msgpack message ({type(error).__name__}: {error})"
-        ) from error
+            f"{len(data)} bytes that are no msgpack message ({type(error).__name__}: {error})"[:MOST_TOLD]
+        ) from None
     if type(row) is not tuple or len(row) < 2:
-        raise MessageError(f"a message is an array that begins with version and kind; got {row!r:.80}")
+        raise MessageError(f"a message is an array that begins with version and kind; got {_shown(row)}")
     version, kind = row[0], row[1]
     if type(version) is not int or version != VERSION:
         raise VersionError(
-            f"message of wire version {version!r:.20}; this side speaks {VERSION}: update the older side"
+            f"message of wire version {_shown(version)}; this side speaks {VERSION}: update the older side"
         )
     if type(kind) is not int or kind not in KINDS:
-        raise MessageError(f"unknown message kind {kind!r:.20}; known: 1 to {max(KINDS)}")
+        raise MessageError(f"unknown message kind {_shown(kind)}; known: 1 to {max(KINDS)}")
     cls = KINDS[kind]
     if len(row) != 2 + len(cls.FIELDS):
         raise MessageError(f"{cls.__name__} with {len(row) - 2} fields; it has {len(cls.FIELDS)}")
     return tuple.__new__(cls, row).check()
+
+
+def _shown(value: Any) -> str:
+    """A foreign value in an error message, whatever its length and depth."""
+    if type(value) in (str, bytes):
+        return repr(value[:20]) + (f"... ({len(value)} long)" if len(value) > 20 else "")
+    return f"an array of {len(value)}" if type(value) is tuple else repr(value)
 
 
 def describe() -> str:

@@ -32,8 +32,8 @@ BEV_BASE = 0xBFC00200 - (1 << 32)
 
 @jit_as("void(int64[::1], int64, int64, int64, int64, int64)")
 def take_exception(S, code, coprocessor, pc, delay_slot, refill_va_region):
-    """Enters the handler. `pc` is the instruction's own address; `refill_va_region` is -1, or bits 63:62 of the address
-    whose translation is missing."""
+    """Enters the handler, EXCEPTION_ENTRY cycles after CYCLES. `pc` is the instruction's own address;
+    `refill_va_region` is -1, or bits 63:62 of the address whose translation is missing."""
     status = S[C0_STATUS]
     cause = S[C0_CAUSE] & CAUSE_KEEP
     vector = 0x180
@@ -60,6 +60,7 @@ def take_exception(S, code, coprocessor, pc, delay_slot, refill_va_region):
     S[C0_CAUSE] = cause | (code << 2) | (coprocessor << 28)
     S[C0_STATUS] = status | ST_EXL
     S[state.EXCEPTIONS + code] += 1
+    S[state.CYCLES] += S[state.EXCEPTION_ENTRY]
     if status & ST_BEV:
         S[state.PC] = BEV_BASE + vector
     else:

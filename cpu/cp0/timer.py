@@ -1,6 +1,6 @@
-"""Count and Compare: Count is the core's cycle counter divided by two, plus an offset.
+"""Count and Compare: Count is the core's cycle counter divided by COUNT_DIVIDER, plus an offset.
 
-Source: MIPS Architecture For Programmers, volume III (MD00091); the rate is CCRes = 2 of this core.
+Source: MIPS Architecture For Programmers, volume III (MD00091).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from cpu.cp0.exceptions import CAUSE_DC, CAUSE_TI
 from cpu.cp0.registers import C0_CAUSE, C0_COMPARE, C0_CONFIG6
 from cpu.engine.jit import jit
 
-CYCLES_PER_COUNT = 2
 NEVER = 1 << 62
 IP7 = 1 << 15
 INNTIMER, EXTIMER = 1 << 6, 1 << 7
@@ -21,7 +20,7 @@ def count(S, cycle):
     """Count at a core cycle; while Cause.DC is set it stands still (COUNT_BASE holds it)."""
     if S[C0_CAUSE] & CAUSE_DC:
         return S[state.COUNT_BASE] & 0xFFFFFFFF
-    return (cycle // CYCLES_PER_COUNT + S[state.COUNT_BASE]) & 0xFFFFFFFF
+    return (cycle // S[state.COUNT_DIVIDER] + S[state.COUNT_BASE]) & 0xFFFFFFFF
 
 
 @jit
@@ -29,7 +28,7 @@ def set_count(S, cycle, value):
     if S[C0_CAUSE] & CAUSE_DC:
         S[state.COUNT_BASE] = value
     else:
-        S[state.COUNT_BASE] = value - cycle // CYCLES_PER_COUNT
+        S[state.COUNT_BASE] = value - cycle // S[state.COUNT_DIVIDER]
     rearm(S, cycle)
 
 
@@ -42,7 +41,7 @@ def rearm(S, cycle):
     distance = (S[C0_COMPARE] - count(S, cycle)) & 0xFFFFFFFF
     if distance == 0:
         distance = 1 << 32
-    S[state.TIMER] = (cycle // CYCLES_PER_COUNT + distance) * CYCLES_PER_COUNT
+    S[state.TIMER] = (cycle // S[state.COUNT_DIVIDER] + distance) * S[state.COUNT_DIVIDER]
 
 
 @jit
@@ -82,4 +81,4 @@ def fire(S):
     if (S[C0_CONFIG6] & (EXTIMER | INNTIMER)) != EXTIMER:
         S[C0_CAUSE] |= CAUSE_TI | IP7
         S[state.TIMER_CAME] = S[state.TIMER]
-    S[state.TIMER] += CYCLES_PER_COUNT << 32
+    S[state.TIMER] += S[state.COUNT_DIVIDER] << 32

@@ -145,7 +145,7 @@ def read_hardware(S, number, cycle):
     if number == 2:
         return sign32(timer.count(S, cycle)), 1
     if number == 3:
-        return timer.CYCLES_PER_COUNT, 1
+        return S[state.COUNT_DIVIDER], 1
     if number == 29:
         return S[C0_USERLOCAL], 1
     return 0, 0

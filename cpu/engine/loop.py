@@ -1,9 +1,10 @@
 """The run loop of the fast tiers: boundaries, interrupts, blocks, and whatever a handler could not do itself.
 
-Time. n is the budget in cycles at the start of the block being executed: the block starts at DEADLINE - n, instruction
-i of it at DEADLINE - n + i. A block is entered only while n > 0, so nothing due at DEADLINE is missed: every event up
-to a boundary's time is known before the next block begins. Interrupts are sampled where execution comes to a boundary
-with n <= 0 or after an instruction that may have unmasked one; nothing else can make one pending.
+Time. n is the budget (cpu/engine/budget.py) at the start of the block being executed: the block starts at DEADLINE less
+the cycles left in n, an instruction of it as many cycles later as the side table says. A block is entered only while
+n > 0, so nothing due at DEADLINE is missed: every event up to a boundary's time is known before the next block begins.
+Interrupts are sampled where execution comes to a boundary with n <= 0 or after an instruction that may have unmasked
+one; nothing else can make one pending.
 
 The loop returns to Python for a horizon, an MMIO access, or a stop; what it returns is a `Stop*` code below.
 """
@@ -16,16 +17,21 @@ from cpu.cp0.exceptions import interrupts, take_address_exception, take_exceptio
 from cpu.cp0.registers import C0_CAUSE, C0_STATUS
 from cpu.engine import shared as m
 from cpu.engine.blocks import (
-    B_STOP,
     BOUNDARY,
     BOUNDARY_BYTES,
     NO_LIMIT,
+    SIDE_CYCLES,
+    SIDE_DELAY,
+    SIDE_INDEX,
     emit,
+    emit_stop,
     find_block,
     is_stop,
     note_instruction,
+    side_block,
     written,
 )
+from cpu.engine.budget import LONGEST, MOST_CYCLES, SHIFT, charge, completed, cycles_left
 from cpu.engine.decode import ACCESS, ACCESS_ALIGNED, ACCESS_SIZE, FLOW, HELPER, UNIT
 from cpu.engine.helpers import JUMP, NEXT, RAISED, WAIT, run_helper
 from cpu.engine.intrinsics import call_code, ld8, ld64, st8, st64
@@ -43,7 +49,6 @@ DIRECT, CROSSING, MMIO = 0, 1, 2
 
 STORM = 64
 FOREVER = timer.NEVER >> 1  # a horizon that only an endless run has
-LONGEST = 65  # instructions in a block
 STORE_CODE, LOAD_CODE = 5, 4
 FPU_ENABLED = 1 << 29
 MSA_DISABLED = 21
@@ -58,10 +63,18 @@ def deadline(S):
 
 @jit
 def locate(M, ip):
-    """(index in block, delay slot, pc) of a micro-op."""
+    """(index in block, delay slot, pc, cycles since the block's start) of a micro-op."""
     side = ld64(M[m.SIDE] + (ip - M[m.POOL]))
-    index = side & 0xFF
-    return index, (side >> 8) & 1, ld64(M[m.POOL] + 8 * (side >> 16)) + 4 * index
+    index = side & SIDE_INDEX
+    pc = ld64(M[m.POOL] + 8 * side_block(side)) + 4 * index
+    return index, (side >> SIDE_DELAY) & 1, pc, side >> SIDE_CYCLES
+
+
+@jit
+def complete_instruction(S, M, op):
+    """The instruction under way is done, with the time of its class."""
+    S[state.CYCLES] += charge(M, op) >> SHIFT
+    S[state.INSTRUCTIONS] += 1
 
 
 @jit
@@ -192,7 +205,6 @@ def at_boundary(S):
                 then = min(then, S[state.TIMER])
             if then >= FOREVER:
                 return STOP_DEADLOCK
-            S[state.SKIPPED] += then - now
             S[state.CYCLES] = then
             while S[state.TIMER] < then:
                 timer.fire(S)
@@ -202,19 +214,20 @@ def at_boundary(S):
     pending = interrupts(S)
     if pending:
         take_exception(S, 0, 0, S[state.PC], 0, -1)
+        S[state.SAMPLE] = 1  # entering the handler may have taken until another event
         if S[state.IRQ_LOG_WANTED]:
             log_interrupt(S, now, pending)
             if S[state.IRQ_LOG_COUNT] == IRQ_LOG_ENTRIES:
                 return STOP_SLICE
+        return -2
     return -1
 
 
 @jit
 def storm(S):
     """Exceptions without a completed instruction in between: true when that has gone on too long."""
-    done = S[state.CYCLES] - S[state.SKIPPED]
-    if done != S[state.FAULT_CYCLE]:
-        S[state.FAULT_CYCLE] = done
+    if S[state.INSTRUCTIONS] != S[state.FAULT_DONE]:
+        S[state.FAULT_DONE] = S[state.INSTRUCTIONS]
         S[state.FAULT_COUNT] = 0
     S[state.FAULT_COUNT] += 1
     return S[state.FAULT_COUNT] > STORM
@@ -238,21 +251,21 @@ def resume_at(S, M, slow):
     is left after the access, without a boundary: its code, the limit and the stops may have changed meanwhile."""
     ip = S[state.RESUME_IP]
     parked = ip if slow else ip - 8
-    index, delay_slot, pc = locate(M, parked)
+    index, delay_slot, pc, spent = locate(M, parked)
     if delay_slot or (pc + 4) & (BOUNDARY_BYTES - 1) == 0:
         return ip
+    uop = ld64(parked)
+    op = uop & 0xFFFF
     if not slow:
-        S[state.CYCLES] += 1
+        complete_instruction(S, M, op)
         S[state.PC] = pc + 4
         S[state.SAMPLE] = 0
         return 0
-    uop = ld64(parked)
     block = S[state.NUMBER] * m.SCRATCH_WORDS + m.SCRATCH_WORDS
     st64(M[m.POOL] + 8 * (block + m.H_PC), pc - 4 * index)
-    k = emit(M, block + m.HEADER, uop, block, index, 0)
-    k = emit(M, k, B_STOP, block, index + 1, 0)
-    k = emit(M, k, pc + 4, block, index + 1, 0)
-    emit(M, k, index + 1, block, index + 1, 0)
+    at = spent << SHIFT | index
+    k = emit(M, block + m.HEADER, uop, block, at, 0)
+    emit_stop(M, k, pc + 4, block, at + charge(M, op))
     return M[m.POOL] + 8 * (block + m.HEADER)
 
 
@@ -270,7 +283,7 @@ def run(S, M):
         ip = resume_at(S, M, slow)
         slow = slow and ip != 0
         # Leave at the block's end: much may have changed while the access was under way.
-        S[state.DEADLINE] = S[state.BLOCK_START]
+        S[state.DEADLINE], S[state.DONE] = S[state.BLOCK_START], S[state.BLOCK_DONE]
     while True:
         if ip == 0:
             if S[state.CYCLES] >= S[state.SLICE_END]:
@@ -283,7 +296,7 @@ def run(S, M):
                     return what
             pc = S[state.PC]
             now = S[state.CYCLES]
-            room = S[state.LIMIT] - (now - S[state.SKIPPED])
+            room = S[state.LIMIT] - S[state.INSTRUCTIONS]
             if room <= 0:
                 return STOP_LIMIT
             if M[m.STOP_COUNT] > 0 and is_stop(M, pc):
@@ -293,15 +306,15 @@ def run(S, M):
             if cut or M[m.STOP_COUNT] > 0 or interrupts(S):
                 until = now  # look again at the block's end: the jump cache knows neither stops nor a near limit
             else:
-                until = min(deadline(S), now + room - 2 * LONGEST)
+                until = min(deadline(S), now + min(room - 2 * LONGEST, MOST_CYCLES))
             ip = find_block(S, M, pc, room if cut else NO_LIMIT)
             if ip == 0:
                 if storm(S):
                     return STOP_STORM
                 S[state.SAMPLE] = 1
                 continue
-            S[state.DEADLINE] = until
-            n = until - now
+            S[state.DEADLINE], S[state.DONE] = until, S[state.INSTRUCTIONS]
+            n = (until - now) << SHIFT
         if slow:
             slow = False
             call_code(M[m.ENTER_SLOW], S[state.STATE_ADDRESS], ip, n, S[state.SOFTMMU], 0)
@@ -309,15 +322,16 @@ def run(S, M):
             call_code(M[m.ENTER], S[state.STATE_ADDRESS], ip, n, S[state.SOFTMMU], 0)
         n = S[state.EXIT_N]
         reason = S[state.EXIT_REASON]
-        start = S[state.DEADLINE] - n
+        start = S[state.DEADLINE] - cycles_left(n)
+        done = S[state.DONE] + completed(n)
         if reason == R_LINK:
-            S[state.CYCLES] = start
+            S[state.CYCLES], S[state.INSTRUCTIONS] = start, done
             S[state.SAMPLE] = 1
             ip = 0
             if n > 0:
                 link = S[state.EXIT_CODE]
                 flushes = M[m.POOL_FLUSHES]
-                if M[m.STOP_COUNT] > 0 or S[state.LIMIT] - (start - S[state.SKIPPED]) <= 2 * LONGEST:
+                if M[m.STOP_COUNT] > 0 or S[state.LIMIT] - done <= 2 * LONGEST:
                     continue
                 S[state.SAMPLE] = 0
                 ip = find_block(S, M, S[state.PC], NO_LIMIT)
@@ -330,17 +344,17 @@ def run(S, M):
                     st64(link, ip)
             continue
         if reason == R_STOP:
-            S[state.CYCLES] = start
+            S[state.CYCLES], S[state.INSTRUCTIONS] = start, done
             S[state.SAMPLE] = 0
             ip = 0
             continue
         ip = S[state.EXIT_IP]
         uop = ld64(ip)
         op = uop & 0xFFFF
-        index, delay_slot, pc = locate(M, ip)
-        now = start + index
+        index, delay_slot, pc, spent = locate(M, ip)
+        now = start + spent
+        S[state.CYCLES], S[state.INSTRUCTIONS] = now, done + index
         if reason == R_MEMORY:
-            S[state.CYCLES] = now
             S[state.DROPPED] = M[m.PAGES_DROPPED]
             outcome = slow_access(S, M, op, pc, delay_slot)
             if outcome == 0:
@@ -354,7 +368,7 @@ def run(S, M):
                 if storm(S):
                     return STOP_STORM
                 continue
-            S[state.BLOCK_START] = start
+            S[state.BLOCK_START], S[state.BLOCK_DONE] = start, done
             S[state.RESUME_DELAY] = delay_slot
             S[state.RESUME_IP] = ip
             S[state.PC] = pc
@@ -365,9 +379,8 @@ def run(S, M):
             return STOP_READ
         if reason == R_STORED:
             if S[state.PENDING_STORE] == MMIO:
-                S[state.BLOCK_START] = start
+                S[state.BLOCK_START], S[state.BLOCK_DONE] = start, done
                 S[state.RESUME_DELAY] = delay_slot
-                S[state.CYCLES] = now
                 S[state.PC] = pc
                 S[state.RESUME_IP] = ip + 8
                 S[state.RESUME] = m.RESUME_STORED
@@ -377,7 +390,7 @@ def run(S, M):
                 finish_crossing(S, M)
             if M[m.PAGES_DROPPED] != S[state.DROPPED] and not delay_slot and (pc + 4) & (BOUNDARY_BYTES - 1):
                 # It may have changed this very block: go on with what memory holds now.
-                S[state.CYCLES] = now + 1
+                complete_instruction(S, M, op)
                 S[state.PC] = pc + 4
                 S[state.SAMPLE] = 0
                 ip = 0
@@ -389,22 +402,22 @@ def run(S, M):
             what = run_helper(S, M, HELPER[op], uop, word, pc, delay_slot, now)
             if what == NEXT:
                 if FLOW[op] == BOUNDARY and not delay_slot:
-                    S[state.CYCLES] = now + 1
+                    complete_instruction(S, M, op)
                     S[state.PC] = pc + 4
                     S[state.SAMPLE] = 1
                     ip = 0
                     continue
                 ip += 8
                 if FLOW[op] == BOUNDARY:
-                    S[state.DEADLINE] = start  # leave at the block's end: the deadline may have changed
+                    # Leave at the block's end: the deadline may have changed.
+                    S[state.DEADLINE], S[state.DONE] = start, done
                     n = 0
                 continue
-            S[state.CYCLES] = now
             S[state.SAMPLE] = 1
             if what == JUMP or what == RAISED:
                 ip = 0
                 if what == JUMP:
-                    S[state.CYCLES] = now + 1
+                    complete_instruction(S, M, op)
                 elif storm(S):
                     return STOP_STORM
                 continue
@@ -413,7 +426,7 @@ def run(S, M):
                     S[state.PC] = pc
                     S[state.STOP_WORD] = word
                     return STOP_UNMODELLED
-                S[state.CYCLES] = now + 1
+                complete_instruction(S, M, op)
                 S[state.PC] = pc + 4
                 S[state.WAITING] = 1
                 ip = 0
@@ -421,7 +434,6 @@ def run(S, M):
             S[state.PC] = pc
             S[state.STOP_WORD] = word
             return STOP_UNMODELLED
-        S[state.CYCLES] = now
         S[state.SAMPLE] = 1
         ip = 0
         note_instruction(S, M, pc, delay_slot)
@@ -437,7 +449,6 @@ def run(S, M):
 
 @jit
 def shift_time(S, cycles):
-    """The instruction under way took `cycles` longer than its one."""
+    """The instruction under way takes `cycles` longer than its class."""
     S[state.BLOCK_START] += cycles
-    S[state.SKIPPED] += cycles
     S[state.CYCLES] += cycles

@@ -13,17 +13,17 @@ from cpu.isa.errors import TableError
 from cpu.isa.ir import Emitter, IrOperands, Routines
 from cpu.isa.table import FPR_FIELDS, GPR_FIELDS, Field
 
-# Operations that stand for no instruction of their own.
+# Operations that stand for no instruction of their own. A charge is that of the whole block, see budget.py.
 INTERNAL = (
-    "b_goto",  # [op][pc][link][count]: go on at pc, same page
-    "b_far",  # [op][pc][count]: go on at pc through the jump cache
+    "b_goto",  # [op][pc][link][charge]: go on at pc, same page
+    "b_far",  # [op][pc][charge]: go on at pc through the jump cache
     "b_cond",  # like a fused branch, on the COND slot
-    "b_register",  # [op b][count]: go on at register b
-    "b_target",  # [op][count]: go on at the TARGET slot
+    "b_register",  # [op b][charge]: go on at register b
+    "b_target",  # [op][charge]: go on at the TARGET slot
     "set_target",  # TARGET = register b
     "set_link",  # [op a][value]: register a = return address
     "clear_sink",  # the sink slot reads as r0 for an operand that is read and written
-    "b_stop",  # [op][pc][count]: leave in the middle of a block, without a boundary
+    "b_stop",  # [op][pc][charge]: leave in the middle of a block, without a boundary
     "reserved",  # reserved instruction
 )
 # Exit reasons of a handler.
@@ -64,6 +64,7 @@ class MicroOp:
     writes: frozenset[str] = frozenset()
     access: tuple[str, int, bool] | None = None  # kind, size, must be aligned
     uses_fpr: bool = False
+    timing: str = "alu"
     extras: dict = field(default_factory=dict)
 
 
@@ -123,6 +124,19 @@ def probe(instruction: Instruction) -> IrOperands:
     return operands
 
 
+def timing_class(instruction: Instruction, access: tuple[str, int, bool] | None) -> str:
+    """The class of cpu.isa.table.TIMING_CLASSES: what the row says, or what follows from it."""
+    if instruction.timing is not None:
+        return instruction.timing
+    if instruction.flow not in (Flow.PLAIN, Flow.BOUNDARY, Flow.TRAP):
+        return "branch"
+    if access is not None:
+        return "load" if access[0] == "load" else "store"
+    if instruction.unit is not None:
+        return {"fpu": "fpu_move", "msa": "msa"}[instruction.unit]
+    return "cp0" if instruction.helper else "alu"
+
+
 def _build() -> list[MicroOp]:
     ops = [MicroOp(0, "none")]
     for name in INTERNAL:
@@ -146,6 +160,7 @@ def _build() -> list[MicroOp]:
                     frozenset(seen.writes),
                     seen.access,
                     any(f in FPR_FIELDS for f in fields),
+                    timing_class(instruction, seen.access),
                 )
             )
     return ops

@@ -40,11 +40,10 @@ class AddressFault(Exception):
 
 
 class Place(NamedTuple):
-    """Where a core is parked inside a block, without an address of the host: the word of the instruction, how many of
-    its block come before it, and the pc that follows the block where the instruction is its last (None: it goes on)."""
+    """Where a core is parked inside a block, without an address of the host: the word of the instruction, and the pc
+    that follows the block where the instruction is its last (None: the block goes on)."""
 
     word: int
-    index: int
     following: int | None
 
 
@@ -127,7 +126,7 @@ class Reference:
     def __init__(self, core):
         self.core, self.S, self.M = core, core.S, core.memory.shared
         self.registers = Registers(core)
-        self.start = self.index = self.block_pc = 0
+        self.index = self.block_pc = self.op = 0
         self.target: int | None = None  # of the branch whose delay slot comes next
 
     def run(self) -> int:
@@ -135,13 +134,12 @@ class Reference:
         resume = int(S[state.RESUME])
         if resume:
             S[state.RESUME] = 0
-            self.start = int(S[state.BLOCK_START])
             if resume == shared.RESUME_SLOW:
                 self.registers.reply = int(S[state.BOUNCE]) & M64
             elif self._done():
                 resume = 0
             if resume:
-                outcome = self._block(int(S[state.LIMIT] - (self.start - S[state.SKIPPED])))
+                outcome = self._block()
                 if outcome is not None:
                     return outcome
         while True:
@@ -153,18 +151,20 @@ class Reference:
                     continue
                 if what >= 0:
                     return what
-            room = int(S[state.LIMIT] - (S[state.CYCLES] - S[state.SKIPPED]))
-            if room <= 0:
+            if self._is_full():
                 return loop.STOP_LIMIT
             if self._is_stop(int(S[state.PC])):
                 return loop.STOP_PC
-            self.start, self.index, self.block_pc, self.target = int(S[state.CYCLES]), 0, int(S[state.PC]), None
-            outcome = self._block(room)
+            self.index, self.block_pc, self.target = 0, int(S[state.PC]), None
+            outcome = self._block()
             if outcome is not None:
                 return outcome
 
     def _is_stop(self, pc: int) -> bool:
         return bool(self.M[shared.STOP_COUNT]) and pc in self.core.memory.stops
+
+    def _is_full(self) -> bool:
+        return self.S[state.INSTRUCTIONS] >= self.S[state.LIMIT]
 
     @property
     def pc(self) -> int:
@@ -179,25 +179,30 @@ class Reference:
         following = self.target
         if following is None and (self.pc + 4) & (BOUNDARY_BYTES - 1) == 0:
             following = self.pc + 4
-        return Place(word, self.index, None if following is None else _signed(following))
+        return Place(word, None if following is None else _signed(following))
 
     def stand(self, where: Place) -> None:
         """Has the core be parked there."""
-        self.index = where.index
-        self.block_pc = int(self.S[state.PC]) - 4 * where.index
+        self.block_pc, self.index, self.op = int(self.S[state.PC]), 0, int(decode(where.word))
         self.target = where.following if self.S[state.RESUME_DELAY] else None
 
-    def _leave(self, pc: int, cycle: int, boundary: bool) -> None:
-        self.S[state.PC], self.S[state.CYCLES], self.S[state.SAMPLE] = _signed(pc), cycle, int(boundary)
+    def _leave(self, pc: int, boundary: bool) -> None:
+        self.S[state.PC], self.S[state.SAMPLE] = _signed(pc), int(boundary)
+
+    def _complete(self) -> None:
+        """The instruction `op` completed: its class's time has gone by."""
+        self.S[state.CYCLES] += self.core.costs.cycles(OPS[self.op].timing)
+        self.S[state.INSTRUCTIONS] += 1
 
     def _done(self) -> bool:
         """The instruction at `index` completed. True when its block ended with it."""
+        self._complete()
         if self.target is not None:
-            self._leave(self.target, self.start + self.index + 1, True)
+            self._leave(self.target, True)
             return True
         self.index += 1
         if self.pc & (BOUNDARY_BYTES - 1) == 0:
-            self._leave(self.pc, self.start + self.index, True)
+            self._leave(self.pc, True)
             return True
         return False
 
@@ -210,19 +215,19 @@ class Reference:
                 if self.core.memory.is_ram(int(pa)):
                     return int.from_bytes(self.core.memory.read(int(pa), 4), "little")
                 status = -1
-        self._leave(pc, self.start + self.index, True)
+        self._leave(pc, True)
         raise_fetch(self.S, status, _signed(pc), _signed(pc), int(delay_slot))
         return None
 
     def _storm(self) -> int | None:
         return loop.STOP_STORM if loop.storm(self.S) else None
 
-    def _block(self, room: int) -> int | None:
+    def _block(self) -> int | None:
         """Runs from `index` to the block's end. None, or a stop."""
         while True:
             pc = self.pc
-            if self.target is None and self.index and (self.index >= room or self._is_stop(_signed(pc))):
-                self._leave(pc, self.start + self.index, False)
+            if self.target is None and self.index and (self._is_full() or self._is_stop(_signed(pc))):
+                self._leave(pc, False)
                 return None
             word = self._fetch(pc, self.target is not None)
             if word is None:
@@ -233,7 +238,7 @@ class Reference:
 
     def _raise(self, pc: int, enter: Callable[..., None], *arguments: int) -> int | None:
         """Takes an exception at `pc`: enter(S, *arguments, pc, delay slot, ...)."""
-        self._leave(pc, self.start + self.index, True)
+        self._leave(pc, True)
         tail = (-1,) if enter is take_exception else ()
         note_instruction(self.S, self.M, _signed(pc), int(self.target is not None))
         enter(self.S, *arguments, _signed(pc), int(self.target is not None), *tail)
@@ -242,18 +247,16 @@ class Reference:
     def _instruction(self, word: int, pc: int):
         """Carries out one instruction. False: the block goes on; None: it ended; else a stop."""
         S, spc = self.S, _signed(pc)
-        number = int(decode(word))
+        number = self.op = int(decode(word))
         entry = OPS[number].instruction
         delay = self.target is not None
         if entry is None or (delay and entry.flow in (Flow.BRANCH, Flow.LIKELY, Flow.JUMP, Flow.JUMP_REGISTER)):
             return self._raise(pc, take_exception, EXC_CODES["RI"], 0)
         if entry.unit and not self._enabled(OPS[number]):
-            before = int(S[state.CYCLES])
-            self._leave(pc, self.start + self.index, True)
+            self._leave(pc, True)
             note_instruction(S, self.M, spc, int(delay))
             if loop.unit_exception(S, number, spc, int(delay)):
                 return self._storm()
-            S[state.CYCLES] = max(before, self.start + self.index)
             return loop.STOP_FR0
         if entry.helper:
             return self._helper(entry, number, word, pc)
@@ -270,7 +273,7 @@ class Reference:
         except Mmio as access:
             return self._park(access, pc)
         except PartialStore:
-            self._leave(pc, self.start + self.index, True)
+            self._leave(pc, True)
             return loop.STOP_PARTIAL
         return None if self._done() else False
 
@@ -282,8 +285,7 @@ class Reference:
 
     def _park(self, access: Mmio, pc: int) -> int:
         S = self.S
-        self._leave(pc, self.start + self.index, bool(S[state.SAMPLE]))
-        S[state.BLOCK_START] = self.start
+        self._leave(pc, bool(S[state.SAMPLE]))
         S[state.RESUME_DELAY] = int(self.target is not None)
         S[state.ACCESS_PA], S[state.ACCESS_SIZE] = access.address, access.size
         S[state.MMIO_COUNT] += 1
@@ -311,8 +313,9 @@ class Reference:
         if entry.link is not None:
             link = fields["rd"] if entry.link == "rd" else entry.link
             self.registers.set("gpr", link, (pc + 8) & M64)
+        self._complete()
         if entry.flow is Flow.LIKELY and not taken:
-            self._leave(pc + 8, self.start + self.index + 1, True)
+            self._leave(pc + 8, True)
             return None
         self.index += 1
         self.target = target
@@ -324,25 +327,28 @@ class Reference:
     def _helper(self, entry, number: int, word: int, pc: int):
         S = self.S
         delay = self.target is not None
-        cycle = self.start + self.index
+        cycle = int(S[state.CYCLES])
         uop = int(pack(number, word)) & 0xFFFFFFFF
         what = int(run_helper(S, self.M, HELPER_ID[entry.helper], uop, word, _signed(pc), int(delay), cycle))
         if what == NEXT:
             if entry.flow is Flow.BOUNDARY and not delay:
-                self._leave(pc + 4, cycle + 1, True)
+                self._complete()
+                self._leave(pc + 4, True)
                 return None
             return None if self._done() else False
         if what == RAISED:
-            self._leave(int(S[state.PC]), cycle, True)
+            S[state.SAMPLE] = 1
             return self._storm()
         if what == JUMP:
-            self._leave(int(S[state.PC]), cycle + 1, True)
+            self._complete()
+            S[state.SAMPLE] = 1
             return None
         if what == WAIT and not delay:
-            self._leave(pc + 4, cycle + 1, True)
+            self._complete()
+            self._leave(pc + 4, True)
             S[state.WAITING] = 1
             return None
-        self._leave(pc, cycle, True)
+        self._leave(pc, True)
         S[state.STOP_WORD] = word
         return loop.STOP_UNMODELLED
 

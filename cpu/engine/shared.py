@@ -15,7 +15,7 @@ _names = [
     "CHUNK_FREE",  # first chunk given back, 0: none
     "CHUNK_LIMIT",
     "POOL",  # blocks: header, then micro-ops
-    "SIDE",  # per word of the pool: index in block | BD << 8 | block << 16
+    "SIDE",  # per word of the pool: index in block | BD << 7 | block << 8 | cycles since the block's start << 32
     "POOL_NEXT",
     "POOL_LIMIT",
     "STATES",  # address of the first core's state array, and the distance to the next
@@ -30,6 +30,7 @@ _names = [
     "POOL_FLUSHES",
     "STOPS",  # address of stop pcs, sorted
     "STOP_COUNT",
+    "CHARGES",  # per micro-op: cycles << 20 | 1, see budget.py
 ]
 for _number, _name in enumerate(_names):
     globals()[_name] = _number

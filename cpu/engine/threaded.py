@@ -5,8 +5,8 @@ Each micro-op has a handler; it does its work on the state array and jumps to th
 (cpu/engine/loop.py). A load or store has a second handler, for the slow path: it uses the host address the loop puts
 into SLOW_POINTER instead of the soft-MMU.
 
-Arguments of a handler: the state array S, the micro-op's address, n (budget in cycles at the start of the block), the
-soft-MMU table TB of the current context, the handler table, the micro-op itself.
+Arguments of a handler: the state array S, the micro-op's address, n (the budget at the start of the block, see
+cpu/engine/budget.py), the soft-MMU table TB of the current context, the handler table, the micro-op itself.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class Handler:
         self.leave_now(R_LINK, [(state.PC, pc), (state.EXIT_CODE, "0")], n)
 
     def branch(self, condition: str) -> None:
-        """[op][pc][link][fall pc][fall link][count]"""
+        """[op][pc][link][fall pc][fall link][charge]"""
         out = self.out
         n = out.op(f"sub i64 %n, {self.word_at(5)}")
         taken, fall = out.fresh("taken"), out.fresh("fall")
@@ -215,7 +215,7 @@ class Handler:
         elif entry.flow is Flow.BRANCH:
             self.branch(result.ssa)
         elif entry.flow is Flow.LIKELY:
-            # [op][fall pc][fall link][count without the delay slot]
+            # [op][fall pc][fall link][charge without the delay slot]
             go, fall = out.fresh("taken"), out.fresh("fall")
             out.do(f"br i1 {result.ssa}, label %{go}, label %{fall}")
             out.label(fall)

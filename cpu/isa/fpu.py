@@ -25,8 +25,8 @@ FMT3 = {S: "000", D: "001"}
 FMT3_PS = "110"
 
 
-def fpu_insn(syntax: str, pattern: str):
-    return insn(syntax, pattern, unit="fpu")
+def fpu_insn(syntax: str, pattern: str, timing: str | None = None):
+    return insn(syntax, pattern, unit="fpu", timing=timing)
 
 
 def unmodelled(syntax: str, pattern: str) -> None:
@@ -46,34 +46,36 @@ def placed(old, fmt: Format, result):
     return old.insert(0, 32, result) if fmt.width == 32 else result
 
 
-def _computation(name: str, syntax: str, pattern: str, width: int, compute: Callable) -> None:
+def _computation(name: str, syntax: str, pattern: str, width: int, timing: str, compute: Callable) -> None:
     """An instruction with a result of `width` bits; compute(i) gives (result, flags)."""
 
-    @fpu_insn(f"{name} {syntax}", pattern)
+    @fpu_insn(f"{name} {syntax}", pattern, timing)
     def operation(i):
         result, flags = compute(i)
         raise_flags(i, flags)
         i.fd = i.fd.insert(0, 32, result) if width == 32 else result
 
 
-def _binary(name: str, function: str, compute: Callable) -> None:
+def _binary(name: str, function: str, timing: str, compute: Callable) -> None:
     for fmt, code in FMT.items():
         _computation(
             f"{name}.{fmt.name}",
             "fd, fs, ft",
             f"010001 {code} ft:5 fs:5 fd:5 {function}",
             fmt.width,
+            timing,
             lambda i, fmt=fmt: compute(i, fmt, i.fs, i.ft),
         )
 
 
-def _unary(name: str, function: str, compute: Callable) -> None:
+def _unary(name: str, function: str, timing: str, compute: Callable) -> None:
     for fmt, code in FMT.items():
         _computation(
             f"{name}.{fmt.name}",
             "fd, fs",
             f"010001 {code} 00000 fs:5 fd:5 {function}",
             fmt.width,
+            timing,
             lambda i, fmt=fmt: compute(i, fmt, i.fs),
         )
 
@@ -88,13 +90,13 @@ def reciprocal_root(i, fmt: Format, a):
     return reciprocal(i, fmt, root, flags)
 
 
-_binary("add", "000000", lambda i, fmt, a, b: i.call(fmt.add, a, b, 0, i.fcsr))
-_binary("sub", "000001", lambda i, fmt, a, b: i.call(fmt.add, a, b, 1, i.fcsr))
-_binary("mul", "000010", lambda i, fmt, a, b: i.call(fmt.mul, a, b, i.fcsr))
-_binary("div", "000011", lambda i, fmt, a, b: i.call(fmt.div, a, b, i.fcsr))
-_unary("sqrt", "000100", lambda i, fmt, a: i.call(fmt.sqrt, a, i.fcsr))
-_unary("recip", "010101", lambda i, fmt, a: reciprocal(i, fmt, a, 0))
-_unary("rsqrt", "010110", reciprocal_root)
+_binary("add", "000000", "fpu_add", lambda i, fmt, a, b: i.call(fmt.add, a, b, 0, i.fcsr))
+_binary("sub", "000001", "fpu_add", lambda i, fmt, a, b: i.call(fmt.add, a, b, 1, i.fcsr))
+_binary("mul", "000010", "fpu_multiply", lambda i, fmt, a, b: i.call(fmt.mul, a, b, i.fcsr))
+_binary("div", "000011", "fpu_divide", lambda i, fmt, a, b: i.call(fmt.div, a, b, i.fcsr))
+_unary("sqrt", "000100", "fpu_sqrt", lambda i, fmt, a: i.call(fmt.sqrt, a, i.fcsr))
+_unary("recip", "010101", "fpu_divide", lambda i, fmt, a: reciprocal(i, fmt, a, 0))
+_unary("rsqrt", "010110", "fpu_sqrt", reciprocal_root)
 
 
 # Fused in name only: the product is rounded, then the sum.
@@ -111,6 +113,7 @@ def _multiply_add(name: str, function: str, subtract: int, negate: bool) -> None
             "fd, fr, fs, ft",
             f"010011 fr:5 ft:5 fs:5 fd:5 {function} {code}",
             fmt.width,
+            "fpu_multiply",
             compute,
         )
 
@@ -129,7 +132,7 @@ def _to_integer(name: str, function: str, width: int, mode: int | None) -> None:
             return i.call(fmt.to_integer, i.fs, i.fcsr & ROUNDING_MODE if mode is None else mode, width)
 
         pattern = f"010001 {code} 00000 fs:5 fd:5 {function}"
-        _computation(f"{name}.{fmt.name}", "fd, fs", pattern, width, compute)
+        _computation(f"{name}.{fmt.name}", "fd, fs", pattern, width, "fpu_convert", compute)
 
 
 for _name, _mode, _function in (
@@ -146,7 +149,7 @@ _to_integer("cvt.l", "100101", 64, None)
 
 def _convert(fmt: Format, source: str, source_code: str, function: str, compute: Callable) -> None:
     pattern = f"010001 {source_code} 00000 fs:5 fd:5 {function}"
-    _computation(f"cvt.{fmt.name}.{source}", "fd, fs", pattern, fmt.width, compute)
+    _computation(f"cvt.{fmt.name}.{source}", "fd, fs", pattern, fmt.width, "fpu_convert", compute)
 
 
 _convert(S, "d", FMT[D], "100000", lambda i: i.call(S.from_other, i.fs, i.fcsr))
@@ -171,6 +174,7 @@ def _compare(fmt: Format, condition: int) -> None:
     @fpu_insn(
         f"c.{CONDITIONS[condition]}.{fmt.name} cc, fs, ft",
         f"010001 {FMT[fmt]} ft:5 fs:5 cc:3 00 11 {condition:04b}",
+        "fpu_add",
     )
     def compare(i):
         relation, flags = i.call(fmt.compare, i.fs, i.ft, condition >> 3)

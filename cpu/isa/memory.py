@@ -139,7 +139,7 @@ _conditional("sc", "111000", 4)
 _conditional("scd", "111100", 8)
 
 
-@insn("sync stype", "000000 00000 00000 00000 stype:5 001111")
+@insn("sync stype", "000000 00000 00000 00000 stype:5 001111", timing="sync")
 def sync(i):
     """Memory is sequentially consistent here: nothing to wait for."""
 
@@ -149,10 +149,10 @@ def pref(i):
     """A hint; also hint 30 (prepare for store) leaves memory alone."""
 
 
-@insn("prefx hint, index(base)", "010011 base:5 index:5 hint:5 00000 001111", unit="fpu")
+@insn("prefx hint, index(base)", "010011 base:5 index:5 hint:5 00000 001111", unit="fpu", timing="alu")
 def prefx(i):
     """A hint."""
 
 
-row("synci offset(base)", "000001 base:5 11111 offset:s16", flow=Flow.BOUNDARY, helper="synci")
-row("cache op, offset(base)", "101111 base:5 op:5 offset:s16", flow=Flow.BOUNDARY, helper="cache")
+row("synci offset(base)", "000001 base:5 11111 offset:s16", flow=Flow.BOUNDARY, helper="synci", timing="cache")
+row("cache op, offset(base)", "101111 base:5 op:5 offset:s16", flow=Flow.BOUNDARY, helper="cache", timing="cache")

@@ -13,6 +13,7 @@ import pytest
 
 from cpu import state
 from cpu.core import Core, Stop, StopKind
+from cpu.costs import Costs
 from cpu.cp0 import registers
 from cpu.isa.assembler import assemble
 from cpu.isa.names import GPR_NAMES
@@ -103,10 +104,11 @@ class Rig:
     written: list[tuple[int, int, int]] = field(default_factory=list)
     latency: int = 0
     slice_cycles: int | None = None
+    costs: Costs | None = None
 
     def __post_init__(self) -> None:
         self.memory = Memory(self.ram_bytes)
-        self.core = Core(0, self.memory, self.tier)
+        self.core = Core(0, self.memory, self.tier, costs=self.costs)
         self.program: Program | None = None
         for vector in VECTORS:
             self.memory.write(vector, wait_word())
