@@ -138,9 +138,11 @@ def asks(**options) -> Machine:
     return m
 
 
+COSTS = {"cycles_load": 7, "cycles_branch": 3, "cycles_store": 2, "exception_entry": 5, "count_divider": 3}
 MACHINES = {
     "storm": lambda **options: build(STORM, 4, **options)[0],
     "slots": lambda **options: build(SLOTS, 1, **options)[0],
+    "costly": lambda **options: build(SLOTS, 2, timing=COSTS, **options)[0],
     "receive": receive,
     "rng": rng,
     "asks": asks,
