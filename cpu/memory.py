@@ -111,6 +111,14 @@ class Memory:
         self._stops[: len(pcs)] = np.array([pc & (1 << 64) - 1 for pc in pcs], np.uint64).view(np.int64)
         self.shared[m.STOP_COUNT] = len(pcs)
 
+    def set_charges(self, charges: np.ndarray) -> None:
+        """What each micro-op takes from the budget (cpu/costs.py). Blocks hold it, so it is for good once some are
+        built."""
+        if self.shared[m.BLOCKS_BUILT] and not np.array_equal(charges, self.charges):
+            raise MemoryRangeError("this memory holds code translated for other costs: make a new Memory")
+        self.charges = charges
+        self.shared[m.CHARGES] = charges.ctypes.data
+
     def contents(self) -> Iterator[tuple[int, bytes]]:
         """What is not zero: (offset in the image, bytes), whole pages, at most 1 MiB at once."""
         pages = self.image.reshape(-1, PAGE)
@@ -129,14 +137,6 @@ class Memory:
             )
         self.touched[first : first + count] = 1
         self.image[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
-
-    def set_charges(self, charges: np.ndarray) -> None:
-        """What each micro-op takes from the budget (cpu/costs.py). Blocks hold it, so it is for good once some are
-        built."""
-        if self.shared[m.BLOCKS_BUILT] and not np.array_equal(charges, self.charges):
-            raise MemoryRangeError("this memory holds code translated for other costs: make a new Memory")
-        self.charges = charges
-        self.shared[m.CHARGES] = charges.ctypes.data
 
     def digest(self) -> bytes:
         """Hash of the contents: the non-zero pages with their numbers."""

@@ -36,7 +36,7 @@ EXIT_N = _slot("exit_n")  # budget left (cpu/engine/budget.py), with the whole c
 EXIT_IP = _slot("exit_ip", host=True)  # address of the micro-op
 EXIT_VA = _slot("exit_va")  # address as BadVAddr shows it
 EXIT_EA = _slot("exit_ea")  # address of the access itself (aligned down by LDL/LDR and kin)
-EXIT_CODE = _slot("exit_code")  # ExcCode of a trap
+EXIT_CODE = _slot("exit_code", host=True)  # ExcCode of a trap, or the address of a link
 SLOW_POINTER = _slot("slow_pointer", host=True)  # host address a slow-path access uses
 BOUNCE = _slot("bounce", 4, align=4)  # buffer for MMIO, page-crossing and code-page accesses
 

@@ -106,12 +106,12 @@ class Link:
 class Timers:
     """A component's timers: ticks it sends to itself, on a channel of its own."""
 
-    __slots__ = ("_add", "_armed", "_kernel", "_port", "_source", "_tick", "channel")
+    __slots__ = ("_add", "_armed", "_kernel", "_source", "_tick", "channel", "port")
 
     def __init__(
         self, kernel: Kernel, trace: Trace, channel: int, source: Source, port: int, tick: Callable[[Any], None]
     ) -> None:
-        self._kernel, self._add, self.channel, self._source, self._port = kernel, trace.add, channel, source, port
+        self._kernel, self._add, self.channel, self._source, self.port = kernel, trace.add, channel, source, port
         self._tick = tick
         self._armed: dict[str, Any] = {}
 
@@ -124,7 +124,7 @@ class Timers:
         self.cancel(token)
         source = self._source
         source.sequence = sequence = source.sequence + 1
-        self.resume(kind(time, self._port, self._port, sequence, 0, token))
+        self.resume(kind(time, self.port, self.port, sequence, 0, token))
 
     def resume(self, tick: Message) -> None:
         """Arm a timer for the time of its `tick`."""

@@ -10,26 +10,29 @@ from functools import partial
 from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from soc import checkpoint
 from soc.bus import AddressMap, OpenBus
 from soc.checkpoint import CheckpointError
 from soc.cluster import ClusterComponent, CorePort, window_cycles
 from soc.console import PROMPT, Console
-from soc.errors import ConfigurationError, UnmappedAccessError, choose
+from soc.errors import ConfigurationError, DeviceLost, UnmappedAccessError, choose
 from soc.hostbus import HostBus
 from soc.kernel import Kernel
 from soc.link import Link, Source, Timers
 from soc.messages import Message, pack, unpack
 from soc.options import Options
-from soc.placement.inprocess import DeviceComponent, MmioPort
+from soc.placement.inprocess import DeviceComponent
 from soc.placement.memory import MemoryComponent
 from soc.platforms import Part, Platform, load
 from soc.ports import split
 from soc.time import PS_PER_SECOND, duration, seconds
 from soc.timing import Timing
 from soc.trace import Trace
+
+if TYPE_CHECKING:
+    from soc.placement.remote import RemoteComponent
 
 _MIB = 1 << 20
 
@@ -123,6 +126,7 @@ class Machine:
         self._sources: dict[str, Source] = {}
         self._ended: tuple[str, str] | None = None
         self._interrupted = False
+        self._broken = ""
         self.is_off = False
         """The guest has switched the machine off; it cannot run any more."""
 
@@ -130,7 +134,7 @@ class Machine:
         self.clock = self.timing.core
         self.bus = HostBus(self)
         self.devices: dict[str, Any] = {}
-        self.components: dict[str, DeviceComponent] = {}
+        self.components: dict[str, DeviceComponent | RemoteComponent] = {}
         self.links: dict[str, Link] = {}
         window = window_cycles(self.timing.core_window, self.timing.mmio_request, self.clock)
         make_cluster = make_cluster or partial(_make_cluster, timing=self.timing)
@@ -139,7 +143,11 @@ class Machine:
         sources = [self._source(f"cpu{core.number}") for core in self.cpu]
         self._cluster = ClusterComponent(cluster, self.kernel, self.trace, sources, self.clock, self._end)
         self._cores: list[CorePort] = self._cluster.ports
-        self._build()
+        try:
+            self._build()
+        except BaseException:
+            self.close()
+            raise
 
     # Building.
 
@@ -195,11 +203,8 @@ class Machine:
         )
         parts = [part for part in self.platform.parts if 4 * part.node < self.options.cpus]
         for part in parts:
-            device = self._device(part)
-            component = DeviceComponent(
-                part.name, device, kernel, trace, self._source(part.name), self._timers(part.name), self._stop
-            )
-            self.devices[part.name], self.components[part.name] = device, component
+            component = self._component(part)
+            self.devices[part.name], self.components[part.name] = component.device, component
             for place in part.ranges():
                 self.bus.map.add(part.name, place.address, place.size, (component, place.origin))
 
@@ -230,17 +235,29 @@ class Machine:
             "console.tx", receives, timing.console_line, self.components[name].input(port, self._port(receives)[1])
         )
         self._cluster.type_at = self._console.type_at
+        remote = [component for component in self.components.values() if component.remote]
+        for component in remote:
+            component.start(self.links.values())
         for component in self.components.values():
             component.access(component.device.reset)
 
-    def _device(self, part: Part) -> Any:
+    def _component(self, part: Part) -> DeviceComponent | RemoteComponent:
+        model, place = load(part.model), self.options.place(part.name)
         options = {**part.options(self.timing), **({"strict": True} if self.options.strict else {})}
-        if part.name not in self.platform.functions:
-            return load(part.model)(**options)
+        if part.name in self.platform.functions:
+            options = {"name": part.name, **options}
+        around = self._source(part.name), self._timers(part.name), self._stop
+        if place.remote and not model.host_side:
+            from soc.placement.remote import RemoteComponent
+
+            return RemoteComponent(part.name, part.model, model, options, place, self.kernel, *around)
+        if place.remote and part.name in self.options.placement:
+            raise ConfigurationError(f"placement of {part.name}: the host calls this device; it can be inprocess only")
         try:
-            return load(part.model)(**{"name": part.name, **options})
+            device = model(**options)
         except TypeError as error:
             raise ConfigurationError(f"device {part.name}: {error}") from error
+        return DeviceComponent(part.name, device, self.kernel, self.trace, *around)
 
     def _connect_functions(self, strict: Callable[[str], None] | None) -> None:
         timing, platform = self.timing, self.platform
@@ -249,8 +266,8 @@ class Machine:
         for name, port in platform.functions.items():
             function = self.components[name]
             back = self._link(f"{name}.config", f"{bridge.name}.{port}", timing.pci_reply, bridge.answered)
-            registers = MmioPort(function, 0, back, self.kernel, strict)
-            there = self._link(f"{bridge.name}.{port}", f"{name}.config", timing.pci_request, registers.arrive)
+            registers = function.registers(0, back, strict)
+            there = self._link(f"{bridge.name}.{port}", f"{name}.config", timing.pci_request, registers)
             bridge.connect(port, there)
             done = self._link(f"memory.{name}", f"{name}.dma", timing.dma_reply, function.dma_done)
             function.memory = self._link(f"{name}.dma", f"memory.{name}", timing.dma_request, self.dma.port(done))
@@ -264,8 +281,7 @@ class Machine:
         strict: Callable[[str], None] | None,
     ) -> Link:
         reply = self._link(port, f"{core.name}.mmio", self.timing.mmio_reply, core.reply)
-        registers = MmioPort(component, base, reply, self.kernel, strict)
-        return self._link(f"{core.name}.mmio", port, self.timing.mmio_request, registers.arrive)
+        return self._link(f"{core.name}.mmio", port, self.timing.mmio_request, component.registers(base, reply, strict))
 
     def _connect(self, source: str, destination: str, latency: int) -> None:
         sender, out = split(source)
@@ -344,6 +360,8 @@ class Machine:
         """All that the future depends on apart from RAM, as msgpack types."""
         if self._ended is not None and self._ended[0] == "error":
             raise CheckpointError(f"the machine has ended in an error and cannot be saved: {self._ended[1]}")
+        # First: it brings the counters of devices in other processes here.
+        components = {name: component.save() for name, component in self.components.items()}
         return {
             "now": self.kernel.now,
             "is_off": self.is_off,
@@ -351,7 +369,7 @@ class Machine:
             "sources": {name: source.save() for name, source in self._sources.items()},
             "events": self._events(),
             "cores": self._cluster.save(),
-            "components": {name: component.save() for name, component in self.components.items()},
+            "components": components,
             "dma_errors": dict(self.dma.errors) if self.dma is not None else {},
             "console": self._console.save(),
             "trace": self.trace.saved(),
@@ -372,9 +390,12 @@ class Machine:
         self._console.restore(state["console"])
         for channel, message in state["events"]:
             self._channels[channel].resume(unpack(message))
-        # Last: what a restored device armed has counted too.
+        # After the devices: what they armed has counted too.
         for name, source in self._sources.items():
             source.restore(state["sources"][name])
+        for component in self.components.values():
+            if component.remote:
+                component.hand_over()
         self.trace.restore(state["trace"])
 
     def _events(self) -> list[list[Any]]:
@@ -464,6 +485,8 @@ class Machine:
                 raise ConfigurationError(f"{name} = {value!r}; a positive number of instructions is needed")
         if self.is_off:
             raise ConfigurationError("the machine has been switched off: build a new Machine to run again")
+        if self._broken:
+            raise ConfigurationError(f"the machine has lost a device and cannot run any more: {self._broken}")
         window = duration(max_virtual) if max_virtual is not None else None
         visit = None
         if at is not None:
@@ -500,6 +523,10 @@ class Machine:
             self.kernel.loop()
         except UnmappedAccessError as error:
             self._ended = ("error", str(error))
+        except DeviceLost as error:
+            # The machine stands in the middle of an event.
+            self._ended = ("error", str(error))
+            self._broken = str(error)
         ended, reason = self._ended or ("deadlock", self._cluster.waits_for())
         wall = host.monotonic() - began
         done = self._instructions() - instructions
@@ -515,6 +542,19 @@ class Machine:
             unmapped=sum(self.open_bus.unmapped.values()),
             details=self._details(),
         )
+
+    def close(self) -> None:
+        """End the processes and connections of devices elsewhere; the machine cannot run after that. At the latest this
+        happens when nobody holds the machine any more."""
+        for component in self.components.values():
+            if component.remote:
+                component.close()
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def digest(self) -> bytes:
         """A digest of the registers of every core and of all RAM (design law 6)."""

@@ -64,6 +64,19 @@ class Space(IntEnum):
         return self.name.lower()
 
 
+class Role(IntEnum):
+    """What arrives at a port of a peer.
+
+    Accesses to registers; signals and bytes; replies to accesses passed on; replies from memory; the peer's own ticks.
+    """
+
+    REGISTERS = 0
+    INPUT = 1
+    ANSWERS = 2
+    DMA = 3
+    TIMER = 4
+
+
 class Unsigned(NamedTuple):
     """An unsigned integer field: how wide, in what unit, and (where not every value is allowed) which values."""
 
@@ -283,16 +296,23 @@ class ConsoleBytes(Message, kind=13, phase=Phase.REQUEST):
 
 
 class SyncPromise(Message, kind=14, phase=Phase.SETUP, hashed=False):
-    """No unsolicited message of the sender will take effect before `until`; 2^64 - 1 means never."""
+    """Ends what a peer answers: nothing more comes from it before `until`, its earliest timer, unless it is told more.
+
+    2^64 - 1 means never. `sequence` counts the answers since the peer's first.
+    """
 
     until: Time
 
 
 class Hello(Message, kind=15, phase=Phase.SETUP, hashed=False):
-    """First message of a peer: who it is and for which system description (its digest) it was started."""
+    """First message of a peer: who is meant, a digest of the description that follows, and the secret of the server.
+
+    The answer has the same digest.
+    """
 
     component: Name
     system: Annotated[bytes, Octets(64)]
+    token: Annotated[bytes, Octets(256)]
 
 
 class Snapshot(Message, kind=16, phase=Phase.SETUP, hashed=False):
@@ -327,6 +347,51 @@ class CsrWrite(Message, kind=20, phase=Phase.LINE):
     address: Address
     size: AccessSize
     value: Value64
+
+
+class Configure(Message, kind=32, phase=Phase.SETUP, hashed=False):
+    """What the peer is to be: the model, its options (a msgpack map), and its component number for cause ids."""
+
+    model: Name
+    options: StateBytes
+    component: Annotated[int, Unsigned(24, "component number")]
+
+
+class PortIn(Message, kind=33, phase=Phase.SETUP, hashed=False):
+    """Messages to port `destination` are for the peer's port `name`; a register is at its address less `base`.
+
+    `strict` is 1 where an access that the device refuses ends the run.
+    """
+
+    name: Name
+    role: Annotated[int, Unsigned(8, "role", tuple(Role))]
+    base: Address
+    strict: Annotated[int, Unsigned(1, "flag")]
+
+
+class LinkOut(Message, kind=34, phase=Phase.SETUP, hashed=False):
+    """What leaves the peer's port `name` goes from port `source` to port `destination` and arrives `latency` later."""
+
+    name: Name
+    latency: Annotated[int, Unsigned(64, "ps")]
+    channel: Annotated[int, Unsigned(32, "channel")]
+
+
+class Reset(Message, kind=35, phase=Phase.SETUP, hashed=False):
+    """A cold reset of the component, at `time`."""
+
+
+class TimerCancel(Message, kind=36, phase=Phase.SETUP, hashed=False):
+    """The sender's timer `token` is not to tick."""
+
+    token: Name
+
+
+class Failure(Message, kind=37, phase=Phase.SETUP, hashed=False):
+    """The sender cannot go on: the kind of error, and what it says."""
+
+    error: Name
+    reason: Annotated[str, Text(4096)]
 
 
 pack = msgpack.Packer(use_bin_type=True).pack
@@ -371,7 +436,7 @@ def unpack(data: bytes) -> Message:
             f"message of wire version {_shown(version)}; this side speaks {VERSION}: update the older side"
         )
     if type(kind) is not int or kind not in KINDS:
-        raise MessageError(f"unknown message kind {_shown(kind)}; known: 1 to {max(KINDS)}")
+        raise MessageError(f"unknown message kind {_shown(kind)}; known: {', '.join(map(str, KINDS))}")
     cls = KINDS[kind]
     if len(row) != 2 + len(cls.FIELDS):
         raise MessageError(f"{cls.__name__} with {len(row) - 2} fields; it has {len(cls.FIELDS)}")
@@ -394,7 +459,10 @@ def describe() -> str:
         "|---|---|---|---|---|---|",
     ]
     for kind, cls in sorted(KINDS.items()):
-        for name, spec in list(cls.FIELDS.items())[len(_Head._fields) :]:
+        own = list(cls.FIELDS.items())[len(_Head._fields) :]
+        if not own:
+            lines.append(f"| {kind} | {cls.__name__} | {cls.PHASE.name.lower()} | | | |")
+        for name, spec in own:
             width = f"{spec.bits} bit" if isinstance(spec, Unsigned) else f"up to {spec.most}"
             lines.append(f"| {kind} | {cls.__name__} | {cls.PHASE.name.lower()} | {name} | {width} | {spec.unit} |")
     return "\n".join(lines)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from soc.errors import ConfigurationError, choose
+from soc.placement.places import Place
 from soc.platforms import Platform, find
 from soc.timing import Timing
 
 TIERS = ("auto", "reference", "threaded")
-PLACEMENTS = ("inprocess",)
 MAX_CPUS = 16
 _TABLES = ("machine", "placement", "timing", "devices")
 _SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
@@ -29,7 +32,8 @@ class Options:
     ram: int = 512 << 20
     """Bytes."""
     append: str = ""
-    placement: Mapping[str, str] | str = "inprocess"
+    placement: Mapping[str, Place] = field(default_factory=dict)
+    """Where devices run, by name; "all" is those not named."""
     tier: str = "auto"
     timing: Timing = field(default_factory=Timing)
     trace: bool = False
@@ -66,6 +70,10 @@ class Options:
         values["platform"] = values["platform"].with_functions(devices)
         if not isinstance(values.get("timing", {}), Timing):
             values["timing"] = Timing(**values.get("timing", {}))
+        if values.get("placement") is None:
+            there = ["all", *(part.name for part in values["platform"].parts)]
+            values["placement"] = {name: place for name, place in _placed.get().items() if name in there}
+        values["placement"] = _placement(values["placement"])
         if "ram" in values:
             values["ram"] = ram_bytes(values["ram"])
         return cls(**values)
@@ -80,13 +88,32 @@ class Options:
                 raise ConfigurationError(f"{name} = {getattr(self, name)!r}; allowed: true, false")
         if not isinstance(self.append, str):
             raise ConfigurationError(f"append = {self.append!r}; the kernel command line is text")
-        places = self.placement if isinstance(self.placement, Mapping) else {"all": self.placement}
         known = ["all", *(part.name for part in self.platform.parts)]
-        for name, place in places.items():
+        for name in self.placement:
             if name not in known:
                 raise ConfigurationError(f"placement: {choose('component', name, known)}")
-            if place not in PLACEMENTS:
-                raise ConfigurationError(f"placement of {name}: {choose('place', place, PLACEMENTS)}")
+
+    def place(self, name: str) -> Place:
+        """Where the device `name` runs."""
+        return self.placement.get(name) or self.placement.get("all") or Place()
+
+
+_placed: ContextVar[Mapping[str, Any]] = ContextVar("placement", default=MappingProxyType({}))
+
+
+@contextmanager
+def placed(placement: Mapping[str, Any]) -> Iterator[None]:
+    """Machines built inside that say nothing of placement have this one; devices they do not have are passed over."""
+    before = _placed.set(placement)
+    try:
+        yield
+    finally:
+        _placed.reset(before)
+
+
+def _placement(given: Any) -> dict[str, Place]:
+    places = given if isinstance(given, Mapping) else {"all": given}
+    return {name: Place.read(name, place) for name, place in places.items()}
 
 
 def _table(name: str, value: Any) -> Mapping[str, Any]:

@@ -51,6 +51,8 @@ STORM = 64
 FOREVER = timer.NEVER >> 1  # a horizon that only an endless run has
 STORE_CODE, LOAD_CODE = 5, 4
 FPU_ENABLED = 1 << 29
+FPU_CONTROL = FPU_ENABLED | 1 << 26  # CU1 and FR
+RESERVED_INSTRUCTION = 10
 MSA_DISABLED = 21
 IRQ_LOG_ENTRIES = 64
 
@@ -145,7 +147,7 @@ def slow_access(S, M, op, pc, delay_slot):
             fault(S, M, error, va, pc, delay_slot)
             return 2
         S[state.ACCESS_PA] = pa
-        if kind == MODIFY:
+        if kind == MODIFY or size > 8:
             return 4
         S[state.PENDING_STORE] = MMIO
         S[state.SLOW_POINTER] = S[state.STATE_ADDRESS] + 8 * state.BOUNCE
@@ -240,7 +242,9 @@ def unit_exception(S, op, pc, delay_slot):
         take_exception(S, 11, 1, pc, delay_slot, -1)
         return True
     if UNIT[op] == 2:
-        take_exception(S, MSA_DISABLED, 0, pc, delay_slot, -1)
+        # Vectors over 32-bit floating-point registers do not exist.
+        narrow = (S[C0_STATUS] & FPU_CONTROL) == FPU_ENABLED
+        take_exception(S, RESERVED_INSTRUCTION if narrow else MSA_DISABLED, 0, pc, delay_slot, -1)
         return True
     return False
 

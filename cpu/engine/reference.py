@@ -17,7 +17,8 @@ from cpu.engine.decode import decode, pack
 from cpu.engine.helpers import JUMP, NEXT, RAISED, WAIT, run_helper
 from cpu.engine.micro import HELPER_ID, OPS
 from cpu.isa import Flow
-from cpu.isa.values import EXC_CODES, M64, GuestTrap, IntOperands
+from cpu.isa.int_values import M64
+from cpu.isa.values import EXC_CODES, GuestTrap, IntOperands
 from cpu.tlb.translate import FETCH, translate
 
 PAGE_LAST_WORD = 0xFFC
@@ -48,7 +49,7 @@ class Place(NamedTuple):
 
 
 class PartialStore(Exception):
-    """A partial or conditional store to a device."""
+    """A partial or conditional store to a device, or a vector from or to one."""
 
 
 class Registers:
@@ -60,11 +61,16 @@ class Registers:
         self.reply: int | None = None
 
     def get(self, kind: str, number: int) -> int:
-        return int(self.S[self._offset(kind, number)]) & M64
+        at = self._offset(kind, number)
+        value = int(self.S[at]) & M64
+        return value | (int(self.S[at + 1]) & M64) << 64 if kind == "msa" else value
 
     def set(self, kind: str, number: int, value: int) -> None:
+        at = self._offset(kind, number)
         if kind != "gpr" or number:
-            self.S[self._offset(kind, number)] = _signed(value)
+            self.S[at] = _signed(value)
+        if kind == "msa":
+            self.S[at + 1] = _signed(value >> 64)
 
     @staticmethod
     def _offset(kind: str, number: int) -> int:
@@ -101,7 +107,7 @@ class Registers:
     def load(self, ea: int, size: int, bad: int, aligned: bool, write: bool = False) -> int:
         pieces = self._pieces(ea, size, bad, aligned, write)
         if not self._is_memory(pieces[0][0], write):
-            if write:
+            if write or size > 8:
                 self.S[state.ACCESS_PA] = pieces[0][0]
                 raise PartialStore
             if self.reply is None:
@@ -113,6 +119,9 @@ class Registers:
     def store(self, ea: int, size: int, value: int, bad: int, aligned: bool) -> None:
         pieces = self._pieces(ea, size, bad, aligned, True)
         if not self._is_memory(pieces[0][0], True):
+            if size > 8:
+                self.S[state.ACCESS_PA] = pieces[0][0]
+                raise PartialStore
             raise Mmio(pieces[0][0], size, True, value)
         data = value.to_bytes(size, "little")
         for pa, count in pieces:
@@ -280,7 +289,7 @@ class Reference:
     def _enabled(self, op) -> bool:
         status, config5 = int(self.S[loop.C0_STATUS]), int(self.S[state.CP0 + 16 * 8 + 5])
         if op.instruction.unit == "msa":
-            return bool(config5 >> 27 & 1)
+            return bool(config5 >> 27 & 1) and status & loop.FPU_CONTROL != loop.FPU_ENABLED
         return bool(status >> 29 & 1) and (bool(status >> 26 & 1) or not op.uses_fpr)
 
     def _park(self, access: Mmio, pc: int) -> int:

@@ -35,6 +35,9 @@ PAGE = ~0xFFF
 # ghccc keeps all six arguments in registers and saves none, which is what a chain of tail calls wants.
 CONVENTION = "ghccc" if platform.machine().lower() in ("x86_64", "amd64", "aarch64", "arm64") else "tailcc"
 
+# On x86-64 ghccc passes an argument in rbp, which a function that realigns its stack for wide vectors overwrites.
+ATTRIBUTES = 'nounwind "no-realign-stack"'
+
 
 class Handler:
     """One handler under construction; also the `frame` of its meaning."""
@@ -197,8 +200,9 @@ class Handler:
             have = out.op(f"and i64 {out.load_slot(STATUS)}, {wanted}")
             out.unlikely(out.op(f"icmp ne i64 {have}, {wanted}"), self.leave(R_UNIT))
         elif unit == "msa":
-            have = out.op(f"and i64 {out.load_slot(CONFIG5)}, {1 << 27}")
-            out.unlikely(out.op(f"icmp eq i64 {have}, 0"), self.leave(R_UNIT))
+            off = out.op(f"icmp eq i64 {out.op(f'and i64 {out.load_slot(CONFIG5)}, {1 << 27}')}, 0")
+            narrow = out.op(f"icmp eq i64 {out.op(f'and i64 {out.load_slot(STATUS)}, {CU1_FR}')}, {1 << 29}")
+            out.unlikely(out.op(f"or i1 {off}, {narrow}"), self.leave(R_UNIT))
 
     def instruction(self, routines: Routines) -> None:
         out, op = self.out, self.op
@@ -242,7 +246,7 @@ class Handler:
             self.out.store_slot(state.EXIT_IP, self.out.op("ptrtoint ptr %ip to i64"))
             self.out.do("ret void")
         body = "\n".join(self.out.lines)
-        return f"define internal {CONVENTION} void @{self.symbol}({ARGUMENTS}) nounwind {{\nentry:\n{body}\n}}"
+        return f"define internal {CONVENTION} void @{self.symbol}({ARGUMENTS}) {ATTRIBUTES} {{\nentry:\n{body}\n}}"
 
     @property
     def symbol(self) -> str:

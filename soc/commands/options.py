@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from soc.errors import ConfigurationError, TimeError
+from soc.placement.places import Place
 from soc.platforms import function_options
 from soc.time import duration
 
@@ -38,7 +39,7 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ram-mb", type=count, default=512, metavar="MIB", help="RAM in MiB (default 512)")
     parser.add_argument("--tier", choices=TIERS, default="auto", help="execution engine (default auto)")
     parser.add_argument("--strict", action="store_true", help="stop at an access to an address that nothing answers")
-    parser.add_argument("--place", metavar="MAP", help="where devices run: all=inprocess, or device=place,...")
+    parser.add_argument("--place", metavar="MAP", help="where devices run: all=process, or device=place,...")
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
@@ -55,11 +56,7 @@ def refuse_unbuilt(arguments: argparse.Namespace) -> None:
     if arguments.tier not in BUILT_TIERS:
         _not_built(f"--tier {arguments.tier}", f"built are {', '.join(BUILT_TIERS)}", "Use --tier auto.")
     devices(arguments)
-    places = placement(arguments.place)
-    for device, place in places.items():
-        if place != "inprocess":
-            allowed = "this version runs every device in the simulator's own process"
-            _not_built(f"--place {device}={place}", allowed, f"Use --place {device}=inprocess, or leave it out.")
+    placement(arguments.place)
     if getattr(arguments, "hypervisor", None) or getattr(arguments, "vcpus", None):
         option = f"--hypervisor {arguments.hypervisor}" if arguments.hypervisor else f"--vcpus {arguments.vcpus}"
         _not_built(option, "this version boots the kernel on the bare machine", "Leave it out.")
@@ -128,8 +125,9 @@ def placement(text: str | None) -> dict[str, str]:
         device, equals, place = item.partition("=")
         if not (device and equals and place):
             raise ConfigurationError(
-                f"--place {text}: {item!r} is not DEVICE=PLACE.\nWrite all=inprocess, or uart=inprocess,rtc=inprocess."
+                f"--place {text}: {item!r} is not DEVICE=PLACE.\nWrite all=process, or uart=inprocess,rtc=tcp://HOST:PORT."
             )
+        Place.read(device, place)
         places[device] = place
     return places
 

@@ -70,13 +70,14 @@ def session(
             about = {"platform": machine.platform.name, "cpus": len(machine.cpu)}
             machine.trace.record_to(folder.path / TRACE, about)
         status = FAILED
-        try:
-            result, interrupted = _run(machine, arguments, folder, max_virtual, person and interactive())
-        except SocError:
-            machine.trace.close()
-            raise
-        machine.trace.close(result.trace_hash)
-        finish(machine)
+        with machine:
+            try:
+                result, interrupted = _run(machine, arguments, folder, max_virtual, person and interactive())
+            except SocError:
+                machine.trace.close()
+                raise
+            machine.trace.close(result.trace_hash)
+            finish(machine)
     except SocError as error:
         say(error_text(error))
         say(result_line({**NOTHING_RAN, "reason": str(error)}))

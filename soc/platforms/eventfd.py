@@ -22,6 +22,8 @@ class Eventfd(Device):
     on_resample  called with a descriptor when the guest has handled its interrupt
     """
 
+    host_side = True
+
     out = EventOut("To ls7a_irqfd.")
     resample = EventIn("From ls7a_irqfd: the guest has handled it.")
 

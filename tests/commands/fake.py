@@ -84,6 +84,12 @@ class FakeMachine:
     def interrupt(self) -> None:
         self.interrupted = True
 
+    def __enter__(self) -> "FakeMachine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """It has nothing to close."""
+
     def run(self, **given: Any) -> FakeResult:
         self.given = given
         for piece in self.pieces:

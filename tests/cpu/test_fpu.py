@@ -88,7 +88,7 @@ def test_msacsr_raises_its_own_exception():
 
 
 def test_rows_do_not_overlap_but_for_the_catch_alls():
-    catch_alls = ("msa", "gslwc2", "gsswc2")
+    catch_alls = ("gslwc2", "gsswc2")
     rows = [row for row in TABLE.values() if row.name not in catch_alls]
     fpu = [row for row in rows if row.unit]
     overlapping = [
@@ -99,7 +99,7 @@ def test_rows_do_not_overlap_but_for_the_catch_alls():
     assert not overlapping
 
 
-@pytest.mark.parametrize("name", ["add.ps", "c.ngt.ps", "alnv.ps", "nmsub.ps", "gslwlc1", "gssdrc1", "msa"])
+@pytest.mark.parametrize("name", ["add.ps", "c.ngt.ps", "alnv.ps", "nmsub.ps", "gslwlc1", "gssdrc1"])
 def test_what_is_not_modelled_is_named(name):
     assert TABLE[name].helper == "not_modelled"
     assert TABLE[name].meaning is None

@@ -94,3 +94,16 @@ def float_register(random: Random) -> int:
         value = random.randrange(-1000, 1000)
         return struct.unpack("<Q", struct.pack("<d", value / random.choice((1, 2, 3, 1 << 20))))[0]
     return integer(random)
+
+
+def vector_register(random: Random) -> int:
+    """The 128 bits of an MSA register: elements of one format, mostly special ones."""
+    kind = random.randrange(6)
+    if kind < 3:
+        return float_register(random) | float_register(random) << 64
+    if kind == 3:
+        return random.getrandbits(128)
+    width = random.choice((8, 16, 32, 64))
+    top = 1 << (width - 1)
+    special = (0, 1, -1, 2, -2, top, top - 1, top + 1, top >> 1, random.getrandbits(width), random.getrandbits(width))
+    return sum((random.choice(special) & ((1 << width) - 1)) << at for at in range(0, 128, width))
