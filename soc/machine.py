@@ -394,6 +394,8 @@ class Machine:
         """All that the future depends on apart from RAM, as msgpack types."""
         if self._ended is not None and self._ended[0] == "error":
             raise CheckpointError(f"the machine has ended in an error and cannot be saved: {self._ended[1]}")
+        # First: it brings the counters of devices in other processes here.
+        components = {name: component.save() for name, component in self.components.items()}
         return {
             "now": self.kernel.now,
             "is_off": self.is_off,
@@ -401,7 +403,7 @@ class Machine:
             "sources": {name: source.save() for name, source in self._sources.items()},
             "events": self._events(),
             "cores": self._cluster.save(),
-            "components": {name: component.save() for name, component in self.components.items()},
+            "components": components,
             "dma_errors": dict(self.dma.errors) if self.dma is not None else {},
             "console": self._console.save(),
             "trace": self.trace.saved(),
@@ -422,9 +424,12 @@ class Machine:
         self._console.restore(state["console"])
         for channel, message in state["events"]:
             self._channels[channel].resume(unpack(message))
-        # Last: what a restored device armed has counted too.
+        # After the devices: what they armed has counted too.
         for name, source in self._sources.items():
             source.restore(state["sources"][name])
+        for component in self.components.values():
+            if component.remote:
+                component.hand_over()
         self.trace.restore(state["trace"])
 
     def _events(self) -> list[list[Any]]:

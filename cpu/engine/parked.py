@@ -32,30 +32,30 @@ def place(core: Core) -> Place | None:
     if not resume:
         return None
     ip = int(S[state.RESUME_IP]) - _AFTER.get(resume, 0)
-    index, delay_slot, pc, _ = (int(value) for value in locate(M, ip))
+    _, delay_slot, pc, _ = (int(value) for value in locate(M, ip))
     at = (ip - int(M[m.POOL])) >> 3
     following = None
     if delay_slot:
         following = _branches_to(core, at + 1)
     elif (pc + 4) & (BOUNDARY_BYTES - 1) == 0:
         following = pc + 4
-    return Place(_word(int(core.memory.pool[at])), index, following)
+    return Place(_word(int(core.memory.pool[at])), following)
 
 
 def stand(core: Core, where: Place) -> None:
-    """Has a core of the micro-op tiers, whose state says that it is parked, stand there: in its scratch area."""
+    """Has a core of the micro-op tiers, whose state says that it is parked, stand there: in a block of its scratch area
+    that begins with the instruction."""
     S, M = core.S, core.memory.shared
-    block = (core.number + 1) * m.SCRATCH_WORDS
-    core.memory.pool[block : block + m.HEADER] = 0
-    core.memory.pool[block + m.H_PC] = S[state.PC] - 4 * where.index
+    S[state.BLOCK_START], S[state.BLOCK_DONE] = S[state.CYCLES], S[state.INSTRUCTIONS]
     if where.following is not None:
         S[state.TARGET] = where.following
-    # A block of its own: what came before has been paid for.
-    S[state.BLOCK_START], S[state.BLOCK_DONE] = S[state.CYCLES], S[state.INSTRUCTIONS] - where.index
+    block = (core.number + 1) * m.SCRATCH_WORDS
+    core.memory.pool[block : block + m.HEADER] = 0
+    core.memory.pool[block + m.H_PC] = S[state.PC]
     number = int(decode(where.word))
     k = block + m.HEADER
-    for word in (int(pack(number, where.word)), B_TARGET, where.index + int(charge(M, number))):
-        k = emit(M, k, word, block, where.index, int(S[state.RESUME_DELAY]))
+    for word in (int(pack(number, where.word)), B_TARGET, int(charge(M, number))):
+        k = emit(M, k, word, block, 0, int(S[state.RESUME_DELAY]))
     first = int(M[m.POOL]) + 8 * (block + m.HEADER)
     S[state.RESUME_IP] = first + _AFTER.get(int(S[state.RESUME]), 0)
     S[state.SLOW_POINTER] = S[state.STATE_ADDRESS] + 8 * state.BOUNCE
