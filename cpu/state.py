@@ -36,7 +36,7 @@ EXIT_N = _slot("exit_n")  # budget left (cpu/engine/budget.py), with the whole c
 EXIT_IP = _slot("exit_ip", host=True)  # address of the micro-op
 EXIT_VA = _slot("exit_va")  # address as BadVAddr shows it
 EXIT_EA = _slot("exit_ea")  # address of the access itself (aligned down by LDL/LDR and kin)
-EXIT_CODE = _slot("exit_code")  # ExcCode of a trap
+EXIT_CODE = _slot("exit_code", host=True)  # ExcCode of a trap, or the address of a link
 SLOW_POINTER = _slot("slow_pointer", host=True)  # host address a slow-path access uses
 BOUNCE = _slot("bounce", 4, align=4)  # buffer for MMIO, page-crossing and code-page accesses
 
@@ -59,8 +59,8 @@ SAMPLE = _slot("sample")  # 1: pc is a boundary whose interrupts are not yet sam
 WAITING = _slot("waiting")  # 1: inside WAIT
 RESUME = _slot("resume")  # how to go on inside a block, see cpu/engine/loop.py
 RESUME_IP = _slot("resume_ip", host=True)
-BLOCK_START = _slot("block_start")  # cycle of the first instruction of the block being resumed
-BLOCK_DONE = _slot("block_done")  # instructions completed before it
+BLOCK_START = _slot("block_start", host=True)  # cycle of the first instruction of the block being resumed
+BLOCK_DONE = _slot("block_done", host=True)  # instructions completed before it
 FAULT_DONE = _slot("fault_done")  # instructions completed when the last exception was taken
 FAULT_COUNT = _slot("fault_count")  # exceptions since, with none completed
 PENDING_STORE = _slot("pending_store")  # what becomes of the bounce buffer after a slow store

@@ -18,6 +18,7 @@ from soc.checkpoint import CheckpointError
 from soc.cluster import ClusterComponent, CorePort, window_cycles
 from soc.console import PROMPT, Console
 from soc.errors import ConfigurationError, DeviceLost, UnmappedAccessError, choose
+from soc.faults import Fault, inject
 from soc.hostbus import HostBus
 from soc.kernel import Kernel
 from soc.link import Link, Source, Timers
@@ -82,7 +83,11 @@ class Machine:
     `csr`: CPUCFG tells the guest of the CSR instructions, on a platform with configuration registers; Linux then sends
     its inter-processor interrupts with them.
     `disk` is the image of a virtio-blk disk; `devices` adds PCI functions, name to options, as in
-    `{"virtio_rng": {"seed": 7}}` (soc.platforms.FUNCTIONS lists them).
+    `{"virtio_rng": {"seed": 7}}` (soc.platforms.FUNCTIONS lists them), and models of your own, as in
+    `{"gpio": {"model": Gpio, "base": 0x100E_0000, "wires": {"irq": "ls3a_router_irq.input[12]"}}}`
+    (soc/platforms/added.py).
+    `placement` says where devices run: `inprocess`, `process` or `tcp://HOST:PORT`, or which where, as in
+    `{"uart": "process", "all": "inprocess"}` (see docs/placement.md). `faults` are those of soc/faults.py.
     `wire` packs and unpacks every message on every link, as between processes. `make_memory(ram_bytes)` and
     `make_cluster(memory, count, tier, window)` replace the engine, for tests. Raises ConfigurationError.
     """
@@ -102,6 +107,7 @@ class Machine:
         csr: bool | None = None,
         disk: str | Path | None = None,
         devices: Mapping[str, Mapping[str, Any]] | None = None,
+        faults: Iterable[Fault | Mapping[str, Any]] | None = None,
         wire: bool = False,
         make_memory: Callable[[int], Any] | None = None,
         make_cluster: Callable[[Any, int, str, int], Any] | None = None,
@@ -119,6 +125,7 @@ class Machine:
             "csr": csr,
             "disk": disk,
             "devices": devices,
+            "fault": faults,
         }
         self.options = Options.read(platform, {**given, **unknown})
         self.platform, self.timing, self.ram = self.options.platform, self.options.timing, self.options.ram
@@ -211,6 +218,8 @@ class Machine:
             component = self._component(part)
             self.devices[part.name], self.components[part.name] = component.device, component
             for place in part.ranges():
+                if part.name in self.platform.added and self.memory.is_ram(place.address):
+                    raise ConfigurationError(f"device {part.name} at {place.address:#x}: the machine has memory there")
                 self.bus.map.add(part.name, place.address, place.size, (component, place.origin))
 
         for core in self._cores:
@@ -223,8 +232,14 @@ class Machine:
             core.open_bus = self._registers(core, nothing, "open_bus.mmio", 0, None)
 
         self.dma: MemoryComponent | None = None
-        if self.platform.functions:
-            self._connect_functions(stop_run)
+        masters = [p.name for p in parts if p.name in self.platform.added and hasattr(load(p.model), "on_dma")]
+        if masters:
+            self.dma = MemoryComponent(self.memory, kernel, self.platform.rom, dict(self.platform.doorbells))
+        for name in self.platform.functions:
+            self._connect_function(name, stop_run)
+        for name in masters:
+            if name not in self.platform.functions:
+                self._connect_memory(name)
         for wire in self.platform.wires(self.options.cpus):
             self._connect(wire.source, wire.destination, getattr(timing, wire.latency))
 
@@ -241,6 +256,7 @@ class Machine:
         )
         self._cluster.type_at = self._console.type_at
         self._connect_csrs(parts, stop_run)
+        self.faults = inject(self.options.fault, self.links.values(), self.components, kernel, trace, self._channel)
         remote = [component for component in self.components.values() if component.remote]
         for component in remote:
             component.start(self.links.values())
@@ -250,7 +266,7 @@ class Machine:
     def _component(self, part: Part) -> DeviceComponent | RemoteComponent:
         model, place = load(part.model), self.options.place(part.name)
         options = {**part.options(self.timing), **({"strict": True} if self.options.strict else {})}
-        if part.name in self.platform.functions:
+        if part.name in self.platform.added:
             options = {"name": part.name, **options}
         around = self._source(part.name), self._timers(part.name), self._stop
         if place.remote and not model.host_side:
@@ -265,18 +281,19 @@ class Machine:
             raise ConfigurationError(f"device {part.name}: {error}") from error
         return DeviceComponent(part.name, device, self.kernel, self.trace, *around)
 
-    def _connect_functions(self, strict: Callable[[str], None] | None) -> None:
-        timing, platform = self.timing, self.platform
-        self.dma = MemoryComponent(self.memory, self.kernel, platform.rom, dict(platform.doorbells))
-        bridge = self.components[platform.pci.bridge.name]
-        for name, port in platform.functions.items():
-            function = self.components[name]
-            back = self._link(f"{name}.config", f"{bridge.name}.{port}", timing.pci_reply, bridge.answered)
-            registers = function.registers(0, back, strict)
-            there = self._link(f"{bridge.name}.{port}", f"{name}.config", timing.pci_request, registers)
-            bridge.connect(port, there)
-            done = self._link(f"memory.{name}", f"{name}.dma", timing.dma_reply, function.dma_done)
-            function.memory = self._link(f"{name}.dma", f"memory.{name}", timing.dma_request, self.dma.port(done))
+    def _connect_function(self, name: str, strict: Callable[[str], None] | None) -> None:
+        timing, bridge, function = self.timing, self.components[self.platform.pci.bridge.name], self.components[name]
+        port = self.platform.functions[name]
+        back = self._link(f"{name}.config", f"{bridge.name}.{port}", timing.pci_reply, bridge.answered)
+        registers = function.registers(0, back, strict)
+        there = self._link(f"{bridge.name}.{port}", f"{name}.config", timing.pci_request, registers)
+        bridge.connect(port, there)
+        self._connect_memory(name)
+
+    def _connect_memory(self, name: str) -> None:
+        timing, master = self.timing, self.components[name]
+        done = self._link(f"memory.{name}", f"{name}.dma", timing.dma_reply, master.dma_done)
+        master.memory = self._link(f"{name}.dma", f"memory.{name}", timing.dma_request, self.dma.port(done))
 
     def _connect_csrs(self, parts: list[Part], strict: Callable[[str], None] | None) -> None:
         """Each core's way to the configuration registers of its node."""
@@ -377,6 +394,8 @@ class Machine:
         """All that the future depends on apart from RAM, as msgpack types."""
         if self._ended is not None and self._ended[0] == "error":
             raise CheckpointError(f"the machine has ended in an error and cannot be saved: {self._ended[1]}")
+        # First: it brings the counters of devices in other processes here.
+        components = {name: component.save() for name, component in self.components.items()}
         return {
             "now": self.kernel.now,
             "is_off": self.is_off,
@@ -384,7 +403,7 @@ class Machine:
             "sources": {name: source.save() for name, source in self._sources.items()},
             "events": self._events(),
             "cores": self._cluster.save(),
-            "components": {name: component.save() for name, component in self.components.items()},
+            "components": components,
             "dma_errors": dict(self.dma.errors) if self.dma is not None else {},
             "console": self._console.save(),
             "trace": self.trace.saved(),
@@ -405,9 +424,12 @@ class Machine:
         self._console.restore(state["console"])
         for channel, message in state["events"]:
             self._channels[channel].resume(unpack(message))
-        # Last: what a restored device armed has counted too.
+        # After the devices: what they armed has counted too.
         for name, source in self._sources.items():
             source.restore(state["sources"][name])
+        for component in self.components.values():
+            if component.remote:
+                component.hand_over()
         self.trace.restore(state["trace"])
 
     def _events(self) -> list[list[Any]]:
@@ -588,6 +610,10 @@ class Machine:
             names = {code: name for name, code in import_module("cpu.isa.values").EXC_CODES.items()}
             counted.update({f"exception {names.get(code, code)}": n for code, n in core.exceptions.items()})
             counted["refill xtlb"] += core.tlb_refills
+        for component in self.components.values():
+            if component.remote:
+                counted.update(component.troubles())
+        counted.update({f"fault {link.name}": link.injected for link in self.faults})
         return dict(counted)
 
     def _host(self, progress: Callable[[Machine], None] | None, every_ms: int) -> Callable[[], None]:

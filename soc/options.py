@@ -12,13 +12,17 @@ from types import MappingProxyType
 from typing import Any
 
 from soc.errors import ConfigurationError, choose
+from soc.faults import Fault
 from soc.placement.places import Place
 from soc.platforms import Platform, find
+from soc.platforms.added import anchored
 from soc.timing import Timing
 
 TIERS = ("auto", "reference", "threaded")
 MAX_CPUS = 16
 _TABLES = ("machine", "placement", "timing", "devices")
+_LISTS = ("fault",)
+"""Tables that may be there several times, as [[fault]]."""
 _SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _MIN_RAM, _MAX_RAM = 1 << 20, 1 << 40
 
@@ -42,7 +46,9 @@ class Options:
     """CPUCFG tells the guest that there are CSR instructions."""
     disk: str | Path | None = None
     devices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """PCI functions, `disk` among them as virtio_blk; the platform has them as parts."""
+    """PCI functions, `disk` among them as virtio_blk, and models of the user's own; the platform has them as parts."""
+    fault: tuple[Fault, ...] = ()
+    """Faults on channels and in device processes."""
 
     @classmethod
     def read(cls, platform: str | Path | Platform, given: Mapping[str, Any]) -> Options:
@@ -68,14 +74,15 @@ class Options:
         if values.get("disk") is not None:
             blk = {"image": values["disk"], **devices.get("virtio_blk", {})}
             devices = {"virtio_blk": blk, **{name: given for name, given in devices.items() if name != "virtio_blk"}}
-        values["devices"] = devices
-        values["platform"] = values["platform"].with_functions(devices)
+        values["devices"] = devices = anchored(devices)
+        values["platform"] = values["platform"].with_devices(devices)
         if not isinstance(values.get("timing", {}), Timing):
             values["timing"] = Timing(**values.get("timing", {}))
         if values.get("placement") is None:
             there = ["all", *(part.name for part in values["platform"].parts)]
             values["placement"] = {name: place for name, place in _placed.get().items() if name in there}
         values["placement"] = _placement(values["placement"])
+        values["fault"] = tuple(Fault.read(fault) for fault in values.get("fault") or ())
         if "ram" in values:
             values["ram"] = ram_bytes(values["ram"])
         return cls(**values)
@@ -150,12 +157,16 @@ def _read_toml(path: Path, known: list[str]) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"machine file {path} is not TOML: {error}") from error
     for name, table in tables.items():
+        if name in _LISTS and isinstance(table, list):
+            continue
         if name not in _TABLES:
-            raise ConfigurationError(f"{path}: {choose('table', name, _TABLES)}")
+            raise ConfigurationError(f"{path}: {choose('table', name, (*_TABLES, *_LISTS))}")
         if not isinstance(table, dict):
             raise ConfigurationError(f"{path}: {name} must be a table, [{name}]")
     values = tables.pop("machine", {})
     for name in values:
         if name not in known:
             raise ConfigurationError(f"{path}: [machine] {choose('option', name, known)}")
+    if "devices" in tables:
+        tables["devices"] = anchored(tables["devices"], path.parent)
     return {**values, **tables}

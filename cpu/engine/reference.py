@@ -42,11 +42,10 @@ class AddressFault(Exception):
 
 
 class Place(NamedTuple):
-    """Where a core is parked inside a block, without an address of the host: the word of the instruction, how many of
-    its block come before it, and the pc that follows the block where the instruction is its last (None: it goes on)."""
+    """Where a core is parked inside a block, without an address of the host: the word of the instruction, and the pc
+    that follows the block where the instruction is its last (None: the block goes on)."""
 
     word: int
-    index: int
     following: int | None
 
 
@@ -196,12 +195,12 @@ class Reference:
         following = self.target
         if following is None and (self.pc + 4) & (BOUNDARY_BYTES - 1) == 0:
             following = self.pc + 4
-        return Place(word, self.index, None if following is None else _signed(following))
+        return Place(word, None if following is None else _signed(following))
 
     def stand(self, where: Place) -> None:
         """Has the core be parked there."""
-        self.index, self.op = where.index, int(decode(where.word))
-        self.block_pc = int(self.S[state.PC]) - 4 * where.index
+        self.block_pc, self.index, self.op = int(self.S[state.PC]), 0, int(decode(where.word))
+        self.uop = int(pack(self.op, where.word))
         self.target = where.following if self.S[state.RESUME_DELAY] else None
 
     def _leave(self, pc: int, boundary: bool) -> None:

@@ -24,8 +24,7 @@ def bank_of(S):
 
 @jit
 def select_bank(S):
-    """Sets BANK and UNITS from the registers: there are no vectors over 32-bit floating-point registers. Each context
-    has its own link."""
+    """Sets BANK and UNITS from the registers. Each context has its own link."""
     bank = bank_of(S)
     if bank != S[state.BANK]:
         S[state.BANK] = bank
@@ -34,10 +33,10 @@ def select_bank(S):
             S[state.LLBIT + k] = S[state.OTHER_LINK + k]
             S[state.OTHER_LINK + k] = link
     units = S[bank + C0_STATUS] & (CU1 | FR) | S[bank + C0_CONFIG5] & MSAEN
-    if units & (CU1 | FR) == CU1:
-        units &= ~MSAEN
     if bank:
         units &= FR | S[C0_STATUS] & CU1 | S[C0_CONFIG5] & MSAEN
+    if S[bank + C0_STATUS] & (CU1 | FR) == CU1:
+        units &= ~MSAEN  # vectors over 32-bit floating-point registers do not exist
     S[state.UNITS] = units
 
 

@@ -35,8 +35,9 @@ def virtual_time(text: str) -> int:
 
 def add_machine(parser: argparse.ArgumentParser) -> None:
     """Options that say what the machine is."""
-    parser.add_argument("--cpus", type=count, default=1, metavar="N", help="cores (default 1)")
-    parser.add_argument("--ram-mb", type=count, default=512, metavar="MIB", help="RAM in MiB (default 512)")
+    parser.add_argument("--machine", metavar="FILE", help="TOML file of the machine; options here replace what it says")
+    parser.add_argument("--cpus", type=count, metavar="N", help="cores (default 1)")
+    parser.add_argument("--ram-mb", type=count, metavar="MIB", help="RAM in MiB (default 512)")
     parser.add_argument("--tier", choices=TIERS, default="auto", help="execution engine (default auto)")
     parser.add_argument("--strict", action="store_true", help="stop at an access to an address that nothing answers")
     parser.add_argument("--place", metavar="MAP", help="where devices run: all=process, or device=place,...")
