@@ -29,6 +29,8 @@ from soc.timing import Timing
 from soc.trace import Trace
 
 _MIB = 1 << 20
+KERNEL_IRQCHIP = ("ls3a_", "ls7a_irq", "ls7a_msi", "stable_timer")
+"""Parts, by how their names begin, that the KVM model serves itself with irqchip = "kernel"."""
 
 
 class PoweredOff:
@@ -72,6 +74,8 @@ class Machine:
 
     `ram` is text such as "512 MiB" or a number of MiB. `trace` keeps records and interrupt latencies (the hash is
     always kept). `strict` ends the run at the first access to nothing. `timing` is a Timing or a mapping of constants.
+    `hypervisor="kvm"` runs the program as a guest of the KVM model with `vcpus` virtual CPUs on the `cpus` cores; `kvm`
+    is its back-end, `irqchip` ("kernel", "user") who serves the guest's interrupt controllers.
     `disk` is the image of a virtio-blk disk; `devices` adds PCI functions, name to options, as in
     `{"virtio_rng": {"seed": 7}}` (soc.platforms.FUNCTIONS lists them).
     `wire` packs and unpacks every message on every link, as between processes. `make_memory(ram_bytes)` and
@@ -92,6 +96,10 @@ class Machine:
         strict: bool | None = None,
         disk: str | Path | None = None,
         devices: Mapping[str, Mapping[str, Any]] | None = None,
+        hypervisor: str | None = None,
+        vcpus: int | None = None,
+        kvm: str | None = None,
+        irqchip: str | None = None,
         wire: bool = False,
         make_memory: Callable[[int], Any] | None = None,
         make_cluster: Callable[[Any, int, str, int], Any] | None = None,
@@ -108,6 +116,10 @@ class Machine:
             "strict": strict,
             "disk": disk,
             "devices": devices,
+            "hypervisor": hypervisor,
+            "vcpus": vcpus,
+            "kvm": kvm,
+            "irqchip": irqchip,
         }
         self.options = Options.read(platform, {**given, **unknown})
         self.platform, self.timing, self.ram = self.options.platform, self.options.timing, self.options.ram
@@ -133,11 +145,16 @@ class Machine:
         self.devices: dict[str, Any] = {}
         self.components: dict[str, DeviceComponent] = {}
         self.links: dict[str, Link] = {}
-        window = window_cycles(self.timing.core_window, self.timing.mmio_request, self.clock)
-        cluster = (make_cluster or _make_cluster)(self.memory, self.options.cpus, self.options.tier, window)
+        guest = self.options.hypervisor is not None
+        shortest = min(self.timing.mmio_request, self.timing.kvm_kick) if guest else self.timing.mmio_request
+        window = window_cycles(self.timing.core_window, shortest, self.clock)
+        make_cluster = make_cluster or (_make_vz_cluster if guest else _make_cluster)
+        cluster = make_cluster(self.memory, self.options.cpus, self.options.tier, window)
         self.cpu: list[Any] = cluster.cores
-        sources = [self._source(f"cpu{core.number}") for core in self.cpu]
+        sources = [self._source(f"cpu{number}") for number in range(self.options.processors)]
         self._cluster = ClusterComponent(cluster, self.kernel, self.trace, sources, self.clock, self._end)
+        self.hypervisor: Any = self._make_hypervisor() if guest else None
+        """The KVM model (soc.hypervisor.Hypervisor), or None on the bare machine."""
         self._cores: list[CorePort] = self._cluster.ports
         self._build()
 
@@ -187,7 +204,7 @@ class Machine:
             self._timers("open_bus"),
             self._stop,
         )
-        parts = [part for part in self.platform.parts if 4 * part.node < self.options.cpus]
+        parts = [part for part in self.platform.parts if 4 * part.node < self.options.processors]
         for part in parts:
             device = self._device(part)
             component = DeviceComponent(
@@ -209,7 +226,7 @@ class Machine:
         self.dma: MemoryComponent | None = None
         if self.platform.functions:
             self._connect_functions(stop_run)
-        for wire in self.platform.wires(self.options.cpus):
+        for wire in self.platform.wires(self.options.processors):
             self._connect(wire.source, wire.destination, getattr(timing, wire.latency))
 
         self._console = Console(
@@ -226,6 +243,21 @@ class Machine:
         self._cluster.type_at = self._console.type_at
         for component in self.components.values():
             component.access(component.device.reset)
+
+    def _make_hypervisor(self) -> Any:
+        options, source = self.options, self._source("host")
+        made = import_module("soc.hypervisor").Hypervisor(
+            self._cluster, self.memory, self.timing, source, options.processors, options.kvm, self._end_soon
+        )
+        for core in self.cpu:
+            n = core.number
+            made.connect(n, self._link(f"host.kick[{n}]", f"host.ip[{n}]", self.timing.kvm_kick, made.kicked(n)))
+        if options.irqchip == "kernel":
+            controllers = [part for part in self.platform.parts if part.name.startswith(KERNEL_IRQCHIP)]
+            made.serve_in_kernel((place.address, place.size) for part in controllers for place in part.ranges())
+        for port in self._cluster.ports:
+            port.pinned_to(made)
+        return made
 
     def _device(self, part: Part) -> Any:
         options = {**part.options(self.timing), **({"strict": True} if self.options.strict else {})}
@@ -310,10 +342,10 @@ class Machine:
                 options.setdefault("append", self.options.append)
             options.setdefault("cpu_clock_hz", self.timing.core_clock)
             options.setdefault("platform", self.platform.name)
-            program = prepare(program, ram=self.ram, cpus=len(self.cpu), **options)
+            program = prepare(program, ram=self.ram, cpus=self.options.processors, **options)
         for address, data in program.segments:
             self.memory.write(address, data)
-        self.cpu[0].set_state(program.state())
+        (self.hypervisor.load if self.hypervisor else self.cpu[0].set_state)(program.state())
 
     # Running.
 
@@ -456,6 +488,8 @@ class Machine:
             names = {code: name for name, code in import_module("cpu.isa.values").EXC_CODES.items()}
             counted.update({f"exception {names.get(code, code)}": n for code, n in core.exceptions.items()})
             counted["refill xtlb"] += core.tlb_refills
+        if self.hypervisor is not None:
+            counted.update(self.hypervisor.details())
         return dict(counted)
 
     def _host(self, progress: Callable[[Machine], None] | None, every_ms: int) -> Callable[[], None]:
@@ -518,3 +552,7 @@ def _make_memory(size: int) -> Any:
 
 def _make_cluster(memory: Any, count: int, tier: str, window: int) -> Any:
     return import_module("cpu.cluster").Cluster(memory, count, tier, window)
+
+
+def _make_vz_cluster(memory: Any, count: int, tier: str, window: int) -> Any:
+    return import_module("cpu.cluster").Cluster(memory, count, tier, window, vz=True)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from soc.commands.options import PLATFORMS, add_limits, add_machine, count, refuse_unbuilt
+from soc.commands.options import PLATFORMS, add_limits, add_machine, processors, refuse_unbuilt
 from soc.commands.session import build, session
 from soc.commands.terminal import interactive
 from soc.errors import ConfigurationError
@@ -31,8 +31,6 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--script", metavar="FILE", help="lines to type at the shell, one after each prompt")
     add_machine(parser)
     add_limits(parser)
-    parser.add_argument("--hypervisor", choices=("kvm",), help="boot as a guest of the KVM model (not built yet)")
-    parser.add_argument("--vcpus", type=count, metavar="V", help="virtual CPUs of that guest (not built yet)")
     parser.set_defaults(command=boot)
 
 
@@ -54,7 +52,7 @@ def boot(arguments: argparse.Namespace) -> int:
             ram=arguments.ram_mb << 20,
             initrd=initrd,
             append=arguments.append,
-            cpus=arguments.cpus,
+            cpus=processors(arguments),
             run_stub=arguments.run_stub,
             kind="linux",
         )

@@ -37,6 +37,16 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ram-mb", type=count, default=512, metavar="MIB", help="RAM in MiB (default 512)")
     parser.add_argument("--tier", choices=TIERS, default="auto", help="execution engine (default auto)")
     parser.add_argument("--strict", action="store_true", help="stop at an access to an address that nothing answers")
+    parser.add_argument("--hypervisor", choices=("kvm",), help="run the program as a guest of the KVM model")
+    parser.add_argument(
+        "--vcpus", type=count, metavar="V", help="virtual CPUs of that guest (default: as many as cores)"
+    )
+    parser.add_argument(
+        "--kvm", choices=("vz", "ls3acomp"), default="vz", help="KVM's back-end (default vz, Linux 6.1)"
+    )
+    parser.add_argument(
+        "--irqchip", choices=("kernel", "user"), default="kernel", help="who serves the guest's interrupt controllers"
+    )
     parser.add_argument("--place", metavar="MAP", help="where devices run: all=inprocess, or device=place,...")
 
 
@@ -49,6 +59,13 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="keep result.json, console.log and the trace in DIR")
 
 
+def processors(arguments: argparse.Namespace) -> int:
+    """How many processors software on the machine counts. Raises ConfigurationError for --vcpus without a guest."""
+    if arguments.vcpus and not arguments.hypervisor:
+        raise ConfigurationError("--vcpus is for a guest.\nAdd --hypervisor kvm, or say --cpus.")
+    return arguments.vcpus or arguments.cpus
+
+
 def refuse_unbuilt(arguments: argparse.Namespace) -> None:
     """Raises ConfigurationError for options that are known but not built in this version."""
     if arguments.tier not in BUILT_TIERS:
@@ -59,9 +76,6 @@ def refuse_unbuilt(arguments: argparse.Namespace) -> None:
         if place != "inprocess":
             allowed = "this version runs every device in the simulator's own process"
             _not_built(f"--place {device}={place}", allowed, f"Use --place {device}=inprocess, or leave it out.")
-    if getattr(arguments, "hypervisor", None) or getattr(arguments, "vcpus", None):
-        option = f"--hypervisor {arguments.hypervisor}" if arguments.hypervisor else f"--vcpus {arguments.vcpus}"
-        _not_built(option, "this version boots the kernel on the bare machine", "Leave it out.")
 
 
 def disk(text: str | None) -> dict[str, Any] | None:

@@ -40,6 +40,10 @@ def build(arguments: argparse.Namespace) -> Any:
         strict=arguments.strict,
         placement=placement(arguments.place) or None,
         devices=_devices(arguments),
+        hypervisor=arguments.hypervisor,
+        vcpus=arguments.vcpus,
+        kvm=arguments.kvm,
+        irqchip=arguments.irqchip,
         trace=arguments.out is not None,
     )
 

@@ -1,0 +1,65 @@
+"""The world switch: what the generated entry and exit code does to a core's registers.
+
+Source: Linux 6.1: arch/mips/kvm/entry.c; the order of its steps is in docs/kvm.md. Root mode executes nothing here, so
+only what the guest or a later handler can see is moved; what the code costs is charged by the host (soc/timing.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cpu import state
+from cpu.cp0.registers import C0_EPC, C0_STATUS, register
+from cpu.kvm import fpu
+
+if TYPE_CHECKING:
+    from cpu.kvm.vcpu import Vcpu
+
+ST_IE, ST_EXL, ST_USER, ST_KX = 1 << 0, 1 << 1, 2 << 3, 1 << 7
+ST_IM6, ST_IM7 = 1 << 14, 1 << 15
+CTL0_GM = 1 << 31
+RID = 0xFF << 16
+M32, M64 = 0xFFFFFFFF, (1 << 64) - 1
+_CAUSE, _BADVADDR = register("cause").slot, register("badvaddr").slot
+_BADINSTR, _BADINSTRP, _GSCAUSE = register("badinstr").slot, register("badinstrp").slot, register("gscause").slot
+_CTL0, _CTL1 = register("guestctl0").slot, register("guestctl1").slot
+GUEST_STATUS = ST_EXL | ST_USER | ST_IE | ST_KX | ST_IM6 | ST_IM7
+HOST_STATUS = ST_IE | ST_KX | ST_IM6 | ST_IM7
+_AUX = fpu.ST_CU1 | fpu.ST_FR
+
+
+def enter(vcpu: Vcpu) -> None:
+    """vcpu_run and enter_guest: the guest's registers into the core, ERET."""
+    core = vcpu.core
+    S = core.S
+    S[state.GPR : state.GPR + 32] = vcpu.gprs
+    S[state.HI], S[state.LO] = vcpu.hi, vcpu.lo
+    if vcpu.context.in_use:
+        fpu.restore_control(vcpu)
+    pc = vcpu.pc & M64
+    S[C0_EPC] = pc - (1 << 64) if pc >> 63 else pc
+    S[C0_STATUS] = int(S[C0_STATUS]) & _AUX | GUEST_STATUS
+    S[_CTL0] = int(S[_CTL0]) | CTL0_GM
+    ctl1 = int(S[_CTL1])
+    S[_CTL1] = ctl1 & ~RID | (ctl1 & 0xFF) << 16
+    core.vz.set_table(vcpu.vm.gpa.address)
+    core.vz.enter_guest()
+
+
+def leave(vcpu: Vcpu) -> None:
+    """The exit code: registers into the vCPU; GM goes before EXL does, RID is the root's before anything else."""
+    S = vcpu.core.S
+    vcpu.gprs[:] = S[state.GPR : state.GPR + 32]
+    vcpu.hi, vcpu.lo = int(S[state.HI]), int(S[state.LO])
+    vcpu.pc = int(S[C0_EPC]) & M64
+    record = vcpu.exit
+    record.cause = int(S[_CAUSE]) & M32
+    record.badvaddr = int(S[_BADVADDR]) & M64
+    record.badinstr, record.badinstrp = int(S[_BADINSTR]) & M32, int(S[_BADINSTRP]) & M32
+    record.gscause = int(S[_GSCAUSE])
+    record.guestctl0 = int(S[_CTL0]) & M32
+    if vcpu.context.in_use:
+        fpu.save_control(vcpu)
+    S[_CTL0] = record.guestctl0 & ~CTL0_GM
+    S[_CTL1] = int(S[_CTL1]) & ~RID
+    S[C0_STATUS] = int(S[C0_STATUS]) & _AUX | HOST_STATUS
