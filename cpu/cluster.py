@@ -17,7 +17,7 @@ import numpy as np
 from cpu import state
 from cpu.core import Core, CoreError, StopKind, storage
 from cpu.cp0 import timer
-from cpu.cp0.exceptions import take_exception
+from cpu.cp0.exceptions import set_line, take_exception
 from cpu.cp0.registers import C0_CAUSE, C0_STATUS
 from cpu.engine import loop, shared
 from cpu.engine.jit import jit
@@ -38,10 +38,12 @@ def complete(S, kind, value, cycle):
     """The reply to the access a core is parked at."""
     shift_time(S, max(cycle - S[state.CYCLES], 0))
     S[state.AWAITS] = 0
-    if kind == state.EVENT_ERROR:
+    if kind == state.EVENT_ERROR and S[state.HYPERVISOR] and S[state.RESUME] == 0:
+        S[state.ACCESS_ERROR] = 1
+    elif kind == state.EVENT_ERROR:
         S[state.RESUME] = 0
         S[state.SAMPLE] = 1
-        take_exception(S, DATA_BUS_ERROR, 0, S[state.PC], S[state.RESUME_DELAY], -1)
+        take_exception(S, 0, DATA_BUS_ERROR, 0, S[state.PC], S[state.RESUME_DELAY], -1)
     else:
         S[state.BOUNCE] = value
 
@@ -73,10 +75,8 @@ def apply_event(S):
         if bit == timer.IP7:
             if value & 1:
                 timer.external(S, cycle)
-        elif value & 1:
-            S[C0_CAUSE] |= bit
         else:
-            S[C0_CAUSE] &= ~bit
+            set_line(S, bit, value & 1)
     else:
         complete(S, kind, value, cycle)
 
@@ -251,7 +251,8 @@ class Request(NamedTuple):
 
 
 class ClusterStop(NamedTuple):
-    """Why the cores came back: HORIZON (requests, or the target is reached), SLICE, LIMIT, PC, DEADLOCK, UNMODELLED."""
+    """Why the cores came back: HORIZON (requests, or the target is reached), SLICE, LIMIT, PC, DEADLOCK, UNMODELLED,
+    EXIT (the core is in root mode, which is the hypervisor's; calling `run` again goes on)."""
 
     kind: StopKind
     core: int = 0
@@ -261,8 +262,8 @@ class ClusterStop(NamedTuple):
 class Cluster:
     """`count` cores on one memory. Cores other than 0 are held at reset until `release`."""
 
-    def __init__(self, memory: Memory, count: int, tier: str = "auto", window: int = 40):
-        """`window`: core cycles, no longer than the shortest link that leaves a core."""
+    def __init__(self, memory: Memory, count: int, tier: str = "auto", window: int = 40, vz: bool = False):
+        """`window`: core cycles, no longer than the shortest link that leaves a core. `vz`: the cores have VZ."""
         if not 1 <= count <= shared.MAX_CORES:
             raise CoreError(f"{count} cores: 1 to {shared.MAX_CORES} are possible")
         if window < 1:
@@ -271,7 +272,7 @@ class Cluster:
         self.states, tables = storage(count)
         self.control = np.zeros(16, np.int64)
         self.control[WINDOW] = window
-        self.cores = [Core(k, memory, tier, self.states, tables) for k in range(count)]
+        self.cores = [Core(k, memory, tier, self.states, tables, vz) for k in range(count)]
         for core in self.cores[1:]:
             core.S[state.HELD] = 1
         self.limit(None)

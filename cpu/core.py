@@ -13,13 +13,14 @@ import numpy as np
 
 from cpu import state
 from cpu.cp0 import registers, timer
-from cpu.cp0.exceptions import take_exception
+from cpu.cp0.exceptions import set_line, take_exception
 from cpu.engine import loop, shared, tiers
 from cpu.engine.softmmu import flush_all, update_context
 from cpu.engine.softmmu_layout import CONTEXTS, TABLE_BYTES
 from cpu.isa import disassembler
 from cpu.memory import Memory
 from cpu.tlb.translate import FETCH, translate
+from cpu.vz.face import RootMode
 from soc.errors import SocError
 
 M64 = (1 << 64) - 1
@@ -43,6 +44,7 @@ class StopKind(IntEnum):
     PC = 5
     DEADLOCK = 6
     UNMODELLED = 7
+    EXIT = 8
 
 
 class Stop(NamedTuple):
@@ -75,9 +77,10 @@ class Core:
         tier: str = "auto",
         states: np.ndarray | None = None,
         tables: np.ndarray | None = None,
+        vz: bool = False,
     ):
         """`states` and `tables`: state arrays and translation tables of all cores of the memory; without them the core
-        is alone."""
+        is alone. `vz`: it has the VZ module, and `vz` is root's view of it."""
         alone = states is None or tables is None
         if alone:
             states, tables = storage(1)
@@ -95,6 +98,7 @@ class Core:
         S[state.STATE_ADDRESS] = S.ctypes.data
         S[state.SOFTMMU_BASE] = self._tables.ctypes.data
         S[state.NUMBER] = number
+        self.vz = RootMode(self) if vz else None
         self.tier = tiers.choose(tier)
         self._run = self.tier.runner(self)
         self.reset()
@@ -111,12 +115,14 @@ class Core:
         S[state.CONTEXT_KEYS : state.CONTEXT_KEYS + CONTEXTS] = -1
         for e in range(state.TLB_ENTRIES):
             S[state.TLB + e * state.TLB_FIELDS + 1] = -1
+            S[state.GTLB + e * state.TLB_FIELDS + 1] = -1
         S[state.RANDOM] = 0x2545F491 + self.number
         S[state.SAMPLE] = 1
         S[state.PC] = -0x40400000
-        registers.reset(S, self.number)
+        registers.reset(S, self.number, self.vz is not None)
         self._tables[:] = -1
-        timer.rearm(S, 0)
+        for bank in (0, state.GUEST):
+            timer.rearm(S, bank, 0)
         update_context(S)
 
     # Running
@@ -154,6 +160,8 @@ class Core:
             return Stop(StopKind.LIMIT, cycle=self.cycles)
         if code == loop.STOP_PC:
             return Stop(StopKind.PC, address=self.pc, cycle=self.cycles)
+        if code == loop.STOP_EXIT:
+            return Stop(StopKind.EXIT, cycle=self.cycles)
         if code == loop.STOP_DEADLOCK:
             return Stop(StopKind.DEADLOCK, cycle=self.cycles, text=self.waits_for())
         return self._cannot_go_on(code)
@@ -202,7 +210,7 @@ class Core:
         self._finish(int(S[state.RESUME]), "an access", cycle)
         S[state.RESUME] = 0
         S[state.SAMPLE] = 1
-        take_exception(S, DATA_BUS_ERROR, 0, int(S[state.PC]), int(S[state.RESUME_DELAY]), -1)
+        take_exception(S, 0, DATA_BUS_ERROR, 0, int(S[state.PC]), int(S[state.RESUME_DELAY]), -1)
 
     def _finish(self, expected: int, what: str, cycle: int) -> None:
         if not self.S[state.AWAITS] or self.S[state.RESUME] != expected:
@@ -217,11 +225,7 @@ class Core:
         """Level of interrupt input IP2..IP6; sampled at the next block boundary."""
         if not 2 <= ip <= 6:
             raise CoreError(f"interrupt line IP{ip}: devices drive IP2 to IP6 (IP7 is the core's own timer)")
-        bit = 1 << (8 + ip)
-        if level:
-            self.S[registers.C0_CAUSE] |= bit
-        else:
-            self.S[registers.C0_CAUSE] &= ~bit
+        set_line(self.S, 1 << (8 + ip), int(bool(level)))
 
     def log_interrupts(self, wanted: bool = True) -> None:
         """Whether interrupts taken are noted for `drain_irq_log`."""
@@ -270,7 +274,7 @@ class Core:
         """A CP0 register by the manual's lower-case name, unsigned."""
         r = registers.register(name)
         if name == "count":
-            return int(timer.count(self.S, self.S[state.CYCLES]))
+            return int(timer.count(self.S, 0, self.S[state.CYCLES]))
         return int(self.S[r.slot]) & (M64 if r.width == 64 else M32)
 
     @property
@@ -305,7 +309,7 @@ class Core:
         S = self.S.tolist()
         fpr = [S[state.FPR + state.FPR_STRIDE * n] & M64 for n in range(32)]
         high = [S[state.FPR + state.FPR_STRIDE * n + 1] & M64 for n in range(32)]
-        names = [r.name for r in registers.REGISTERS.values() if r.modelled]
+        names = [r.name for r in registers.REGISTERS.values() if r.modelled and (self.vz or not r.vz)]
         return {
             "pc": self.pc,
             "gpr": self.regs,
@@ -346,7 +350,7 @@ class Core:
             elif name == "count":
                 timer.set_count(S, self.cycles, value & M32)
             elif name == "compare":
-                timer.set_compare(S, self.cycles, value & M32)
+                timer.set_compare(S, 0, self.cycles, value & M32)
             elif name == "ebase":
                 # Also as a 32-bit address, which is sign-extended; the core's number is not writable.
                 base = value - (1 << 32) if value >> 31 == 1 else value
@@ -355,7 +359,7 @@ class Core:
                 timer.set_disabled(S, self.cycles, value & M32)
             else:
                 r = registers.register(name)
-                if not r.modelled:
+                if not r.modelled or (r.vz and self.vz is None):
                     raise CoreError(f"set_state: CP0 register {name} is not modelled")
                 S[r.slot] = _signed(value) if r.width == 64 else value & M32
         S[state.LLBIT] = 0
@@ -370,7 +374,11 @@ class Core:
         S = self.S
         parts = [S[state.GPR : state.GPR + 32], S[[state.HI, state.LO, state.PC, state.FCSR, state.MSACSR]]]
         parts += [S[state.FPR : state.FPR + 32 * state.FPR_STRIDE], S[state.CP0 : state.CP0 + 256]]
-        parts += [S[state.TLB : state.TLB + state.TLB_ENTRIES * state.TLB_FIELDS], S[[state.CYCLES, state.SKIPPED]]]
+        tlb = S[state.TLB : state.TLB + state.TLB_ENTRIES * state.TLB_FIELDS].reshape(state.TLB_ENTRIES, -1)
+        parts += [tlb if self.vz else tlb[:, :-1], S[[state.CYCLES, state.SKIPPED]]]
+        if self.vz:
+            parts += [S[state.GCP0 : state.GCP0 + 256]]
+            parts += [S[state.GTLB : state.GTLB + state.TLB_ENTRIES * state.TLB_FIELDS]]
         return b"".join(np.ascontiguousarray(p).tobytes() for p in parts)
 
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from cpu import state
 from cpu.cp0 import timer
-from cpu.cp0.exceptions import interrupts, take_address_exception, take_exception
-from cpu.cp0.registers import C0_CAUSE, C0_STATUS
+from cpu.cp0.exceptions import any_interrupt, interrupts, take_address_exception, take_exception
+from cpu.cp0.registers import C0_CAUSE, C0_CONFIG3, C0_CONFIG5, C0_STATUS
 from cpu.engine import shared as m
 from cpu.engine.blocks import (
     B_STOP,
@@ -31,12 +31,14 @@ from cpu.engine.helpers import JUMP, NEXT, RAISED, WAIT, run_helper
 from cpu.engine.intrinsics import call_code, ld8, ld64, st8, st64
 from cpu.engine.jit import jit
 from cpu.engine.micro import LOAD, MODIFY, R_HELPER, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT
-from cpu.engine.softmmu import host_offset
+from cpu.engine.softmmu import host_offset, note_fill
 from cpu.engine.softmmu_layout import TABLE_MASK, WRITE_OFFSET
-from cpu.tlb.translate import translate
+from cpu.tlb.translate import ROOT, translate
+from cpu.vz.mode import CU1, FR, MSAEN
+from cpu.vz.traps import CONFIG3_MSAP
 
 (STOP_HORIZON, STOP_SLICE, STOP_READ, STOP_WRITE, STOP_LIMIT, STOP_PC, STOP_DEADLOCK, STOP_UNMODELLED, STOP_STORM,
- STOP_FR0, STOP_PARTIAL) = range(11)  # fmt: skip
+ STOP_FR0, STOP_PARTIAL, STOP_EXIT) = range(12)  # fmt: skip
 
 # What becomes of the bounce buffer after a slow store.
 DIRECT, CROSSING, MMIO = 0, 1, 2
@@ -45,15 +47,14 @@ STORM = 64
 FOREVER = timer.NEVER >> 1  # a horizon that only an endless run has
 LONGEST = 65  # instructions in a block
 STORE_CODE, LOAD_CODE = 5, 4
-FPU_ENABLED = 1 << 29
-MSA_DISABLED = 21
+RI, CPU, MSA_DISABLED = 10, 11, 21
 IRQ_LOG_ENTRIES = 64
 
 
 @jit
 def deadline(S):
-    """The cycle nothing may pass unseen: the caller's horizon, the timer, the end of the host's slice."""
-    return min(min(S[state.UNTIL], S[state.TIMER]), S[state.SLICE_END])
+    """The cycle nothing may pass unseen: the caller's horizon, the timers, the end of the host's slice."""
+    return min(min(S[state.UNTIL], S[state.SLICE_END]), min(S[state.TIMER], S[state.GUEST + state.TIMER]))
 
 
 @jit
@@ -79,6 +80,7 @@ def fill(S, M, va, host, is_store):
         entry += WRITE_OFFSET
     st64(entry, page)
     st64(entry + 8, (host & ~0xFFF) - page)
+    note_fill(S, entry)
 
 
 @jit
@@ -103,7 +105,7 @@ def slow_access(S, M, op, pc, delay_slot):
     S[state.ACCESS_SIZE] = size
     pa, status = translate(S, ea, wanted)
     if status != 0:
-        fault(S, M, status, va, pc, delay_slot)
+        fault(S, M, status, pa + va - ea if status & ROOT else va, pc, delay_slot)
         return 2
     offset = host_offset(M, pa)
     if is_store and offset >= M[m.RAM_BYTES]:
@@ -112,7 +114,7 @@ def slow_access(S, M, op, pc, delay_slot):
         second = (ea & ~0xFFF) + 0x1000
         pa2, status = translate(S, second, wanted)
         if status != 0:
-            fault(S, M, status, second, pc, delay_slot)
+            fault(S, M, status, pa2 if status & ROOT else second, pc, delay_slot)
             return 2
         offset2 = host_offset(M, pa2)
         if offset < 0 or offset2 < 0 or (is_store and offset2 >= M[m.RAM_BYTES]):
@@ -183,8 +185,7 @@ def at_boundary(S):
     now = S[state.CYCLES]
     if now >= S[state.UNTIL]:
         return STOP_HORIZON
-    if now >= S[state.TIMER]:
-        timer.fire(S)
+    timer.catch_up(S, now)
     if S[state.WAITING]:
         if (S[C0_CAUSE] & S[C0_STATUS] & 0xFF00) == 0:
             then = S[state.UNTIL]
@@ -195,13 +196,17 @@ def at_boundary(S):
             S[state.SKIPPED] += then - now
             S[state.CYCLES] = then
             while S[state.TIMER] < then:
-                timer.fire(S)
+                timer.fire(S, 0)
             return -2
         S[state.WAITING] = 0
     S[state.SAMPLE] = 0
-    pending = interrupts(S)
+    bank = 0
+    pending = interrupts(S, 0)
+    if pending == 0 and S[state.BANK] != 0:
+        bank = state.GUEST
+        pending = interrupts(S, bank)
     if pending:
-        take_exception(S, 0, 0, S[state.PC], 0, -1)
+        take_exception(S, bank, 0, 0, S[state.PC], 0, -1)
         if S[state.IRQ_LOG_WANTED]:
             log_interrupt(S, now, pending)
             if S[state.IRQ_LOG_COUNT] == IRQ_LOG_ENTRIES:
@@ -222,13 +227,22 @@ def storm(S):
 
 @jit
 def unit_exception(S, op, pc, delay_slot):
-    """An instruction of a unit that is off. True when an exception was taken."""
-    if UNIT[op] == 1 and not (S[C0_STATUS] & FPU_ENABLED):
-        take_exception(S, 11, 1, pc, delay_slot, -1)
+    """An instruction of a unit that is off: the guest's own context is asked first. True when an exception was
+    taken."""
+    bank = S[state.BANK]
+    units = S[state.UNITS]
+    if UNIT[op] == 1 and not units & CU1:
+        taker = bank if not S[bank + C0_STATUS] & CU1 else 0
+        take_exception(S, taker, CPU, 1, pc, delay_slot, -1)
         return True
     if UNIT[op] == 2:
-        take_exception(S, MSA_DISABLED, 0, pc, delay_slot, -1)
+        if bank and (not S[bank + C0_CONFIG3] & CONFIG3_MSAP or S[bank + C0_STATUS] & (CU1 | FR) == CU1):
+            take_exception(S, bank, RI, 0, pc, delay_slot, -1)
+        else:
+            taker = bank if not S[bank + C0_CONFIG5] & MSAEN else 0
+            take_exception(S, taker, MSA_DISABLED, 0, pc, delay_slot, -1)
         return True
+    S[state.NOTED] = 0
     return False
 
 
@@ -281,6 +295,8 @@ def run(S, M):
                     continue
                 if what >= 0:
                     return what
+            if S[state.HYPERVISOR] and S[state.BANK] == 0:
+                return STOP_EXIT
             pc = S[state.PC]
             now = S[state.CYCLES]
             room = S[state.LIMIT] - (now - S[state.SKIPPED])
@@ -290,7 +306,7 @@ def run(S, M):
                 return STOP_PC
             # A block holds at most 65 instructions: near the limit blocks are cut to size.
             cut = room <= 2 * LONGEST
-            if cut or M[m.STOP_COUNT] > 0 or interrupts(S):
+            if cut or M[m.STOP_COUNT] > 0 or any_interrupt(S):
                 until = now  # look again at the block's end: the jump cache knows neither stops nor a near limit
             else:
                 until = min(deadline(S), now + room - 2 * LONGEST)
@@ -426,7 +442,7 @@ def run(S, M):
         ip = 0
         note_instruction(S, M, pc, delay_slot)
         if reason == R_TRAP:
-            take_exception(S, S[state.EXIT_CODE], 0, pc, delay_slot, -1)
+            take_exception(S, S[state.BANK], S[state.EXIT_CODE], 0, pc, delay_slot, -1)
         elif reason == R_UNIT:
             if not unit_exception(S, op, pc, delay_slot):
                 S[state.PC] = pc

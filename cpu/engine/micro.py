@@ -37,6 +37,7 @@ LOAD, STORE, MODIFY = 1, 2, 3
 # The general register a helper writes; it takes slot a.
 HELPER_WRITES = {
     "mfc0": "rt", "dmfc0": "rt", "di": "rt", "ei": "rt", "rdpgpr": "rd", "wrpgpr": "rd", "rdhwr": "rt", "cpucfg": "rd",
+    "mfgc0": "rt", "dmfgc0": "rt", "lddir": "rt",
 }  # fmt: skip
 
 

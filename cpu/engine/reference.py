@@ -17,7 +17,8 @@ from cpu.engine.helpers import JUMP, NEXT, RAISED, WAIT, run_helper
 from cpu.engine.micro import HELPER_ID, OPS
 from cpu.isa import Flow
 from cpu.isa.values import EXC_CODES, M64, GuestTrap, IntOperands
-from cpu.tlb.translate import FETCH, translate
+from cpu.tlb.translate import FETCH, ROOT, translate
+from cpu.vz.mode import CU1, FR, MSAEN
 
 PAGE_LAST_WORD = 0xFFC
 
@@ -77,7 +78,8 @@ class Registers:
             count = min(ea + size - at, 0x1000 - (at & 0xFFF))
             pa, status = translate(self.S, _signed(at), 1 if is_store else 0)
             if status:
-                raise AddressFault(int(status), bad if at == ea else at)
+                where = bad if at == ea else at
+                raise AddressFault(int(status), int(pa) + where - at if status & ROOT else where)
             pieces.append((int(pa), count))
             at += count
         device = [not self._is_memory(pa, is_store) for pa, _ in pieces]
@@ -143,6 +145,8 @@ class Reference:
                     continue
                 if what >= 0:
                     return what
+            if S[state.HYPERVISOR] and S[state.BANK] == 0:
+                return loop.STOP_EXIT
             room = int(S[state.LIMIT] - (S[state.CYCLES] - S[state.SKIPPED]))
             if room <= 0:
                 return loop.STOP_LIMIT
@@ -176,15 +180,17 @@ class Reference:
 
     def _fetch(self, pc: int, delay_slot: bool) -> int | None:
         """The word at pc, or None after taking the exception."""
-        status = 4 if pc & 3 else 0
+        status, bad = 4 if pc & 3 else 0, _signed(pc)
         if not status:
             pa, status = translate(self.S, _signed(pc), FETCH)
             if not status:
                 if self.core.memory.is_ram(int(pa)):
                     return int.from_bytes(self.core.memory.read(int(pa), 4), "little")
                 status = -1
+            elif status & ROOT:
+                bad = int(pa)
         self._leave(pc, self.start + self.index, True)
-        raise_fetch(self.S, status, _signed(pc), _signed(pc), int(delay_slot))
+        raise_fetch(self.S, status, bad, _signed(pc), int(delay_slot))
         return None
 
     def _storm(self) -> int | None:
@@ -207,9 +213,9 @@ class Reference:
     def _raise(self, pc: int, enter: Callable[..., None], *arguments: int) -> int | None:
         """Takes an exception at `pc`: enter(S, *arguments, pc, delay slot, ...)."""
         self._leave(pc, self.start + self.index, True)
-        tail = (-1,) if enter is take_exception else ()
+        head, tail = ((self.S[state.BANK],), (-1,)) if enter is take_exception else ((), ())
         note_instruction(self.S, self.M, _signed(pc), int(self.target is not None))
-        enter(self.S, *arguments, _signed(pc), int(self.target is not None), *tail)
+        enter(self.S, *head, *arguments, _signed(pc), int(self.target is not None), *tail)
         return self._storm()
 
     def _instruction(self, word: int, pc: int):
@@ -248,10 +254,10 @@ class Reference:
         return None if self._done() else False
 
     def _enabled(self, op) -> bool:
-        status, config5 = int(self.S[loop.C0_STATUS]), int(self.S[state.CP0 + 16 * 8 + 5])
+        units = int(self.S[state.UNITS])
         if op.instruction.unit == "msa":
-            return bool(config5 >> 27 & 1)
-        return bool(status >> 29 & 1) and (bool(status >> 26 & 1) or not op.uses_fpr)
+            return bool(units & MSAEN)
+        return bool(units & CU1) and (bool(units & FR) or not op.uses_fpr)
 
     def _park(self, access: Mmio, pc: int) -> int:
         S = self.S

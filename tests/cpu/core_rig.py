@@ -129,7 +129,7 @@ class Rig:
         before = [int(self.S[slot]) for slot in slots]
         for slot, value in zip(slots, (va & ~0x1FFF | asid, lo0, lo1, mask), strict=True):
             self.S[slot] = value - (1 << 64) if value >> 63 else value
-        write_entry(self.S, index, True)
+        write_entry(self.S, 0, index, True, 0)
         for slot, value in zip(slots, before, strict=True):
             self.S[slot] = value
 

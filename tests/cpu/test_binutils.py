@@ -17,7 +17,7 @@ from cpu.isa.expressions import evaluate
 PREFIX = "mips64el-linux-gnuabi64-"
 BASE = 0xFFFFFFFF80000000
 WORDS_PER_ROW = 8
-CPU_OPTIONS = ("-march=mips64r5", "-mloongson-ext", "-mloongson-ext2", "-mmsa", "-meva")
+CPU_OPTIONS = ("-march=mips64r5", "-mloongson-ext", "-mloongson-ext2", "-mmsa", "-mvirt", "-meva")
 
 # Rows that binutils 2.40 does not know, and why.
 UNKNOWN_TO_BINUTILS = {

@@ -22,7 +22,7 @@ from cpu.cp0.timer import count
 
 @njit(cache=True)
 def doubled(S, cycle):
-    return 2 * count(S, cycle)
+    return 2 * count(S, 0, cycle)
 """
 RUN = """
 from pathlib import Path
