@@ -54,9 +54,10 @@ class SoftTimer:
             return count
         # The match lies behind: queue it now if the host timer for it is about to come.
         expires = self._vcpu.timer_expires
-        if expires is not None and expires < now + self.period // 4:
+        if expires < now + self.period // 4:
             self._vcpu.queue_timer_int()
-            self._vcpu.start_timer(expires + self.period)
+            if self._vcpu.timer_active:
+                self._vcpu.start_timer(expires + self.period)
         return count
 
     def read(self) -> int:
@@ -175,7 +176,7 @@ class SoftTimer:
     # The host timer.
 
     def expired(self) -> int:
-        """The host timer went off (kvm_mips_count_timeout): the timer interrupt is queued; when it goes off next, ns."""
+        """The host timer went off (kvm_mips_count_timeout): queues the interrupt; how long until the next time, ns."""
         self._vcpu.queue_timer_int()
         return self.period
 

@@ -1,9 +1,9 @@
 """The host's part under KVM: vCPU threads over physical cores, the clock, timers, kicks.
 
-Not a model of Linux, but of what of it a guest's time depends on. A thread is a generator (see cpu/kvm/vcpu.py); what it
-yields decides what its core does next. Threads that can run wait in one queue, the one that has waited longest first;
-a core takes the next where its own sleeps, or where its slice is over and somebody waits. IP6 of a physical core is its
-reschedule interrupt, IP7 its timer.
+Not a model of Linux, but of what of it a guest's time depends on. A thread is a generator (see cpu/kvm/vcpu.py); what
+it yields decides what its core does next. Threads that can run wait in one queue, the one that has waited longest
+first; a core takes the next where its own sleeps, or where its slice is over and somebody waits. IP6 of a physical core
+is its reschedule interrupt, IP7 its timer.
 
 A handler runs at its core's place in the window and takes the cycles that it is charged. It changes what belongs to its
 core and its VM; another core it reaches by a kick, which takes longer than a window. A thread is never taken up before
@@ -176,7 +176,7 @@ class Host:
             thread.timer_cpu.timers.pop(thread, None)
         if vcpu.core is not None:
             thread.timer_cpu = self.cpus[vcpu.core.number]
-        if vcpu.timer_expires is not None and thread.timer_cpu is not None:
+        if vcpu.timer_active and thread.timer_cpu is not None:
             thread.timer_cpu.timers[thread] = self.clock.tick_at_or_after(vcpu.timer_expires * 1000)
 
     def wake(self, vcpu: Vcpu) -> None:

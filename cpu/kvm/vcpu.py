@@ -95,8 +95,9 @@ class Vcpu:
         self.fpu_enabled = self.msa_enabled = False
         self.pending = interrupt.Pending()
         self.timer: Any = None
-        self.timer_expires: int | None = None
-        """Host time, ns, at which the host timer goes off."""
+        self.timer_expires = 0
+        """Host time, ns, at which the host timer goes off; a cancelled one keeps its time."""
+        self.timer_active = False
         self.guestids: dict[int, int] = {}
         """vzguestid: core number to version and id."""
         self.wired: list[Any] = []
@@ -155,11 +156,11 @@ class Vcpu:
 
     def start_timer(self, expires: int) -> None:
         """Have the host timer go off at `expires` ns."""
-        self.timer_expires = expires
+        self.timer_expires, self.timer_active = expires, True
         self.vm.host.timer_changed(self)
 
     def cancel_timer(self) -> None:
-        self.timer_expires = None
+        self.timer_active = False
         self.vm.host.timer_changed(self)
 
     def timer_came(self) -> None:

@@ -46,7 +46,7 @@ class HardTimer:
         core.vz.set_c0("gtoffset", (compare - core.vz.c0("count")) & M32)
 
     def acquire_timer(self, vcpu: Vcpu) -> None:
-        """Before the guest runs: lend it the hardware's timer, if its Count runs at the same rate and is not stopped."""
+        """Before the guest runs: lend it the hardware timer, if its Count has the same rate and is not stopped."""
         core, timer = vcpu.core, vcpu.timer
         ctl0 = core.vz.c0("guestctl0")
         if ctl0 & CTL0_GT or timer.hz != vcpu.vm.host.count_hz or timer.disabled:
