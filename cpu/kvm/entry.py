@@ -8,8 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cpu import state
-from cpu.cp0.registers import C0_EPC, C0_STATUS, register
+from cpu.cp0.registers import (
+    C0_BADINSTR,
+    C0_BADINSTRP,
+    C0_BADVADDR,
+    C0_CAUSE,
+    C0_EPC,
+    C0_GUESTCTL0,
+    C0_GUESTCTL1,
+    C0_STATUS,
+    register,
+)
 from cpu.kvm import fpu
 
 if TYPE_CHECKING:
@@ -20,9 +32,10 @@ ST_IM6, ST_IM7 = 1 << 14, 1 << 15
 CTL0_GM = 1 << 31
 RID = 0xFF << 16
 M32, M64 = 0xFFFFFFFF, (1 << 64) - 1
-_CAUSE, _BADVADDR = register("cause").slot, register("badvaddr").slot
-_BADINSTR, _BADINSTRP, _GSCAUSE = register("badinstr").slot, register("badinstrp").slot, register("gscause").slot
-_CTL0, _CTL1 = register("guestctl0").slot, register("guestctl1").slot
+_SEEN = np.array([
+    state.HI, state.LO, C0_EPC, C0_CAUSE, C0_BADVADDR, C0_BADINSTR, C0_BADINSTRP, register("gscause").slot,
+    C0_GUESTCTL0, C0_GUESTCTL1, C0_STATUS,
+])  # fmt: skip
 GUEST_STATUS = ST_EXL | ST_USER | ST_IE | ST_KX | ST_IM6 | ST_IM7
 HOST_STATUS = ST_IE | ST_KX | ST_IM6 | ST_IM7
 _AUX = fpu.ST_CU1 | fpu.ST_FR
@@ -39,9 +52,9 @@ def enter(vcpu: Vcpu) -> None:
     pc = vcpu.pc & M64
     S[C0_EPC] = pc - (1 << 64) if pc >> 63 else pc
     S[C0_STATUS] = int(S[C0_STATUS]) & _AUX | GUEST_STATUS
-    S[_CTL0] = int(S[_CTL0]) | CTL0_GM
-    ctl1 = int(S[_CTL1])
-    S[_CTL1] = ctl1 & ~RID | (ctl1 & 0xFF) << 16
+    S[C0_GUESTCTL0] |= CTL0_GM
+    ctl1 = int(S[C0_GUESTCTL1])
+    S[C0_GUESTCTL1] = ctl1 & ~RID | (ctl1 & 0xFF) << 16
     core.vz.set_table(vcpu.vm.gpa.address)
     core.vz.enter_guest()
 
@@ -50,16 +63,14 @@ def leave(vcpu: Vcpu) -> None:
     """The exit code: registers into the vCPU; GM goes before EXL does, RID is the root's before anything else."""
     S = vcpu.core.S
     vcpu.gprs[:] = S[state.GPR : state.GPR + 32]
-    vcpu.hi, vcpu.lo = int(S[state.HI]), int(S[state.LO])
-    vcpu.pc = int(S[C0_EPC]) & M64
+    hi, lo, pc, cause, badvaddr, badinstr, badinstrp, gscause, ctl0, ctl1, status = S[_SEEN].tolist()
+    vcpu.hi, vcpu.lo, vcpu.pc = hi, lo, pc & M64
     record = vcpu.exit
-    record.cause = int(S[_CAUSE]) & M32
-    record.badvaddr = int(S[_BADVADDR]) & M64
-    record.badinstr, record.badinstrp = int(S[_BADINSTR]) & M32, int(S[_BADINSTRP]) & M32
-    record.gscause = int(S[_GSCAUSE])
-    record.guestctl0 = int(S[_CTL0]) & M32
+    record.cause, record.badvaddr = cause & M32, badvaddr & M64
+    record.badinstr, record.badinstrp = badinstr & M32, badinstrp & M32
+    record.gscause, record.guestctl0 = gscause, ctl0 & M32
     if vcpu.context.in_use:
         fpu.save_control(vcpu)
-    S[_CTL0] = record.guestctl0 & ~CTL0_GM
-    S[_CTL1] = int(S[_CTL1]) & ~RID
-    S[C0_STATUS] = int(S[C0_STATUS]) & _AUX | HOST_STATUS
+    S[C0_GUESTCTL0] = ctl0 & ~CTL0_GM
+    S[C0_GUESTCTL1] = ctl1 & ~RID
+    S[C0_STATUS] = status & _AUX | HOST_STATUS

@@ -86,17 +86,14 @@ class GpaTable:
     def __init__(self, find_slot: Callable[[int], Slot | None]) -> None:
         self._find_slot = find_slot
         self.pgd = np.zeros(ENTRIES, np.int64)
+        self.address = self.pgd.ctypes.data
+        """Host address of the PGD, for the core's refill."""
         self._tables: dict[int, np.ndarray] = {}
         """Tables below the PGD by their host address, which is what the entries above them hold."""
         self.sequence = 0
         """Counts invalidations by the notifier: a fault that saw another number tries again."""
         self.before_commit: Callable[[], None] | None = None
         """Called between the lookup of a page and its entry into the table, for whoever tests that race."""
-
-    @property
-    def address(self) -> int:
-        """Host address of the PGD, for the core's refill."""
-        return self.pgd.ctypes.data
 
     # Walking.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cpu import state
+from cpu.cp0.registers import C0_GUESTCTL0, C0_GUESTCTL1, C0_GUESTCTL2
 from cpu.kvm import fpu, interrupt, msa, onereg, tlb
 from cpu.kvm.callback import Resume
 from cpu.kvm.count import NS, SoftTimer
@@ -50,6 +51,7 @@ CONFIG3_CLEARED = (
 CONFIG5_CLEARED = CONFIG5_FIXED | CONFIG5_MSAEN | CONFIG5_FPU | CONFIG5_MRP
 CONFIG1_CLEARED = 0x7F & ~(1 << 1)
 CPUCFG_MASKS = {1: 1 << 0 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 29, 2: 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3, 3: 0xFFFFFFFF}
+_CTL2 = onereg.number("guestctl2")
 
 
 class Vz(GuestExits):
@@ -157,10 +159,8 @@ class Vz(GuestExits):
             self.load_tlb(vcpu)
             self._load_wired(vcpu)
         self.restore_timer(vcpu)
-        ctl0 = core.vz.c0("guestctl0")
         wanted = CTL0_MC if "kvm_guest_mode_change" in vcpu.vm.tracer.wanted else 0
-        if ctl0 & CTL0_MC != wanted:
-            core.vz.set_c0("guestctl0", ctl0 & ~CTL0_MC | wanted)
+        core.S[C0_GUESTCTL0] = int(core.S[C0_GUESTCTL0]) & ~CTL0_MC | wanted
         if everything or vcpu.written:
             self._restore(vcpu, core)
 
@@ -173,7 +173,7 @@ class Vz(GuestExits):
                 if name in vcpu.written:
                     core.vz.set_gc0(name, vcpu.soft(name))
             vcpu.written.clear()
-        core.vz.set_c0("guestctl2", vcpu.soft("guestctl2"))
+        core.S[C0_GUESTCTL2] = vcpu.image[_CTL2]
         if len(vcpu.vm.vcpus) > 1:
             core.vz.set_gc0("lladdr", 0)
 
@@ -186,7 +186,7 @@ class Vz(GuestExits):
         vcpu.image[self._wired_index] = core.S[state.GCP0 + self._wired_index]
         core.S[state.GCP0 + self._wired_index] = 0
         self.save_timer(vcpu)
-        vcpu.set_soft("guestctl2", core.vz.c0("guestctl2"))
+        vcpu.image[_CTL2] = core.S[C0_GUESTCTL2]
 
     def vcpu_run(self, vcpu: Vcpu) -> None:
         """What comes before the first entry of a KVM_RUN."""
@@ -231,7 +231,7 @@ class Vz(GuestExits):
         cached = vcpu.guestids.get(number, 0)
         if migrated or (cached ^ self._versions[number]) & version:
             cached = vcpu.guestids[number] = self._new_guestid(vcpu, core)
-        core.vz.set_c0("guestctl1", core.vz.c0("guestctl1") & ~tlb.ID_MASK | cached & self._masks[number])
+        core.S[C0_GUESTCTL1] = int(core.S[C0_GUESTCTL1]) & ~tlb.ID_MASK | cached & self._masks[number]
 
     def _new_guestid(self, vcpu: Vcpu, core: Core) -> int:
         mask = self._masks[core.number]
@@ -247,7 +247,7 @@ class Vz(GuestExits):
         return new
 
     def _save_wired(self, vcpu: Vcpu) -> None:
-        count = vcpu.core.vz.gc0("wired")
+        count = int(vcpu.core.S[state.GCP0 + self._wired_index])
         vcpu.wired = tlb.save_guesttlb(vcpu.core, count) if count else []
 
     def _load_wired(self, vcpu: Vcpu) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cpu.cp0.registers import C0_GUESTCTL0
 from cpu.kvm.count import M32
 
 if TYPE_CHECKING:
@@ -48,36 +49,33 @@ class HardTimer:
     def acquire_timer(self, vcpu: Vcpu) -> None:
         """Before the guest runs: lend it the hardware timer, if its Count has the same rate and is not stopped."""
         core, timer = vcpu.core, vcpu.timer
-        ctl0 = core.vz.c0("guestctl0")
+        ctl0 = int(core.S[C0_GUESTCTL0])
         if ctl0 & CTL0_GT or timer.hz != vcpu.vm.host.count_hz or timer.disabled:
             return
-        core.vz.set_c0("guestctl0", ctl0 | CTL0_GT)
-        compare, cause = core.vz.gc0("compare"), core.vz.gc0("cause")
+        core.S[C0_GUESTCTL0] = ctl0 | CTL0_GT
+        # A match that lies behind is queued here; no time passes before the hardware goes on from this Count.
         start = timer.freeze()[1]
         core.vz.set_c0("gtoffset", (start - core.vz.c0("count")) & M32)
-        write_cause(core, cause)
-        after = core.vz.gc0("count")
-        if (after - start) & M32 > (compare - start - 1) & M32:
-            self.queue_timer_int(vcpu)
 
-    def _take_back(self, vcpu: Vcpu) -> tuple[int, int]:
+    @staticmethod
+    def _take_back(vcpu: Vcpu) -> tuple[int, int]:
         """Compare and Cause of a running hard timer; the soft one goes on from its Count."""
-        core = vcpu.core
-        compare = core.vz.gc0("compare")
-        before, count = vcpu.now, core.vz.gc0("count")
-        cause = core.vz.gc0("cause")
-        end = core.vz.gc0("count")
-        if (end - count) & M32 > (compare - count - 1) & M32:
-            self.queue_timer_int(vcpu)
-        vcpu.timer.restore(before, end, MIN_DRIFT)
+        vz = vcpu.core.vz
+        compare, cause = vz.gc0("compare"), vz.gc0("cause")
+        vcpu.timer.restore(vcpu.now, vz.gc0("count"), MIN_DRIFT)
         return compare, cause
+
+    @staticmethod
+    def _gives_up(core: Core) -> bool:
+        """Clears GuestCtl0.GT; whether it was set."""
+        ctl0 = int(core.S[C0_GUESTCTL0])
+        core.S[C0_GUESTCTL0] = ctl0 & ~CTL0_GT
+        return bool(ctl0 & CTL0_GT)
 
     def save_timer(self, vcpu: Vcpu) -> None:
         """At put: Compare and Cause into the image, the timer soft."""
         core = vcpu.core
-        ctl0 = core.vz.c0("guestctl0")
-        if ctl0 & CTL0_GT:
-            core.vz.set_c0("guestctl0", ctl0 & ~CTL0_GT)
+        if self._gives_up(core):
             compare, cause = self._take_back(vcpu)
         else:
             compare, cause = core.vz.gc0("compare"), core.vz.gc0("cause")
@@ -87,9 +85,7 @@ class HardTimer:
     def lose_timer(self, vcpu: Vcpu) -> None:
         """The guest stops, or writes Count: the timer becomes soft while the vCPU stays loaded."""
         core = vcpu.core
-        ctl0 = core.vz.c0("guestctl0")
-        if ctl0 & CTL0_GT:
-            core.vz.set_c0("guestctl0", ctl0 & ~CTL0_GT)
+        if self._gives_up(core):
             self._restore_soft(core, *self._take_back(vcpu))
 
     def move_compare(self, vcpu: Vcpu, compare: int, ack: bool, forward: bool) -> None:
