@@ -103,10 +103,11 @@ class Rig:
     written: list[tuple[int, int, int]] = field(default_factory=list)
     latency: int = 0
     slice_cycles: int | None = None
+    vz: bool = False
 
     def __post_init__(self) -> None:
         self.memory = Memory(self.ram_bytes)
-        self.core = Core(0, self.memory, self.tier)
+        self.core = Core(0, self.memory, self.tier, vz=self.vz)
         self.program: Program | None = None
         for vector in VECTORS:
             self.memory.write(vector, wait_word())
