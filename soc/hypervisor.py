@@ -83,7 +83,8 @@ class Hypervisor:
 
     def _thread(self, vcpu: Vcpu) -> Steps:
         if vcpu.number:
-            mailboxes = yield Do.HOLD
+            while (mailboxes := (yield Do.HOLD)) is None:
+                pass
             gpr, hi, lo, _ = vcpu.get_regs()
             for register, value in zip(RELEASE_GPRS, mailboxes[1:], strict=True):
                 gpr[register] = value

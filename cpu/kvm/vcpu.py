@@ -49,7 +49,7 @@ class Do(Enum):
     BLOCK = auto()
     """Sleep until an interrupt is pending."""
     HOLD = auto()
-    """Sleep until the vCPU is released from reset; comes back with its mailboxes."""
+    """Sleep until the vCPU is released from reset; comes back with its mailboxes, or with None where it was woken."""
     YIELD = auto()
     """Let another thread have the core, if one waits."""
 

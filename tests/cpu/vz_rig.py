@@ -158,4 +158,3 @@ def root_code(run: GuestRun) -> str:
         text += f"dli ${name}, {value & M64:#x}\n"
     text += f"dli $t8, {status | EXL:#x}\ndli $t9, {control:#x}\nmtc0 $t8, $12\nmtc0 $t9, $12, 6\neret\n"
     return text
-
