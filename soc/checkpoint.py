@@ -134,6 +134,7 @@ def _described(options: Options) -> dict[str, Any]:
         "platform": options.platform.name,
         "timing": {name: value for name, value, *_ in options.timing.rows()},
         "disk": None,
+        "placement": None,
     }
     devices, told = {}, []
     for device, given in options.devices.items():

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from soc.kernel import Kernel
     from soc.trace import Trace
 
-_MEMORY = int(Space.MEMORY)
+_CSR = int(Space.CSR)
+_LOW_HALF = 0xFFFF_FFFF
 _NAP_S = 0.02
 _IP7 = 1 << 7
 RELEASE_REGISTERS = (29, 28, 5)
@@ -36,6 +37,8 @@ class CorePort:
     def __init__(self, number: int, cluster: ClusterComponent, source: Source) -> None:
         self.number, self.name, self.source = number, f"cpu{number}", source
         self.bus: AddressMap[Link] | None = None
+        self.csrs: AddressMap[Link] | None = None
+        """Configuration registers, by number."""
         self.open_bus: Link | None = None
         self.awaited: tuple[int, type[Message]] | None = None
         self.mailboxes = [0, 0, 0, 0]
@@ -63,11 +66,14 @@ class CorePort:
             self._cluster.line(self.number, message.time, ip, bool(drivers))
 
     def mail(self, message: Message) -> None:
-        """A value arrived in a mailbox: the low one, once it is not zero, releases a core that waits at reset."""
+        """A value arrived in a mailbox: 0, once its low half is not zero, releases a core that waits at reset.
+
+        Linux sends the high half first where it sends halves (csr_mail_send, arch/mips/loongson64/smp.c).
+        """
         if type(message) is not Mailbox:
             raise ProtocolError(f"{self.name} cannot take a {type(message).__name__} as mail")
         self.mailboxes[message.mailbox] = message.value
-        if self.mailboxes[0]:
+        if self.mailboxes[0] & _LOW_HALF:
             self._cluster.release(self.number, message.time, self.mailboxes)
 
     def reply(self, message: Message) -> None:
@@ -254,7 +260,7 @@ class ClusterComponent:
     def _request(self, request: Any) -> None:
         self.exits += 1
         port = self.ports[request.core]
-        found = port.bus.find(request.address)
+        found = (port.csrs if request.space == _CSR else port.bus).find(request.address)
         link = found[1] if found is not None else port.open_bus
         kind = MmioWrite if request.is_store else MmioRead
         fields = (request.value, request.instructions) if request.is_store else (request.instructions,)
@@ -263,7 +269,7 @@ class ClusterComponent:
             self._clock.time(request.cycle),
             port.source.new_cause(),
             request.core,
-            _MEMORY,
+            request.space,
             request.address,
             request.size,
             *fields,

@@ -18,6 +18,7 @@ from soc.checkpoint import CheckpointError
 from soc.cluster import ClusterComponent, CorePort, window_cycles
 from soc.console import PROMPT, Console
 from soc.errors import ConfigurationError, DeviceLost, UnmappedAccessError, choose
+from soc.faults import Fault, inject
 from soc.hostbus import HostBus
 from soc.kernel import Kernel
 from soc.link import Link, Source, Timers
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from soc.placement.remote import RemoteComponent
 
 _MIB = 1 << 20
+CORES_PER_NODE = 4
 
 
 class PoweredOff:
@@ -78,10 +80,14 @@ class Machine:
 
     `ram` is text such as "512 MiB" or a number of MiB. `trace` keeps records and interrupt latencies (the hash is
     always kept). `strict` ends the run at the first access to nothing. `timing` is a Timing or a mapping of constants.
+    `csr`: CPUCFG tells the guest of the CSR instructions, on a platform with configuration registers; Linux then sends
+    its inter-processor interrupts with them.
     `disk` is the image of a virtio-blk disk; `devices` adds PCI functions, name to options, as in
     `{"virtio_rng": {"seed": 7}}` (soc.platforms.FUNCTIONS lists them), and models of your own, as in
     `{"gpio": {"model": Gpio, "base": 0x100E_0000, "wires": {"irq": "ls3a_router_irq.input[12]"}}}`
     (soc/platforms/added.py).
+    `placement` says where devices run: `inprocess`, `process` or `tcp://HOST:PORT`, or which where, as in
+    `{"uart": "process", "all": "inprocess"}` (see docs/placement.md). `faults` are those of soc/faults.py.
     `wire` packs and unpacks every message on every link, as between processes. `make_memory(ram_bytes)` and
     `make_cluster(memory, count, tier, window)` replace the engine, for tests. Raises ConfigurationError.
     """
@@ -98,8 +104,10 @@ class Machine:
         timing: Timing | Mapping[str, int | str] | None = None,
         trace: bool | None = None,
         strict: bool | None = None,
+        csr: bool | None = None,
         disk: str | Path | None = None,
         devices: Mapping[str, Mapping[str, Any]] | None = None,
+        faults: Iterable[Fault | Mapping[str, Any]] | None = None,
         wire: bool = False,
         make_memory: Callable[[int], Any] | None = None,
         make_cluster: Callable[[Any, int, str, int], Any] | None = None,
@@ -114,8 +122,10 @@ class Machine:
             "timing": timing,
             "trace": trace,
             "strict": strict,
+            "csr": csr,
             "disk": disk,
             "devices": devices,
+            "fault": faults,
         }
         self.options = Options.read(platform, {**given, **unknown})
         self.platform, self.timing, self.ram = self.options.platform, self.options.timing, self.options.ram
@@ -139,7 +149,7 @@ class Machine:
         self.components: dict[str, DeviceComponent | RemoteComponent] = {}
         self.links: dict[str, Link] = {}
         window = window_cycles(self.timing.core_window, self.timing.mmio_request, self.clock)
-        make_cluster = make_cluster or partial(_make_cluster, timing=self.timing)
+        make_cluster = make_cluster or partial(_make_cluster, timing=self.timing, csr=self.options.csr)
         cluster = make_cluster(self.memory, self.options.cpus, self.options.tier, window)
         self.cpu: list[Any] = cluster.cores
         sources = [self._source(f"cpu{core.number}") for core in self.cpu]
@@ -203,7 +213,7 @@ class Machine:
             self._timers("open_bus"),
             self._stop,
         )
-        parts = [part for part in self.platform.parts if 4 * part.node < self.options.cpus]
+        parts = [part for part in self.platform.parts if CORES_PER_NODE * part.node < self.options.cpus]
         for part in parts:
             component = self._component(part)
             self.devices[part.name], self.components[part.name] = component.device, component
@@ -245,6 +255,8 @@ class Machine:
             "console.tx", receives, timing.console_line, self.components[name].input(port, self._port(receives)[1])
         )
         self._cluster.type_at = self._console.type_at
+        self._connect_csrs(parts, stop_run)
+        self.faults = inject(self.options.fault, self.links.values(), self.components, kernel, trace, self._channel)
         remote = [component for component in self.components.values() if component.remote]
         for component in remote:
             component.start(self.links.values())
@@ -282,6 +294,17 @@ class Machine:
         timing, master = self.timing, self.components[name]
         done = self._link(f"memory.{name}", f"{name}.dma", timing.dma_reply, master.dma_done)
         master.memory = self._link(f"{name}.dma", f"memory.{name}", timing.dma_request, self.dma.port(done))
+
+    def _connect_csrs(self, parts: list[Part], strict: Callable[[str], None] | None) -> None:
+        """Each core's way to the configuration registers of its node."""
+        for core in self._cores:
+            core.csrs = AddressMap()
+            for part in parts:
+                if part.csr and part.node == core.number // CORES_PER_NODE:
+                    component = self.components[part.name]
+                    link = self._registers(core, component, f"{part.name}.iocsr", 0, strict)
+                    for number, size in component.device.ranges("csr"):
+                        core.csrs.add(part.name, number, size, link)
 
     def _registers(
         self,
@@ -371,6 +394,8 @@ class Machine:
         """All that the future depends on apart from RAM, as msgpack types."""
         if self._ended is not None and self._ended[0] == "error":
             raise CheckpointError(f"the machine has ended in an error and cannot be saved: {self._ended[1]}")
+        # First: it brings the counters of devices in other processes here.
+        components = {name: component.save() for name, component in self.components.items()}
         return {
             "now": self.kernel.now,
             "is_off": self.is_off,
@@ -378,7 +403,7 @@ class Machine:
             "sources": {name: source.save() for name, source in self._sources.items()},
             "events": self._events(),
             "cores": self._cluster.save(),
-            "components": {name: component.save() for name, component in self.components.items()},
+            "components": components,
             "dma_errors": dict(self.dma.errors) if self.dma is not None else {},
             "console": self._console.save(),
             "trace": self.trace.saved(),
@@ -399,9 +424,12 @@ class Machine:
         self._console.restore(state["console"])
         for channel, message in state["events"]:
             self._channels[channel].resume(unpack(message))
-        # Last: what a restored device armed has counted too.
+        # After the devices: what they armed has counted too.
         for name, source in self._sources.items():
             source.restore(state["sources"][name])
+        for component in self.components.values():
+            if component.remote:
+                component.hand_over()
         self.trace.restore(state["trace"])
 
     def _events(self) -> list[list[Any]]:
@@ -545,7 +573,7 @@ class Machine:
             trace_hash=self.trace.hash(self.digest() if digest else b""),
             ended=ended,
             reason=reason,
-            unmapped=sum(self.open_bus.unmapped.values()),
+            unmapped=self.open_bus.count,
             details=self._details(),
         )
 
@@ -582,6 +610,10 @@ class Machine:
             names = {code: name for name, code in import_module("cpu.isa.values").EXC_CODES.items()}
             counted.update({f"exception {names.get(code, code)}": n for code, n in core.exceptions.items()})
             counted["refill xtlb"] += core.tlb_refills
+        for component in self.components.values():
+            if component.remote:
+                counted.update(component.troubles())
+        counted.update({f"fault {link.name}": link.injected for link in self.faults})
         return dict(counted)
 
     def _host(self, progress: Callable[[Machine], None] | None, every_ms: int) -> Callable[[], None]:
@@ -632,16 +664,27 @@ class _OpenBusDevice:
         """It has no outputs."""
 
     def read(self, offset: int, size: int, core: int = 0, space: str = "memory") -> int:
+        if space == "csr":
+            return self._bus.csr(offset, size, core, "read")
         return self._bus.read(offset, size, core)
 
     def write(self, offset: int, size: int, value: int, core: int = 0, space: str = "memory") -> None:
-        self._bus.write(offset, size, value, core)
+        if space == "csr":
+            self._bus.csr(offset, size, core, f"write of {value:#x}")
+        else:
+            self._bus.write(offset, size, value, core)
 
 
 def _make_memory(size: int) -> Any:
     return import_module("cpu.memory").Memory(size)
 
 
-def _make_cluster(memory: Any, count: int, tier: str, window: int, timing: Timing) -> Any:
-    costs = import_module("cpu.costs").Costs(timing.instruction_cycles, timing.exception_entry, timing.count_divider)
-    return import_module("cpu.cluster").Cluster(memory, count, tier, window, costs)
+def _make_cluster(memory: Any, count: int, tier: str, window: int, timing: Timing, csr: bool) -> Any:
+    costs = import_module("cpu.costs").Costs(
+        timing.instruction_cycles,
+        timing.exception_entry,
+        timing.count_divider,
+        timing.core_clock,
+        timing.stable_clock,
+    )
+    return import_module("cpu.cluster").Cluster(memory, count, tier, window, costs, csr)

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from soc.errors import ConfigurationError, choose
+from soc.faults import Fault
 from soc.placement.places import Place
 from soc.platforms import Platform, find
 from soc.platforms.added import anchored
@@ -20,6 +21,8 @@ from soc.timing import Timing
 TIERS = ("auto", "reference", "threaded")
 MAX_CPUS = 16
 _TABLES = ("machine", "placement", "timing", "devices")
+_LISTS = ("fault",)
+"""Tables that may be there several times, as [[fault]]."""
 _SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _MIN_RAM, _MAX_RAM = 1 << 20, 1 << 40
 
@@ -39,9 +42,13 @@ class Options:
     timing: Timing = field(default_factory=Timing)
     trace: bool = False
     strict: bool = False
+    csr: bool = False
+    """CPUCFG tells the guest that there are CSR instructions."""
     disk: str | Path | None = None
     devices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """PCI functions, `disk` among them as virtio_blk, and models of the user's own; the platform has them as parts."""
+    fault: tuple[Fault, ...] = ()
+    """Faults on channels and in device processes."""
 
     @classmethod
     def read(cls, platform: str | Path | Platform, given: Mapping[str, Any]) -> Options:
@@ -75,6 +82,7 @@ class Options:
             there = ["all", *(part.name for part in values["platform"].parts)]
             values["placement"] = {name: place for name, place in _placed.get().items() if name in there}
         values["placement"] = _placement(values["placement"])
+        values["fault"] = tuple(Fault.read(fault) for fault in values.get("fault") or ())
         if "ram" in values:
             values["ram"] = ram_bytes(values["ram"])
         return cls(**values)
@@ -84,9 +92,11 @@ class Options:
             raise ConfigurationError(f"cpus = {self.cpus!r}: a machine has 1 to {MAX_CPUS} cores")
         if self.tier not in TIERS:
             raise ConfigurationError(choose("tier", self.tier, TIERS))
-        for name in ("trace", "strict"):
+        for name in ("trace", "strict", "csr"):
             if type(getattr(self, name)) is not bool:
                 raise ConfigurationError(f"{name} = {getattr(self, name)!r}; allowed: true, false")
+        if self.csr and not any(part.csr for part in self.platform.parts):
+            raise ConfigurationError(f"csr = true: platform {self.platform.name} has no configuration registers")
         if not isinstance(self.append, str):
             raise ConfigurationError(f"append = {self.append!r}; the kernel command line is text")
         known = ["all", *(part.name for part in self.platform.parts)]
@@ -147,8 +157,10 @@ def _read_toml(path: Path, known: list[str]) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"machine file {path} is not TOML: {error}") from error
     for name, table in tables.items():
+        if name in _LISTS and isinstance(table, list):
+            continue
         if name not in _TABLES:
-            raise ConfigurationError(f"{path}: {choose('table', name, _TABLES)}")
+            raise ConfigurationError(f"{path}: {choose('table', name, (*_TABLES, *_LISTS))}")
         if not isinstance(table, dict):
             raise ConfigurationError(f"{path}: {name} must be a table, [{name}]")
     values = tables.pop("machine", {})

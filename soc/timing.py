@@ -19,12 +19,12 @@ def _ps(default: str, source: str) -> Any:
     return field(default=duration(default), metadata={"unit": "ps", "source": source})
 
 
-def _number(default: int, unit: str, source: str) -> Any:
-    return field(default=default, metadata={"unit": unit, "source": source})
+def _number(default: int, unit: str, source: str, most: int = NEVER - 1) -> Any:
+    return field(default=default, metadata={"unit": unit, "source": source, "range": (1, most)})
 
 
-MOST_CYCLES = 1_000_000
-"""Upper bound of a number of core cycles in the table, as of cpu/costs.py."""
+MOST_CYCLES, MOST_CORE_HZ, MOST_STABLE_HZ = 1_000_000, 1 << 32, 1 << 30
+"""Upper bounds of a number of core cycles and of two clocks in the table, as of cpu/costs.py."""
 
 
 def _cycles(source: str, default: int = 1, least: int = 1, unit: str = "cycle") -> Any:
@@ -34,7 +34,16 @@ def _cycles(source: str, default: int = 1, least: int = 1, unit: str = "cycle") 
 @dataclass(frozen=True)
 class _Table:
     core_clock: int = _number(
-        800_000_000, "Hz", "Linux reads it from the LEFI table as cpu_clock_freq; QEMU's loongson3-virt gives 800 MHz"
+        800_000_000,
+        "Hz",
+        "Linux reads it from the LEFI table as cpu_clock_freq; QEMU's loongson3-virt gives 800 MHz",
+        MOST_CORE_HZ,
+    )
+    stable_clock: int = _number(
+        100_000_000,
+        "Hz",
+        "of the stable timers and counter: what Loongson's KVM takes where CPUCFG does not say",
+        MOST_STABLE_HZ,
     )
     cycles_alu: int = _cycles("model choice: integer arithmetic, logic, shifts, bit fields, moves, hints, traps")
     cycles_multiply: int = _cycles("model choice: integer multiply, multiply-add")

@@ -85,7 +85,8 @@ class DeviceComponent:
         # (input, output that holds it high) to cause, in the order in which they rose.
         self._risen: dict[str, int] = {}
         self._transfers: dict[int, tuple[_Transfer, int]] = {}
-        self._forwarded: dict[int, tuple[Link, int]] = {}
+        self._forwarded: dict[int, tuple[Link, int, int]] = {}
+        # The request sent on: where its reply goes, the request it came as, its cause.
         self.memory: Link | None = None
         """Where DMA goes; None for a component that does none."""
         device.attach(self)
@@ -260,15 +261,15 @@ class DeviceComponent:
         sequence = link.send(
             type(message), self._kernel._now, message.cause, message.core, space, address, message.size, *fields
         )
-        self._forwarded[sequence] = back, message.sequence
+        self._forwarded[sequence] = back, message.sequence, message.cause
 
     def answered(self, message: Message) -> None:
         """The reply to a forwarded access: pass it back."""
         found = self._forwarded.pop(message.request, None)
         if found is None or type(message) not in (MmioReply, MmioError):
             raise ProtocolError(f"{self.name} got {message} and has forwarded no such access")
-        back, request = found
-        back.send(type(message), self._kernel._now, message.cause, request, message[-1])
+        back, request, cause = found
+        back.send(type(message), self._kernel._now, cause, request, message[-1])
 
     def save(self) -> dict[str, Any]:
         """The device's state, the causes its lines carry, its DMA and the accesses it has passed on, for a snapshot."""
@@ -280,7 +281,7 @@ class DeviceComponent:
             "dropped": dict(self.dropped),
             "transfers": [[t.token, t.left, t.failed, list(t.pieces)] for t in transfers],
             "under_way": [[sequence, transfers.index(t), index] for sequence, (t, index) in self._transfers.items()],
-            "forwarded": [[sequence, back.channel, request] for sequence, (back, request) in self._forwarded.items()],
+            "forwarded": [[sent, back.channel, *origin] for sent, (back, *origin) in self._forwarded.items()],
         }
 
     def restore(self, saved: dict[str, Any], channels: Mapping[int, Any]) -> None:
@@ -296,7 +297,7 @@ class DeviceComponent:
             transfer.left, transfer.failed, transfer.pieces = left, failed, list(pieces)
             transfers.append(transfer)
         self._transfers = {sequence: (transfers[t], index) for sequence, t, index in saved["under_way"]}
-        self._forwarded = {sequence: (channels[back], request) for sequence, back, request in saved["forwarded"]}
+        self._forwarded = {sent: (channels[back], *origin) for sent, back, *origin in saved["forwarded"]}
         self._handled = None
 
 

@@ -33,6 +33,7 @@ from soc.messages import (
     MmioWrite,
     PortIn,
     Reset,
+    Restore,
     Role,
     Snapshot,
     Space,
@@ -134,6 +135,7 @@ class RemoteComponent:
         # Requests not answered yet, by reply link: sequence to cause. Lines that are high: the cause they rose by.
         self._asked: dict[tuple[int, int], dict[int, int]] = {}
         self._high: dict[tuple[int, int], int] = {}
+        self._saved: dict[str, Any] | None = None
 
     # Building.
 
@@ -202,9 +204,36 @@ class RemoteComponent:
         return direct[0].value
 
     def save(self) -> dict[str, Any]:
-        """The device's state, as its process has it, for a snapshot."""
+        """The device's state, as its process has it, for a snapshot. ProtocolError for one that is disconnected."""
+        if self.disconnected:
+            raise ProtocolError(f"{self.name} has no state: {_GONE}")
         state = self.supervisor.state(self._kernel._now)
-        return msgpack.unpackb(state, strict_map_key=False)["component"]
+        saved = msgpack.unpackb(state, strict_map_key=False)
+        # The process counts the causes.
+        self._source.restore(saved["source"])
+        return saved["component"]
+
+    def restore(self, saved: dict[str, Any], channels: Mapping[int, Link]) -> None:
+        """What `save` gave; `channels` has the machine's links by number. Its process has it from `hand_over`."""
+        self._saved = saved
+        self._timers.forget()
+        for requests in self._asked.values():
+            requests.clear()
+        for _, back, request, cause in saved["forwarded"]:
+            link = channels[back]
+            self._asked[link.origin[1], link.target[1]][request] = cause
+        self._high = {
+            (link.origin[1], link.target[1]): cause
+            for port, cause in saved["risen"].items()
+            for link in self.links.get(port, ())
+        }
+
+    def hand_over(self) -> None:
+        """Give the device's process what `restore` took, now that the machine's counters and timers fit it."""
+        self._due = self._timers.deadlines()
+        state = {"component": self._saved, "source": self._source.save(), "timers": self._due}
+        self._tell(Restore(self._kernel._now, 0, 0, 0, 0, msgpack.packb(state)))
+        self._saved = None
 
     # Messages to the device.
 
@@ -330,6 +359,11 @@ class RemoteComponent:
                 self._out[way][0].send(MmioError, now, cause, sequence, _GONE)
             requests.clear()
         self.supervisor.close()
+
+    def troubles(self) -> dict[str, int]:
+        """What a result must say of this device: how often it was restarted, whether it is disconnected."""
+        counted = {f"restarts of {self.name}": self.supervisor.restarts, f"disconnected {self.name}": 1}
+        return {name: count for name, count in counted.items() if count and (self.disconnected or "restarts" in name)}
 
     def close(self) -> None:
         """End the device's process, or the connection to it."""

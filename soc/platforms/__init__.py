@@ -46,6 +46,8 @@ class Part(NamedTuple):
     windows: tuple[Range, ...] = ()
     node: int = 0
     """Exists only where this node of four cores exists."""
+    csr: bool = False
+    """The cores of its node reach its configuration registers with CSR instructions."""
 
     def ranges(self) -> tuple[Range, ...]:
         """All address ranges of the device."""

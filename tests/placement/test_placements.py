@@ -12,6 +12,7 @@ import pytest
 from scenarios import list_scenarios, load
 from scenarios.library import guest
 from soc import Machine, PoweredOff
+from soc.errors import SocError
 from soc.fetch import debian
 from soc.options import placed
 from soc.platforms import find

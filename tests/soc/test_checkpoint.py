@@ -119,8 +119,11 @@ prompt: .asciiz "soc# "
 )
 
 
+QUICK = {"typing_delay": "9 us", "typing_gap": "500 ns"}
+
+
 def receive(**options) -> Machine:
-    m, _ = build(RECEIVE, 2, **options)
+    m, _ = build(RECEIVE, 2, timing=QUICK, **options)
     m.replay([(at, b"x") for at in TYPED_AT])
     return m
 
@@ -133,14 +136,16 @@ def rng(**options) -> Machine:
 
 
 def asks(**options) -> Machine:
-    m, _ = build(ASKS, 1, timing={"typing_delay": "9 us", "typing_gap": "2 us"}, **options)
+    m, _ = build(ASKS, 1, timing=QUICK, **options)
     m.script(["one", "two", "three"])
     return m
 
 
+COSTS = {"cycles_load": 7, "cycles_branch": 3, "cycles_store": 2, "exception_entry": 5, "count_divider": 3}
 MACHINES = {
     "storm": lambda **options: build(STORM, 4, **options)[0],
     "slots": lambda **options: build(SLOTS, 1, **options)[0],
+    "costly": lambda **options: build(SLOTS, 2, timing=COSTS, **options)[0],
     "receive": receive,
     "rng": rng,
     "asks": asks,
@@ -245,6 +250,15 @@ def test_at_saves_in_the_middle_of_a_run():
     late = Machine.restore(checkpoint)
     with pytest.raises(ConfigurationError, match="at = 0 s; the machine has reached"):
         late.run(at=(0, Machine.save))
+
+
+@pytest.mark.parametrize("name", ["receive", "rng"])
+def test_devices_in_their_own_processes_are_saved_and_restored(name):
+    for number, checkpoint in enumerate(saved(name, moments(name, 2), placement="process")):
+        place = ("process", None)[number % 2]
+        assert finish(Machine.restore(checkpoint, placement=place)) == undisturbed(name)
+    for checkpoint in saved(name, moments(name, 1)):
+        assert finish(Machine.restore(checkpoint, placement="process")) == undisturbed(name)
 
 
 def test_another_process_goes_on(tmp_path):
