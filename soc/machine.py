@@ -517,6 +517,10 @@ class Machine:
         """Type what `typed` of another run recorded, at the same model times. Before `run`."""
         self._console.replay(typed)
 
+    def signal(self, descriptor: int, at: str | int | None = None, count: int = 1) -> None:
+        """Signal an event descriptor from outside, at model time `at` (None: now); see soc.platforms.eventfd."""
+        import_module("soc.platforms.eventfd").signal(self, descriptor, at, count)
+
     def interrupt(self) -> None:
         """End the run soon, at a clean place, as a limit. May be called from a signal handler or another thread."""
         self._interrupted = True
