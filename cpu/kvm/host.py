@@ -190,6 +190,12 @@ class Host:
         if self._on is None:
             self._balance()
 
+    def interrupt(self, vcpu: Vcpu) -> None:
+        """A signal for the vCPU's thread: KVM_RUN ends with EINTR."""
+        vcpu.signal = True
+        self.wake(vcpu)
+        self.kick(vcpu)
+
     def kick(self, vcpu: Vcpu) -> None:
         """Have a vCPU that may be in guest mode leave it."""
         thread = self._of.get(vcpu)
