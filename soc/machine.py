@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 _MIB = 1 << 20
 CORES_PER_NODE = 4
+KERNEL_IRQCHIP = ("ls3a_", "ls7a_irq", "ls7a_msi", "stable_timer")
+"""Parts, by how their names begin, that the KVM model serves itself with irqchip = "kernel"."""
 
 
 class PoweredOff:
@@ -82,6 +84,8 @@ class Machine:
     always kept). `strict` ends the run at the first access to nothing. `timing` is a Timing or a mapping of constants.
     `csr`: CPUCFG tells the guest of the CSR instructions, on a platform with configuration registers; Linux then sends
     its inter-processor interrupts with them.
+    `hypervisor="kvm"` runs the program as a guest of the KVM model with `vcpus` virtual CPUs on the `cpus` cores; `kvm`
+    is its back-end, `irqchip` ("kernel", "user") who serves the guest's interrupt controllers.
     `disk` is the image of a virtio-blk disk; `devices` adds PCI functions, name to options, as in
     `{"virtio_rng": {"seed": 7}}` (soc.platforms.FUNCTIONS lists them), and models of your own, as in
     `{"gpio": {"model": Gpio, "base": 0x100E_0000, "wires": {"irq": "ls3a_router_irq.input[12]"}}}`
@@ -108,6 +112,10 @@ class Machine:
         disk: str | Path | None = None,
         devices: Mapping[str, Mapping[str, Any]] | None = None,
         faults: Iterable[Fault | Mapping[str, Any]] | None = None,
+        hypervisor: str | None = None,
+        vcpus: int | None = None,
+        kvm: str | None = None,
+        irqchip: str | None = None,
         wire: bool = False,
         make_memory: Callable[[int], Any] | None = None,
         make_cluster: Callable[[Any, int, str, int], Any] | None = None,
@@ -126,6 +134,10 @@ class Machine:
             "disk": disk,
             "devices": devices,
             "fault": faults,
+            "hypervisor": hypervisor,
+            "vcpus": vcpus,
+            "kvm": kvm,
+            "irqchip": irqchip,
         }
         self.options = Options.read(platform, {**given, **unknown})
         self.platform, self.timing, self.ram = self.options.platform, self.options.timing, self.options.ram
@@ -148,12 +160,16 @@ class Machine:
         self.devices: dict[str, Any] = {}
         self.components: dict[str, DeviceComponent | RemoteComponent] = {}
         self.links: dict[str, Link] = {}
-        window = window_cycles(self.timing.core_window, self.timing.mmio_request, self.clock)
-        make_cluster = make_cluster or partial(_make_cluster, timing=self.timing, csr=self.options.csr)
+        guest = self.options.hypervisor is not None
+        shortest = min(self.timing.mmio_request, self.timing.kvm_kick) if guest else self.timing.mmio_request
+        window = window_cycles(self.timing.core_window, shortest, self.clock)
+        make_cluster = make_cluster or partial(_make_cluster, timing=self.timing, csr=self.options.csr, vz=guest)
         cluster = make_cluster(self.memory, self.options.cpus, self.options.tier, window)
         self.cpu: list[Any] = cluster.cores
-        sources = [self._source(f"cpu{core.number}") for core in self.cpu]
+        sources = [self._source(f"cpu{number}") for number in range(self.options.processors)]
         self._cluster = ClusterComponent(cluster, self.kernel, self.trace, sources, self.clock, self._end)
+        self.hypervisor: Any = self._make_hypervisor() if guest else None
+        """The KVM model (soc.hypervisor.Hypervisor), or None on the bare machine."""
         self._cores: list[CorePort] = self._cluster.ports
         try:
             self._build()
@@ -213,7 +229,7 @@ class Machine:
             self._timers("open_bus"),
             self._stop,
         )
-        parts = [part for part in self.platform.parts if CORES_PER_NODE * part.node < self.options.cpus]
+        parts = [part for part in self.platform.parts if CORES_PER_NODE * part.node < self.options.processors]
         for part in parts:
             component = self._component(part)
             self.devices[part.name], self.components[part.name] = component.device, component
@@ -240,7 +256,7 @@ class Machine:
         for name in masters:
             if name not in self.platform.functions:
                 self._connect_memory(name)
-        for wire in self.platform.wires(self.options.cpus):
+        for wire in self.platform.wires(self.options.processors):
             self._connect(wire.source, wire.destination, getattr(timing, wire.latency))
 
         self._console = Console(
@@ -262,6 +278,21 @@ class Machine:
             component.start(self.links.values())
         for component in self.components.values():
             component.access(component.device.reset)
+
+    def _make_hypervisor(self) -> Any:
+        options, source = self.options, self._source("host")
+        made = import_module("soc.hypervisor").Hypervisor(
+            self._cluster, self.memory, self.timing, source, options.processors, options.kvm, self._end_soon
+        )
+        for core in self.cpu:
+            n = core.number
+            made.connect(n, self._link(f"host.kick[{n}]", f"host.ip[{n}]", self.timing.kvm_kick, made.kicked(n)))
+        if options.irqchip == "kernel":
+            controllers = [part for part in self.platform.parts if part.name.startswith(KERNEL_IRQCHIP)]
+            made.serve_in_kernel((place.address, place.size) for part in controllers for place in part.ranges())
+        for port in self._cluster.ports:
+            port.pinned_to(made)
+        return made
 
     def _component(self, part: Part) -> DeviceComponent | RemoteComponent:
         model, place = load(part.model), self.options.place(part.name)
@@ -366,10 +397,10 @@ class Machine:
                 options.setdefault("append", self.options.append)
             options.setdefault("cpu_clock_hz", self.timing.core_clock)
             options.setdefault("platform", self.platform.name)
-            program = prepare(program, ram=self.ram, cpus=len(self.cpu), **options)
+            program = prepare(program, ram=self.ram, cpus=self.options.processors, **options)
         for address, data in program.segments:
             self.memory.write(address, data)
-        self.cpu[0].set_state(program.state())
+        (self.hypervisor.load if self.hypervisor else self.cpu[0].set_state)(program.state())
 
     # Snapshots.
 
@@ -394,6 +425,8 @@ class Machine:
         """All that the future depends on apart from RAM, as msgpack types."""
         if self._ended is not None and self._ended[0] == "error":
             raise CheckpointError(f"the machine has ended in an error and cannot be saved: {self._ended[1]}")
+        if self.hypervisor is not None:
+            raise CheckpointError("a machine under the KVM model has no checkpoint; its guest moves by the KVM API")
         # First: it brings the counters of devices in other processes here.
         components = {name: component.save() for name, component in self.components.items()}
         return {
@@ -483,6 +516,10 @@ class Machine:
     def replay(self, typed: Iterable[tuple[int, bytes]]) -> None:
         """Type what `typed` of another run recorded, at the same model times. Before `run`."""
         self._console.replay(typed)
+
+    def signal(self, descriptor: int, at: str | int | None = None, count: int = 1) -> None:
+        """Signal an event descriptor from outside, at model time `at` (None: now); see soc.platforms.eventfd."""
+        import_module("soc.platforms.eventfd").signal(self, descriptor, at, count)
 
     def interrupt(self) -> None:
         """End the run soon, at a clean place, as a limit. May be called from a signal handler or another thread."""
@@ -614,6 +651,8 @@ class Machine:
             if component.remote:
                 counted.update(component.troubles())
         counted.update({f"fault {link.name}": link.injected for link in self.faults})
+        if self.hypervisor is not None:
+            counted.update(self.hypervisor.details())
         return dict(counted)
 
     def _host(self, progress: Callable[[Machine], None] | None, every_ms: int) -> Callable[[], None]:
@@ -679,7 +718,7 @@ def _make_memory(size: int) -> Any:
     return import_module("cpu.memory").Memory(size)
 
 
-def _make_cluster(memory: Any, count: int, tier: str, window: int, timing: Timing, csr: bool) -> Any:
+def _make_cluster(memory: Any, count: int, tier: str, window: int, timing: Timing, csr: bool, vz: bool) -> Any:
     costs = import_module("cpu.costs").Costs(
         timing.instruction_cycles,
         timing.exception_entry,
@@ -687,4 +726,4 @@ def _make_cluster(memory: Any, count: int, tier: str, window: int, timing: Timin
         timing.core_clock,
         timing.stable_clock,
     )
-    return import_module("cpu.cluster").Cluster(memory, count, tier, window, costs, csr)
+    return import_module("cpu.cluster").Cluster(memory, count, tier, window, costs, csr, vz)

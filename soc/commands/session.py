@@ -58,6 +58,10 @@ def _described(arguments: argparse.Namespace) -> tuple[str | Path, dict[str, Any
         "strict": arguments.strict or None,
         "placement": placement(arguments.place) or None,
         "devices": devices(arguments) or None,
+        "hypervisor": arguments.hypervisor,
+        "vcpus": arguments.vcpus,
+        "kvm": arguments.kvm,
+        "irqchip": arguments.irqchip,
     }
 
 
