@@ -334,7 +334,7 @@ class Machine:
                 if part.csr and part.node == core.number // CORES_PER_NODE:
                     component = self.components[part.name]
                     link = self._registers(core, component, f"{part.name}.iocsr", 0, strict)
-                    for number, size in component.device.ranges("csr"):
+                    for number, size in load(part.model).ranges("csr"):
                         core.csrs.add(part.name, number, size, link)
 
     def _registers(
