@@ -133,7 +133,7 @@ class Machine:
         self._sources: dict[str, Source] = {}
         self._ended: tuple[str, str] | None = None
         self._interrupted = False
-        self._broken = ""
+        self._lost = False
         self.is_off = False
         """The guest has switched the machine off; it cannot run any more."""
 
@@ -375,16 +375,17 @@ class Machine:
 
     def state(self) -> dict[str, Any]:
         """All that the future depends on apart from RAM, as msgpack types."""
-        if self._ended is not None and self._ended[0] == "error":
+        if self._ended is not None and self._ended[0] == "error" and not self._lost:
             raise CheckpointError(f"the machine has ended in an error and cannot be saved: {self._ended[1]}")
         return {
             "now": self.kernel.now,
             "is_off": self.is_off,
             "unmapped": self.open_bus.unmapped,
-            "sources": {name: source.save() for name, source in self._sources.items()},
             "events": self._events(),
             "cores": self._cluster.save(),
+            # Before the sources: a device in another process tells its count with its state.
             "components": {name: component.save() for name, component in self.components.items()},
+            "sources": {name: source.save() for name, source in self._sources.items()},
             "dma_errors": dict(self.dma.errors) if self.dma is not None else {},
             "console": self._console.save(),
             "trace": self.trace.saved(),
@@ -408,6 +409,9 @@ class Machine:
         # Last: what a restored device armed has counted too.
         for name, source in self._sources.items():
             source.restore(state["sources"][name])
+        for component in self.components.values():
+            if component.remote:
+                component.restored()
         self.trace.restore(state["trace"])
 
     def _events(self) -> list[list[Any]]:
@@ -497,8 +501,6 @@ class Machine:
                 raise ConfigurationError(f"{name} = {value!r}; a positive number of instructions is needed")
         if self.is_off:
             raise ConfigurationError("the machine has been switched off: build a new Machine to run again")
-        if self._broken:
-            raise ConfigurationError(f"the machine has lost a device and cannot run any more: {self._broken}")
         window = duration(max_virtual) if max_virtual is not None else None
         visit = None
         if at is not None:
@@ -509,7 +511,7 @@ class Machine:
                 )
         began = host.monotonic()
         start, instructions, exits = self.now, self._instructions(), self._exits()
-        self._ended, self._interrupted = None, False
+        self._ended, self._interrupted, self._lost = None, False, False
         self._console.watch(None)
         predicate = None
         if isinstance(until, str | bytes):
@@ -536,9 +538,8 @@ class Machine:
         except UnmappedAccessError as error:
             self._ended = ("error", str(error))
         except DeviceLost as error:
-            # The machine stands in the middle of an event.
             self._ended = ("error", str(error))
-            self._broken = str(error)
+            self._not_delivered(error.told)
         ended, reason = self._ended or ("deadlock", self._cluster.waits_for())
         wall = host.monotonic() - began
         done = self._instructions() - instructions
@@ -554,6 +555,18 @@ class Machine:
             unmapped=sum(self.open_bus.unmapped.values()),
             details=self._details(),
         )
+
+    def _not_delivered(self, message: Message) -> None:
+        """The device `message` was for is lost. The machine stands before it: it can be saved, or run on."""
+        self._lost = True
+        if not message.HASHED or not message.source:
+            return
+        self.trace.take_back(message)
+        link = self.trace.wiring.channels.get((message.source, message.destination))
+        if link is not None:
+            link.again(message)
+        else:
+            next(c for c in self.components.values() if c.remote and c.owns(message)).resume(message)
 
     def close(self) -> None:
         """End the processes and connections of devices elsewhere; the machine cannot run after that. At the latest this
