@@ -48,6 +48,7 @@ class Link:
 
     __slots__ = (
         "_add",
+        "_arrival",
         "_deliver",
         "_kernel",
         "_post",
@@ -81,6 +82,7 @@ class Link:
         self.origin, self.target = origin, target
         self._source, self._kernel, self._post = source, kernel, kernel.post
         self._add, self._deliver, self._wire = trace.add, deliver, wire
+        self._arrival = self._arrive
         trace.wire(self)
 
     def send(self, kind: type[Message], sent: int, cause: int, *fields: Any) -> int:
@@ -93,7 +95,12 @@ class Link:
 
     def resume(self, message: Message) -> None:
         """Put `message` on its way to its own time."""
-        self._post(message[2], message.PHASE, self.channel, message[5], self._arrive, message)
+        self._post(message[2], message.PHASE, self.channel, message[5], self._arrival, message)
+
+    def intercept(self, arrival: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Have every message go to `arrival` at its time, as the value of an event. Returns what delivers one."""
+        before, self._arrival = self._arrival, arrival
+        return before
 
     def _arrive(self, event: Any) -> None:
         message = event._value

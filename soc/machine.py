@@ -18,6 +18,7 @@ from soc.checkpoint import CheckpointError
 from soc.cluster import ClusterComponent, CorePort, window_cycles
 from soc.console import PROMPT, Console
 from soc.errors import ConfigurationError, DeviceLost, UnmappedAccessError, choose
+from soc.faults import Fault, inject
 from soc.hostbus import HostBus
 from soc.kernel import Kernel
 from soc.link import Link, Source, Timers
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from soc.placement.remote import RemoteComponent
 
 _MIB = 1 << 20
+CORES_PER_NODE = 4
+KERNEL_IRQCHIP = ("ls3a_", "ls7a_irq", "ls7a_msi", "stable_timer")
+"""Parts, by how their names begin, that the KVM model serves itself with irqchip = "kernel"."""
 
 
 class PoweredOff:
@@ -78,8 +82,16 @@ class Machine:
 
     `ram` is text such as "512 MiB" or a number of MiB. `trace` keeps records and interrupt latencies (the hash is
     always kept). `strict` ends the run at the first access to nothing. `timing` is a Timing or a mapping of constants.
+    `csr`: CPUCFG tells the guest of the CSR instructions, on a platform with configuration registers; Linux then sends
+    its inter-processor interrupts with them.
+    `hypervisor="kvm"` runs the program as a guest of the KVM model with `vcpus` virtual CPUs on the `cpus` cores; `kvm`
+    is its back-end, `irqchip` ("kernel", "user") who serves the guest's interrupt controllers.
     `disk` is the image of a virtio-blk disk; `devices` adds PCI functions, name to options, as in
-    `{"virtio_rng": {"seed": 7}}` (soc.platforms.FUNCTIONS lists them).
+    `{"virtio_rng": {"seed": 7}}` (soc.platforms.FUNCTIONS lists them), and models of your own, as in
+    `{"gpio": {"model": Gpio, "base": 0x100E_0000, "wires": {"irq": "ls3a_router_irq.input[12]"}}}`
+    (soc/platforms/added.py).
+    `placement` says where devices run: `inprocess`, `process` or `tcp://HOST:PORT`, or which where, as in
+    `{"uart": "process", "all": "inprocess"}` (see docs/placement.md). `faults` are those of soc/faults.py.
     `wire` packs and unpacks every message on every link, as between processes. `make_memory(ram_bytes)` and
     `make_cluster(memory, count, tier, window)` replace the engine, for tests. Raises ConfigurationError.
     """
@@ -96,8 +108,14 @@ class Machine:
         timing: Timing | Mapping[str, int | str] | None = None,
         trace: bool | None = None,
         strict: bool | None = None,
+        csr: bool | None = None,
         disk: str | Path | None = None,
         devices: Mapping[str, Mapping[str, Any]] | None = None,
+        faults: Iterable[Fault | Mapping[str, Any]] | None = None,
+        hypervisor: str | None = None,
+        vcpus: int | None = None,
+        kvm: str | None = None,
+        irqchip: str | None = None,
         wire: bool = False,
         make_memory: Callable[[int], Any] | None = None,
         make_cluster: Callable[[Any, int, str, int], Any] | None = None,
@@ -112,8 +130,14 @@ class Machine:
             "timing": timing,
             "trace": trace,
             "strict": strict,
+            "csr": csr,
             "disk": disk,
             "devices": devices,
+            "fault": faults,
+            "hypervisor": hypervisor,
+            "vcpus": vcpus,
+            "kvm": kvm,
+            "irqchip": irqchip,
         }
         self.options = Options.read(platform, {**given, **unknown})
         self.platform, self.timing, self.ram = self.options.platform, self.options.timing, self.options.ram
@@ -136,12 +160,16 @@ class Machine:
         self.devices: dict[str, Any] = {}
         self.components: dict[str, DeviceComponent | RemoteComponent] = {}
         self.links: dict[str, Link] = {}
-        window = window_cycles(self.timing.core_window, self.timing.mmio_request, self.clock)
-        make_cluster = make_cluster or partial(_make_cluster, timing=self.timing)
+        guest = self.options.hypervisor is not None
+        shortest = min(self.timing.mmio_request, self.timing.kvm_kick) if guest else self.timing.mmio_request
+        window = window_cycles(self.timing.core_window, shortest, self.clock)
+        make_cluster = make_cluster or partial(_make_cluster, timing=self.timing, csr=self.options.csr, vz=guest)
         cluster = make_cluster(self.memory, self.options.cpus, self.options.tier, window)
         self.cpu: list[Any] = cluster.cores
-        sources = [self._source(f"cpu{core.number}") for core in self.cpu]
+        sources = [self._source(f"cpu{number}") for number in range(self.options.processors)]
         self._cluster = ClusterComponent(cluster, self.kernel, self.trace, sources, self.clock, self._end)
+        self.hypervisor: Any = self._make_hypervisor() if guest else None
+        """The KVM model (soc.hypervisor.Hypervisor), or None on the bare machine."""
         self._cores: list[CorePort] = self._cluster.ports
         try:
             self._build()
@@ -201,11 +229,13 @@ class Machine:
             self._timers("open_bus"),
             self._stop,
         )
-        parts = [part for part in self.platform.parts if 4 * part.node < self.options.cpus]
+        parts = [part for part in self.platform.parts if CORES_PER_NODE * part.node < self.options.processors]
         for part in parts:
             component = self._component(part)
             self.devices[part.name], self.components[part.name] = component.device, component
             for place in part.ranges():
+                if part.name in self.platform.added and self.memory.is_ram(place.address):
+                    raise ConfigurationError(f"device {part.name} at {place.address:#x}: the machine has memory there")
                 self.bus.map.add(part.name, place.address, place.size, (component, place.origin))
 
         for core in self._cores:
@@ -218,9 +248,15 @@ class Machine:
             core.open_bus = self._registers(core, nothing, "open_bus.mmio", 0, None)
 
         self.dma: MemoryComponent | None = None
-        if self.platform.functions:
-            self._connect_functions(stop_run)
-        for wire in self.platform.wires(self.options.cpus):
+        masters = [p.name for p in parts if p.name in self.platform.added and hasattr(load(p.model), "on_dma")]
+        if masters:
+            self.dma = MemoryComponent(self.memory, kernel, self.platform.rom, dict(self.platform.doorbells))
+        for name in self.platform.functions:
+            self._connect_function(name, stop_run)
+        for name in masters:
+            if name not in self.platform.functions:
+                self._connect_memory(name)
+        for wire in self.platform.wires(self.options.processors):
             self._connect(wire.source, wire.destination, getattr(timing, wire.latency))
 
         self._console = Console(
@@ -235,16 +271,33 @@ class Machine:
             "console.tx", receives, timing.console_line, self.components[name].input(port, self._port(receives)[1])
         )
         self._cluster.type_at = self._console.type_at
+        self._connect_csrs(parts, stop_run)
+        self.faults = inject(self.options.fault, self.links.values(), self.components, kernel, trace, self._channel)
         remote = [component for component in self.components.values() if component.remote]
         for component in remote:
             component.start(self.links.values())
         for component in self.components.values():
             component.access(component.device.reset)
 
+    def _make_hypervisor(self) -> Any:
+        options, source = self.options, self._source("host")
+        made = import_module("soc.hypervisor").Hypervisor(
+            self._cluster, self.memory, self.timing, source, options.processors, options.kvm, self._end_soon
+        )
+        for core in self.cpu:
+            n = core.number
+            made.connect(n, self._link(f"host.kick[{n}]", f"host.ip[{n}]", self.timing.kvm_kick, made.kicked(n)))
+        if options.irqchip == "kernel":
+            controllers = [part for part in self.platform.parts if part.name.startswith(KERNEL_IRQCHIP)]
+            made.serve_in_kernel((place.address, place.size) for part in controllers for place in part.ranges())
+        for port in self._cluster.ports:
+            port.pinned_to(made)
+        return made
+
     def _component(self, part: Part) -> DeviceComponent | RemoteComponent:
         model, place = load(part.model), self.options.place(part.name)
         options = {**part.options(self.timing), **({"strict": True} if self.options.strict else {})}
-        if part.name in self.platform.functions:
+        if part.name in self.platform.added:
             options = {"name": part.name, **options}
         around = self._source(part.name), self._timers(part.name), self._stop
         if place.remote and not model.host_side:
@@ -259,18 +312,30 @@ class Machine:
             raise ConfigurationError(f"device {part.name}: {error}") from error
         return DeviceComponent(part.name, device, self.kernel, self.trace, *around)
 
-    def _connect_functions(self, strict: Callable[[str], None] | None) -> None:
-        timing, platform = self.timing, self.platform
-        self.dma = MemoryComponent(self.memory, self.kernel, platform.rom, dict(platform.doorbells))
-        bridge = self.components[platform.pci.bridge.name]
-        for name, port in platform.functions.items():
-            function = self.components[name]
-            back = self._link(f"{name}.config", f"{bridge.name}.{port}", timing.pci_reply, bridge.answered)
-            registers = function.registers(0, back, strict)
-            there = self._link(f"{bridge.name}.{port}", f"{name}.config", timing.pci_request, registers)
-            bridge.connect(port, there)
-            done = self._link(f"memory.{name}", f"{name}.dma", timing.dma_reply, function.dma_done)
-            function.memory = self._link(f"{name}.dma", f"memory.{name}", timing.dma_request, self.dma.port(done))
+    def _connect_function(self, name: str, strict: Callable[[str], None] | None) -> None:
+        timing, bridge, function = self.timing, self.components[self.platform.pci.bridge.name], self.components[name]
+        port = self.platform.functions[name]
+        back = self._link(f"{name}.config", f"{bridge.name}.{port}", timing.pci_reply, bridge.answered)
+        registers = function.registers(0, back, strict)
+        there = self._link(f"{bridge.name}.{port}", f"{name}.config", timing.pci_request, registers)
+        bridge.connect(port, there)
+        self._connect_memory(name)
+
+    def _connect_memory(self, name: str) -> None:
+        timing, master = self.timing, self.components[name]
+        done = self._link(f"memory.{name}", f"{name}.dma", timing.dma_reply, master.dma_done)
+        master.memory = self._link(f"{name}.dma", f"memory.{name}", timing.dma_request, self.dma.port(done))
+
+    def _connect_csrs(self, parts: list[Part], strict: Callable[[str], None] | None) -> None:
+        """Each core's way to the configuration registers of its node."""
+        for core in self._cores:
+            core.csrs = AddressMap()
+            for part in parts:
+                if part.csr and part.node == core.number // CORES_PER_NODE:
+                    component = self.components[part.name]
+                    link = self._registers(core, component, f"{part.name}.iocsr", 0, strict)
+                    for number, size in component.device.ranges("csr"):
+                        core.csrs.add(part.name, number, size, link)
 
     def _registers(
         self,
@@ -332,10 +397,10 @@ class Machine:
                 options.setdefault("append", self.options.append)
             options.setdefault("cpu_clock_hz", self.timing.core_clock)
             options.setdefault("platform", self.platform.name)
-            program = prepare(program, ram=self.ram, cpus=len(self.cpu), **options)
+            program = prepare(program, ram=self.ram, cpus=self.options.processors, **options)
         for address, data in program.segments:
             self.memory.write(address, data)
-        self.cpu[0].set_state(program.state())
+        (self.hypervisor.load if self.hypervisor else self.cpu[0].set_state)(program.state())
 
     # Snapshots.
 
@@ -360,6 +425,8 @@ class Machine:
         """All that the future depends on apart from RAM, as msgpack types."""
         if self._ended is not None and self._ended[0] == "error":
             raise CheckpointError(f"the machine has ended in an error and cannot be saved: {self._ended[1]}")
+        if self.hypervisor is not None:
+            raise CheckpointError("a machine under the KVM model has no checkpoint; its guest moves by the KVM API")
         # First: it brings the counters of devices in other processes here.
         components = {name: component.save() for name, component in self.components.items()}
         return {
@@ -543,7 +610,7 @@ class Machine:
             trace_hash=self.trace.hash(self.digest() if digest else b""),
             ended=ended,
             reason=reason,
-            unmapped=sum(self.open_bus.unmapped.values()),
+            unmapped=self.open_bus.count,
             details=self._details(),
         )
 
@@ -580,6 +647,12 @@ class Machine:
             names = {code: name for name, code in import_module("cpu.isa.values").EXC_CODES.items()}
             counted.update({f"exception {names.get(code, code)}": n for code, n in core.exceptions.items()})
             counted["refill xtlb"] += core.tlb_refills
+        for component in self.components.values():
+            if component.remote:
+                counted.update(component.troubles())
+        counted.update({f"fault {link.name}": link.injected for link in self.faults})
+        if self.hypervisor is not None:
+            counted.update(self.hypervisor.details())
         return dict(counted)
 
     def _host(self, progress: Callable[[Machine], None] | None, every_ms: int) -> Callable[[], None]:
@@ -630,16 +703,27 @@ class _OpenBusDevice:
         """It has no outputs."""
 
     def read(self, offset: int, size: int, core: int = 0, space: str = "memory") -> int:
+        if space == "csr":
+            return self._bus.csr(offset, size, core, "read")
         return self._bus.read(offset, size, core)
 
     def write(self, offset: int, size: int, value: int, core: int = 0, space: str = "memory") -> None:
-        self._bus.write(offset, size, value, core)
+        if space == "csr":
+            self._bus.csr(offset, size, core, f"write of {value:#x}")
+        else:
+            self._bus.write(offset, size, value, core)
 
 
 def _make_memory(size: int) -> Any:
     return import_module("cpu.memory").Memory(size)
 
 
-def _make_cluster(memory: Any, count: int, tier: str, window: int, timing: Timing) -> Any:
-    costs = import_module("cpu.costs").Costs(timing.instruction_cycles, timing.exception_entry, timing.count_divider)
-    return import_module("cpu.cluster").Cluster(memory, count, tier, window, costs)
+def _make_cluster(memory: Any, count: int, tier: str, window: int, timing: Timing, csr: bool, vz: bool) -> Any:
+    costs = import_module("cpu.costs").Costs(
+        timing.instruction_cycles,
+        timing.exception_entry,
+        timing.count_divider,
+        timing.core_clock,
+        timing.stable_clock,
+    )
+    return import_module("cpu.cluster").Cluster(memory, count, tier, window, costs, csr, vz)

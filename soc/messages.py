@@ -349,6 +349,13 @@ class CsrWrite(Message, kind=20, phase=Phase.LINE):
     value: Value64
 
 
+class FaultInjected(Message, kind=21, phase=Phase.LINE):
+    """Recorded in place of a message that a fault changed: which fault, and how many messages it made of it."""
+
+    fault: Name
+    messages: Annotated[int, Unsigned(16, "messages")]
+
+
 class Configure(Message, kind=32, phase=Phase.SETUP, hashed=False):
     """What the peer is to be: the model, its options (a msgpack map), and its component number for cause ids."""
 

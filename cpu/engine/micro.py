@@ -34,9 +34,11 @@ FLOWS = {flow: number for number, flow in enumerate(Flow)}
 LOAD, STORE, MODIFY = 1, 2, 3
 
 
-# The general register a helper writes; it takes slot a.
+# The general registers a helper writes; the first takes slot a.
 HELPER_WRITES = {
     "mfc0": "rt", "dmfc0": "rt", "di": "rt", "ei": "rt", "rdpgpr": "rd", "wrpgpr": "rd", "rdhwr": "rt", "cpucfg": "rd",
+    "mfgc0": "rt", "dmfgc0": "rt", "lddir": "rt",
+    "rdcsr": "rd", "drdcsr": "rd", "drdtime": "rd rs",
 }  # fmt: skip
 
 
@@ -77,7 +79,7 @@ def pack_slots(instruction: Instruction) -> tuple[Slot, ...]:
     else:
         fields = list(instruction.fields)
     registers = [f for f in fields if f.is_register]
-    registers.sort(key=lambda f: f.name != HELPER_WRITES.get(instruction.helper))
+    registers.sort(key=lambda f: f.name not in HELPER_WRITES.get(instruction.helper, "").split()[:1])
     immediates = sorted((f for f in fields if not f.is_register), key=lambda f: (f.width, f.signed))
     if instruction.helper:
         immediates = []
@@ -175,6 +177,6 @@ HELPER_ID: dict[str, int] = {name: k + 1 for k, name in enumerate(HELPERS)}
 def written_gpr_fields(op: MicroOp) -> set[str]:
     """GPR fields an op writes: those need the sink when they name r0."""
     fields = {f for f in op.writes if f in GPR_FIELDS}
-    if op.instruction and op.instruction.helper in HELPER_WRITES:
-        fields.add(HELPER_WRITES[op.instruction.helper])
+    if op.instruction:
+        fields.update(HELPER_WRITES.get(op.instruction.helper, "").split())
     return fields

@@ -21,6 +21,9 @@ from cpu.isa.values import IntOperands
 if TYPE_CHECKING:
     from cpu.core import Core
 
+_AFTER = {m.RESUME_STORED: 8, m.RESUME_CSR: 8}
+"""Bytes from the micro-op that a core is parked at to where it goes on, by the way it does."""
+
 
 def place(core: Core) -> Place | None:
     """Where a core of the micro-op tiers is parked; None: it stands between blocks."""
@@ -28,7 +31,7 @@ def place(core: Core) -> Place | None:
     resume = int(S[state.RESUME])
     if not resume:
         return None
-    ip = int(S[state.RESUME_IP]) - (8 if resume == m.RESUME_STORED else 0)
+    ip = int(S[state.RESUME_IP]) - _AFTER.get(resume, 0)
     _, delay_slot, pc, _ = (int(value) for value in locate(M, ip))
     at = (ip - int(M[m.POOL])) >> 3
     following = None
@@ -54,7 +57,7 @@ def stand(core: Core, where: Place) -> None:
     for word in (int(pack(number, where.word)), B_TARGET, int(charge(M, number))):
         k = emit(M, k, word, block, 0, int(S[state.RESUME_DELAY]))
     first = int(M[m.POOL]) + 8 * (block + m.HEADER)
-    S[state.RESUME_IP] = first + (8 if S[state.RESUME] == m.RESUME_STORED else 0)
+    S[state.RESUME_IP] = first + _AFTER.get(int(S[state.RESUME]), 0)
     S[state.SLOW_POINTER] = S[state.STATE_ADDRESS] + 8 * state.BOUNCE
 
 
@@ -68,7 +71,10 @@ def _fields(uop: int) -> dict[str, int]:
 
 
 def _word(uop: int) -> int:
-    return OPS[uop & 0xFFFF].instruction.encode(**_fields(uop))
+    instruction = OPS[uop & 0xFFFF].instruction
+    if instruction.helper:
+        return uop >> 32 & 0xFFFFFFFF
+    return instruction.encode(**_fields(uop))
 
 
 def _branches_to(core: Core, at: int) -> int:

@@ -43,8 +43,9 @@ SCRATCH_WORDS = 1024  # per core, at the start of the pool: blocks that are used
 MAX_CORES = 16
 POOL_START = SCRATCH_WORDS * (MAX_CORES + 1)
 
-# How a parked core goes on inside its block: in the slow handler of the access at RESUME_IP, or after a slow store.
-RESUME_SLOW, RESUME_STORED = 1, 2
+# How a parked core goes on inside its block: in the slow handler of the access at RESUME_IP; behind a store; behind the
+# read of a configuration register, whose value is still to be written.
+RESUME_SLOW, RESUME_STORED, RESUME_CSR = 1, 2, 3
 
 ROM_BASE = 0x1FC00000
 LOW_BYTES = 0x10000000

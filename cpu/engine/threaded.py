@@ -27,8 +27,6 @@ from cpu.isa.errors import TableError
 from cpu.isa.ir import DECLARATIONS, Emitter, IrOperands, Routines
 
 ARGUMENTS = "ptr %S, ptr %ip, i64 %n, ptr %TB, ptr %HT, i64 %w"
-STATUS = state.CP0 + 12 * 8
-CONFIG5 = state.CP0 + 16 * 8 + 5
 CU1_FR = (1 << 29) | (1 << 26)
 PAGE = ~0xFFF
 
@@ -197,12 +195,11 @@ class Handler:
         unit, out = self.op.instruction.unit, self.out
         if unit == "fpu":
             wanted = CU1_FR if self.op.uses_fpr else 1 << 29
-            have = out.op(f"and i64 {out.load_slot(STATUS)}, {wanted}")
+            have = out.op(f"and i64 {out.load_slot(state.UNITS)}, {wanted}")
             out.unlikely(out.op(f"icmp ne i64 {have}, {wanted}"), self.leave(R_UNIT))
         elif unit == "msa":
-            off = out.op(f"icmp eq i64 {out.op(f'and i64 {out.load_slot(CONFIG5)}, {1 << 27}')}, 0")
-            narrow = out.op(f"icmp eq i64 {out.op(f'and i64 {out.load_slot(STATUS)}, {CU1_FR}')}, {1 << 29}")
-            out.unlikely(out.op(f"or i1 {off}, {narrow}"), self.leave(R_UNIT))
+            have = out.op(f"and i64 {out.load_slot(state.UNITS)}, {1 << 27}")
+            out.unlikely(out.op(f"icmp eq i64 {have}, 0"), self.leave(R_UNIT))
 
     def instruction(self, routines: Routines) -> None:
         out, op = self.out, self.op

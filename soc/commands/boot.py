@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from soc.commands.checkpoint import add_saving, restored
-from soc.commands.options import PLATFORMS, add_limits, add_machine, count, refuse_unbuilt
-from soc.commands.session import build, session
+from soc.commands.options import PLATFORMS, add_limits, add_machine, refuse_unbuilt
+from soc.commands.session import build, session, settled
 from soc.commands.terminal import interactive
 from soc.errors import ConfigurationError
 from soc.firmware.boot import prepare as prepare_boot
@@ -20,7 +20,7 @@ DEFAULT_MAX_VIRTUAL = "120 s"
 def add(commands: argparse._SubParsersAction) -> None:
     """Declares the command."""
     parser = commands.add_parser("boot", help="boot a Linux kernel to a shell")
-    parser.add_argument("--platform", choices=PLATFORMS, default="virt", help="machine to boot on (default virt)")
+    parser.add_argument("--platform", choices=PLATFORMS, help="machine to boot on (default virt)")
     parser.add_argument("--kernel", metavar="FILE", help="vmlinuz or vmlinux (default: what `soc fetch debian` got)")
     parser.add_argument("--initrd", metavar="FILE", help="initramfs (default: what `soc fetch debian` made)")
     parser.add_argument("--append", metavar="STR", default="", help="words added to the kernel's command line")
@@ -40,8 +40,6 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--restore", metavar="FILE", help="go on from a checkpoint instead of booting")
     add_machine(parser)
     add_limits(parser)
-    parser.add_argument("--hypervisor", choices=("kvm",), help="boot as a guest of the KVM model (not built yet)")
-    parser.add_argument("--vcpus", type=count, metavar="V", help="virtual CPUs of that guest (not built yet)")
     add_saving(parser)
     parser.set_defaults(command=boot)
 
@@ -63,13 +61,14 @@ def boot(arguments: argparse.Namespace) -> int:
                 machine.script(script)
             return machine
         kernel, initrd = _material(arguments)
+        machine = settled(arguments)
         image = prepare_boot(
             kernel,
-            platform=arguments.platform,
-            ram=arguments.ram_mb << 20,
+            platform=machine.platform.name,
+            ram=machine.ram,
             initrd=initrd,
-            append=arguments.append,
-            cpus=arguments.cpus,
+            append=arguments.append or machine.append,
+            cpus=machine.processors,
             run_stub=arguments.run_stub,
             kind="linux",
         )

@@ -7,7 +7,10 @@ from soc.commands.options import devices, placement, virtual_time
 from soc.errors import ConfigurationError
 from soc.time import seconds
 
-MACHINE = ("platform", "cpus", "ram_mb", "append", "kernel", "initrd", "run_stub", "strict", "hypervisor", "vcpus")
+MACHINE = (
+    *("machine", "platform", "cpus", "ram_mb", "append", "kernel", "initrd", "run_stub", "strict"),
+    *("hypervisor", "vcpus"),
+)
 """Options that say what the machine is; in a checkpoint all of that is settled."""
 
 

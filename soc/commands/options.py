@@ -35,10 +35,21 @@ def virtual_time(text: str) -> int:
 
 def add_machine(parser: argparse.ArgumentParser) -> None:
     """Options that say what the machine is."""
-    parser.add_argument("--cpus", type=count, default=1, metavar="N", help="cores (default 1)")
-    parser.add_argument("--ram-mb", type=count, default=512, metavar="MIB", help="RAM in MiB (default 512)")
+    parser.add_argument("--machine", metavar="FILE", help="TOML file of the machine; options here replace what it says")
+    parser.add_argument("--cpus", type=count, metavar="N", help="cores (default 1)")
+    parser.add_argument("--ram-mb", type=count, metavar="MIB", help="RAM in MiB (default 512)")
     parser.add_argument("--tier", choices=TIERS, default="auto", help="execution engine (default auto)")
     parser.add_argument("--strict", action="store_true", help="stop at an access to an address that nothing answers")
+    parser.add_argument("--hypervisor", choices=("kvm",), help="run the program as a guest of the KVM model")
+    parser.add_argument(
+        "--vcpus", type=count, metavar="V", help="virtual CPUs of that guest (default: as many as cores)"
+    )
+    parser.add_argument(
+        "--kvm", choices=("vz", "ls3acomp"), help="KVM's back-end (default vz, Linux 6.1)"
+    )
+    parser.add_argument(
+        "--irqchip", choices=("kernel", "user"), help="who serves the guest's interrupt controllers (default kernel)"
+    )
     parser.add_argument("--place", metavar="MAP", help="where devices run: all=process, or device=place,...")
 
 
@@ -57,9 +68,6 @@ def refuse_unbuilt(arguments: argparse.Namespace) -> None:
         _not_built(f"--tier {arguments.tier}", f"built are {', '.join(BUILT_TIERS)}", "Use --tier auto.")
     devices(arguments)
     placement(arguments.place)
-    if getattr(arguments, "hypervisor", None) or getattr(arguments, "vcpus", None):
-        option = f"--hypervisor {arguments.hypervisor}" if arguments.hypervisor else f"--vcpus {arguments.vcpus}"
-        _not_built(option, "this version boots the kernel on the bare machine", "Leave it out.")
 
 
 def disk(text: str | None) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ import argparse
 from soc.commands.checkpoint import add_saving, restored
 from soc.commands.dump import write_dump
 from soc.commands.options import add_limits, add_machine, refuse_unbuilt
-from soc.commands.session import build, session
+from soc.commands.session import build, session, settled
 from soc.errors import ConfigurationError
 from soc.firmware.boot import prepare as prepare_boot
 
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
         refuse_unbuilt(arguments)
         if arguments.restore:
             return restored(arguments)
-        image = prepare_boot(arguments.program, ram=arguments.ram_mb << 20)
+        image = prepare_boot(arguments.program, ram=settled(arguments).ram)
         if image.kind == "linux":
             raise ConfigurationError(
                 f"{arguments.program} is a Linux kernel, not a bare-metal program.\n"

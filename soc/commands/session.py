@@ -5,6 +5,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from soc.commands.checkpoint import refuse_half, rest_of
@@ -14,7 +15,8 @@ from soc.commands.progress import EVERY_MS, Progress
 from soc.commands.run_folder import RunFolder
 from soc.commands.summary import summary
 from soc.commands.terminal import ConsoleWriter, interactive, keyboard
-from soc.errors import SocError
+from soc.errors import ConfigurationError, SocError
+from soc.options import Options
 from soc.trace.file import NAME as TRACE
 
 STATUS = {"poweroff": OK, "until": OK, "limit": LIMIT, "deadlock": FAILED, "error": FAILED}
@@ -33,16 +35,34 @@ def build(arguments: argparse.Namespace) -> Any:
     """The machine the options describe. Raises ConfigurationError for what cannot be built."""
     from soc.machine import Machine
 
-    return Machine(
-        getattr(arguments, "platform", "virt"),
-        cpus=arguments.cpus,
-        ram=arguments.ram_mb,
-        tier=arguments.tier,
-        strict=arguments.strict,
-        placement=placement(arguments.place) or None,
-        devices=devices(arguments) or None,
-        trace=arguments.out is not None,
-    )
+    what, options = _described(arguments)
+    return Machine(what, **options, trace=arguments.out is not None)
+
+
+def settled(arguments: argparse.Namespace) -> Options:
+    """What that machine will be, without building it. Raises ConfigurationError."""
+    what, options = _described(arguments)
+    return Options.read(what, options)
+
+
+def _described(arguments: argparse.Namespace) -> tuple[str | Path, dict[str, Any]]:
+    platform = getattr(arguments, "platform", None)
+    if arguments.machine and platform:
+        raise ConfigurationError(
+            f"--platform {platform} with --machine {arguments.machine}: the file names the platform.\nLeave one out."
+        )
+    return Path(arguments.machine) if arguments.machine else platform or "virt", {
+        "cpus": arguments.cpus,
+        "ram": arguments.ram_mb,
+        "tier": None if arguments.tier == "auto" else arguments.tier,
+        "strict": arguments.strict or None,
+        "placement": placement(arguments.place) or None,
+        "devices": devices(arguments) or None,
+        "hypervisor": arguments.hypervisor,
+        "vcpus": arguments.vcpus,
+        "kvm": arguments.kvm,
+        "irqchip": arguments.irqchip,
+    }
 
 
 def session(

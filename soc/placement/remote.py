@@ -360,6 +360,11 @@ class RemoteComponent:
             requests.clear()
         self.supervisor.close()
 
+    def troubles(self) -> dict[str, int]:
+        """What a result must say of this device: how often it was restarted, whether it is disconnected."""
+        counted = {f"restarts of {self.name}": self.supervisor.restarts, f"disconnected {self.name}": 1}
+        return {name: count for name, count in counted.items() if count and (self.disconnected or "restarts" in name)}
+
     def close(self) -> None:
         """End the device's process, or the connection to it."""
         if self.supervisor is not None:

@@ -33,10 +33,10 @@ def new_token() -> str:
     return secrets.token_hex(16)
 
 
-def connect(host: str, port: int, watchdog: float) -> Connection:
-    """A connection to the server there. Raises PlacementError."""
+def connect(host: str, port: int, patience: float) -> Connection:
+    """A connection to the server there, within `patience` seconds of wall time. Raises PlacementError."""
     try:
-        sock = socket.create_connection((host, port), timeout=watchdog)
+        sock = socket.create_connection((host, port), timeout=patience)
     except OSError as error:
         raise PlacementError(
             f"no device server at {host}:{port}: {error.strerror or error}.\n"
@@ -44,7 +44,7 @@ def connect(host: str, port: int, watchdog: float) -> Connection:
         ) from error
     sock.settimeout(None)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return Connection(Stream(sock, watchdog), f"server {host}:{port}")
+    return Connection(Stream(sock), f"server {host}:{port}")
 
 
 class Server(socketserver.ForkingTCPServer):

@@ -45,6 +45,7 @@ class Stream:
         self._buffer = bytearray()
         self._at = 0
         self._deadline = 0.0
+        self._garbled = False
         self.set_watchdog(watchdog)
 
     def set_watchdog(self, watchdog: float | None) -> None:
@@ -103,12 +104,23 @@ class Stream:
                 raise StreamClosed(f"connection lost: {error.strerror or error}") from None
             if not data:
                 raise StreamClosed("closed the connection" + (" in the middle of a message" if buffer else ""))
+            if self._garbled:
+                self._garbled = False
+                data = data[:-1] + bytes([data[-1] ^ 1])
             buffer += data
 
     @property
     def pending(self) -> bool:
         """True when bytes have come that nobody has taken."""
         return bool(self._buffer)
+
+    def garble(self) -> None:
+        """Change a bit of what comes next, as a fault on the way would."""
+        self._garbled = True
+
+    def shut(self) -> None:
+        """Break the connection, as a fault of the network would."""
+        self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the socket. May be called again."""

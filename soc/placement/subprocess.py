@@ -56,7 +56,7 @@ def _close(stream: Stream, process: subprocess.Popen[bytes] | None) -> None:
             process.wait()
 
 
-def spawn(watchdog: float) -> Connection:
+def spawn() -> Connection:
     """Start a device server in a process of its own. Raises PlacementError."""
     ours, theirs = socket.socketpair()
     # The same modules as here, and none from the current folder that is not on the path.
@@ -75,4 +75,4 @@ def spawn(watchdog: float) -> Connection:
         raise PlacementError(f"cannot start a device process: {error}") from error
     finally:
         theirs.close()
-    return Connection(Stream(ours, watchdog), f"process {process.pid}", process)
+    return Connection(Stream(ours), f"process {process.pid}", process)

@@ -50,8 +50,7 @@ class Supervisor:
     def start(self) -> None:
         """Start the process, or connect. It is greeted by `greet`, so that several can start at a time."""
         server = self.place.server
-        watchdog = self.place.watchdog
-        self.connection = spawn(watchdog) if server is None else connect(*server, watchdog)
+        self.connection = spawn() if server is None else connect(*server, self.place.watchdog)
 
     def greet(self) -> None:
         """Shake hands and describe the device. Raises DeviceLost."""
@@ -61,8 +60,9 @@ class Supervisor:
             raise self._lost(error, "at the start") from error
 
     def _greet(self) -> None:
-        conversation = self._conversation = Conversation(self.connection.stream, self.waits)
-        conversation.say(frame(pack(Hello(0, 0, 0, 0, 0, self.name, self._system, token()))))
+        conversation = self._conversation = Conversation(self.connection.stream, self.waits, self.place.watchdog)
+        secret = token() if self.place.server else b""
+        conversation.say(frame(pack(Hello(0, 0, 0, 0, 0, self.name, self._system, secret))))
         hello = conversation.hear()
         if type(hello) is not Hello or hello.system != self._system:
             raise ProtocolError(f"answered Hello with {hello!r:.200}")

@@ -18,6 +18,8 @@ from soc.placement.stream import Stream
 
 MOST_MESSAGES = 1 << 16
 """The most messages of one answer."""
+START_S = 60.0
+"""How long a device may take to start, in seconds of wall time."""
 
 
 class PeerFailure(ProtocolError):
@@ -48,10 +50,12 @@ class Waits:
 
 class Conversation:
     """Telling one peer, and reading its answers. All that is wrong with a stream of answers raises ProtocolError or
-    MessageError; whether an answer fits the machine is the caller's to judge."""
+    MessageError; whether an answer fits the machine is the caller's to judge. The first answer may take START_S."""
 
-    def __init__(self, stream: Stream, waits: Waits) -> None:
+    def __init__(self, stream: Stream, waits: Waits, watchdog: float) -> None:
         self.stream, self.waits = stream, waits
+        self._watchdog = watchdog
+        stream.set_watchdog(max(START_S, watchdog))
         self._answers = 0
 
     def say(self, frames: bytes) -> None:
@@ -86,6 +90,8 @@ class Conversation:
         waits.answers += len(messages) - 1
         waits.told_bytes += len(frames)
         self._answers += 1
+        if self._answers == 1:
+            stream.set_watchdog(self._watchdog)
         if message.sequence != self._answers or message.time != now:
             raise ProtocolError(
                 f"closed answer {self._answers} at {now} ps with {message}: its sequence and time are not these"

@@ -105,10 +105,11 @@ class Rig:
     latency: int = 0
     slice_cycles: int | None = None
     costs: Costs | None = None
+    vz: bool = False
 
     def __post_init__(self) -> None:
         self.memory = Memory(self.ram_bytes)
-        self.core = Core(0, self.memory, self.tier, costs=self.costs)
+        self.core = Core(0, self.memory, self.tier, costs=self.costs, vz=self.vz)
         self.program: Program | None = None
         for vector in VECTORS:
             self.memory.write(vector, wait_word())
@@ -131,7 +132,7 @@ class Rig:
         before = [int(self.S[slot]) for slot in slots]
         for slot, value in zip(slots, (va & ~0x1FFF | asid, lo0, lo1, mask), strict=True):
             self.S[slot] = value - (1 << 64) if value >> 63 else value
-        write_entry(self.S, index, True)
+        write_entry(self.S, 0, index, True, 0)
         for slot, value in zip(slots, before, strict=True):
             self.S[slot] = value
 

@@ -460,7 +460,10 @@ def test_a_machine_from_a_toml_file(tmp_path):
     assert (m.ram, m.timing.irq_line, m.options.trace) == (2 << 20, 123_000, True)
     assert machine(receiver, platform=file, ram="3 MiB", timing={"core_pin": 5}).timing.irq_line == 123_000
     file.write_text("[[fault]]\ndrop = 1\n")
-    with pytest.raises(ConfigurationError, match="unknown table 'fault'"):
+    with pytest.raises(ConfigurationError, match="it has a channel, and one of drop"):
+        Machine(file)
+    file.write_text("[faults]\ndrop = 1\n")
+    with pytest.raises(ConfigurationError, match="unknown table 'faults'"):
         Machine(file)
     file.write_text("[machine]\ncpu = 1\n")
     with pytest.raises(ConfigurationError, match="unknown option 'cpu'"):

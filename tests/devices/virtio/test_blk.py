@@ -161,7 +161,7 @@ def test_a_host_file_that_cannot_grow_is_an_io_error_too(image, tmp_path):
 
 def test_a_snapshot_at_any_transfer_has_the_same_future(image, tmp_path):
     def finish(driver: Driver) -> tuple:
-        driver.board.run()
+        driver.board.rest()
         return bytes(driver.board.ram), driver.device.save(), driver.board.levels
 
     steps = 0
@@ -172,7 +172,7 @@ def test_a_snapshot_at_any_transfer_has_the_same_future(image, tmp_path):
         for _ in range(steps):
             if not driver.board.waiting:
                 return
-            driver.board.step()
+            driver.board.transfer()
         saved = driver.device.save()
         twin = Driver(VirtioBlk(image=image, overlay="memory"))
         twin.device.restore(saved)
