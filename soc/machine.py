@@ -427,8 +427,6 @@ class Machine:
             raise CheckpointError(f"the machine has ended in an error and cannot be saved: {self._ended[1]}")
         if self.hypervisor is not None:
             raise CheckpointError("a machine under the KVM model has no checkpoint; its guest moves by the KVM API")
-        if self.hypervisor is not None:
-            raise CheckpointError("a machine with the KVM model is not saved: its hypervisor's state is not in a checkpoint")
         # First: it brings the counters of devices in other processes here.
         components = {name: component.save() for name, component in self.components.items()}
         return {

@@ -418,7 +418,7 @@ def test_a_machine_that_ended_in_an_error_is_not_saved():
 
 
 def test_a_machine_with_the_kvm_model_is_not_saved():
-    with pytest.raises(CheckpointError, match="with the KVM model is not saved"):
+    with pytest.raises(CheckpointError, match="under the KVM model has no checkpoint"):
         Machine("virt", ram="16 MiB", hypervisor="kvm").save()
 
 

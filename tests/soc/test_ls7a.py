@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from soc import platforms
+from soc import Machine, platforms
 from soc.messages import InterruptLevel, InterruptVector
 from soc.platforms import eventfd
 from soc.timing import Timing
@@ -236,3 +236,14 @@ def test_a_function_with_intx_disabled_asks_nobody(monkeypatch):
     )
     assert hops(m) == []
     assert seen(m) == [0x18], "capabilities, and the interrupt status all the same"
+
+
+def test_every_node_has_a_router_for_its_own_cores():
+    m = Machine("ls7a", cpus=8, ram="16 MiB")
+    m.bus.write(1 << 44 | ROUTER + 3, 1, 0x24)
+    assert m.bus.read(1 << 44 | 0x1FE0_1403, 1) == 0x24, "both windows are one controller"
+    assert m.bus.read(ROUTER + 3, 1) == 0, "and not node 0's"
+    m.bus.write(1 << 44 | ROUTER + 0x28, 4, 1 << 3)
+    m.components["ls3a_router_irq_1"].access(m.devices["ls3a_router_irq_1"].line_in, "input[3]", 1)
+    m.run(max_virtual="1 us")
+    assert [core.cp0("cause") >> 8 & 0x3C for core in m.cpu] == [0, 0, 0, 0, 0, 0, 1 << 3, 0], "IP3 of its core 2"
