@@ -7,11 +7,15 @@ Source: Linux 6.1: arch/mips/boot/dts/loongson/loongson64v_4core_virtio.dts; QEM
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cpu.engine import shared as m
 from soc.errors import SocError
+
+if TYPE_CHECKING:
+    from cpu.engine.code_buffer import CodeBuffer
 
 PAGE = 4096
 POOL_WORDS = 4 << 20
@@ -43,6 +47,7 @@ class Memory:
         self._side = np.zeros(POOL_WORDS, np.int64)
         self._stops = np.zeros(4096, np.int64)
         self.stops: frozenset[int] = frozenset()
+        self.code_buffer: CodeBuffer | None = None  # of tier E
         self.shared = shared = np.zeros(m.SIZE, np.int64)
         shared[m.RAM] = self.image.ctypes.data
         shared[m.RAM_BYTES], shared[m.ROM_BYTES], shared[m.PAGES] = ram_bytes, rom_bytes, pages

@@ -12,7 +12,7 @@ from soc.errors import ConfigurationError, choose
 from soc.platforms import Platform, find
 from soc.timing import Timing
 
-TIERS = ("auto", "reference", "threaded")
+TIERS = ("auto", "reference", "threaded", "stencil")
 PLACEMENTS = ("inprocess",)
 MAX_CPUS = 16
 _TABLES = ("machine", "placement", "timing", "devices")

@@ -22,15 +22,17 @@ from cpu.engine.blocks import (
     NO_LIMIT,
     emit,
     find_block,
+    flush_pool,
     is_stop,
     note_instruction,
     written,
 )
+from cpu.engine.code_buffer import link_native, translate_block
 from cpu.engine.decode import ACCESS, ACCESS_ALIGNED, ACCESS_SIZE, FLOW, HELPER, UNIT
 from cpu.engine.helpers import JUMP, NEXT, RAISED, WAIT, run_helper
 from cpu.engine.intrinsics import call_code, ld8, ld64, st8, st64
 from cpu.engine.jit import jit
-from cpu.engine.micro import LOAD, MODIFY, R_HELPER, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT
+from cpu.engine.micro import LOAD, MODIFY, R_HELPER, R_HOT, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT
 from cpu.engine.softmmu import host_offset
 from cpu.engine.softmmu_layout import TABLE_MASK, WRITE_OFFSET
 from cpu.tlb.translate import translate
@@ -328,6 +330,7 @@ def run(S, M):
                     continue
                 if link >= scratch_end and ip >= scratch_end and flushes == M[m.POOL_FLUSHES]:
                     st64(link, ip)
+                    link_native(M, link, ip)
             continue
         if reason == R_STOP:
             S[state.CYCLES] = start
@@ -335,6 +338,14 @@ def run(S, M):
             ip = 0
             continue
         ip = S[state.EXIT_IP]
+        if reason == R_HOT:
+            if not translate_block(M, ip):
+                S[state.CYCLES] = start
+                S[state.PC] = locate(M, ip)[2]
+                S[state.SAMPLE] = 0
+                flush_pool(M)
+                ip = 0
+            continue
         uop = ld64(ip)
         op = uop & 0xFFFF
         index, delay_slot, pc = locate(M, ip)
