@@ -28,6 +28,7 @@ from cpu.engine.stencils import (
     ENTRY,
     FALL,
     FAR,
+    FETCH,
     FIELD,
     H_ADD,
     H_AT,
@@ -46,12 +47,12 @@ from cpu.engine.stencils import (
     K_REGISTER,
     NEAR,
     NEXT,
-    NOT_HELD,
     O_CLOBBER,
     O_COLD,
     O_KIND,
     O_READ0,
-    O_READ1,
+    O_READ2,
+    O_SAME,
     O_STENCIL,
     O_UNIT,
     O_WORDS,
@@ -68,6 +69,7 @@ from cpu.engine.stencils import (
     THREADED,
     TO_THREADED,
     VALUES,
+    ZERO,
     Stencils,
     available,
 )
@@ -80,7 +82,8 @@ STUB_BYTES = 16
 MARGIN = 1 << 17
 HOT_AFTER = 16
 LARGEST_COUNT = (1 << 31) - 1
-NONE_HELD = -1
+NONE = -1
+LOOP_HELD = 16 * VALUES  # in M[HELD]: what the values hold where a loop begins
 SINK = 32
 NEVER_HOT = (1 << 47) - 1
 
@@ -112,6 +115,7 @@ class CodeBuffer:
             ) from cause
         self._bytes = np.frombuffer(self._map, np.uint8)
         self._stencils = stencils
+        self._held = np.zeros(3 * VALUES, np.int64)
 
     def attach(self, shared: np.ndarray, hot_after: int = HOT_AFTER) -> None:
         """Makes this the buffer of the machine with descriptor `shared`, whose blocks run `hot_after` times in tier T
@@ -122,6 +126,7 @@ class CodeBuffer:
             (m.STENCIL_OPS, self._stencils.ops),
             (m.STENCILS, self._stencils.stencils),
             (m.STENCIL_HOLES, self._stencils.holes),
+            (m.HELD, self._held),
         ):
             shared[slot] = array.ctypes.data
         shared[m.CODE_LIMIT] = shared[m.CODE] + len(self._bytes)
@@ -197,25 +202,43 @@ def reset_code(M):
 
 
 @jit
-def holder(held, register):
-    """Which value holds a general register, or NOT_HELD; `held` has a byte per value."""
+def forget(M, register):
+    """No value holds this general register any more."""
     for k in range(VALUES):
-        if (held >> (8 * k)) & 0xFF == register:
+        if ld64(M[m.HELD] + 16 * k) == register:
+            st64(M[m.HELD] + 16 * k, NONE)
+
+
+@jit
+def holder(M, register):
+    """Which value holds a general register, or -1."""
+    for k in range(VALUES):
+        if ld64(M[m.HELD] + 16 * k) == register:
             return k
-    return NOT_HELD
+    return -1
 
 
 @jit
-def forget(held, register):
-    for k in range(VALUES):
-        if (held >> (8 * k)) & 0xFF == register:
-            held |= 0xFF << (8 * k)
-    return held
+def take(M, register, time):
+    """The value that holds `register` from now on: the one that did, or that nothing has used for longest."""
+    value = holder(M, register)
+    if value < 0:
+        value = 0
+        for k in range(VALUES):
+            if ld64(M[m.HELD] + 16 * k) == NONE:
+                value = k
+                break
+            if ld64(M[m.HELD] + 16 * k + 8) < ld64(M[m.HELD] + 16 * value + 8):
+                value = k
+    st64(M[m.HELD] + 16 * value, register)
+    st64(M[m.HELD] + 16 * value + 8, time)
+    return value
 
 
 @jit
-def side(M, at, block, k, count, cold):
-    """One way out of a block: pc and link are words k and k + 1 of the pool. Returns the end of its code."""
+def side(M, at, block, k, count, cold, loop):
+    """One way out of a block: pc and link are words k and k + 1 of the pool; to the block itself it leads to `loop`.
+    Returns the end of its code."""
     pool = M[m.POOL]
     pc, link = ld64(pool + 8 * k), ld64(pool + 8 * (k + 1))
     if link == m.FAR_LINK:
@@ -225,8 +248,11 @@ def side(M, at, block, k, count, cold):
     hole = M[m.STENCIL_HOLES] + 8 * HOLE_FIELDS * stencil_field(M, NEAR, S_HOLE)
     while ld64(hole + 8 * H_SOURCE) != TARGET:
         hole += 8 * HOLE_FIELDS
-    st64(pool + 8 * (block + field), at + ld64(hole + 8 * H_AT))
-    if link != 0:
+    jump = at + ld64(hole + 8 * H_AT)
+    st64(pool + 8 * (block + field), jump)
+    if is_own(M, block, k):
+        st32(jump, loop - jump - 4)
+    elif link != 0:
         link_native(M, pool + 8 * (k + 1), link)
     return end
 
@@ -239,7 +265,10 @@ def link_native(M, link, ip):
     if word & 0xFFFF != B_NATIVE:
         return
     pool = M[m.POOL]
-    at = pool + 8 * (ld64(M[m.SIDE] + (link - pool)) >> 16)
+    block = ld64(M[m.SIDE] + (link - pool)) >> 16
+    if block == ld64(M[m.SIDE] + (ip - pool)) >> 16:
+        return  # it has been from the start, to the loop in it
+    at = pool + 8 * block
     field = m.H_JUMP1 if ld64(at + 8 * m.H_LINK1) == (link - pool) >> 3 else m.H_JUMP2
     jump = ld64(at + 8 * field)
     if jump != 0:
@@ -275,24 +304,31 @@ def exit_stub(M, ip):
 
 
 @jit
-def choose(M, row, uop, held, turn):
-    """(stencil of an operation for the registers held, registers held after it). `turn` takes the result."""
+def operands(M, at, op, uop, time):
+    """Fetches what an operation reads and no value holds. Returns (end of the code, variant of its stencil)."""
     number = 0
-    for field in range(O_READ0, O_READ1 + 1):
-        low = op_field(M, row, field)
+    for field in range(O_READ0, O_READ2 + 1):
+        low = op_field(M, op, field)
         if low >= 0:
-            number = number * (VALUES + 1) + holder(held, (uop >> low) & 0xFF)
-    low = op_field(M, row, O_WRITE)
+            register = (uop >> low) & 0xFF
+            value = ZERO
+            if register != 0:
+                missing = holder(M, register) < 0
+                value = take(M, register, time)
+                if missing:
+                    at = place(M, at, FETCH + value, register, 0, 0, 0, 0, 0)
+            number = number * (VALUES + 1) + value
+    low = op_field(M, op, O_WRITE)
     if low >= 0:
-        number = number * VALUES + turn
         register = (uop >> low) & 0xFF
-        held = forget(held, register) & ~(0xFF << (8 * turn))
-        held |= (register if register != SINK else 0xFF) << (8 * turn)
-    else:
-        low = op_field(M, row, O_CLOBBER)
-        if low >= 0:
-            held = forget(held, (uop >> low) & 0xFF)
-    return op_field(M, row, O_STENCIL) + number, held
+        if op_field(M, op, O_SAME) == 0:
+            number = number * VALUES + take(M, register, time)
+        if register == SINK:
+            forget(M, SINK)
+    low = op_field(M, op, O_CLOBBER)
+    if low >= 0:
+        forget(M, (uop >> low) & 0xFF)
+    return at, number
 
 
 @jit
@@ -304,17 +340,71 @@ def translate_block(M, entry):
     pool = M[m.POOL]
     k = (entry - pool) >> 3
     block = ld64(M[m.SIDE] + 8 * k) >> 16
-    k += 1
-    start = at = (M[m.CODE_NEXT] + 15) & ~15
-    held, turn, checked, done = NONE_HELD, 0, 0, 0
+    start = (M[m.CODE_NEXT] + 15) & ~15
+    stubs = M[m.CODE_STUBS]
+    for value in range(VALUES):
+        st64(M[m.HELD] + LOOP_HELD + 8 * value, NONE)
+    M[m.LOOP_FIRST] = 1
+    while True:
+        end, loops = translate_from(M, start, block, k + 1)
+        if not loops or not narrow_loop(M):
+            break
+        M[m.CODE_STUBS] = stubs
+    if end == 0:
+        M[m.CODE_STUBS] = stubs
+        for field in range(m.H_JUMP1, m.H_JUMP2 + 1):
+            st64(pool + 8 * (block + field), 0)
+        st64(entry, B_COUNT | NEVER_HOT << 16)
+        return True
+    M[m.CODE_NEXT] = end
+    M[m.BLOCKS_TRANSLATED] += 1
+    st64(entry, B_NATIVE | start << 16)
+    join(M, block, entry)
+    return True
+
+
+@jit
+def narrow_loop(M):
+    """After a translation of a block that loops to itself: whether its loop may begin with other values than were
+    assumed. At first none are; then those that its end holds; then of these the ones that the end holds again."""
+    first = M[m.LOOP_FIRST]
+    M[m.LOOP_FIRST] = 0
+    changed = False
+    for value in range(VALUES):
+        assumed = ld64(M[m.HELD] + LOOP_HELD + 8 * value)
+        register = ld64(M[m.HELD] + 16 * value)
+        if register != assumed and (first or assumed != NONE):
+            st64(M[m.HELD] + LOOP_HELD + 8 * value, register if first else NONE)
+            changed = True
+    return changed
+
+
+@jit
+def enter_loop(M, at):
+    """Fetches the values with which a block's loop begins; returns where it does."""
+    for value in range(VALUES):
+        register = ld64(M[m.HELD] + LOOP_HELD + 8 * value)
+        st64(M[m.HELD] + 16 * value, register)
+        st64(M[m.HELD] + 16 * value + 8, -1)
+        if register != NONE:
+            at = place(M, at, FETCH + value, register, 0, 0, 0, 0, 0)
+    return at
+
+
+@jit
+def translate_from(M, start, block, k):
+    """Translates the micro-ops of a block from word k of the pool on. Returns (end of the code, whether the block loops
+    to itself); end 0: nothing of it is worth it."""
+    pool = M[m.POOL]
+    at = loop = enter_loop(M, start)
+    checked, done = 0, 0
     while True:
         ip = pool + 8 * k
         uop = ld64(ip)
         op = uop & 0xFFFF
         kind = op_field(M, op, O_KIND)
         if kind == K_LEAVE:
-            at = place(M, at, COLD_STUB, 0, ip, 0, 0, 0, 0)
-            break
+            return place(M, at, COLD_STUB, 0, ip, 0, 0, 0, 0) if done else 0, False
         cold = 0
         if kind >= K_BRANCH or op_field(M, op, O_COLD) != 0:
             cold = exit_stub(M, ip)
@@ -324,41 +414,33 @@ def translate_block(M, entry):
             checked = unit
         count = charge(M, k, kind) if kind >= K_BRANCH else 0
         if count > LARGEST_COUNT:
-            done = 0
-            break
-        stencil, held = choose(M, op, uop, held, turn)
-        turn = (turn + 1) % VALUES
+            return 0, False
+        at, number = operands(M, at, op, uop, done)
+        stencil = op_field(M, op, O_STENCIL) + number
         done += 1
-        if kind == K_GOTO or kind == K_FAR:
-            link_at = k + 1
-            if kind == K_FAR:
-                at = place(M, at, FAR, 0, 0, count, ld64(pool + 8 * link_at), 0, cold)
-            else:
-                at = side(M, at, block, link_at, count, cold)
-            break
+        if kind == K_GOTO:
+            return side(M, at, block, k + 1, count, cold, loop), is_own(M, block, k + 1)
+        if kind == K_FAR:
+            return place(M, at, FAR, 0, 0, count, ld64(ip + 8), 0, cold), False
         if kind == K_REGISTER:
-            at = place(M, at, stencil, uop, ip, count, 0, 0, cold)
-            break
+            return place(M, at, stencil, uop, ip, count, 0, 0, cold), False
         if kind == K_BRANCH or kind == K_LIKELY:
             fall_at = k + 3 if kind == K_BRANCH else k + 1
-            far = ld64(pool + 8 * (fall_at + 1)) == m.FAR_LINK
-            length = stencil_field(M, FAR if far else NEAR, S_SIZE)
-            taken = at + stencil_field(M, stencil, S_SIZE) + length
+            is_far = ld64(pool + 8 * (fall_at + 1)) == m.FAR_LINK
+            taken = at + stencil_field(M, stencil, S_SIZE) + stencil_field(M, FAR if is_far else NEAR, S_SIZE)
             at = place(M, at, stencil, uop, ip, count, 0, taken, cold)
-            at = side(M, at, block, fall_at, count, cold)
+            at = side(M, at, block, fall_at, count, cold, loop)
             if kind == K_BRANCH:
-                at = side(M, at, block, k + 1, count, cold)
-                break
+                return side(M, at, block, k + 1, count, cold, loop), is_own(M, block, k + 1)
             k += 4
             continue
         words = op_field(M, op, O_WORDS)
         at = place(M, at, stencil, uop, ip, 0, ld64(ip + 8) if words == 2 else 0, 0, cold)
         k += words
-    if done == 0:
-        st64(entry, B_COUNT | NEVER_HOT << 16)
-        return True
-    M[m.CODE_NEXT] = at
-    M[m.BLOCKS_TRANSLATED] += 1
-    st64(entry, B_NATIVE | start << 16)
-    join(M, block, entry)
-    return True
+
+
+@jit
+def is_own(M, block, k):
+    """Whether the pc at word k, with a link behind it, is the block's own."""
+    pool = M[m.POOL]
+    return ld64(pool + 8 * (k + 1)) != m.FAR_LINK and ld64(pool + 8 * k) == ld64(pool + 8 * (block + m.H_PC))

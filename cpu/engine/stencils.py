@@ -7,8 +7,10 @@ exception, a target not yet translated) jumps to `cold`: tier T takes over at th
 nothing so far. So the exit record, slow accesses and helpers are T's alone.
 
 Arguments, in the registers that tier T passes them in: S, a value, n, the soft-MMU table TB, T's handler table HT,
-further values. The values hold the general registers written last, so that what follows need not load them; which
-ones is known when a block is translated, and each combination is a variant of the stencil.
+further values. The values hold general registers that a block has loaded or written; which ones is known when it is
+translated. An operation of `HELD` works on values: each combination of them is a variant of its stencil, and `fetch`
+loads what is missing. A result goes to the state array as well, at once, so that tier T can take over anywhere. The
+other operations work on the state array alone.
 
 Holes are named after what fills them: `GPR_l`, `FPR_l` offset in the state array of the register whose number is the
 byte at bit l of the micro-op, `U_l_w`, `I_l_w` unsigned and signed field of w bits at bit l.
@@ -41,8 +43,8 @@ from cpu.isa.ir import DECLARATIONS, Emitter, Frame, IrOperands, Routines
 from cpu.isa.table import GPR_FIELDS
 from cpu.isa.values import EXC_CODES, REGISTER_KIND
 
-VALUES = 2  # general registers held in host registers
-NOT_HELD = VALUES
+VALUES = 4  # general registers held in host registers
+ZERO = VALUES  # in place of a value: register 0
 CU1 = 1 << 29
 
 # What a hole is filled with; FIELD and all from NEXT on are explained in code_buffer.py.
@@ -60,11 +62,22 @@ RELOCATIONS = {1: ABS64, 2: REL32, 4: REL32, 10: ABS32, 11: ABS32, 14: ABS8}
 HOLE = re.compile(r"(GPR|FPR)_\d+$|[UI]_\d+_\d+$")
 
 # Stencils that belong to no micro-op.
-SHARED = ("near", "far", "cold", "threaded", "check_cu1", "check_cu1_fr")
-NEAR, FAR, COLD_STUB, TO_THREADED, CHECK_CU1, CHECK_CU1_FR = range(1, len(SHARED) + 1)
+FETCHES = tuple(f"fetch_{k}" for k in range(VALUES))
+SHARED = ("near", "far", "cold", "threaded", "check_cu1", "check_cu1_fr", *FETCHES)
+NEAR, FAR, COLD_STUB, TO_THREADED, CHECK_CU1, CHECK_CU1_FR, FETCH = range(1, 8)
+
+# What compiled code is mostly made of.
+HELD = frozenset(
+    "addu subu daddu dsubu and or xor nor slt sltu mul addiu daddiu andi ori xori slti sltiu lui "
+    "sll srl sra dsll dsrl dsra dsll32 dsrl32 dsra32 rotr drotr drotr32 ext dext dextm dextu ins dins movz movn "
+    "seb seh mult multu dmult dmultu mflo mfhi lb lbu lh lhu lw lwu ld sb sh sw sd "
+    "ldc1 lwc1 sdc1 swc1 mtc1 dmtc1 mfc1 dmfc1 beq bne blez bgtz bltz bgez beql bnel b_register set_link".split()
+)
 
 # What code_buffer.py knows of a micro-op: a row of `ops` per operation.
-(O_KIND, O_WORDS, O_STENCIL, O_COLD, O_UNIT, O_READ0, O_READ1, O_WRITE, O_CLOBBER, OP_FIELDS) = range(10)
+(O_KIND, O_WORDS, O_STENCIL, O_COLD, O_UNIT, O_READ0, O_READ1, O_READ2, O_WRITE, O_SAME, O_CLOBBER, OP_FIELDS) = range(
+    12
+)
 (K_LEAVE, K_STRAIGHT, K_BRANCH, K_LIKELY, K_GOTO, K_FAR, K_REGISTER) = range(7)
 (S_CODE, S_SIZE, S_HOLE, S_HOLES, STENCIL_FIELDS) = range(5)
 (H_AT, H_FORM, H_SOURCE, H_LOW, H_UP, H_DOWN, H_SCALE, H_ADD, HOLE_FIELDS) = range(9)
@@ -86,24 +99,35 @@ class Shape:
     reads: tuple[int, ...]
     write: int
 
+    @property
+    def is_same(self) -> bool:
+        """The field written is the first one read, and stays in the value it is in."""
+        return self.write in self.reads
+
     def variants(self) -> Iterator[tuple[tuple[int, ...], int]]:
-        """(value that holds each read field or NOT_HELD, value that takes the result), in the order of their number."""
-        into = range(VALUES) if self.write >= 0 else (0,)
-        yield from itertools.product(itertools.product(range(VALUES + 1), repeat=len(self.reads)), into)
+        """(value of each read field or ZERO, value that takes the result or -1), in the order of their number."""
+        for values in itertools.product(range(VALUES + 1), repeat=len(self.reads)):
+            if self.write < 0 or self.is_same:
+                yield values, values[0] if self.is_same and values[0] != ZERO else -1
+            else:
+                yield from ((values, into) for into in range(VALUES))
 
 
 def shape(op: MicroOp) -> Shape:
-    """Which operands of an operation may be held; an operation with more of them takes none so."""
+    """Which operands of an operation are values."""
+    if op.name not in HELD:
+        return Shape((), -1)
     places = {s.field.name: s.low for s in op.slots if s.field.name in GPR_FIELDS}
-    if op.name in ("b_register", "set_target"):
+    if op.name == "b_register":
         return Shape((24,), -1)
     if op.name == "set_link":
         return Shape((), 16)
-    reads = tuple(places[name] for name in sorted(places) if name in op.reads)
     writes = [places[name] for name in sorted(places) if name in op.writes]
-    if len(reads) > 2 or len(writes) > 1:
-        return Shape((), -1)
-    return Shape(reads, writes[0] if writes else -1)
+    reads = [places[name] for name in sorted(places) if name in op.reads]
+    reads.sort(key=lambda low: low not in writes)
+    if len(reads) > 3 or len(writes) > 1:
+        raise TableError(f"{op.name} has too many operands to be in HELD")
+    return Shape(tuple(reads), writes[0] if writes else -1)
 
 
 class Stencil(Frame):
@@ -115,7 +139,7 @@ class Stencil(Frame):
         self.out = Emitter()
         self.colds: list[str] = []
         self.values = [f"%v{k}" for k in range(VALUES)]
-        self.held: dict[int, int] = {}  # low bit of a read field -> value
+        self.held: dict[int, str] = {}  # low bit of a read field -> its value
         self.into = -1
         self.shape = Shape((), -1)
         self.operands: IrOperands | None = None
@@ -149,7 +173,7 @@ class Stencil(Frame):
         if self.operands.writes & set(REGISTER_KIND):
             raise Left(f"{self.name}: reads {name} after writing a register, which may be the same")
         value = self.held.get(self._slot(name).low) if REGISTER_KIND[name] == "gpr" else None
-        return self.out.load(self.place(name)) if value is None else f"%v{value}"
+        return self.out.load(self.place(name)) if value is None else value
 
     def write(self, name: str, value: str) -> None:
         self.out.do(f"store i64 {value}, ptr {self.place(name)}, align 8")
@@ -234,7 +258,7 @@ class Stencil(Frame):
         taken, fall = self.out.fresh("taken"), self.out.fresh("fall")
         self.out.do(f"br i1 {condition}, label %{taken}, label %{fall}")
         self.out.label(taken)
-        self.jump("@TAKEN", ["poison"] * VALUES if self.op.name in ("b_cond",) or self.is_last else self.values)
+        self.jump("@TAKEN", None if self.is_last else self.values)
         self.out.label(fall)
         self.jump("@FALL")
 
@@ -256,6 +280,9 @@ class Stencil(Frame):
             self.jump("@THREADED", [wide_hole(out, "IP"), *["poison"] * (VALUES - 1)])
         elif self.name == "threaded":
             self.threaded("%v0")
+        elif self.name in FETCHES:
+            self.values[FETCHES.index(self.name)] = out.load(self.offset(hole("GPR_0")))
+            self.next()
         else:
             wanted = CU1 if self.name == "check_cu1" else CU1_FR
             have = out.op(f"and i64 {out.load_slot(STATUS)}, {wanted}")
@@ -286,7 +313,7 @@ class Stencil(Frame):
 
     def register(self, low: int) -> str:
         value = self.held.get(low)
-        return self.out.load(self.offset(hole(f"GPR_{low}"))) if value is None else f"%v{value}"
+        return self.out.load(self.offset(hole(f"GPR_{low}"))) if value is None else value
 
     def instruction(self) -> None:
         out, op = self.out, self.op
@@ -350,8 +377,8 @@ def module_text(features: frozenset[str]) -> tuple[str, dict[int, Shape], dict[s
             texts = []
             for number, (reads, into) in enumerate(form.variants()):
                 stencil = Stencil(f"s_{op.number}_{number}", features, op)
-                stencil.held = {low: v for low, v in zip(form.reads, reads, strict=True) if v != NOT_HELD}
-                stencil.into = into if form.write >= 0 else -1
+                stencil.held = {low: "0" if v == ZERO else f"%v{v}" for low, v in zip(form.reads, reads, strict=True)}
+                stencil.into = into
                 texts.append(stencil.text())
         except Left as reason:
             left[op.name] = str(reason)
@@ -484,7 +511,7 @@ def _hole(stencil: str, at: int, kind: int, symbol: str, addend: int) -> list[in
 
 def _op_rows(shapes: dict[int, Shape], ids: dict[str, int], rows: list, holes: list) -> np.ndarray:
     ops = np.zeros((len(OPS), OP_FIELDS), np.int64)
-    ops[:, (O_READ0, O_READ1, O_WRITE, O_CLOBBER)] = -1
+    ops[:, (O_READ0, O_READ1, O_READ2, O_WRITE, O_CLOBBER)] = -1
     for op in OPS:
         row = ops[op.number]
         row[O_KIND], row[O_WORDS] = _kind(op)
@@ -496,7 +523,7 @@ def _op_rows(shapes: dict[int, Shape], ids: dict[str, int], rows: list, holes: l
         row[O_STENCIL] = ids[f"s_{op.number}_0"]
         for k, low in enumerate(form.reads):
             row[O_READ0 + k] = low
-        row[O_WRITE] = form.write
+        row[O_WRITE], row[O_SAME] = form.write, form.is_same
         if form.write < 0:
             written = [s.low for s in op.slots if s.field.name in written_gpr_fields(op)]
             if len(written) > 1:

@@ -22,8 +22,8 @@ COMPILER = "ziglang"
 # MIPS64 release 2, n64, absolute addresses: what every machine under comparison has, and no start-up code.
 OPTIONS = (
     "-target mips64el-freestanding -mcpu=mips64r2 -mabi=64 -mno-abicalls -fno-pic -G0 -static -nostdlib "
-    "-ffreestanding -fno-builtin -fno-math-errno -fno-stack-protector -fomit-frame-pointer -O2 -g0 -Wall -Wextra -Werror "
-    "-Wl,--entry=_start -Wl,--build-id=none -Wl,--no-eh-frame-hdr"
+    "-ffreestanding -fno-builtin -fno-math-errno -fno-stack-protector -fomit-frame-pointer -O2 -g0 "
+    "-Wall -Wextra -Werror -Wl,--entry=_start -Wl,--build-id=none -Wl,--no-eh-frame-hdr"
 ).split()
 # Guests that enable the FPU; the others are compiled without it.
 FLOATING = ("compute",)

@@ -1,5 +1,5 @@
-"""Tier E's arithmetic on the host's unit gives the bits of softfloat: results, FCSR and traps, on operands that meet the
-boundaries of every guard in cpu/engine/hostfloat.py."""
+"""Tier E's arithmetic on the host's unit gives the bits of softfloat: results, FCSR and traps, on operands that meet
+the boundaries of every guard in cpu/engine/hostfloat.py."""
 
 from __future__ import annotations
 
