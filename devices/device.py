@@ -55,6 +55,9 @@ class Device:
     size: ClassVar[int] = 0
     """Bytes of address space the device takes; 0: as far as its registers reach."""
 
+    host_side: ClassVar[bool] = False
+    """True for one that the host's program calls: it stays in that program's process."""
+
     outside: Outside
     core: int
     """Number of the core whose access is being handled."""

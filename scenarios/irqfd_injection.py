@@ -27,6 +27,8 @@ class Peer(Device):
     The level descriptor stands for a line: it is signalled again only after its resample.
     """
 
+    host_side = True
+
     signalled = Internal([])
     """When the level descriptor was signalled, in ps; then when its resample came."""
     resampled = Internal([])

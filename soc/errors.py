@@ -29,6 +29,10 @@ class ProtocolError(SocError):
     """A well-formed message that its receiver cannot expect, such as a reply nobody waits for."""
 
 
+class DeviceLost(SocError):
+    """A device in another process failed: which, how, and what it said last. The run cannot go on as it was."""
+
+
 class UnmappedAccessError(SocError):
     """An access to an address where the platform has nothing; raised for host-side accesses and under `strict`."""
 

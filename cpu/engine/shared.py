@@ -15,7 +15,7 @@ _names = [
     "CHUNK_FREE",  # first chunk given back, 0: none
     "CHUNK_LIMIT",
     "POOL",  # blocks: header, then micro-ops
-    "SIDE",  # per word of the pool: index in block | BD << 8 | block << 16
+    "SIDE",  # per word of the pool: index in block | BD << 7 | block << 8 | cycles since the block's start << 32
     "POOL_NEXT",
     "POOL_LIMIT",
     "STATES",  # address of the first core's state array, and the distance to the next
@@ -30,6 +30,7 @@ _names = [
     "POOL_FLUSHES",
     "STOPS",  # address of stop pcs, sorted
     "STOP_COUNT",
+    "CHARGES",  # per micro-op: cycles << 20 | 1, see budget.py
     "HOT_AFTER",  # tier E: how often a block runs in tier T first
     "CODE",  # tier E: the code buffer, 0: no tier E; translated blocks grow from its start,
     "CODE_NEXT",
@@ -54,8 +55,9 @@ SCRATCH_WORDS = 1024  # per core, at the start of the pool: blocks that are used
 MAX_CORES = 16
 POOL_START = SCRATCH_WORDS * (MAX_CORES + 1)
 
-# How a parked core goes on inside its block: in the slow handler of the access at RESUME_IP, or after a slow store.
-RESUME_SLOW, RESUME_STORED = 1, 2
+# How a parked core goes on inside its block: in the slow handler of the access at RESUME_IP; behind a store; behind the
+# read of a configuration register, whose value is still to be written.
+RESUME_SLOW, RESUME_STORED, RESUME_CSR = 1, 2, 3
 
 ROM_BASE = 0x1FC00000
 LOW_BYTES = 0x10000000

@@ -33,38 +33,31 @@ import numpy as np
 
 from cpu import state
 from cpu.engine import cache, hostfloat
+from cpu.engine import stencil_layout as e
 from cpu.engine.hostfloat import HostFloat
 from cpu.engine.micro import OP, OPS, MicroOp, written_gpr_fields
 from cpu.engine.softmmu_layout import JUMP_CACHE_MASK, JUMP_CACHE_OFFSET, TABLE_MASK, WRITE_OFFSET
-from cpu.engine.threaded import CU1_FR, PAGE, STATUS
+from cpu.engine.threaded import ATTRIBUTES, CU1_FR, PAGE
 from cpu.isa import Flow
 from cpu.isa.errors import TableError
 from cpu.isa.ir import DECLARATIONS, Emitter, Frame, IrOperands, Routines
 from cpu.isa.table import GPR_FIELDS
 from cpu.isa.values import EXC_CODES, REGISTER_KIND
 
-VALUES = 4  # general registers held in host registers
-ZERO = VALUES  # in place of a value: register 0
-CU1 = 1 << 29
-
-# What a hole is filled with; FIELD and all from NEXT on are explained in code_buffer.py.
-(FIELD, IP, COUNT, PC, ENTRY, VALUE, NEXT, COLD, TARGET, TAKEN, FALL, THREADED) = range(12)
 SOURCES = {
-    "IP": IP, "COUNT": COUNT, "PC": PC, "ENTRY": ENTRY, "VALUE": VALUE, "NEXT": NEXT, "COLD": COLD, "TARGET": TARGET,
-    "TAKEN": TAKEN, "FALL": FALL, "THREADED": THREADED,
+    "IP": e.IP, "COUNT": e.COUNT, "PC": e.PC, "ENTRY": e.ENTRY, "VALUE": e.VALUE, "NEXT": e.NEXT, "COLD": e.COLD,
+    "TARGET": e.TARGET, "TAKEN": e.TAKEN, "FALL": e.FALL, "THREADED": e.THREADED,
 }  # fmt: skip
 JUMPS = ("NEXT", "COLD", "TARGET", "TAKEN", "FALL", "THREADED")
-# Where a hole's bytes are.
-REL32, ABS32, ABS8, ABS64 = range(4)
-# ELF relocation types of x86-64 (System V ABI, table 4.9) -> form.
-RELOCATIONS = {1: ABS64, 2: REL32, 4: REL32, 10: ABS32, 11: ABS32, 14: ABS8}
-
+# ELF relocation types of x86-64 (System V ABI, table 4.9).
+RELOCATIONS = {1: e.ABS64, 2: e.REL32, 4: e.REL32, 10: e.ABS32, 11: e.ABS32, 14: e.ABS8}
 HOLE = re.compile(r"(GPR|FPR)_\d+$|[UI]_\d+_\d+$")
 
-# Stencils that belong to no micro-op.
-FETCHES = tuple(f"fetch_{k}" for k in range(VALUES))
-SHARED = ("near", "far", "cold", "threaded", "check_cu1", "check_cu1_fr", *FETCHES)
-NEAR, FAR, COLD_STUB, TO_THREADED, CHECK_CU1, CHECK_CU1_FR, FETCH = range(1, 8)
+# Stencils that belong to no micro-op, in the order of their numbers.
+FETCHES = tuple(f"fetch_{k}" for k in range(e.VALUES))
+CU1 = 1 << 29
+CHECKS = {"check_cu1": CU1, "check_cu1_fr": CU1_FR, "check_msa": 1 << 27}  # in the slot UNITS
+SHARED = ("near", "far", "cold", "threaded", *CHECKS, *FETCHES)
 
 # What compiled code is mostly made of.
 HELD = frozenset(
@@ -73,14 +66,6 @@ HELD = frozenset(
     "seb seh mult multu dmult dmultu mflo mfhi lb lbu lh lhu lw lwu ld sb sh sw sd "
     "ldc1 lwc1 sdc1 swc1 mtc1 dmtc1 mfc1 dmfc1 beq bne blez bgtz bltz bgez beql bnel b_register set_link".split()
 )
-
-# What code_buffer.py knows of a micro-op: a row of `ops` per operation.
-(O_KIND, O_WORDS, O_STENCIL, O_COLD, O_UNIT, O_READ0, O_READ1, O_READ2, O_WRITE, O_SAME, O_CLOBBER, OP_FIELDS) = range(
-    12
-)
-(K_LEAVE, K_STRAIGHT, K_BRANCH, K_LIKELY, K_GOTO, K_FAR, K_REGISTER) = range(7)
-(S_CODE, S_SIZE, S_HOLE, S_HOLES, STENCIL_FIELDS) = range(5)
-(H_AT, H_FORM, H_SOURCE, H_LOW, H_UP, H_DOWN, H_SCALE, H_ADD, HOLE_FIELDS) = range(9)
 
 
 class Left(TableError):
@@ -106,11 +91,11 @@ class Shape:
 
     def variants(self) -> Iterator[tuple[tuple[int, ...], int]]:
         """(value of each read field or ZERO, value that takes the result or -1), in the order of their number."""
-        for values in itertools.product(range(VALUES + 1), repeat=len(self.reads)):
+        for values in itertools.product(range(e.VALUES + 1), repeat=len(self.reads)):
             if self.write < 0 or self.is_same:
-                yield values, values[0] if self.is_same and values[0] != ZERO else -1
+                yield values, values[0] if self.is_same and values[0] != e.ZERO else -1
             else:
-                yield from ((values, into) for into in range(VALUES))
+                yield from ((values, into) for into in range(e.VALUES))
 
 
 def shape(op: MicroOp) -> Shape:
@@ -138,7 +123,7 @@ class Stencil(Frame):
         self.op = op
         self.out = Emitter()
         self.colds: list[str] = []
-        self.values = [f"%v{k}" for k in range(VALUES)]
+        self.values = [f"%v{k}" for k in range(e.VALUES)]
         self.held: dict[int, str] = {}  # low bit of a read field -> its value
         self.into = -1
         self.shape = Shape((), -1)
@@ -160,10 +145,8 @@ class Stencil(Frame):
             raise TableError(f"{self.op.name}: field {name} has no place in its micro-op")
         return slot
 
-    def place(self, name: str) -> str:
-        kind = {"gpr": "GPR", "fpr": "FPR"}.get(REGISTER_KIND[name])
-        if kind is None:
-            raise Left(f"{self.name}: MSA operands")
+    def register(self, name: str) -> str:
+        kind = "GPR" if REGISTER_KIND[name] == "gpr" else "FPR"
         return self.offset(hole(f"{kind}_{self._slot(name).low}"))
 
     def offset(self, hole_text: str) -> str:
@@ -173,10 +156,10 @@ class Stencil(Frame):
         if self.operands.writes & set(REGISTER_KIND):
             raise Left(f"{self.name}: reads {name} after writing a register, which may be the same")
         value = self.held.get(self._slot(name).low) if REGISTER_KIND[name] == "gpr" else None
-        return self.out.load(self.place(name)) if value is None else value
+        return self.out.load(self.register(name)) if value is None else value
 
     def write(self, name: str, value: str) -> None:
-        self.out.do(f"store i64 {value}, ptr {self.place(name)}, align 8")
+        self.out.do(f"store i64 {value}, ptr {self.register(name)}, align 8")
         if REGISTER_KIND[name] == "gpr" and self.into >= 0:
             self.values[self.into] = value
 
@@ -218,7 +201,7 @@ class Stencil(Frame):
 
     def jump(self, target: str, values: list[str] | None = None, n: str = "%n") -> None:
         """To a symbol or pointer, with the values given (unknown ones otherwise)."""
-        values = values or ["poison"] * VALUES
+        values = values or ["poison"] * e.VALUES
         given = ["ptr %S", f"i64 {values[0]}", f"i64 {n}", "ptr %TB", "ptr %HT", *(f"i64 {v}" for v in values[1:])]
         self.out.do(f"musttail call ghccc void {target}({', '.join(given)})")
         self.out.do("ret void")
@@ -231,7 +214,7 @@ class Stencil(Frame):
         out = self.out
         word = out.load(out.op(f"inttoptr i64 {ip} to ptr"))
         handler = out.op(f"getelementptr ptr, ptr %HT, i64 {out.op(f'and i64 {word}, 65535')}")
-        self.jump(out.op(f"load ptr, ptr {handler}, align 8"), [ip, word, *["poison"] * (VALUES - 2)], n)
+        self.jump(out.op(f"load ptr, ptr {handler}, align 8"), [ip, word, *["poison"] * (e.VALUES - 2)], n)
 
     def far(self, pc: str, offset: str) -> None:
         """To the block at virtual address `pc`, whose entry of the jump cache is at `offset` of TB."""
@@ -248,7 +231,7 @@ class Stencil(Frame):
         out.unlikely(out.op(f"icmp ne i64 {number}, {OP['b_native']}"), interpreted)
         self.jump(out.op(f"inttoptr i64 {out.op(f'lshr i64 {word}, 16')} to ptr"), None, n)
         out.label(interpreted)
-        self.jump("@THREADED", [ip, *["poison"] * (VALUES - 1)], n)
+        self.jump("@THREADED", [ip, *["poison"] * (e.VALUES - 1)], n)
 
     def far_register(self, pc: str) -> None:
         offset = self.out.op(f"and i64 {self.out.op(f'shl i64 {pc}, 2')}, {JUMP_CACHE_MASK << 4}")
@@ -277,15 +260,15 @@ class Stencil(Frame):
         elif self.name == "far":
             self.far(wide_hole(out, "PC"), hole("ENTRY"))
         elif self.name == "cold":
-            self.jump("@THREADED", [wide_hole(out, "IP"), *["poison"] * (VALUES - 1)])
+            self.jump("@THREADED", [wide_hole(out, "IP"), *["poison"] * (e.VALUES - 1)])
         elif self.name == "threaded":
             self.threaded("%v0")
         elif self.name in FETCHES:
             self.values[FETCHES.index(self.name)] = out.load(self.offset(hole("GPR_0")))
             self.next()
         else:
-            wanted = CU1 if self.name == "check_cu1" else CU1_FR
-            have = out.op(f"and i64 {out.load_slot(STATUS)}, {wanted}")
+            wanted = CHECKS[self.name]
+            have = out.op(f"and i64 {out.load_slot(state.UNITS)}, {wanted}")
             self.cold(out.op(f"icmp ne i64 {have}, {wanted}"))
             self.next()
 
@@ -294,11 +277,11 @@ class Stencil(Frame):
         if name == "b_cond":
             self.branch(out.op(f"icmp ne i64 {out.load_slot(state.COND)}, 0"))
         elif name == "b_register":
-            self.far_register(self.register(24))
+            self.far_register(self.general(24))
         elif name == "b_target":
             self.far_register(out.load_slot(state.TARGET))
         elif name == "set_target":
-            out.store_slot(state.TARGET, self.register(24))
+            out.store_slot(state.TARGET, self.general(24))
             self.next()
         elif name == "set_link":
             value = wide_hole(out, "VALUE")
@@ -311,14 +294,15 @@ class Stencil(Frame):
         else:
             raise Left(f"operation {name}")
 
-    def register(self, low: int) -> str:
+    def general(self, low: int) -> str:
+        """The general register whose number is at bit `low`."""
         value = self.held.get(low)
         return self.out.load(self.offset(hole(f"GPR_{low}"))) if value is None else value
 
     def instruction(self) -> None:
         out, op = self.out, self.op
         entry = op.instruction
-        if entry.helper or entry.meaning is None or entry.flow in (Flow.TRAP, Flow.BOUNDARY) or entry.unit == "msa":
+        if entry.helper or entry.meaning is None or entry.flow in (Flow.TRAP, Flow.BOUNDARY):
             raise Left(f"{op.name}: {entry.flow.value}")
         self.operands = IrOperands(out, Routines(), self, tuple(f.name for f in entry.fields))
         result = entry.meaning(self.operands)
@@ -341,10 +325,10 @@ class Stencil(Frame):
             self.out.label(label)
             self.jump("@COLD")
         body = "\n".join(self.out.lines)
-        return f"define dso_local ghccc void @{self.name}({_PARAMETERS}) nounwind optsize {{\nentry:\n{body}\n}}"
+        return f"define dso_local ghccc void @{self.name}({_PARAMETERS}) {ATTRIBUTES} optsize {{\nentry:\n{body}\n}}"
 
 
-_PARAMETERS = "ptr %S, i64 %v0, i64 %n, ptr %TB, ptr %HT, " + ", ".join(f"i64 %v{k}" for k in range(1, VALUES))
+_PARAMETERS = "ptr %S, i64 %v0, i64 %n, ptr %TB, ptr %HT, " + ", ".join(f"i64 %v{k}" for k in range(1, e.VALUES))
 
 
 def hole(name: str) -> str:
@@ -377,7 +361,7 @@ def module_text(features: frozenset[str]) -> tuple[str, dict[int, Shape], dict[s
             texts = []
             for number, (reads, into) in enumerate(form.variants()):
                 stencil = Stencil(f"s_{op.number}_{number}", features, op)
-                stencil.held = {low: "0" if v == ZERO else f"%v{v}" for low, v in zip(form.reads, reads, strict=True)}
+                stencil.held = {low: "0" if v == e.ZERO else f"%v{v}" for low, v in zip(form.reads, reads, strict=True)}
                 stencil.into = into
                 texts.append(stencil.text())
         except Left as reason:
@@ -461,7 +445,7 @@ def extract(elf: bytes, shapes: dict[int, Shape]) -> Stencils:
         _function_at(places, at) for at, _, symbol, _ in relocations if symbol not in SOURCES and not HOLE.match(symbol)
     }
     shapes = {op: form for op, form in shapes.items() if f"s_{op}_0" not in unusable}
-    code, holes, rows, ids = bytearray(), [], [[0] * STENCIL_FIELDS], {}
+    code, holes, rows, ids = bytearray(), [], [[0] * e.STENCIL_FIELDS], {}
     order = [*SHARED, *(f"s_{op}_{k}" for op, form in shapes.items() for k in range(len(list(form.variants()))))]
     for name in order:
         at, size = places[name]
@@ -495,10 +479,10 @@ def _hole(stencil: str, at: int, kind: int, symbol: str, addend: int) -> list[in
         raise TableError(f"stencil {stencil}: relocation type {kind} of {symbol} has no meaning for a code buffer")
     name, *numbers = symbol.split("_")
     if symbol in SOURCES:
-        if (form == REL32) != (symbol in JUMPS):
+        if (form == e.REL32) != (symbol in JUMPS):
             raise TableError(f"stencil {stencil}: {symbol} in a relocation of type {kind}")
         return [at, form, SOURCES[symbol], 0, 0, 0, 0, addend]
-    if not HOLE.match(symbol) or form == REL32:
+    if not HOLE.match(symbol) or form == e.REL32:
         raise TableError(f"stencil {stencil} needs {symbol}, which is no hole")
     low = int(numbers[0])
     width = int(numbers[1]) if len(numbers) > 1 else 8
@@ -506,48 +490,50 @@ def _hole(stencil: str, at: int, kind: int, symbol: str, addend: int) -> list[in
     scale = {"GPR": 8, "FPR": 8 * state.FPR_STRIDE}.get(name, 1)
     base = 8 * state.FPR if name == "FPR" else 8 * state.GPR if name == "GPR" else 0
     up = 64 - low - width
-    return [at, form, FIELD, low, up, 64 - width if name != "I" else -(64 - width), scale, addend + base]
+    return [at, form, e.FIELD, low, up, 64 - width if name != "I" else -(64 - width), scale, addend + base]
 
 
 def _op_rows(shapes: dict[int, Shape], ids: dict[str, int], rows: list, holes: list) -> np.ndarray:
-    ops = np.zeros((len(OPS), OP_FIELDS), np.int64)
-    ops[:, (O_READ0, O_READ1, O_READ2, O_WRITE, O_CLOBBER)] = -1
+    ops = np.zeros((len(OPS), e.OP_FIELDS), np.int64)
+    ops[:, (e.O_READ0, e.O_READ1, e.O_READ2, e.O_WRITE, e.O_CLOBBER)] = -1
     for op in OPS:
         row = ops[op.number]
-        row[O_KIND], row[O_WORDS] = _kind(op)
+        row[e.O_KIND], row[e.O_WORDS] = _kind(op)
         if op.number not in shapes:
-            if row[O_KIND] not in (K_GOTO, K_FAR):
-                row[O_KIND] = K_LEAVE
+            if row[e.O_KIND] not in (e.K_GOTO, e.K_FAR):
+                row[e.O_KIND] = e.K_LEAVE
             continue
         form = shapes[op.number]
-        row[O_STENCIL] = ids[f"s_{op.number}_0"]
+        row[e.O_STENCIL] = ids[f"s_{op.number}_0"]
         for k, low in enumerate(form.reads):
-            row[O_READ0 + k] = low
-        row[O_WRITE], row[O_SAME] = form.write, form.is_same
+            row[e.O_READ0 + k] = low
+        row[e.O_WRITE], row[e.O_SAME] = form.write, form.is_same
         if form.write < 0:
             written = [s.low for s in op.slots if s.field.name in written_gpr_fields(op)]
             if len(written) > 1:
                 raise TableError(f"{op.name} writes two general registers")
-            row[O_CLOBBER] = written[0] if written else -1
+            row[e.O_CLOBBER] = written[0] if written else -1
         if op.instruction is not None and op.instruction.unit == "fpu":
-            row[O_UNIT] = CHECK_CU1_FR if op.uses_fpr else CHECK_CU1
-        _, _, first, count = rows[row[O_STENCIL]]
-        row[O_COLD] = any(h[H_SOURCE] == COLD for h in holes[first : first + count]) or row[O_UNIT] != 0
+            row[e.O_UNIT] = e.CHECK_CU1_FR if op.uses_fpr else e.CHECK_CU1
+        elif op.instruction is not None and op.instruction.unit == "msa":
+            row[e.O_UNIT] = e.CHECK_MSA
+        _, _, first, count = rows[row[e.O_STENCIL]]
+        row[e.O_COLD] = any(h[e.H_SOURCE] == e.COLD for h in holes[first : first + count]) or row[e.O_UNIT] != 0
     return ops
 
 
 def _kind(op: MicroOp) -> tuple[int, int]:
     """(what a translation does at this operation, its length in words)."""
     internal = {
-        "b_goto": (K_GOTO, 4), "b_far": (K_FAR, 3), "b_cond": (K_BRANCH, 6), "b_register": (K_REGISTER, 2),
-        "b_target": (K_REGISTER, 2), "set_target": (K_STRAIGHT, 1), "set_link": (K_STRAIGHT, 2),
-        "clear_sink": (K_STRAIGHT, 1),
+        "b_goto": (e.K_GOTO, 4), "b_far": (e.K_FAR, 3), "b_cond": (e.K_BRANCH, 6), "b_register": (e.K_REGISTER, 2),
+        "b_target": (e.K_REGISTER, 2), "set_target": (e.K_STRAIGHT, 1), "set_link": (e.K_STRAIGHT, 2),
+        "clear_sink": (e.K_STRAIGHT, 1),
     }  # fmt: skip
     if op.instruction is None:
-        return internal.get(op.name, (K_LEAVE, 1))
+        return internal.get(op.name, (e.K_LEAVE, 1))
     flow = op.instruction.flow
     if flow is Flow.BRANCH and op.variant == "":
-        return K_BRANCH, 6
+        return e.K_BRANCH, 6
     if flow is Flow.LIKELY:
-        return K_LIKELY, 4
-    return (K_STRAIGHT, 1) if flow in (Flow.PLAIN, Flow.BRANCH) else (K_LEAVE, 1)
+        return e.K_LIKELY, 4
+    return (e.K_STRAIGHT, 1) if flow in (Flow.PLAIN, Flow.BRANCH) else (e.K_LEAVE, 1)

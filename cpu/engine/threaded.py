@@ -5,8 +5,8 @@ Each micro-op has a handler; it does its work on the state array and jumps to th
 (cpu/engine/loop.py). A load or store has a second handler, for the slow path: it uses the host address the loop puts
 into SLOW_POINTER instead of the soft-MMU.
 
-Arguments of a handler: the state array S, the micro-op's address, n (budget in cycles at the start of the block), the
-soft-MMU table TB of the current context, the handler table, the micro-op itself.
+Arguments of a handler: the state array S, the micro-op's address, n (the budget at the start of the block, see
+cpu/engine/budget.py), the soft-MMU table TB of the current context, the handler table, the micro-op itself.
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ from cpu.isa.errors import TableError
 from cpu.isa.ir import DECLARATIONS, Emitter, Frame, IrOperands, Routines
 
 ARGUMENTS = "ptr %S, ptr %ip, i64 %n, ptr %TB, ptr %HT, i64 %w"
-STATUS = state.CP0 + 12 * 8
-CONFIG5 = state.CP0 + 16 * 8 + 5
 CU1_FR = (1 << 29) | (1 << 26)
 PAGE = ~0xFFF
 X86_64 = platform.machine().lower() in ("x86_64", "amd64")
@@ -37,6 +35,9 @@ MXCSR_DEFAULT, MXCSR_FLAGS = 0x1F80, 0x3F
 # ghccc keeps all six arguments in registers and saves none, which is what a chain of tail calls wants.
 CONVENTION = "ghccc" if X86_64 or platform.machine().lower() in ("aarch64", "arm64") else "tailcc"
 MXCSR = "declare void @llvm.x86.sse.stmxcsr(ptr)\ndeclare void @llvm.x86.sse.ldmxcsr(ptr)" if X86_64 else ""
+
+# On x86-64 ghccc passes an argument in rbp, which a function that realigns its stack for wide vectors overwrites.
+ATTRIBUTES = 'nounwind "no-realign-stack"'
 
 
 class Handler(Frame):
@@ -152,7 +153,7 @@ class Handler(Frame):
         self.leave_now(R_LINK, [(state.PC, pc), (state.EXIT_CODE, "0")], n)
 
     def branch(self, condition: str) -> None:
-        """[op][pc][link][fall pc][fall link][count]"""
+        """[op][pc][link][fall pc][fall link][charge]"""
         out = self.out
         n = out.op(f"sub i64 %n, {self.word_at(5)}")
         taken, fall = out.fresh("taken"), out.fresh("fall")
@@ -205,10 +206,10 @@ class Handler(Frame):
         unit, out = self.op.instruction.unit, self.out
         if unit == "fpu":
             wanted = CU1_FR if self.op.uses_fpr else 1 << 29
-            have = out.op(f"and i64 {out.load_slot(STATUS)}, {wanted}")
+            have = out.op(f"and i64 {out.load_slot(state.UNITS)}, {wanted}")
             out.unlikely(out.op(f"icmp ne i64 {have}, {wanted}"), self.leave(R_UNIT))
         elif unit == "msa":
-            have = out.op(f"and i64 {out.load_slot(CONFIG5)}, {1 << 27}")
+            have = out.op(f"and i64 {out.load_slot(state.UNITS)}, {1 << 27}")
             out.unlikely(out.op(f"icmp eq i64 {have}, 0"), self.leave(R_UNIT))
 
     def instruction(self, routines: Routines) -> None:
@@ -226,7 +227,7 @@ class Handler(Frame):
         elif entry.flow is Flow.BRANCH:
             self.branch(result.ssa)
         elif entry.flow is Flow.LIKELY:
-            # [op][fall pc][fall link][count without the delay slot]
+            # [op][fall pc][fall link][charge without the delay slot]
             go, fall = out.fresh("taken"), out.fresh("fall")
             out.do(f"br i1 {result.ssa}, label %{go}, label %{fall}")
             out.label(fall)
@@ -253,7 +254,7 @@ class Handler(Frame):
             self.out.store_slot(state.EXIT_IP, self.out.op("ptrtoint ptr %ip to i64"))
             self.out.do("ret void")
         body = "\n".join(self.out.lines)
-        return f"define internal {CONVENTION} void @{self.symbol}({ARGUMENTS}) nounwind {{\nentry:\n{body}\n}}"
+        return f"define internal {CONVENTION} void @{self.symbol}({ARGUMENTS}) {ATTRIBUTES} {{\nentry:\n{body}\n}}"
 
     @property
     def symbol(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from soc.errors import ProtocolError, SocError, UnmappedAccessError
@@ -60,6 +60,8 @@ class DeviceComponent:
     Several outputs may drive one input line: it is high while any of them is.
     """
 
+    remote = False
+
     def __init__(
         self,
         name: str,
@@ -83,7 +85,8 @@ class DeviceComponent:
         # (input, output that holds it high) to cause, in the order in which they rose.
         self._risen: dict[str, int] = {}
         self._transfers: dict[int, tuple[_Transfer, int]] = {}
-        self._forwarded: dict[int, tuple[Callable[..., Any], int]] = {}
+        self._forwarded: dict[int, tuple[Link, int, int]] = {}
+        # The request sent on: where its reply goes, the request it came as, its cause.
         self.memory: Link | None = None
         """Where DMA goes; None for a component that does none."""
         device.attach(self)
@@ -96,6 +99,10 @@ class DeviceComponent:
     def connect(self, port: str, link: Link) -> None:
         """Let `link` carry what leaves at `port`."""
         self.links.setdefault(port, []).append(link)
+
+    def registers(self, base: int, reply: Link, strict: Callable[[str], None] | None) -> Callable[[Message], None]:
+        """The handler for accesses to the registers at `base` that are answered over `reply`."""
+        return MmioPort(self, base, reply, self._kernel, strict).arrive
 
     def access(self, call: Callable[..., Any], *arguments: Any) -> Any:
         """Call the device outside every message: host-side inspection and reset. Its outputs leave now."""
@@ -247,41 +254,57 @@ class DeviceComponent:
 
     # A bridge passes accesses on.
 
-    def forward(self, port: str, message: Message, space: int, address: int, answer: Callable[..., Any]) -> None:
-        """Send the access `message` on through `port`; its reply goes to `answer`, the link the request came from."""
+    def forward(self, port: str, message: Message, space: int, address: int, back: Link) -> None:
+        """Send the access `message` on through `port`; its reply goes `back` to where the request came from."""
         link = self.links[port][0]
         fields = (message.value, message.instructions) if type(message) is MmioWrite else (message.instructions,)
         sequence = link.send(
             type(message), self._kernel._now, message.cause, message.core, space, address, message.size, *fields
         )
-        self._forwarded[sequence] = answer, message.sequence
+        self._forwarded[sequence] = back, message.sequence, message.cause
 
     def answered(self, message: Message) -> None:
         """The reply to a forwarded access: pass it back."""
         found = self._forwarded.pop(message.request, None)
         if found is None or type(message) not in (MmioReply, MmioError):
             raise ProtocolError(f"{self.name} got {message} and has forwarded no such access")
-        answer, request = found
-        answer(type(message), self._kernel._now, message.cause, request, message[-1])
+        back, request, cause = found
+        back.send(type(message), self._kernel._now, cause, request, message[-1])
 
     def save(self) -> dict[str, Any]:
-        """The device's state, the causes its lines carry and its DMA under way, for a snapshot."""
+        """The device's state, the causes its lines carry, its DMA and the accesses it has passed on, for a snapshot."""
+        transfers = list({id(transfer): transfer for transfer, _ in self._transfers.values()}.values())
         return {
             "device": self.device.save(),
-            "source": self._source.save(),
             "asserted": [[*driver, cause] for driver, cause in self._asserted.items()],
             "risen": dict(self._risen),
-            "transfers": [
-                [sequence, found[0].token, found[1], found[0].left, found[0].failed, list(found[0].pieces)]
-                for sequence, found in self._transfers.items()
-            ],
+            "dropped": dict(self.dropped),
+            "transfers": [[t.token, t.left, t.failed, list(t.pieces)] for t in transfers],
+            "under_way": [[sequence, transfers.index(t), index] for sequence, (t, index) in self._transfers.items()],
+            "forwarded": [[sent, back.channel, *origin] for sent, (back, *origin) in self._forwarded.items()],
         }
+
+    def restore(self, saved: dict[str, Any], channels: Mapping[int, Any]) -> None:
+        """What `save` gave; `channels` has the machine's links by number. Timers are restored with the channels."""
+        self.device.restore(saved["device"])
+        self._timers.forget()
+        self._asserted = {(held, driver): cause for held, driver, cause in saved["asserted"]}
+        self._risen = dict(saved["risen"])
+        self.dropped = Counter(saved["dropped"])
+        transfers = []
+        for token, left, failed, pieces in saved["transfers"]:
+            transfer = _Transfer(token, len(pieces))
+            transfer.left, transfer.failed, transfer.pieces = left, failed, list(pieces)
+            transfers.append(transfer)
+        self._transfers = {sequence: (transfers[t], index) for sequence, t, index in saved["under_way"]}
+        self._forwarded = {sent: (channels[back], *origin) for sent, back, *origin in saved["forwarded"]}
+        self._handled = None
 
 
 class MmioPort:
     """Registers of a component as one core reaches them: requests in, replies out."""
 
-    __slots__ = ("_base", "_component", "_device", "_kernel", "_route", "_send", "_strict")
+    __slots__ = ("_back", "_base", "_component", "_device", "_kernel", "_route", "_send", "_strict")
 
     def __init__(
         self,
@@ -292,7 +315,7 @@ class MmioPort:
         strict: Callable[[str], None] | None = None,
     ) -> None:
         self._component, self._device, self._base = component, component.device, base
-        self._kernel, self._send, self._strict = kernel, reply.send, strict
+        self._kernel, self._back, self._send, self._strict = kernel, reply, reply.send, strict
         # A bridge: route(address, size, value or None) -> (port, space, address) of an access that goes further.
         self._route = getattr(component.device, "route", None)
 
@@ -304,7 +327,7 @@ class MmioPort:
             way = self._route(message.address, message.size, written)
             if way is not None:
                 port, space, address = way
-                self._component.forward(port, message, _NUMBER[space], address, self._send)
+                self._component.forward(port, message, _NUMBER[space], address, self._back)
                 return
         value = 0
         try:

@@ -51,16 +51,24 @@ def _node(node: int) -> tuple[Part, ...]:
     ipi = _at(IPI, above | 0x3FF0_1000) + _at(IPI, above | CHIP + 0x1000)
     timer = (*_at(TIMER, above | CHIP), Range(above | 0x3FF0_0408, 8, above | 0x3FF0_0000))
     return (
-        Part(_name("ls3a_ipi", node), IPI, options=lambda timing: {"node": node}, windows=ipi, node=node),
+        Part(_name("ls3a_ipi", node), IPI, options=lambda timing: {"node": node}, windows=ipi, node=node, csr=True),
         Part(
             _name("ls3a_ext_irq", node),
             EXT_IRQ,
             options=lambda timing: {"node": node},
             windows=_at(EXT_IRQ, above | CHIP),
             node=node,
+            csr=True,
         ),
-        Part(_name("stable_timer", node), TIMER, windows=timer, node=node),
-        Part(_name("ls3a_config", node), CONFIG, windows=_at(CONFIG, above | CHIP), node=node),
+        Part(
+            _name("stable_timer", node),
+            TIMER,
+            options=lambda timing: {"hz": timing.stable_clock},
+            windows=timer,
+            node=node,
+            csr=True,
+        ),
+        Part(_name("ls3a_config", node), CONFIG, windows=_at(CONFIG, above | CHIP), node=node, csr=True),
     )
 
 
@@ -68,7 +76,7 @@ PARTS = (
     Part(
         "uart", "devices.uart16550:Uart16550", (0x1FE0_0100, 0x1FE0_01E0), 0x8, lambda timing: {"clock_hz": 100_000_000}
     ),
-    Part("ls3a_router_irq", ROUTER, (0x3FF0_1400,), 0x64, windows=_at(ROUTER, CHIP + 0x1400)),
+    Part("ls3a_router_irq", ROUTER, (0x3FF0_1400,), 0x64, windows=_at(ROUTER, CHIP + 0x1400), csr=True),
     *(part for node in range(NODES) for part in _node(node)),
     Part("ls3a_csr", "soc.platforms.csr:CsrNetwork"),
     Part("ls3a_ht_irq", HT_IRQ, (0xEFD_FB00_0000,), 0x278),
