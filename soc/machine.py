@@ -83,7 +83,7 @@ class Machine:
     `ram` is text such as "512 MiB" or a number of MiB. `trace` keeps records and interrupt latencies (the hash is
     always kept). `strict` ends the run at the first access to nothing. `timing` is a Timing or a mapping of constants.
     `csr`: CPUCFG tells the guest of the CSR instructions, on a platform with configuration registers; Linux then sends
-    its inter-processor interrupts with them.
+    its inter-processor interrupts with them. `vz`: the bare cores have the VZ module (see docs/vz.md).
     `hypervisor="kvm"` runs the program as a guest of the KVM model with `vcpus` virtual CPUs on the `cpus` cores; `kvm`
     is its back-end, `irqchip` ("kernel", "user") who serves the guest's interrupt controllers.
     `disk` is the image of a virtio-blk disk; `devices` adds PCI functions, name to options, as in
@@ -109,6 +109,7 @@ class Machine:
         trace: bool | None = None,
         strict: bool | None = None,
         csr: bool | None = None,
+        vz: bool | None = None,
         disk: str | Path | None = None,
         devices: Mapping[str, Mapping[str, Any]] | None = None,
         faults: Iterable[Fault | Mapping[str, Any]] | None = None,
@@ -131,6 +132,7 @@ class Machine:
             "trace": trace,
             "strict": strict,
             "csr": csr,
+            "vz": vz,
             "disk": disk,
             "devices": devices,
             "fault": faults,
@@ -163,7 +165,8 @@ class Machine:
         guest = self.options.hypervisor is not None
         shortest = min(self.timing.mmio_request, self.timing.kvm_kick) if guest else self.timing.mmio_request
         window = window_cycles(self.timing.core_window, shortest, self.clock)
-        make_cluster = make_cluster or partial(_make_cluster, timing=self.timing, csr=self.options.csr, vz=guest)
+        vz = guest or self.options.vz
+        make_cluster = make_cluster or partial(_make_cluster, timing=self.timing, csr=self.options.csr, vz=vz)
         cluster = make_cluster(self.memory, self.options.cpus, self.options.tier, window)
         self.cpu: list[Any] = cluster.cores
         sources = [self._source(f"cpu{number}") for number in range(self.options.processors)]

@@ -46,6 +46,8 @@ class Options:
     strict: bool = False
     csr: bool = False
     """CPUCFG tells the guest that there are CSR instructions."""
+    vz: bool = False
+    """The bare cores have the VZ module; those under a hypervisor always do."""
     disk: str | Path | None = None
     devices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """PCI functions, `disk` among them as virtio_blk, and models of the user's own; the platform has them as parts."""
@@ -115,7 +117,7 @@ class Options:
             raise ConfigurationError(choose("irqchip", self.irqchip, IRQCHIPS))
         if self.tier not in TIERS:
             raise ConfigurationError(choose("tier", self.tier, TIERS))
-        for name in ("trace", "strict", "csr"):
+        for name in ("trace", "strict", "csr", "vz"):
             if type(getattr(self, name)) is not bool:
                 raise ConfigurationError(f"{name} = {getattr(self, name)!r}; allowed: true, false")
         if self.csr and not any(part.csr for part in self.platform.parts):
