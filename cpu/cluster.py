@@ -16,6 +16,7 @@ import numpy as np
 
 from cpu import state
 from cpu.core import Core, CoreError, StopKind, storage
+from cpu.costs import Costs
 from cpu.cp0 import timer
 from cpu.cp0.exceptions import set_line, take_exception
 from cpu.cp0.registers import C0_CAUSE, C0_STATUS
@@ -28,6 +29,7 @@ DATA_BUS_ERROR = 7
 GOES_ON = -1
 # Control array of a cluster.
 (GRID, WINDOW, TARGET, SLICE, STOPPED_CORE, LIMIT, END, AWAKE, LONE, RAN) = range(10)
+SAVED = (GRID, END, AWAKE, LONE, RAN)
 ALL_WAIT, LIMIT_REACHED = 100, 101
 RELEASED = 2  # in the slot HELD: free to go at the cycle of an event in the queue
 DEFAULT_SLICE = 40_000_000
@@ -68,7 +70,6 @@ def apply_event(S):
         S[state.EVENT_COUNT] = 0
     if kind == state.EVENT_RELEASE:
         S[state.HELD] = 0
-        S[state.SKIPPED] += cycle - S[state.CYCLES]
         S[state.CYCLES] = cycle
     elif kind == state.EVENT_LINE:
         bit = 1 << (8 + (value >> 1))
@@ -91,7 +92,6 @@ def run_window(S, M, end):
                 apply_event(S)
                 continue
             if S[state.HELD] and S[state.CYCLES] < end:
-                S[state.SKIPPED] += end - S[state.CYCLES]
                 S[state.CYCLES] = end
             return GOES_ON
         if S[state.RESUME] == 0 and S[state.SAMPLE]:
@@ -132,7 +132,7 @@ def completed(states):
     """Instructions completed by all cores."""
     total = 0
     for c in range(states.shape[0]):
-        total += states[c, state.CYCLES] - states[c, state.SKIPPED]
+        total += states[c, state.INSTRUCTIONS]
     return total
 
 
@@ -165,9 +165,9 @@ def take_turn(S, M, control, end):
     """Runs a core to the end of a window, without its link where another core has executed since its last turn."""
     if control[RAN] != S[state.NUMBER]:
         S[state.LLBIT] = 0
-    before = S[state.CYCLES] - S[state.SKIPPED]
+    before = S[state.INSTRUCTIONS]
     what = run_window(S, M, end)
-    if S[state.CYCLES] - S[state.SKIPPED] != before:
+    if S[state.INSTRUCTIONS] != before:
         control[RAN] = S[state.NUMBER]
     return what
 
@@ -179,7 +179,7 @@ def run_alone(states, M, control):
     lone, window = control[LONE], control[WINDOW]
     S = states[lone]
     if states.shape[0] > 1 and control[LIMIT] < timer.NEVER:
-        S[state.LIMIT] = S[state.CYCLES] - S[state.SKIPPED] + control[LIMIT] - completed(states)
+        S[state.LIMIT] = S[state.INSTRUCTIONS] + control[LIMIT] - completed(states)
     what = take_turn(S, M, control, control[END])
     if states.shape[0] > 1:
         S[state.LIMIT] = timer.NEVER
@@ -239,7 +239,8 @@ def run_cluster(states, M, control):
 
 
 class Request(NamedTuple):
-    """An uncached access that leaves a core; `cycle` is the instruction's own time."""
+    """An uncached access that leaves a core; `cycle` is the instruction's own time. In state.CSR_SPACE `address` is the
+    number of a configuration register."""
 
     core: int
     is_store: bool
@@ -248,6 +249,7 @@ class Request(NamedTuple):
     value: int
     cycle: int
     instructions: int
+    space: int = state.MEMORY_SPACE
 
 
 class ClusterStop(NamedTuple):
@@ -262,8 +264,18 @@ class ClusterStop(NamedTuple):
 class Cluster:
     """`count` cores on one memory. Cores other than 0 are held at reset until `release`."""
 
-    def __init__(self, memory: Memory, count: int, tier: str = "auto", window: int = 40, vz: bool = False):
-        """`window`: core cycles, no longer than the shortest link that leaves a core. `vz`: the cores have VZ."""
+    def __init__(
+        self,
+        memory: Memory,
+        count: int,
+        tier: str = "auto",
+        window: int = 40,
+        costs: Costs | None = None,
+        csr: bool = False,
+        vz: bool = False,
+    ):
+        """`window`: core cycles, no longer than the shortest link that leaves a core. `costs`, `csr`, `vz`: as of
+        `Core`."""
         if not 1 <= count <= shared.MAX_CORES:
             raise CoreError(f"{count} cores: 1 to {shared.MAX_CORES} are possible")
         if window < 1:
@@ -272,7 +284,7 @@ class Cluster:
         self.states, tables = storage(count)
         self.control = np.zeros(16, np.int64)
         self.control[WINDOW] = window
-        self.cores = [Core(k, memory, tier, self.states, tables, vz) for k in range(count)]
+        self.cores = [Core(k, memory, tier, self.states, tables, costs, csr, vz) for k in range(count)]
         for core in self.cores[1:]:
             core.S[state.HELD] = 1
         self.limit(None)
@@ -351,6 +363,23 @@ class Cluster:
         stop = core.stop_of(what)
         return ClusterStop(stop.kind, core.number, stop.text)
 
+    def save(self) -> dict:
+        """The grid, the window in progress, and every core, as msgpack types."""
+        control = [int(self.control[k]) for k in SAVED]
+        return {"window": self.window, "control": control, "cores": [core.save() for core in self.cores]}
+
+    def restore(self, saved: dict) -> None:
+        """Goes on from what `save` gave. CoreError when it is not from such a cluster."""
+        if (saved["window"], len(saved["cores"])) != (self.window, len(self.cores)):
+            raise CoreError(
+                f"the saved state is of {len(saved['cores'])} cores in windows of {saved['window']} cycles; "
+                f"here are {len(self.cores)} in windows of {self.window}"
+            )
+        for k, value in zip(SAVED, saved["control"], strict=True):
+            self.control[k] = value
+        for core, state_of_it in zip(self.cores, saved["cores"], strict=True):
+            core.restore(state_of_it)
+
     def waits_for(self) -> str:
         """What each core waits for, in words."""
         held = [str(core.number) for core in self.cores if core.held]
@@ -369,10 +398,9 @@ class Cluster:
                 S[state.REQUEST] = 0
                 size = int(S[state.ACCESS_SIZE])
                 value = int(S[state.BOUNCE]) & ((1 << 8 * size) - 1) if what == 2 else 0
+                address, space = int(S[state.ACCESS_PA]), int(S[state.ACCESS_SPACE])
                 found.append(
-                    Request(
-                        core.number, what == 2, int(S[state.ACCESS_PA]), size, value, core.cycles, core.instructions
-                    )
+                    Request(core.number, what == 2, address, size, value, core.cycles, core.instructions, space)
                 )
         return sorted(found, key=lambda r: (r.cycle, r.core))
 

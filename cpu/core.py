@@ -12,9 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from cpu import state
+from cpu.costs import Costs
 from cpu.cp0 import registers, timer
 from cpu.cp0.exceptions import set_line, take_exception
-from cpu.engine import loop, shared, tiers
+from cpu.engine import loop, parked, shared, tiers
+from cpu.engine.helpers import LCSRP, LSPW, LVZP
 from cpu.engine.softmmu import flush_all, update_context
 from cpu.engine.softmmu_layout import CONTEXTS, TABLE_BYTES
 from cpu.isa import disassembler
@@ -48,7 +50,8 @@ class StopKind(IntEnum):
 
 
 class Stop(NamedTuple):
-    """`cycle` is the instruction's own time in core cycles; `address` is physical."""
+    """`cycle` is the instruction's own time in core cycles; `address` is physical, or a configuration register's number
+    where `space` is state.CSR_SPACE."""
 
     kind: StopKind
     address: int = 0
@@ -56,6 +59,7 @@ class Stop(NamedTuple):
     value: int = 0
     cycle: int = 0
     text: str = ""
+    space: int = state.MEMORY_SPACE
 
 
 def storage(count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -77,10 +81,14 @@ class Core:
         tier: str = "auto",
         states: np.ndarray | None = None,
         tables: np.ndarray | None = None,
+        costs: Costs | None = None,
+        csr: bool = False,
         vz: bool = False,
     ):
         """`states` and `tables`: state arrays and translation tables of all cores of the memory; without them the core
-        is alone. `vz`: it has the VZ module, and `vz` is root's view of it."""
+        is alone. `costs` are the same for all cores of a memory; a cycle per instruction unless given. `csr`: CPUCFG
+        says that there are instructions for configuration registers (LCSRP); they are carried out in any case. `vz`: it
+        has the VZ module, LDDIR and LDPTE; `core.vz` is root's view of it."""
         alone = states is None or tables is None
         if alone:
             states, tables = storage(1)
@@ -91,6 +99,8 @@ class Core:
         self.memory = memory
         self.S = S
         self._tables = tables[number]
+        self.costs, self.csr = costs or Costs(), csr
+        memory.set_charges(self.costs.charges())
         M = memory.shared
         M[shared.CORES], M[shared.TABLES_BYTES] = len(tables), CONTEXTS * TABLE_BYTES
         M[shared.TABLES] = tables.ctypes.data
@@ -116,6 +126,9 @@ class Core:
         for e in range(state.TLB_ENTRIES):
             S[state.TLB + e * state.TLB_FIELDS + 1] = -1
             S[state.GTLB + e * state.TLB_FIELDS + 1] = -1
+        S[state.COUNT_DIVIDER], S[state.EXCEPTION_ENTRY] = self.costs.count_divider, self.costs.exception_entry
+        S[state.CORE_CLOCK], S[state.STABLE_CLOCK] = self.costs.core_clock, self.costs.stable_clock
+        S[state.CPUCFG2] = (LCSRP if self.csr else 0) | (LSPW | LVZP if self.vz else 0)
         S[state.RANDOM] = 0x2545F491 + self.number
         S[state.SAMPLE] = 1
         S[state.PC] = -0x40400000
@@ -147,7 +160,8 @@ class Core:
             S[state.AWAITS] = 1
             kind = StopKind.MMIO_READ if code == loop.STOP_READ else StopKind.MMIO_WRITE
             value = 0 if kind is StopKind.MMIO_READ else int(S[state.BOUNCE]) & ((1 << 8 * size) - 1)
-            return Stop(kind, int(S[state.ACCESS_PA]), size, value, self.cycles)
+            space = int(S[state.ACCESS_SPACE])
+            return Stop(kind, int(S[state.ACCESS_PA]), size, value, self.cycles, space=space)
         return self.stop_of(code)
 
     def stop_of(self, code: int) -> Stop:
@@ -180,8 +194,8 @@ class Core:
         why = {
             loop.STOP_UNMODELLED: "is real on this core but not modelled yet",
             loop.STOP_FR0: "uses 64-bit floating-point registers while Status.FR is 0; that mode is not modelled",
-            loop.STOP_PARTIAL: f"is a partial or conditional store to a device at {int(self.S[state.ACCESS_PA]):#x}; "
-            "that is not modelled",
+            loop.STOP_PARTIAL: "is a partial, conditional or 128-bit access to a device at "
+            f"{int(self.S[state.ACCESS_PA]):#x}; that is not modelled",
         }[code]
         return Stop(StopKind.UNMODELLED, cycle=self.cycles, text=f"{at}: instruction {shown} {why}.")
 
@@ -197,23 +211,23 @@ class Core:
 
     def finish_read(self, value: int, cycle: int) -> None:
         """The reply to the parked load arrived at core cycle `cycle`."""
-        self._finish(shared.RESUME_SLOW, "a read", cycle)
+        self._finish((shared.RESUME_SLOW, shared.RESUME_CSR), "a read", cycle)
         self.S[state.BOUNCE] = _signed(value)
 
     def finish_write(self, cycle: int) -> None:
         """The parked store completed at core cycle `cycle`."""
-        self._finish(shared.RESUME_STORED, "a write", cycle)
+        self._finish((shared.RESUME_STORED,), "a write", cycle)
 
     def finish_error(self, cycle: int) -> None:
         """The parked access ended in a bus error: a data bus error exception."""
         S = self.S
-        self._finish(int(S[state.RESUME]), "an access", cycle)
+        self._finish((int(S[state.RESUME]),), "an access", cycle)
         S[state.RESUME] = 0
         S[state.SAMPLE] = 1
         take_exception(S, 0, DATA_BUS_ERROR, 0, int(S[state.PC]), int(S[state.RESUME_DELAY]), -1)
 
-    def _finish(self, expected: int, what: str, cycle: int) -> None:
-        if not self.S[state.AWAITS] or self.S[state.RESUME] != expected:
+    def _finish(self, expected: tuple[int, ...], what: str, cycle: int) -> None:
+        if not self.S[state.AWAITS] or self.S[state.RESUME] not in expected:
             raise CoreError(f"core {self.number} is not waiting for {what}")
         late = cycle - self.cycles
         if late < 0:
@@ -250,7 +264,7 @@ class Core:
     @property
     def instructions(self) -> int:
         """Instructions completed since reset."""
-        return int(self.S[state.CYCLES] - self.S[state.SKIPPED])
+        return int(self.S[state.INSTRUCTIONS])
 
     @property
     def waiting(self) -> bool:
@@ -369,13 +383,48 @@ class Core:
         flush_all(S)
         update_context(S)
 
+    # Snapshots.
+    def save(self) -> dict:
+        """All that the future of the core depends on, as msgpack types: the state by slot, and where it is parked."""
+        S = self.S
+        slots = {
+            name: S[at : at + count].astype("<i8").tobytes()
+            for name, (at, count) in state.SLOTS.items()
+            if name not in state.HOST
+        }
+        where = self.interpreter.place() if self.tier.name == "reference" else parked.place(self)
+        return {"slots": slots, "place": None if where is None else list(where)}
+
+    def restore(self, saved: dict) -> None:
+        """Goes on from what `save` gave, in whatever tier. CoreError when it is not from such a core."""
+        S, slots = self.S, saved["slots"]
+        known = {name: 8 * count for name, (_, count) in state.SLOTS.items() if name not in state.HOST}
+        if {name: len(data) for name, data in slots.items()} != known:
+            wrong = sorted(name for name in {*slots, *known} if len(slots.get(name, b"")) != known.get(name))
+            raise CoreError(f"core {self.number}: the saved state is of another version; it differs in {wrong}")
+        if slots["number"] != int(self.number).to_bytes(8, "little"):
+            raise CoreError(f"core {self.number}: the saved state is that of another core")
+        for name, data in slots.items():
+            at, count = state.SLOTS[name]
+            S[at : at + count] = np.frombuffer(data, "<i8")
+        self._tables[:] = -1
+        S[state.CONTEXT_KEYS : state.CONTEXT_KEYS + CONTEXTS] = -1
+        update_context(S)
+        if saved["place"] is not None:
+            where = parked.Place(*saved["place"])
+            if self.tier.name == "reference":
+                self.interpreter.stand(where)
+            else:
+                parked.stand(self, where)
+
     def digest(self) -> bytes:
         """The architectural registers as bytes, for the trace hash."""
         S = self.S
         parts = [S[state.GPR : state.GPR + 32], S[[state.HI, state.LO, state.PC, state.FCSR, state.MSACSR]]]
         parts += [S[state.FPR : state.FPR + 32 * state.FPR_STRIDE], S[state.CP0 : state.CP0 + 256]]
         tlb = S[state.TLB : state.TLB + state.TLB_ENTRIES * state.TLB_FIELDS].reshape(state.TLB_ENTRIES, -1)
-        parts += [tlb if self.vz else tlb[:, :-1], S[[state.CYCLES, state.SKIPPED]]]
+        parts += [tlb if self.vz else tlb[:, :-1]]
+        parts += [np.array([self.cycles, self.cycles - self.instructions], np.int64)]
         if self.vz:
             parts += [S[state.GCP0 : state.GCP0 + 256]]
             parts += [S[state.GTLB : state.GTLB + state.TLB_ENTRIES * state.TLB_FIELDS]]

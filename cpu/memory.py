@@ -7,11 +7,16 @@ Source: Linux 6.1: arch/mips/boot/dts/loongson/loongson64v_4core_virtio.dts; QEM
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cpu.engine import shared as m
 from soc.errors import SocError
+
+if TYPE_CHECKING:
+    from cpu.engine.code_buffer import CodeBuffer
 
 PAGE = 4096
 POOL_WORDS = 4 << 20
@@ -39,10 +44,12 @@ class Memory:
         self._page_blocks = np.zeros(pages, np.int64)
         self.touched = np.zeros(pages, np.uint8)
         self._chunks = np.zeros(CHUNK_LIMIT * m.CHUNK_WORDS, np.int64)
-        self._pool = np.zeros(POOL_WORDS, np.int64)
+        self.pool = np.zeros(POOL_WORDS, np.int64)
         self._side = np.zeros(POOL_WORDS, np.int64)
+        self.charges = np.zeros(0, np.int64)
         self._stops = np.zeros(4096, np.int64)
         self.stops: frozenset[int] = frozenset()
+        self.code_buffer: CodeBuffer | None = None  # of tier E
         self.shared = shared = np.zeros(m.SIZE, np.int64)
         shared[m.RAM] = self.image.ctypes.data
         shared[m.RAM_BYTES], shared[m.ROM_BYTES], shared[m.PAGES] = ram_bytes, rom_bytes, pages
@@ -51,7 +58,7 @@ class Memory:
             (m.PAGE_BLOCKS, self._page_blocks),
             (m.TOUCHED, self.touched),
             (m.CHUNKS, self._chunks),
-            (m.POOL, self._pool),
+            (m.POOL, self.pool),
             (m.SIDE, self._side),
             (m.STOPS, self._stops),
         ):
@@ -108,6 +115,33 @@ class Memory:
         self.stops = frozenset(_signed(pc) for pc in pcs)
         self._stops[: len(pcs)] = np.array([pc & (1 << 64) - 1 for pc in pcs], np.uint64).view(np.int64)
         self.shared[m.STOP_COUNT] = len(pcs)
+
+    def set_charges(self, charges: np.ndarray) -> None:
+        """What each micro-op takes from the budget (cpu/costs.py). Blocks hold it, so it is for good once some are
+        built."""
+        if self.shared[m.BLOCKS_BUILT] and not np.array_equal(charges, self.charges):
+            raise MemoryRangeError("this memory holds code translated for other costs: make a new Memory")
+        self.charges = charges
+        self.shared[m.CHARGES] = charges.ctypes.data
+
+    def contents(self) -> Iterator[tuple[int, bytes]]:
+        """What is not zero: (offset in the image, bytes), whole pages, at most 1 MiB at once."""
+        pages = self.image.reshape(-1, PAGE)
+        found = [page for page in np.flatnonzero(self.touched).tolist() if pages[page].any()]
+        while found:
+            count = next((n for n in range(1, min(len(found), 256)) if found[n] != found[0] + n), min(len(found), 256))
+            yield found[0] * PAGE, pages[found[0] : found[0] + count].tobytes()
+            del found[:count]
+
+    def restore(self, offset: int, data: bytes) -> None:
+        """Puts back what `contents` gave, into memory that is all zero. MemoryRangeError when it does not fit."""
+        first, count = offset // PAGE, len(data) // PAGE
+        if offset % PAGE or len(data) % PAGE or not 0 <= offset < offset + len(data) <= len(self.image):
+            raise MemoryRangeError(
+                f"{len(data)} bytes at {offset:#x} are no pages of an image of {len(self.image)} bytes"
+            )
+        self.touched[first : first + count] = 1
+        self.image[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
 
     def digest(self) -> bytes:
         """Hash of the contents: the non-zero pages with their numbers."""

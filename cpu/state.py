@@ -1,19 +1,23 @@
 """The vCPU state: one int64 array with named offsets, read by the int, IR and numba sides alike.
 
 Every register is one 64-bit slot; 32-bit registers are kept sign-extended when the manual says so (GPRs) and
-zero-extended otherwise (CP0 32-bit registers, FCSR). `SLOTS` maps a name to (offset, count).
+zero-extended otherwise (CP0 32-bit registers, FCSR). `SLOTS` maps a name to (offset, count). Slots with `host` hold
+addresses of host memory, caches, and what only the host's side of a run decides: a snapshot leaves them out.
 """
 
 from __future__ import annotations
 
 SLOTS: dict[str, tuple[int, int]] = {}
+HOST: set[str] = set()
 _next = 0
 
 
-def _slot(name: str, count: int = 1, align: int = 1) -> int:
+def _slot(name: str, count: int = 1, align: int = 1, host: bool = False) -> int:
     global _next
     _next += -_next % align
     SLOTS[name] = (_next, count)
+    if host:
+        HOST.add(name)
     _next += count
     return SLOTS[name][0]
 
@@ -28,36 +32,44 @@ TARGET = _slot("target")  # likewise a jump target
 
 # The exit record of a handler (threaded tier): why it left, and where.
 EXIT_REASON = _slot("exit_reason")
-EXIT_N = _slot("exit_n")  # budget left, with the whole current block already charged
-EXIT_IP = _slot("exit_ip")  # address of the micro-op
+EXIT_N = _slot("exit_n")  # budget left (cpu/engine/budget.py), with the whole current block already charged
+EXIT_IP = _slot("exit_ip", host=True)  # address of the micro-op
 EXIT_VA = _slot("exit_va")  # address as BadVAddr shows it
 EXIT_EA = _slot("exit_ea")  # address of the access itself (aligned down by LDL/LDR and kin)
-EXIT_CODE = _slot("exit_code")  # ExcCode of a trap
-SLOW_POINTER = _slot("slow_pointer")  # host address a slow-path access uses
+EXIT_CODE = _slot("exit_code", host=True)  # ExcCode of a trap, or the address of a link
+SLOW_POINTER = _slot("slow_pointer", host=True)  # host address a slow-path access uses
 BOUNCE = _slot("bounce", 4, align=4)  # buffer for MMIO, page-crossing and code-page accesses
 
 # Model time, in core cycles since reset.
-DEADLINE = _slot("deadline")  # cycle at which the budget n is 0
-SKIPPED = _slot("skipped")  # cycles in which no instruction completed (WAIT, MMIO)
-CYCLES = _slot("cycles")  # cycle of the current boundary, or of the parked instruction
-UNTIL = _slot("until")  # horizon given by the caller
-SLICE_END = _slot("slice_end")  # cycle at which the host gets a look in
-LIMIT = _slot("limit")  # completed instructions at which to stop exactly
+DEADLINE = _slot("deadline")  # cycle at which the budget n has no cycles left
+DONE = _slot("done")  # instructions completed when the budget was given
+CYCLES = _slot("cycles")  # cycle of the current boundary, or of the instruction under way
+INSTRUCTIONS = _slot("instructions")  # completed since reset, as of CYCLES
+UNTIL = _slot("until", host=True)  # horizon given by the caller
+SLICE_END = _slot("slice_end", host=True)  # cycle at which the host gets a look in
+LIMIT = _slot("limit", host=True)  # completed instructions at which to stop exactly
 TIMER_CAME = _slot("timer_came")  # cycle at which it last did
-COUNT_BASE = _slot("count_base")  # Count - cycles/2, modulo 2^32
+COUNT_BASE = _slot("count_base")  # Count - cycles / COUNT_DIVIDER, modulo 2^32
+COUNT_DIVIDER = _slot("count_divider")  # cycles per Count
+CORE_CLOCK = _slot("core_clock")  # Hz
+STABLE_CLOCK = _slot("stable_clock")  # Hz, of the stable counter
+EXCEPTION_ENTRY = _slot("exception_entry")  # cycles from an exception to its handler
 
 SAMPLE = _slot("sample")  # 1: pc is a boundary whose interrupts are not yet sampled
 WAITING = _slot("waiting")  # 1: inside WAIT
 RESUME = _slot("resume")  # how to go on inside a block, see cpu/engine/loop.py
-RESUME_IP = _slot("resume_ip")
-BLOCK_START = _slot("block_start")  # cycle of the first instruction of the block being resumed
-FAULT_CYCLE = _slot("fault_cycle")  # instructions completed when the last exception was taken
+RESUME_IP = _slot("resume_ip", host=True)
+BLOCK_START = _slot("block_start", host=True)  # cycle of the first instruction of the block being resumed
+BLOCK_DONE = _slot("block_done", host=True)  # instructions completed before it
+FAULT_DONE = _slot("fault_done")  # instructions completed when the last exception was taken
 FAULT_COUNT = _slot("fault_count")  # exceptions since, with none completed
 PENDING_STORE = _slot("pending_store")  # what becomes of the bounce buffer after a slow store
 ACCESS_PA = _slot("access_pa")  # physical address of the slow access, and of its second page
 ACCESS_PA2 = _slot("access_pa2")
 ACCESS_SIZE = _slot("access_size")
-DROPPED = _slot("dropped")  # pages of code dropped before the slow store under way
+ACCESS_SPACE = _slot("access_space")  # of the access that left the core: MEMORY_SPACE, CSR_SPACE
+MEMORY_SPACE, CSR_SPACE = 0, 1  # as Space in soc/messages.py
+DROPPED = _slot("dropped", host=True)  # pages of code dropped before the slow store under way
 STOP_WORD = _slot("stop_word")  # the instruction that is not modelled
 
 RESUME_DELAY = _slot("resume_delay")  # 1: the parked instruction sits in a delay slot
@@ -105,29 +117,30 @@ NOTED_BRANCH = _slot("noted_branch")
 
 # Root mode as a model in Python (cpu/vz/face.py).
 HYPERVISOR = _slot("hypervisor")  # 1: `run` stops instead of executing in root mode
-GPA_PGD = _slot("gpa_pgd")  # host address of the GPA page table the root refill walks, 0: none
+GPA_PGD = _slot("gpa_pgd", host=True)  # host address of the GPA page table the root refill walks, 0: none
 REFILL_COST = _slot("refill_cost")  # cycles a root refill takes
 ROOT_REFILLS = _slot("root_refills")  # how many there were
 ACCESS_ERROR = _slot("access_error")  # 1: the hypervisor's own access ended in a bus error
 # Per root TLB entry: how many soft-MMU entries of guest contexts came through it, then their host addresses.
 GUEST_FILL_ROOM = 32
-GUEST_FILLS = _slot("guest_fills", TLB_ENTRIES * GUEST_FILL_ROOM)
+GUEST_FILLS = _slot("guest_fills", TLB_ENTRIES * GUEST_FILL_ROOM, host=True)
 
 NUMBER = _slot("number")  # which core this is
-STATE_ADDRESS = _slot("state_address")  # host address of this array
+CPUCFG2 = _slot("cpucfg2")  # what the machine adds to CPUCFG word 2
+STATE_ADDRESS = _slot("state_address", host=True)  # host address of this array
 
 # Addresses of host memory, filled by cpu/core.py.
-SOFTMMU = _slot("softmmu")  # the current context's table
-CONTEXT = _slot("context")  # its number
-CONTEXT_KEYS = _slot("context_keys", 16)  # whose translations each context holds, -1: free
-CONTEXT_AGE = _slot("context_age", 16)
-CONTEXT_CLOCK = _slot("context_clock")
-SOFTMMU_BASE = _slot("softmmu_base")
+SOFTMMU = _slot("softmmu", host=True)  # the current context's table
+CONTEXT = _slot("context", host=True)  # its number
+CONTEXT_KEYS = _slot("context_keys", 16, host=True)  # whose translations each context holds, -1: free
+CONTEXT_AGE = _slot("context_age", 16, host=True)
+CONTEXT_CLOCK = _slot("context_clock", host=True)
+SOFTMMU_BASE = _slot("softmmu_base", host=True)
 
 # Statistics
 IRQ_LOG = _slot("irq_log", 3 * 64)  # interrupts taken: cycle, pending and enabled IP bits, cycle the timer came due
 IRQ_LOG_COUNT = _slot("irq_log_count")
-IRQ_LOG_WANTED = _slot("irq_log_wanted")  # 1: somebody drains the log
+IRQ_LOG_WANTED = _slot("irq_log_wanted", host=True)  # 1: somebody drains the log
 MMIO_COUNT = _slot("mmio_count")
 RANDOM = _slot("random")  # generator of CP0 Random, stepped by TLBWR
 

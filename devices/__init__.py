@@ -1,6 +1,7 @@
 """Device models. Each declares its registers once and can be used alone; see docs/adding-a-device.md.
 
-`device_class` finds a class by the module's name or by the name its users give it; nothing is imported before that.
+`device_class` finds a class by the module's name, by the name its users give it, or by where it is (devices/models.py);
+nothing is imported before that.
 """
 
 from __future__ import annotations
@@ -49,7 +50,14 @@ ALIASES = {
 
 
 def device_class(name: str) -> type[Device]:
-    """The class for a module name or an alias. Raises UnknownDevice, listing the names there are."""
+    """The class for a module name, an alias, `module:Class` or `file.py:Class`.
+
+    Raises UnknownDevice, listing the names there are.
+    """
+    if ":" in name:
+        from devices.models import load
+
+        return load(name)
     module = ALIASES.get(name, name)
     if module not in CLASSES:
         from devices.errors import UnknownDevice

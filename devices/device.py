@@ -55,6 +55,9 @@ class Device:
     size: ClassVar[int] = 0
     """Bytes of address space the device takes; 0: as far as its registers reach."""
 
+    host_side: ClassVar[bool] = False
+    """True for one that the host's program calls: it stays in that program's process."""
+
     outside: Outside
     core: int
     """Number of the core whose access is being handled."""
@@ -132,6 +135,15 @@ class Device:
     def csr_view(offset: int, core: int) -> int | None:
         """Where `core` meets this device's own registers through configuration register `offset`, None: nowhere."""
         return None
+
+    def latched(self) -> int | None:
+        """The interrupts it holds, a bit each: what has arrived and is not served, masked or not. None: it is no
+        interrupt controller."""
+        return None
+
+    def behind(self, port: str) -> int:
+        """Those of `latched` that output `port` stands for now."""
+        return 0
 
     @classmethod
     def ranges(cls, space: str = "memory", core: int = 0) -> list[tuple[int, int]]:

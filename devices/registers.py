@@ -23,7 +23,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter, methodcaller
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from soc.errors import SocError
 
@@ -133,6 +133,11 @@ class Register:
         """All bits the register has."""
         return (1 << 8 * self.width) - 1
 
+    def field_bits(self) -> dict[str, tuple[int, int]]:
+        """Each field's (lowest bit, number of bits)."""
+        places = {name: (at, at) if isinstance(at, int) else at for name, at in self.fields.items()}
+        return {name: (low, high - low + 1) for name, (high, low) in places.items()}
+
     def initial(self) -> int | list[int]:
         """The reset value as an instance holds it."""
         return self.reset
@@ -199,6 +204,11 @@ class Cell:
     index: int
     offset: int
 
+    @property
+    def end(self) -> int:
+        """The first offset behind it."""
+        return self.offset + self.register.width
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -217,8 +227,21 @@ class Decoder:
     writes: dict[tuple[int, int], Writer] = field(default_factory=dict)
 
 
+class Observer(Protocol):
+    """Sees every bus access that reaches a register, with the bits of the register that it covers."""
+
+    def read(self, device: Any, cell: Cell, lanes: int) -> None:
+        """`device` was read."""
+
+    def written(self, device: Any, cell: Cell, lanes: int, value: int) -> None:
+        """`value`, placed as in the register, was written to `device`; the register and handlers have seen it."""
+
+
 class RegisterMap:
     """All registers of one device class, decoded. `settling`: a read with a handler may change the device's state."""
+
+    observer: ClassVar[Observer | None] = None
+    """Built into the maps that are made from then on; without one an access costs nothing more."""
 
     def __init__(self, owner: type) -> None:
         self.owner = owner
@@ -248,6 +271,15 @@ class RegisterMap:
             if register.space == space and register.bank in (None, bank):
                 for index, offset in enumerate(register.offsets()):
                     yield Cell(register, index, offset)
+
+    def label(self, offset: int, size: int, space: str = "memory", bank: str | None = None) -> str:
+        """The registers an access touches, for people: `status`, `entry[3]`, or the offset where there is none."""
+        touched = [
+            f"{cell.register.name}[{cell.index}]" if cell.register.is_array else cell.register.name
+            for cell in self.cells(space, bank)
+            if cell.offset < offset + size and offset < cell.end
+        ]
+        return "/".join(dict.fromkeys(touched)) or f"{offset:#x}"
 
     def _check_handlers(self) -> None:
         for prefix, unfit in (("on_read_", "wo"), ("on_write_", "ro")):
@@ -295,7 +327,7 @@ class RegisterMap:
 
     def _reader(self, pieces: list[Piece], size: int) -> tuple[Reader, bool]:
         settling = any(self._reads_by_handler(piece.cell.register) for piece in pieces)
-        getters = [self._getter(piece.cell) for piece in pieces]
+        getters = [self._watched_getter(piece) for piece in pieces]
         piece = pieces[0]
         if len(pieces) == 1 and piece.shift == 0 and piece.lanes == piece.cell.register.bits:
             return getters[0], settling
@@ -310,6 +342,29 @@ class RegisterMap:
 
         return read, settling
 
+    def _watched_getter(self, piece: Piece) -> Reader:
+        get, observer = self._getter(piece.cell), self.observer
+        if observer is None:
+            return get
+
+        def read(device: Any) -> int:
+            value = get(device)
+            observer.read(device, piece.cell, piece.lanes)
+            return value
+
+        return read
+
+    def _watched_setter(self, piece: Piece) -> Writer:
+        put, observer = self._setter(piece), self.observer
+        if observer is None:
+            return put
+
+        def write(device: Any, value: int) -> None:
+            put(device, value)
+            observer.written(device, piece.cell, piece.lanes, value & piece.lanes)
+
+        return write
+
     def _getter(self, cell: Cell) -> Reader:
         register, index = cell.register, cell.index
         if self._reads_by_handler(register):
@@ -320,7 +375,7 @@ class RegisterMap:
         return (lambda device: get(device)[index]) if register.is_array else get
 
     def _writer(self, pieces: list[Piece]) -> Writer:
-        setters = [self._setter(piece) for piece in pieces]
+        setters = [self._watched_setter(piece) for piece in pieces]
         if len(setters) == 1 and pieces[0].shift == 0:
             return setters[0]
         parts = [(put, piece.shift) for put, piece in zip(setters, pieces, strict=True)]

@@ -27,6 +27,8 @@ class Peer(Device):
     The level descriptor stands for a line: it is signalled again only after its resample.
     """
 
+    host_side = True
+
     signalled = Internal([])
     """When the level descriptor was signalled, in ps; then when its resample came."""
     resampled = Internal([])
@@ -77,7 +79,7 @@ def irqfd_injection(run: Run, cpus: int, rounds: int, interval: str, pin_core: i
         run.expect(machine.counters(pin_core)[PINS], equals=rounds, what="interrupts from the pin")
         run.expect(machine.counters(msi_core)[MESSAGES], equals=rounds, what="interrupts from messages")
         run.expect(len(back), equals=rounds, what="resamples")
-    run.result(result)
+    run.result(result, machine.machine)
 
 
 def prepare(cpus: int, rounds: int, interval: int, pin_core: int, msi_core: int, tier: str = "auto") -> Loaded:

@@ -17,18 +17,19 @@ class _Parser(argparse.ArgumentParser):
         self.exit(BAD_INPUT, f"soc: {message}.\n     `{self.prog} --help` lists what it takes.\n")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line: one subcommand per file of soc.commands."""
+def parser(only: str | None = None) -> argparse.ArgumentParser:
+    """The command line, one subcommand per file of soc.commands: all of them, or just `only`, which loads faster."""
     top = _Parser(prog="soc", description="Simulator of a Loongson-3A4000 machine.")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name in COMMANDS:
+    for name in [only] if only in COMMANDS else COMMANDS:
         import_module(f"soc.commands.{name}").add(commands)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line `argv` (default: the process's) and returns the exit status."""
-    arguments = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    arguments = parser(words[0] if words else None).parse_args(words)
     try:
         return arguments.command(arguments)
     except SocError as error:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from soc.errors import ConfigurationError, ProtocolError
 from soc.link import Link, Source
-from soc.messages import Mailbox, Message, MmioError, MmioRead, MmioReply, MmioWrite, Phase, Space
+from soc.messages import KINDS, Mailbox, Message, MmioError, MmioRead, MmioReply, MmioWrite, Phase, Space
 from soc.time import NEVER, Clock
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from soc.trace import Trace
 
 _MEMORY = int(Space.MEMORY)
+_CSR = int(Space.CSR)
+_LOW_HALF = 0xFFFF_FFFF
 _NAP_S = 0.02
 _IP7 = 1 << 7
 RELEASE_REGISTERS = (29, 28, 5)
@@ -44,6 +46,8 @@ class CorePort:
     def __init__(self, number: int, cluster: Pins, source: Source) -> None:
         self.number, self.name, self.source = number, f"cpu{number}", source
         self.bus: AddressMap[Link] | None = None
+        self.csrs: AddressMap[Link] | None = None
+        """Configuration registers, by number."""
         self.open_bus: Link | None = None
         self.awaited: tuple[int, type[Message]] | None = None
         self.mailboxes = [0, 0, 0, 0]
@@ -75,11 +79,14 @@ class CorePort:
             self._cluster.line(self.number, message.time, ip, bool(drivers))
 
     def mail(self, message: Message) -> None:
-        """A value arrived in a mailbox: the low one, once it is not zero, releases a core that waits at reset."""
+        """A value arrived in a mailbox: 0, once its low half is not zero, releases a core that waits at reset.
+
+        Linux sends the high half first where it sends halves (csr_mail_send, arch/mips/loongson64/smp.c).
+        """
         if type(message) is not Mailbox:
             raise ProtocolError(f"{self.name} cannot take a {type(message).__name__} as mail")
         self.mailboxes[message.mailbox] = message.value
-        if self.mailboxes[0]:
+        if self.mailboxes[0] & _LOW_HALF:
             self._cluster.release(self.number, message.time, self.mailboxes)
 
     def reply(self, message: Message) -> None:
@@ -95,13 +102,30 @@ class CorePort:
         else:
             self._cluster.answer(self.number, message.time, message.value if is_read else 0)
 
-    def send(self, is_store: bool, sent: int, address: int, size: int, value: int, instructions: int) -> None:
-        """An access leaves the core at `sent` ps, for whatever the bus has at the address."""
-        found = self.bus.find(address)
+    def save(self) -> dict[str, Any]:
+        """The access under way, the mailboxes and who holds which pin high, for a snapshot."""
+        return {
+            "awaited": None if self.awaited is None else [self.awaited[0], self.awaited[1].KIND],
+            "mailboxes": list(self.mailboxes),
+            "pins": {ip: list(drivers.items()) for ip, drivers in self.pins.items()},
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """What `save` gave."""
+        awaited = saved["awaited"]
+        self.awaited = None if awaited is None else (awaited[0], KINDS[awaited[1]])
+        self.mailboxes = list(saved["mailboxes"])
+        self.pins = {ip: dict(drivers) for ip, drivers in saved["pins"].items()}
+
+    def send(
+        self, is_store: bool, sent: int, address: int, size: int, value: int, instructions: int, space: int = _MEMORY
+    ) -> None:
+        """An access leaves the core at `sent` ps, for whatever the bus has at the address in `space`."""
+        found = (self.csrs if space == _CSR else self.bus).find(address)
         link = found[1] if found is not None else self.open_bus
         kind = MmioWrite if is_store else MmioRead
         fields = (value, instructions) if is_store else (instructions,)
-        sequence = link.send(kind, sent, self.source.new_cause(), self.number, _MEMORY, address, size, *fields)
+        sequence = link.send(kind, sent, self.source.new_cause(), self.number, space, address, size, *fields)
         self.awaited = sequence, kind
 
     def high(self) -> str:
@@ -134,6 +158,8 @@ class ClusterComponent:
         self.stop_at: tuple[int, str] | None = None
         """Model time in ps at which the run ends as a limit, and what to say then."""
         self.predicate: Callable[[], bool] | None = None
+        self.visit: tuple[int, Callable[[], None]] | None = None
+        """Model time in ps, and what is called at the first grid point at or after it; that changes nothing."""
         self.host: Callable[[], None] | None = None
         """Called between runs of the cores: progress, pacing."""
         self.pace: Callable[[int], float] | None = None
@@ -191,9 +217,10 @@ class ClusterComponent:
             if self.ending or self.typed:
                 # The window in progress is finished; it ends no earlier than `first`.
                 target = first
-            elif self.stop_at is not None:
-                last = -(-self._clock.tick_at_or_after(self.stop_at[0]) // window) * window
-                target = max(first, last if target is None else min(target, last))
+            else:
+                for time in (stop[0] for stop in (self.stop_at, self.visit) if stop is not None):
+                    last = -(-self._clock.tick_at_or_after(time) // window) * window
+                    target = max(first, last if target is None else min(target, last))
             stop = cluster.run(target) if self.slice is None else cluster.run(target, self.slice)
             name = stop.kind.name
             if name == "EXIT":
@@ -214,6 +241,10 @@ class ClusterComponent:
             return
         for request in cluster.requests():
             self._request(request)
+        if self.visit is not None and self.time >= self.visit[0]:
+            _, call = self.visit
+            self.visit = None
+            call()
         if name == "LIMIT":
             self._stopped(name, stop)
         elif self.ending:
@@ -227,6 +258,17 @@ class ClusterComponent:
             while self.typed:
                 self.type_at(max(kernel.now, self.time), self.typed.popleft())
             self._schedule()
+
+    def save(self) -> dict[str, Any]:
+        """The cores and what surrounds them, for a snapshot between runs or from `visit`."""
+        return {"cluster": self.cluster.save(), "exits": self.exits, "ports": [port.save() for port in self.ports]}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """What `save` gave."""
+        self.cluster.restore(saved["cluster"])
+        self.exits = saved["exits"]
+        for port, state in zip(self.ports, saved["ports"], strict=True):
+            port.restore(state)
 
     def _stopped(self, name: str, stop: Any) -> None:
         if name == "LIMIT":
@@ -253,6 +295,7 @@ class ClusterComponent:
             request.size,
             request.value,
             request.instructions,
+            request.space,
         )
 
     def _note_taken(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from soc.link import Link, Timers
 from soc.messages import ConsoleBytes, Message, TimerTick
@@ -49,10 +49,15 @@ class Console:
         self._watched: tuple[bytes, int, Callable[[], None]] | None = None
 
     def script(self, lines: Iterable[str], prompt: bytes = PROMPT) -> None:
-        """Type `lines`, each with a line feed after it, one after each `prompt` that appears from now on."""
+        """Type `lines`, each with a line feed after it, one after each `prompt` that appears from now on; the first at
+        once where the console stands at a prompt that no script has answered."""
         self._script.extend(line.rstrip("\n").encode() + b"\n" for line in lines)
         self._prompt = prompt
-        self._seen = len(self.data)
+        found = self.data.rfind(prompt)
+        if found < self._seen or b"\n" in self.data[found:]:
+            self._seen = len(self.data)
+        elif self._script:
+            self._answer(found)
 
     @property
     def script_left(self) -> int:
@@ -90,8 +95,30 @@ class Console:
         if self._script:
             found = self.data.find(self._prompt, max(self._seen, before - len(self._prompt) + 1))
             if found >= 0:
-                self._seen = found + len(self._prompt)
-                self._timers.after(self._delay, "line", TimerTick)
+                self._answer(found)
+
+    def _answer(self, found: int) -> None:
+        self._seen = found + len(self._prompt)
+        self._timers.after(self._delay, "line", TimerTick)
+
+    def save(self) -> dict[str, Any]:
+        """What was written, typed and is to be typed, for a snapshot. Its timers are saved with the channels."""
+        return {
+            "data": bytes(self.data),
+            "typed": [list(piece) for piece in self.typed],
+            "script": list(self._script),
+            "prompt": self._prompt,
+            "seen": self._seen,
+            "typing": bytes(self._typing),
+            "later": dict(self._later),
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """What `save` gave."""
+        self.data = bytearray(saved["data"])
+        self.typed = [(time, data) for time, data in saved["typed"]]
+        self._script, self._prompt, self._seen = deque(saved["script"]), saved["prompt"], saved["seen"]
+        self._typing, self._later = deque(saved["typing"]), dict(saved["later"])
 
     def _tick(self, message: Message) -> None:
         token = message.token

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 
 class SocError(Exception):
@@ -27,6 +28,12 @@ class VersionError(MessageError):
 
 class ProtocolError(SocError):
     """A well-formed message that its receiver cannot expect, such as a reply nobody waits for."""
+
+
+class DeviceLost(SocError):
+    """A device in another process failed: which, how, and what it said last. `told` is what it was told then."""
+
+    told: Any = None
 
 
 class UnmappedAccessError(SocError):

@@ -7,7 +7,7 @@ everything at their time, its other events (timeouts, processes) with the timers
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from typing import Any
 
@@ -65,6 +65,17 @@ class Kernel(simpy.Environment):
     def cancel(self, event: Delivery) -> None:
         """A posted event that has not happened yet never will."""
         event.callbacks = None
+
+    def pending(self) -> Iterator[tuple[int, Any]]:
+        """(channel, value) of every event that has not happened yet, in their order, those of GRID left out."""
+        for _, phase, channel, _, event in sorted(self._queue, key=lambda entry: entry[:4]):
+            if event.callbacks is not None and phase != Phase.GRID:
+                yield channel, event._value
+
+    def forget(self, now: int) -> None:
+        """Drop every event; the time is `now` ps."""
+        self._queue.clear()
+        self._now = now
 
     def next_event_time(self) -> int:
         """Time in ps of the next event, or NEVER."""

@@ -48,6 +48,7 @@ class Link:
 
     __slots__ = (
         "_add",
+        "_arrival",
         "_deliver",
         "_kernel",
         "_post",
@@ -81,16 +82,29 @@ class Link:
         self.origin, self.target = origin, target
         self._source, self._kernel, self._post = source, kernel, kernel.post
         self._add, self._deliver, self._wire = trace.add, deliver, wire
+        self._arrival = self._arrive
         trace.wire(self)
 
     def send(self, kind: type[Message], sent: int, cause: int, *fields: Any) -> int:
         """Send a message that leaves at `sent` ps; returns its sequence number."""
         source = self._source
         source.sequence = sequence = source.sequence + 1
-        time = sent + self.latency
-        message = kind(time, self.origin[1], self.target[1], sequence, cause, *fields)
-        self._post(time, kind.PHASE, self.channel, sequence, self._arrive, message)
+        message = kind(sent + self.latency, self.origin[1], self.target[1], sequence, cause, *fields)
+        self.resume(message)
         return sequence
+
+    def resume(self, message: Message) -> None:
+        """Put `message` on its way to its own time."""
+        self._post(message[2], message.PHASE, self.channel, message[5], self._arrival, message)
+
+    def again(self, message: Message) -> None:
+        """Deliver `message` once more, now: its first delivery was taken back."""
+        self._post(self._kernel._now, message.PHASE, self.channel, message[5], self._arrive, message)
+
+    def intercept(self, arrival: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Have every message go to `arrival` at its time, as the value of an event. Returns what delivers one."""
+        before, self._arrival = self._arrival, arrival
+        return before
 
     def _arrive(self, event: Any) -> None:
         message = event._value
@@ -103,12 +117,12 @@ class Link:
 class Timers:
     """A component's timers: ticks it sends to itself, on a channel of its own."""
 
-    __slots__ = ("_add", "_armed", "_channel", "_kernel", "_port", "_source", "_tick")
+    __slots__ = ("_add", "_armed", "_kernel", "_source", "_tick", "channel", "port")
 
     def __init__(
         self, kernel: Kernel, trace: Trace, channel: int, source: Source, port: int, tick: Callable[[Any], None]
     ) -> None:
-        self._kernel, self._add, self._channel, self._source, self._port = kernel, trace.add, channel, source, port
+        self._kernel, self._add, self.channel, self._source, self.port = kernel, trace.add, channel, source, port
         self._tick = tick
         self._armed: dict[str, Any] = {}
 
@@ -121,8 +135,17 @@ class Timers:
         self.cancel(token)
         source = self._source
         source.sequence = sequence = source.sequence + 1
-        message = kind(time, self._port, self._port, sequence, 0, token)
-        self._armed[token] = self._kernel.post(time, Phase.TIMER, self._channel, sequence, self._due, message)
+        self.resume(kind(time, self.port, self.port, sequence, 0, token))
+
+    def resume(self, tick: Message) -> None:
+        """Arm a timer for the time of its `tick`."""
+        posted = self._kernel.post(tick[2], Phase.TIMER, self.channel, tick[5], self._due, tick)
+        self._armed[tick.token] = posted
+
+    def forget(self) -> None:
+        """No timer is armed any more."""
+        for token in list(self._armed):
+            self.cancel(token)
 
     def cancel(self, token: str) -> None:
         """Forget the timer `token`, if it is armed."""

@@ -6,21 +6,25 @@ import time as host
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from soc import checkpoint
 from soc.bus import AddressMap, OpenBus
+from soc.checkpoint import CheckpointError
 from soc.cluster import ClusterComponent, CorePort, window_cycles
 from soc.console import PROMPT, Console
-from soc.errors import ConfigurationError, UnmappedAccessError, choose
+from soc.errors import ConfigurationError, DeviceLost, UnmappedAccessError, choose
+from soc.faults import Fault, inject
 from soc.hostbus import HostBus
 from soc.kernel import Kernel
 from soc.link import Link, Source, Timers
-from soc.messages import Message
+from soc.messages import Message, pack, unpack
 from soc.options import Options
-from soc.placement.inprocess import DeviceComponent, MmioPort
+from soc.placement.inprocess import DeviceComponent
 from soc.placement.memory import MemoryComponent
 from soc.platforms import Part, Platform, load
 from soc.ports import split
@@ -28,7 +32,11 @@ from soc.time import PS_PER_SECOND, duration, seconds
 from soc.timing import Timing
 from soc.trace import Trace
 
+if TYPE_CHECKING:
+    from soc.placement.remote import RemoteComponent
+
 _MIB = 1 << 20
+CORES_PER_NODE = 4
 KERNEL_IRQCHIP = ("ls3a_", "ls7a_irq", "ls7a_msi", "stable_timer")
 """Parts, by how their names begin, that the KVM model serves itself with irqchip = "kernel"."""
 
@@ -74,10 +82,16 @@ class Machine:
 
     `ram` is text such as "512 MiB" or a number of MiB. `trace` keeps records and interrupt latencies (the hash is
     always kept). `strict` ends the run at the first access to nothing. `timing` is a Timing or a mapping of constants.
+    `csr`: CPUCFG tells the guest of the CSR instructions, on a platform with configuration registers; Linux then sends
+    its inter-processor interrupts with them.
     `hypervisor="kvm"` runs the program as a guest of the KVM model with `vcpus` virtual CPUs on the `cpus` cores; `kvm`
     is its back-end, `irqchip` ("kernel", "user") who serves the guest's interrupt controllers.
     `disk` is the image of a virtio-blk disk; `devices` adds PCI functions, name to options, as in
-    `{"virtio_rng": {"seed": 7}}` (soc.platforms.FUNCTIONS lists them).
+    `{"virtio_rng": {"seed": 7}}` (soc.platforms.FUNCTIONS lists them), and models of your own, as in
+    `{"gpio": {"model": Gpio, "base": 0x100E_0000, "wires": {"irq": "ls3a_router_irq.input[12]"}}}`
+    (soc/platforms/added.py).
+    `placement` says where devices run: `inprocess`, `process` or `tcp://HOST:PORT`, or which where, as in
+    `{"uart": "process", "all": "inprocess"}` (see docs/placement.md). `faults` are those of soc/faults.py.
     `wire` packs and unpacks every message on every link, as between processes. `make_memory(ram_bytes)` and
     `make_cluster(memory, count, tier, window)` replace the engine, for tests. Raises ConfigurationError.
     """
@@ -94,8 +108,10 @@ class Machine:
         timing: Timing | Mapping[str, int | str] | None = None,
         trace: bool | None = None,
         strict: bool | None = None,
+        csr: bool | None = None,
         disk: str | Path | None = None,
         devices: Mapping[str, Mapping[str, Any]] | None = None,
+        faults: Iterable[Fault | Mapping[str, Any]] | None = None,
         hypervisor: str | None = None,
         vcpus: int | None = None,
         kvm: str | None = None,
@@ -114,8 +130,10 @@ class Machine:
             "timing": timing,
             "trace": trace,
             "strict": strict,
+            "csr": csr,
             "disk": disk,
             "devices": devices,
+            "fault": faults,
             "hypervisor": hypervisor,
             "vcpus": vcpus,
             "kvm": kvm,
@@ -126,29 +144,26 @@ class Machine:
         self.trace = Trace(records=self.options.trace)
         self.kernel = Kernel()
         self._wire = wire
-        self._channels = 0
+        self._channels: dict[int, Link | Timers | None] = {0: None}
+        # By number; channel 0 is simpy's own.
         self._ports: dict[str, int] = {}
         self._sources: dict[str, Source] = {}
         self._ended: tuple[str, str] | None = None
         self._interrupted = False
+        self._lost = False
         self.is_off = False
         """The guest has switched the machine off; it cannot run any more."""
 
-        for name in ("cycles_per_instruction", "count_divider"):
-            if getattr(self.timing, name) != getattr(Timing(), name):
-                raise ConfigurationError(
-                    f"timing {name} = {getattr(self.timing, name)}: the core has {getattr(Timing(), name)}"
-                )
         self.memory = (make_memory or _make_memory)(self.ram)
         self.clock = self.timing.core
         self.bus = HostBus(self)
         self.devices: dict[str, Any] = {}
-        self.components: dict[str, DeviceComponent] = {}
+        self.components: dict[str, DeviceComponent | RemoteComponent] = {}
         self.links: dict[str, Link] = {}
         guest = self.options.hypervisor is not None
         shortest = min(self.timing.mmio_request, self.timing.kvm_kick) if guest else self.timing.mmio_request
         window = window_cycles(self.timing.core_window, shortest, self.clock)
-        make_cluster = make_cluster or (_make_vz_cluster if guest else _make_cluster)
+        make_cluster = make_cluster or partial(_make_cluster, timing=self.timing, csr=self.options.csr, vz=guest)
         cluster = make_cluster(self.memory, self.options.cpus, self.options.tier, window)
         self.cpu: list[Any] = cluster.cores
         sources = [self._source(f"cpu{number}") for number in range(self.options.processors)]
@@ -156,14 +171,18 @@ class Machine:
         self.hypervisor: Any = self._make_hypervisor() if guest else None
         """The KVM model (soc.hypervisor.Hypervisor), or None on the bare machine."""
         self._cores: list[CorePort] = self._cluster.ports
-        self._build()
+        try:
+            self._build()
+        except BaseException:
+            self.close()
+            raise
 
     # Building.
 
     def _channel(self) -> int:
-        # Channel 0 is simpy's own.
-        self._channels += 1
-        return self._channels
+        number = len(self._channels)
+        self._channels[number] = None
+        return number
 
     def _source(self, name: str) -> Source:
         return self._sources.setdefault(name, Source(name, len(self._sources) + 1))
@@ -173,7 +192,13 @@ class Machine:
 
     def _timers(self, name: str) -> Callable[[Callable[[Message], None]], Timers]:
         channel, number = self._channel(), self._port(f"{name}.timer")[1]
-        return lambda tick: Timers(self.kernel, self.trace, channel, self._source(name), number, tick)
+
+        def make(tick: Callable[[Message], None]) -> Timers:
+            timers = Timers(self.kernel, self.trace, channel, self._source(name), number, tick)
+            self._channels[channel] = timers
+            return timers
+
+        return make
 
     def _link(self, origin: str, target: str, latency: int, deliver: Callable[[Any], None]) -> Link:
         link = Link(
@@ -188,7 +213,7 @@ class Machine:
             self._wire,
         )
         # Two cores reach one register port over two links; the name says which.
-        self.links[link.name] = link
+        self.links[link.name] = self._channels[link.channel] = link
         return link
 
     def _build(self) -> None:
@@ -204,14 +229,13 @@ class Machine:
             self._timers("open_bus"),
             self._stop,
         )
-        parts = [part for part in self.platform.parts if 4 * part.node < self.options.processors]
+        parts = [part for part in self.platform.parts if CORES_PER_NODE * part.node < self.options.processors]
         for part in parts:
-            device = self._device(part)
-            component = DeviceComponent(
-                part.name, device, kernel, trace, self._source(part.name), self._timers(part.name), self._stop
-            )
-            self.devices[part.name], self.components[part.name] = device, component
+            component = self._component(part)
+            self.devices[part.name], self.components[part.name] = component.device, component
             for place in part.ranges():
+                if part.name in self.platform.added and self.memory.is_ram(place.address):
+                    raise ConfigurationError(f"device {part.name} at {place.address:#x}: the machine has memory there")
                 self.bus.map.add(part.name, place.address, place.size, (component, place.origin))
 
         for core in self._cores:
@@ -224,8 +248,14 @@ class Machine:
             core.open_bus = self._registers(core, nothing, "open_bus.mmio", 0, None)
 
         self.dma: MemoryComponent | None = None
-        if self.platform.functions:
-            self._connect_functions(stop_run)
+        masters = [p.name for p in parts if p.name in self.platform.added and hasattr(load(p.model), "on_dma")]
+        if masters:
+            self.dma = MemoryComponent(self.memory, kernel, self.platform.rom, dict(self.platform.doorbells))
+        for name in self.platform.functions:
+            self._connect_function(name, stop_run)
+        for name in masters:
+            if name not in self.platform.functions:
+                self._connect_memory(name)
         for wire in self.platform.wires(self.options.processors):
             self._connect(wire.source, wire.destination, getattr(timing, wire.latency))
 
@@ -241,6 +271,11 @@ class Machine:
             "console.tx", receives, timing.console_line, self.components[name].input(port, self._port(receives)[1])
         )
         self._cluster.type_at = self._console.type_at
+        self._connect_csrs(parts, stop_run)
+        self.faults = inject(self.options.fault, self.links.values(), self.components, kernel, trace, self._channel)
+        remote = [component for component in self.components.values() if component.remote]
+        for component in remote:
+            component.start(self.links.values())
         for component in self.components.values():
             component.access(component.device.reset)
 
@@ -259,27 +294,48 @@ class Machine:
             port.pinned_to(made)
         return made
 
-    def _device(self, part: Part) -> Any:
+    def _component(self, part: Part) -> DeviceComponent | RemoteComponent:
+        model, place = load(part.model), self.options.place(part.name)
         options = {**part.options(self.timing), **({"strict": True} if self.options.strict else {})}
-        if part.name not in self.platform.functions:
-            return load(part.model)(**options)
+        if part.name in self.platform.added:
+            options = {"name": part.name, **options}
+        around = self._source(part.name), self._timers(part.name), self._stop
+        if place.remote and not model.host_side:
+            from soc.placement.remote import RemoteComponent
+
+            return RemoteComponent(part.name, part.model, model, options, place, self.kernel, *around)
+        if place.remote and part.name in self.options.placement:
+            raise ConfigurationError(f"placement of {part.name}: the host calls this device; it can be inprocess only")
         try:
-            return load(part.model)(**{"name": part.name, **options})
+            device = model(**options)
         except TypeError as error:
             raise ConfigurationError(f"device {part.name}: {error}") from error
+        return DeviceComponent(part.name, device, self.kernel, self.trace, *around)
 
-    def _connect_functions(self, strict: Callable[[str], None] | None) -> None:
-        timing, platform = self.timing, self.platform
-        self.dma = MemoryComponent(self.memory, self.kernel, platform.rom, dict(platform.doorbells))
-        bridge = self.components[platform.pci.bridge.name]
-        for name, port in platform.functions.items():
-            function = self.components[name]
-            back = self._link(f"{name}.config", f"{bridge.name}.{port}", timing.pci_reply, bridge.answered)
-            registers = MmioPort(function, 0, back, self.kernel, strict)
-            there = self._link(f"{bridge.name}.{port}", f"{name}.config", timing.pci_request, registers.arrive)
-            bridge.connect(port, there)
-            done = self._link(f"memory.{name}", f"{name}.dma", timing.dma_reply, function.dma_done)
-            function.memory = self._link(f"{name}.dma", f"memory.{name}", timing.dma_request, self.dma.port(done))
+    def _connect_function(self, name: str, strict: Callable[[str], None] | None) -> None:
+        timing, bridge, function = self.timing, self.components[self.platform.pci.bridge.name], self.components[name]
+        port = self.platform.functions[name]
+        back = self._link(f"{name}.config", f"{bridge.name}.{port}", timing.pci_reply, bridge.answered)
+        registers = function.registers(0, back, strict)
+        there = self._link(f"{bridge.name}.{port}", f"{name}.config", timing.pci_request, registers)
+        bridge.connect(port, there)
+        self._connect_memory(name)
+
+    def _connect_memory(self, name: str) -> None:
+        timing, master = self.timing, self.components[name]
+        done = self._link(f"memory.{name}", f"{name}.dma", timing.dma_reply, master.dma_done)
+        master.memory = self._link(f"{name}.dma", f"memory.{name}", timing.dma_request, self.dma.port(done))
+
+    def _connect_csrs(self, parts: list[Part], strict: Callable[[str], None] | None) -> None:
+        """Each core's way to the configuration registers of its node."""
+        for core in self._cores:
+            core.csrs = AddressMap()
+            for part in parts:
+                if part.csr and part.node == core.number // CORES_PER_NODE:
+                    component = self.components[part.name]
+                    link = self._registers(core, component, f"{part.name}.iocsr", 0, strict)
+                    for number, size in load(part.model).ranges("csr"):
+                        core.csrs.add(part.name, number, size, link)
 
     def _registers(
         self,
@@ -290,8 +346,7 @@ class Machine:
         strict: Callable[[str], None] | None,
     ) -> Link:
         reply = self._link(port, f"{core.name}.mmio", self.timing.mmio_reply, core.reply)
-        registers = MmioPort(component, base, reply, self.kernel, strict)
-        return self._link(f"{core.name}.mmio", port, self.timing.mmio_request, registers.arrive)
+        return self._link(f"{core.name}.mmio", port, self.timing.mmio_request, component.registers(base, reply, strict))
 
     def _connect(self, source: str, destination: str, latency: int) -> None:
         sender, out = split(source)
@@ -347,6 +402,76 @@ class Machine:
             self.memory.write(address, data)
         (self.hypervisor.load if self.hypervisor else self.cpu[0].set_state)(program.state())
 
+    # Snapshots.
+
+    def save(self, path: str | Path | None = None) -> bytes | Path:
+        """Save the whole machine between two runs: to the file `path`, or as the bytes that are returned.
+
+        `Machine.restore` goes on from there, in any process, as if nothing had happened. CheckpointError when the file
+        cannot be written, or when something of the machine cannot be saved.
+        """
+        return checkpoint.save(self, path)
+
+    @classmethod
+    def restore(cls, source: str | Path | bytes, **changed: Any) -> Machine:
+        """The machine in a checkpoint. `tier`, `trace`, `placement` may differ from the saved machine's; `devices` has
+        options to replace, by device: a disk image's new path, a function that a checkpoint cannot hold.
+
+        Raises CheckpointError for a file that is damaged, is no checkpoint, or is from another version.
+        """
+        return checkpoint.restore(source, cls, changed)
+
+    def state(self) -> dict[str, Any]:
+        """All that the future depends on apart from RAM, as msgpack types."""
+        if self._ended is not None and self._ended[0] == "error" and not self._lost:
+            raise CheckpointError(f"the machine has ended in an error and cannot be saved: {self._ended[1]}")
+        if self.hypervisor is not None:
+            raise CheckpointError("a machine under the KVM model has no checkpoint; its guest moves by the KVM API")
+        return {
+            "now": self.kernel.now,
+            "is_off": self.is_off,
+            "unmapped": self.open_bus.unmapped,
+            "events": self._events(),
+            "cores": self._cluster.save(),
+            # Before the sources: a device in another process tells its count with its state.
+            "components": {name: component.save() for name, component in self.components.items()},
+            "sources": {name: source.save() for name, source in self._sources.items()},
+            "dma_errors": dict(self.dma.errors) if self.dma is not None else {},
+            "console": self._console.save(),
+            "trace": self.trace.saved(),
+        }
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Take up what `state` of such a machine gave. Raises KeyError, ValueError, or an error of the part."""
+        self.kernel.forget(state["now"])
+        self.is_off = state["is_off"]
+        self.open_bus.restore(state["unmapped"])
+        self._cluster.restore(state["cores"])
+        if state["components"].keys() != self.components.keys():
+            raise CheckpointError(f"the saved machine has the devices {', '.join(state['components'])}")
+        for name, component in self.components.items():
+            component.restore(state["components"][name], self._channels)
+        if self.dma is not None:
+            self.dma.errors.update(state["dma_errors"])
+        self._console.restore(state["console"])
+        for channel, message in state["events"]:
+            self._channels[channel].resume(unpack(message))
+        # After the devices: what they armed has counted too.
+        for name, source in self._sources.items():
+            source.restore(state["sources"][name])
+        for component in self.components.values():
+            if component.remote:
+                component.restored()
+        self.trace.restore(state["trace"])
+
+    def _events(self) -> list[list[Any]]:
+        events = []
+        for channel, value in self.kernel.pending():
+            if not isinstance(value, Message):
+                raise CheckpointError("an event of the kernel is no message: a simpy process of one's own is not saved")
+            events.append([channel, pack(value)])
+        return events
+
     # Running.
 
     @property
@@ -391,6 +516,10 @@ class Machine:
         """Type what `typed` of another run recorded, at the same model times. Before `run`."""
         self._console.replay(typed)
 
+    def signal(self, descriptor: int, at: str | int | None = None, count: int = 1) -> None:
+        """Signal an event descriptor from outside, at model time `at` (None: now); see soc.platforms.eventfd."""
+        import_module("soc.platforms.eventfd").signal(self, descriptor, at, count)
+
     def interrupt(self) -> None:
         """End the run soon, at a clean place, as a limit. May be called from a signal handler or another thread."""
         self._interrupted = True
@@ -407,6 +536,7 @@ class Machine:
         progress_ms: int = 250,
         pace: bool = False,
         digest: bool = True,
+        at: tuple[str | int, Callable[[Machine], Any]] | None = None,
     ) -> Result:
         """Run until power-off, `until`, a limit, or deadlock. Limits count from the present state.
 
@@ -414,7 +544,8 @@ class Machine:
         or PoweredOff. `slice` has the engine return after that many instructions, which never changes a result.
         `progress(machine)` is called about every `progress_ms` of wall time. `pace` keeps model time from running ahead
         of the wall clock, for a person at the console; a machine that then waits for input goes on waiting. Without
-        `digest` the trace hash leaves out registers and RAM.
+        `digest` the trace hash leaves out registers and RAM. `at` is a model time since reset and a function that is
+        called with the machine at the first grid point from there on, as to save it; it must change nothing.
 
         An error the guest runs into ends the run as "error"; wrong arguments raise ConfigurationError.
         """
@@ -425,9 +556,16 @@ class Machine:
         if self.is_off:
             raise ConfigurationError("the machine has been switched off: build a new Machine to run again")
         window = duration(max_virtual) if max_virtual is not None else None
+        visit = None
+        if at is not None:
+            visit = duration(at[0]), lambda: at[1](self)
+            if visit[0] < self.now:
+                raise ConfigurationError(
+                    f"at = {seconds(visit[0]):g} s; the machine has reached {seconds(self.now):g} s"
+                )
         began = host.monotonic()
         start, instructions, exits = self.now, self._instructions(), self._exits()
-        self._ended, self._interrupted = None, False
+        self._ended, self._interrupted, self._lost = None, False, False
         self._console.watch(None)
         predicate = None
         if isinstance(until, str | bytes):
@@ -446,12 +584,16 @@ class Machine:
         cluster.slice, cluster.ending, cluster.predicate = slice, False, predicate
         cluster.host = self._host(progress, progress_ms)
         cluster.pace = (lambda time: seconds(time - start) - (host.monotonic() - began)) if pace else None
+        cluster.visit = visit
         cluster.stop_at = None if window is None else (start + window, f"{seconds(window):g} s of model time")
         cluster.start()
         try:
             self.kernel.loop()
         except UnmappedAccessError as error:
             self._ended = ("error", str(error))
+        except DeviceLost as error:
+            self._ended = ("error", str(error))
+            self._not_delivered(error.told)
         ended, reason = self._ended or ("deadlock", self._cluster.waits_for())
         wall = host.monotonic() - began
         done = self._instructions() - instructions
@@ -464,9 +606,34 @@ class Machine:
             trace_hash=self.trace.hash(self.digest() if digest else b""),
             ended=ended,
             reason=reason,
-            unmapped=sum(self.open_bus.unmapped.values()),
+            unmapped=self.open_bus.count,
             details=self._details(),
         )
+
+    def _not_delivered(self, message: Message) -> None:
+        """The device `message` was for is lost. The machine stands before it: it can be saved, or run on."""
+        self._lost = True
+        if not message.HASHED or not message.source:
+            return
+        self.trace.take_back(message)
+        link = self.trace.wiring.channels.get((message.source, message.destination))
+        if link is not None:
+            link.again(message)
+        else:
+            next(c for c in self.components.values() if c.remote and c.owns(message)).resume(message)
+
+    def close(self) -> None:
+        """End the processes and connections of devices elsewhere; the machine cannot run after that. At the latest this
+        happens when nobody holds the machine any more."""
+        for component in self.components.values():
+            if component.remote:
+                component.close()
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def digest(self) -> bytes:
         """A digest of the registers of every core and of all RAM (design law 6)."""
@@ -488,6 +655,10 @@ class Machine:
             names = {code: name for name, code in import_module("cpu.isa.values").EXC_CODES.items()}
             counted.update({f"exception {names.get(code, code)}": n for code, n in core.exceptions.items()})
             counted["refill xtlb"] += core.tlb_refills
+        for component in self.components.values():
+            if component.remote:
+                counted.update(component.troubles())
+        counted.update({f"fault {link.name}": link.injected for link in self.faults})
         if self.hypervisor is not None:
             counted.update(self.hypervisor.details())
         return dict(counted)
@@ -540,19 +711,27 @@ class _OpenBusDevice:
         """It has no outputs."""
 
     def read(self, offset: int, size: int, core: int = 0, space: str = "memory") -> int:
+        if space == "csr":
+            return self._bus.csr(offset, size, core, "read")
         return self._bus.read(offset, size, core)
 
     def write(self, offset: int, size: int, value: int, core: int = 0, space: str = "memory") -> None:
-        self._bus.write(offset, size, value, core)
+        if space == "csr":
+            self._bus.csr(offset, size, core, f"write of {value:#x}")
+        else:
+            self._bus.write(offset, size, value, core)
 
 
 def _make_memory(size: int) -> Any:
     return import_module("cpu.memory").Memory(size)
 
 
-def _make_cluster(memory: Any, count: int, tier: str, window: int) -> Any:
-    return import_module("cpu.cluster").Cluster(memory, count, tier, window)
-
-
-def _make_vz_cluster(memory: Any, count: int, tier: str, window: int) -> Any:
-    return import_module("cpu.cluster").Cluster(memory, count, tier, window, vz=True)
+def _make_cluster(memory: Any, count: int, tier: str, window: int, timing: Timing, csr: bool, vz: bool) -> Any:
+    costs = import_module("cpu.costs").Costs(
+        timing.instruction_cycles,
+        timing.exception_entry,
+        timing.count_divider,
+        timing.core_clock,
+        timing.stable_clock,
+    )
+    return import_module("cpu.cluster").Cluster(memory, count, tier, window, costs, csr, vz)

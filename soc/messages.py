@@ -26,6 +26,8 @@ from soc.errors import MessageError, VersionError
 VERSION = 1
 MAX_BYTES = 1 << 26
 """The longest message accepted from outside; only snapshots come near it."""
+MOST_TOLD = 300
+"""Characters of an error about foreign bytes."""
 
 
 class Phase(IntEnum):
@@ -60,6 +62,19 @@ class Space(IntEnum):
     def label(self) -> str:
         """The name a device sees: "memory", "csr", "config", "bar0" to "bar5"."""
         return self.name.lower()
+
+
+class Role(IntEnum):
+    """What arrives at a port of a peer.
+
+    Accesses to registers; signals and bytes; replies to accesses passed on; replies from memory; the peer's own ticks.
+    """
+
+    REGISTERS = 0
+    INPUT = 1
+    ANSWERS = 2
+    DMA = 3
+    TIMER = 4
 
 
 class Unsigned(NamedTuple):
@@ -101,6 +116,11 @@ class Text(NamedTuple):
         if type(value) is not str:
             return f"is {type(value).__name__}, text is needed"
         return f"has {len(value)} characters, allowed: {self.most}" if len(value) > self.most else None
+
+    @property
+    def most_bytes(self) -> int:
+        """Bytes that so many characters take at most in UTF-8."""
+        return 4 * self.most
 
 
 FieldType = Unsigned | Octets | Text
@@ -276,16 +296,23 @@ class ConsoleBytes(Message, kind=13, phase=Phase.REQUEST):
 
 
 class SyncPromise(Message, kind=14, phase=Phase.SETUP, hashed=False):
-    """No unsolicited message of the sender will take effect before `until`; 2^64 - 1 means never."""
+    """Ends what a peer answers: nothing more comes from it before `until`, its earliest timer, unless it is told more.
+
+    2^64 - 1 means never. `sequence` counts the answers since the peer's first.
+    """
 
     until: Time
 
 
 class Hello(Message, kind=15, phase=Phase.SETUP, hashed=False):
-    """First message of a peer: who it is and for which system description (its digest) it was started."""
+    """First message of a peer: who is meant, a digest of the description that follows, and the secret of the server.
+
+    The answer has the same digest.
+    """
 
     component: Name
     system: Annotated[bytes, Octets(64)]
+    token: Annotated[bytes, Octets(256)]
 
 
 class Snapshot(Message, kind=16, phase=Phase.SETUP, hashed=False):
@@ -322,36 +349,112 @@ class CsrWrite(Message, kind=20, phase=Phase.LINE):
     value: Value64
 
 
+class FaultInjected(Message, kind=21, phase=Phase.LINE):
+    """Recorded in place of a message that a fault changed: which fault, and how many messages it made of it."""
+
+    fault: Name
+    messages: Annotated[int, Unsigned(16, "messages")]
+
+
+class Configure(Message, kind=32, phase=Phase.SETUP, hashed=False):
+    """What the peer is to be: the model, its options (a msgpack map), and its component number for cause ids."""
+
+    model: Name
+    options: StateBytes
+    component: Annotated[int, Unsigned(24, "component number")]
+
+
+class PortIn(Message, kind=33, phase=Phase.SETUP, hashed=False):
+    """Messages to port `destination` are for the peer's port `name`; a register is at its address less `base`.
+
+    `strict` is 1 where an access that the device refuses ends the run.
+    """
+
+    name: Name
+    role: Annotated[int, Unsigned(8, "role", tuple(Role))]
+    base: Address
+    strict: Annotated[int, Unsigned(1, "flag")]
+
+
+class LinkOut(Message, kind=34, phase=Phase.SETUP, hashed=False):
+    """What leaves the peer's port `name` goes from port `source` to port `destination` and arrives `latency` later."""
+
+    name: Name
+    latency: Annotated[int, Unsigned(64, "ps")]
+    channel: Annotated[int, Unsigned(32, "channel")]
+
+
+class Reset(Message, kind=35, phase=Phase.SETUP, hashed=False):
+    """A cold reset of the component, at `time`."""
+
+
+class TimerCancel(Message, kind=36, phase=Phase.SETUP, hashed=False):
+    """The sender's timer `token` is not to tick."""
+
+    token: Name
+
+
+class Failure(Message, kind=37, phase=Phase.SETUP, hashed=False):
+    """The sender cannot go on: the kind of error, and what it says."""
+
+    error: Name
+    reason: Annotated[str, Text(4096)]
+
+
 pack = msgpack.Packer(use_bin_type=True).pack
 """The bytes of a message. Fields are not checked here: `Message.check` does that where values come from outside."""
 
 
+def _limits() -> dict[str, int]:
+    """The most that any message has of anything: the unpacker refuses a header that claims more, and makes no room."""
+    specs = [spec for cls in KINDS.values() for spec in cls.FIELDS.values()]
+    longest = 2 + max(len(cls.FIELDS) for cls in KINDS.values())
+    return {
+        "max_array_len": longest,
+        "max_bin_len": MAX_BYTES,
+        "max_str_len": max(spec.most_bytes for spec in specs if isinstance(spec, Text)),
+        # No field has these, but the error names the field that has one.
+        "max_map_len": longest,
+        "max_ext_len": longest,
+    }
+
+
+_LIMITS = _limits()
+
+
 def unpack(data: bytes) -> Message:
-    """The message in `data`, every field checked.
+    """The message in `data`, every field checked. Memory used is bounded by the length of `data` and some kilobytes.
 
     Raises MessageError for anything that is not exactly one message, VersionError for another wire version.
     """
     if len(data) > MAX_BYTES:
         raise MessageError(f"message of {len(data)} bytes; at most {MAX_BYTES} are accepted")
     try:
-        row = msgpack.unpackb(data, use_list=False, raw=False, strict_map_key=True)
+        row = msgpack.unpackb(data, use_list=False, raw=False, strict_map_key=True, **_LIMITS)
     except (ValueError, msgpack.UnpackException, RecursionError) as error:
         raise MessageError(
-            f"{len(data)} bytes that are no msgpack message ({type(error).__name__}: {error})"
-        ) from error
+            f"{len(data)} bytes that are no msgpack message ({type(error).__name__}: {error})"[:MOST_TOLD]
+        ) from None
     if type(row) is not tuple or len(row) < 2:
-        raise MessageError(f"a message is an array that begins with version and kind; got {row!r:.80}")
+        raise MessageError(f"a message is an array that begins with version and kind; got {_shown(row)}")
     version, kind = row[0], row[1]
     if type(version) is not int or version != VERSION:
         raise VersionError(
-            f"message of wire version {version!r:.20}; this side speaks {VERSION}: update the older side"
+            f"message of wire version {_shown(version)}; this side speaks {VERSION}: update the older side"
         )
     if type(kind) is not int or kind not in KINDS:
-        raise MessageError(f"unknown message kind {kind!r:.20}; known: 1 to {max(KINDS)}")
+        raise MessageError(f"unknown message kind {_shown(kind)}; known: {', '.join(map(str, KINDS))}")
     cls = KINDS[kind]
     if len(row) != 2 + len(cls.FIELDS):
         raise MessageError(f"{cls.__name__} with {len(row) - 2} fields; it has {len(cls.FIELDS)}")
     return tuple.__new__(cls, row).check()
+
+
+def _shown(value: Any) -> str:
+    """A foreign value in an error message, whatever its length and depth."""
+    if type(value) in (str, bytes):
+        return repr(value[:20]) + (f"... ({len(value)} long)" if len(value) > 20 else "")
+    return f"an array of {len(value)}" if type(value) is tuple else repr(value)
 
 
 def describe() -> str:
@@ -363,7 +466,10 @@ def describe() -> str:
         "|---|---|---|---|---|---|",
     ]
     for kind, cls in sorted(KINDS.items()):
-        for name, spec in list(cls.FIELDS.items())[len(_Head._fields) :]:
+        own = list(cls.FIELDS.items())[len(_Head._fields) :]
+        if not own:
+            lines.append(f"| {kind} | {cls.__name__} | {cls.PHASE.name.lower()} | | | |")
+        for name, spec in own:
             width = f"{spec.bits} bit" if isinstance(spec, Unsigned) else f"up to {spec.most}"
             lines.append(f"| {kind} | {cls.__name__} | {cls.PHASE.name.lower()} | {name} | {width} | {spec.unit} |")
     return "\n".join(lines)

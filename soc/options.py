@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from soc.errors import ConfigurationError, choose
+from soc.faults import Fault
+from soc.placement.places import Place
 from soc.platforms import Platform, find
+from soc.platforms.added import anchored
 from soc.timing import Timing
 
-TIERS = ("auto", "reference", "threaded")
-PLACEMENTS = ("inprocess",)
+TIERS = ("auto", "reference", "threaded", "stencil")
 HYPERVISORS = (None, "kvm")
 IRQCHIPS = ("kernel", "user")
 MAX_CPUS = 16
 _TABLES = ("machine", "placement", "timing", "devices")
+_LISTS = ("fault",)
+"""Tables that may be there several times, as [[fault]]."""
 _SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _MIN_RAM, _MAX_RAM = 1 << 20, 1 << 40
 
@@ -31,14 +38,19 @@ class Options:
     ram: int = 512 << 20
     """Bytes."""
     append: str = ""
-    placement: Mapping[str, str] | str = "inprocess"
+    placement: Mapping[str, Place] = field(default_factory=dict)
+    """Where devices run, by name; "all" is those not named."""
     tier: str = "auto"
     timing: Timing = field(default_factory=Timing)
     trace: bool = False
     strict: bool = False
+    csr: bool = False
+    """CPUCFG tells the guest that there are CSR instructions."""
     disk: str | Path | None = None
     devices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """PCI functions, `disk` among them as virtio_blk; the platform has them as parts."""
+    """PCI functions, `disk` among them as virtio_blk, and models of the user's own; the platform has them as parts."""
+    fault: tuple[Fault, ...] = ()
+    """Faults on channels and in device processes."""
     hypervisor: str | None = None
     """"kvm": the program runs as a guest of the KVM model; None: on the bare cores."""
     vcpus: int | None = None
@@ -77,10 +89,15 @@ class Options:
         if values.get("disk") is not None:
             blk = {"image": values["disk"], **devices.get("virtio_blk", {})}
             devices = {"virtio_blk": blk, **{name: given for name, given in devices.items() if name != "virtio_blk"}}
-        values["devices"] = devices
-        values["platform"] = values["platform"].with_functions(devices)
+        values["devices"] = devices = anchored(devices)
+        values["platform"] = values["platform"].with_devices(devices)
         if not isinstance(values.get("timing", {}), Timing):
             values["timing"] = Timing(**values.get("timing", {}))
+        if values.get("placement") is None:
+            there = ["all", *(part.name for part in values["platform"].parts)]
+            values["placement"] = {name: place for name, place in _placed.get().items() if name in there}
+        values["placement"] = _placement(values["placement"])
+        values["fault"] = tuple(Fault.read(fault) for fault in values.get("fault") or ())
         if "ram" in values:
             values["ram"] = ram_bytes(values["ram"])
         return cls(**values)
@@ -98,18 +115,39 @@ class Options:
             raise ConfigurationError(choose("irqchip", self.irqchip, IRQCHIPS))
         if self.tier not in TIERS:
             raise ConfigurationError(choose("tier", self.tier, TIERS))
-        for name in ("trace", "strict"):
+        for name in ("trace", "strict", "csr"):
             if type(getattr(self, name)) is not bool:
                 raise ConfigurationError(f"{name} = {getattr(self, name)!r}; allowed: true, false")
+        if self.csr and not any(part.csr for part in self.platform.parts):
+            raise ConfigurationError(f"csr = true: platform {self.platform.name} has no configuration registers")
         if not isinstance(self.append, str):
             raise ConfigurationError(f"append = {self.append!r}; the kernel command line is text")
-        places = self.placement if isinstance(self.placement, Mapping) else {"all": self.placement}
         known = ["all", *(part.name for part in self.platform.parts)]
-        for name, place in places.items():
+        for name in self.placement:
             if name not in known:
                 raise ConfigurationError(f"placement: {choose('component', name, known)}")
-            if place not in PLACEMENTS:
-                raise ConfigurationError(f"placement of {name}: {choose('place', place, PLACEMENTS)}")
+
+    def place(self, name: str) -> Place:
+        """Where the device `name` runs."""
+        return self.placement.get(name) or self.placement.get("all") or Place()
+
+
+_placed: ContextVar[Mapping[str, Any]] = ContextVar("placement", default=MappingProxyType({}))
+
+
+@contextmanager
+def placed(placement: Mapping[str, Any]) -> Iterator[None]:
+    """Machines built inside that say nothing of placement have this one; devices they do not have are passed over."""
+    before = _placed.set(placement)
+    try:
+        yield
+    finally:
+        _placed.reset(before)
+
+
+def _placement(given: Any) -> dict[str, Place]:
+    places = given if isinstance(given, Mapping) else {"all": given}
+    return {name: Place.read(name, place) for name, place in places.items()}
 
 
 def _table(name: str, value: Any) -> Mapping[str, Any]:
@@ -142,12 +180,16 @@ def _read_toml(path: Path, known: list[str]) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"machine file {path} is not TOML: {error}") from error
     for name, table in tables.items():
+        if name in _LISTS and isinstance(table, list):
+            continue
         if name not in _TABLES:
-            raise ConfigurationError(f"{path}: {choose('table', name, _TABLES)}")
+            raise ConfigurationError(f"{path}: {choose('table', name, (*_TABLES, *_LISTS))}")
         if not isinstance(table, dict):
             raise ConfigurationError(f"{path}: {name} must be a table, [{name}]")
     values = tables.pop("machine", {})
     for name in values:
         if name not in known:
             raise ConfigurationError(f"{path}: [machine] {choose('option', name, known)}")
+    if "devices" in tables:
+        tables["devices"] = anchored(tables["devices"], path.parent)
     return {**values, **tables}

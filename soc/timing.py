@@ -19,18 +19,55 @@ def _ps(default: str, source: str) -> Any:
     return field(default=duration(default), metadata={"unit": "ps", "source": source})
 
 
-def _number(default: int, unit: str, source: str) -> Any:
-    return field(default=default, metadata={"unit": unit, "source": source})
+def _number(default: int, unit: str, source: str, most: int = NEVER - 1) -> Any:
+    return field(default=default, metadata={"unit": unit, "source": source, "range": (1, most)})
+
+
+MOST_CYCLES, MOST_CORE_HZ, MOST_STABLE_HZ = 1_000_000, 1 << 32, 1 << 30
+"""Upper bounds of a number of core cycles and of two clocks in the table, as of cpu/costs.py."""
+
+
+def _cycles(source: str, default: int = 1, least: int = 1, unit: str = "cycle") -> Any:
+    return field(default=default, metadata={"unit": unit, "source": source, "range": (least, MOST_CYCLES)})
 
 
 @dataclass(frozen=True)
 class _Table:
     core_clock: int = _number(
-        800_000_000, "Hz", "Linux reads it from the LEFI table as cpu_clock_freq; QEMU's loongson3-virt gives 800 MHz"
+        800_000_000,
+        "Hz",
+        "Linux reads it from the LEFI table as cpu_clock_freq; QEMU's loongson3-virt gives 800 MHz",
+        MOST_CORE_HZ,
     )
-    cycles_per_instruction: int = _number(1, "cycle", "model choice: one instruction per core clock")
-    count_divider: int = _number(
-        2, "core cycles per Count", "Linux 6.1 arch/mips/loongson64/time.c: mips_hpt_frequency = cpu_clock_freq / 2"
+    stable_clock: int = _number(
+        100_000_000,
+        "Hz",
+        "of the stable timers and counter: what Loongson's KVM takes where CPUCFG does not say",
+        MOST_STABLE_HZ,
+    )
+    cycles_alu: int = _cycles("model choice: integer arithmetic, logic, shifts, bit fields, moves, hints, traps")
+    cycles_multiply: int = _cycles("model choice: integer multiply, multiply-add")
+    cycles_divide: int = _cycles("model choice: integer divide, remainder")
+    cycles_branch: int = _cycles("model choice: branches and jumps, taken or not; the delay slot has its own")
+    cycles_load: int = _cycles("model choice: every load; a device's answer comes on top")
+    cycles_store: int = _cycles("model choice: every store, SC too; a device's answer comes on top")
+    cycles_sync: int = _cycles("model choice: SYNC")
+    cycles_cache: int = _cycles("model choice: CACHE, SYNCI")
+    cycles_cp0: int = _cycles("model choice: moves from and to CP0, DI, EI, ERET, WAIT, RDHWR, CPUCFG")
+    cycles_tlb: int = _cycles("model choice: TLB operations")
+    cycles_csr: int = _cycles("model choice: RDCSR and kin; the answer comes on top")
+    cycles_fpu_move: int = _cycles("model choice: moves, absolute value, negation, control registers")
+    cycles_fpu_add: int = _cycles("model choice: add, subtract, compare")
+    cycles_fpu_convert: int = _cycles("model choice: conversions, roundings")
+    cycles_fpu_multiply: int = _cycles("model choice: multiply, multiply-add")
+    cycles_fpu_divide: int = _cycles("model choice: divide, reciprocal")
+    cycles_fpu_sqrt: int = _cycles("model choice: square root, reciprocal square root")
+    cycles_msa: int = _cycles("model choice: MSA, except its loads, stores and branches")
+    exception_entry: int = _cycles("model choice: from an exception or interrupt to its handler", default=0, least=0)
+    count_divider: int = _cycles(
+        "Linux 6.1 arch/mips/loongson64/time.c: mips_hpt_frequency = cpu_clock_freq / 2",
+        default=2,
+        unit="core cycles per Count",
     )
     core_window: int = _ps(
         "100 ns", "model choice: cores take turns in windows of this length, or of mmio_request where that is shorter"
@@ -90,10 +127,10 @@ class Timing(_Table):
                     value = duration(value)
                 except TimeError as error:
                     raise TimeError(f"timing {name}: {error}") from None
-            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < NEVER:
-                raise TimeError(
-                    f"timing {name} = {value!r} {entry.metadata['unit']}: a positive whole number is needed"
-                )
+            least, most = entry.metadata.get("range", (1, NEVER - 1))
+            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+                needed = "a positive whole number" if most == NEVER - 1 else f"a whole number from {least} to {most:,}"
+                raise TimeError(f"timing {name} = {value!r} {entry.metadata['unit']}: {needed} is needed")
             values[name] = value
         super().__init__(**values)
 
@@ -101,6 +138,16 @@ class Timing(_Table):
     def core(self) -> Clock:
         """The clock of the cores."""
         return Clock(self.core_clock)
+
+    @property
+    def instruction_cycles(self) -> dict[str, int]:
+        """Core cycles of an instruction, by timing class (cpu.isa.table)."""
+        prefix = "cycles_"
+        return {
+            entry.name.removeprefix(prefix): getattr(self, entry.name)
+            for entry in fields(_Table)
+            if entry.name.startswith(prefix)
+        }
 
     def rows(self) -> Iterator[tuple[str, int, str, str]]:
         """(name, value, unit, source) of every constant, for reports and the docs."""

@@ -157,7 +157,7 @@ def read_hardware(S, number, cycle):
     if number == 2:
         return sign32(timer.count(S, bank, cycle)), 1
     if number == 3:
-        return timer.CYCLES_PER_COUNT, 1
+        return S[state.COUNT_DIVIDER], 1
     if number == 29:
         return S[bank + C0_USERLOCAL], 1
     return 0, 0

@@ -99,6 +99,7 @@ def enter_handler(S, bank, code, coprocessor, pc, delay_slot, refill_va_region):
     S[bank + C0_CAUSE] = cause | (code << 2) | (coprocessor << 28)
     S[bank + C0_STATUS] = status | ST_EXL
     S[bank + state.EXCEPTIONS + code] += 1
+    S[state.CYCLES] += S[state.EXCEPTION_ENTRY]
     if status & ST_BEV:
         S[state.PC] = BEV_BASE + vector
     else:
@@ -151,7 +152,6 @@ def take_address_exception(S, status, va, pc, delay_slot):
         region = GPA_REGION
         if status & REFILL and refill(S, va):
             S[state.CYCLES] += S[state.REFILL_COST]
-            S[state.SKIPPED] += S[state.REFILL_COST]
             S[state.PC] = pc - 4 if delay_slot else pc
             S[state.NOTED] = 0
             return

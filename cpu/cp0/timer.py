@@ -1,8 +1,7 @@
-"""Count and Compare: Count is the core's cycle counter divided by two, plus an offset. The guest's is root's plus
-GTOffset.
+"""Count and Compare: Count is the core's cycle counter divided by COUNT_DIVIDER, plus an offset. The guest's is root's
+plus GTOffset.
 
-Sources: MIPS Architecture For Programmers, volume III (MD00091), VZ module (MD00848); the rate is CCRes = 2 of this
-core.
+Sources: MIPS Architecture For Programmers, volume III (MD00091), VZ module (MD00848).
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from cpu.cp0.exceptions import CAUSE_DC, CAUSE_TI
 from cpu.cp0.registers import C0_CAUSE, C0_COMPARE, C0_CONFIG6, C0_GTOFFSET
 from cpu.engine.jit import jit
 
-CYCLES_PER_COUNT = 2
 NEVER = 1 << 62
 IP7 = 1 << 15
 INNTIMER, EXTIMER = 1 << 6, 1 << 7
@@ -23,7 +21,7 @@ def count(S, bank, cycle):
     """A context's Count at a core cycle; while root's Cause.DC is set both stand still (COUNT_BASE holds root's)."""
     value = S[state.COUNT_BASE]
     if not S[C0_CAUSE] & CAUSE_DC:
-        value += cycle // CYCLES_PER_COUNT
+        value += cycle // S[state.COUNT_DIVIDER]
     if bank:
         value += S[C0_GTOFFSET]
     return value & 0xFFFFFFFF
@@ -35,7 +33,7 @@ def set_count(S, cycle, value):
     if S[C0_CAUSE] & CAUSE_DC:
         S[state.COUNT_BASE] = value
     else:
-        S[state.COUNT_BASE] = value - cycle // CYCLES_PER_COUNT
+        S[state.COUNT_BASE] = value - cycle // S[state.COUNT_DIVIDER]
     rearm(S, 0, cycle)
     rearm(S, state.GUEST, cycle)
 
@@ -56,7 +54,7 @@ def rearm(S, bank, cycle):
     distance = (S[bank + C0_COMPARE] - count(S, bank, cycle)) & 0xFFFFFFFF
     if distance == 0:
         distance = 1 << 32
-    S[bank + state.TIMER] = (cycle // CYCLES_PER_COUNT + distance) * CYCLES_PER_COUNT
+    S[bank + state.TIMER] = (cycle // S[state.COUNT_DIVIDER] + distance) * S[state.COUNT_DIVIDER]
 
 
 @jit
@@ -101,4 +99,4 @@ def fire(S, bank):
     elif (S[C0_CONFIG6] & (EXTIMER | INNTIMER)) != EXTIMER:
         S[C0_CAUSE] |= CAUSE_TI | IP7
         S[state.TIMER_CAME] = S[state.TIMER]
-    S[bank + state.TIMER] += CYCLES_PER_COUNT << 32
+    S[bank + state.TIMER] += S[state.COUNT_DIVIDER] << 32

@@ -11,6 +11,8 @@ from __future__ import annotations
 from cpu import state
 from cpu.cp0.exceptions import take_address_exception, take_exception
 from cpu.engine import shared as m
+from cpu.engine.budget import INSTRUCTIONS, SHIFT, charge
+from cpu.engine.code_buffer import reset_code
 from cpu.engine.decode import (
     FLOW,
     LINK,
@@ -24,7 +26,7 @@ from cpu.engine.decode import (
     decode,
     pack,
 )
-from cpu.engine.intrinsics import ld32, ld64, shr, st8, st64
+from cpu.engine.intrinsics import ld32, ld64, shr, st8, st32, st64
 from cpu.engine.jit import jit, jit_as
 from cpu.engine.micro import FLOWS, OP
 from cpu.engine.softmmu import drop_all_jumps, drop_jumps, drop_writes, host_offset, note_fill
@@ -45,18 +47,30 @@ B_GOTO, B_FAR, B_COND, B_REGISTER, B_TARGET = (
     OP[name] for name in ("b_goto", "b_far", "b_cond", "b_register", "b_target")
 )
 SET_TARGET, SET_LINK, CLEAR_SINK, B_STOP = (OP[name] for name in ("set_target", "set_link", "clear_sink", "b_stop"))
+B_COUNT = OP["b_count"]
 BUS_ERROR = 6
 BOUNDARY_BYTES = 256
 RESERVE = 1024  # words kept free in the pool for one more block
 NO_LIMIT = 1 << 30
+# A word of the side table.
+SIDE_INDEX, SIDE_DELAY, SIDE_BLOCK, SIDE_CYCLES = 0x7F, 7, 8, 32
+SIDE_BLOCK_MASK = (1 << (SIDE_CYCLES - SIDE_BLOCK)) - 1
 
 
 @jit_as("int64(int64[::1], int64, int64, int64, int64, int64)")
-def emit(M, k, word, block, index, delay):
-    """Appends a word to the pool at k; returns k + 1. The side table says which instruction it belongs to."""
+def emit(M, k, word, block, at, delay):
+    """Appends a word to the pool at k; returns k + 1. The side table says which instruction it belongs to: the one that
+    the charge `at` lies before in its block."""
     st64(M[m.POOL] + 8 * k, word)
-    st64(M[m.SIDE] + 8 * k, index | delay << 8 | block << 16)
+    where = (at & INSTRUCTIONS) | delay << SIDE_DELAY | block << SIDE_BLOCK
+    st64(M[m.SIDE] + 8 * k, where | (at >> SHIFT) << SIDE_CYCLES)
     return k + 1
+
+
+@jit
+def side_block(side):
+    """The block that a word of the side table names."""
+    return (side >> SIDE_BLOCK) & SIDE_BLOCK_MASK
 
 
 @jit
@@ -68,15 +82,15 @@ def is_stop(M, pc):
 
 
 @jit
-def emit_instruction(M, k, number, word, block, index, delay):
-    """One instruction that is no branch; a no-operation costs nothing but its count."""
+def emit_instruction(M, k, number, word, block, at, delay):
+    """One instruction that is no branch; a no-operation costs nothing but its charge."""
     if word == 0 or (PREFETCH[number] >= 0 and (word >> PREFETCH[number]) & 31 == 0):
         return k
     for n in range(2):
         low = READS_AND_WRITES[number, n]
         if low >= 0 and (word >> low) & 31 == 0:
-            k = emit(M, k, CLEAR_SINK, block, index, delay)
-    return emit(M, k, pack(number, word), block, index, delay)
+            k = emit(M, k, CLEAR_SINK, block, at, delay)
+    return emit(M, k, pack(number, word), block, at, delay)
 
 
 @jit
@@ -99,25 +113,33 @@ def interferes(branch, branch_word, slot, slot_word):
 
 
 @jit
-def emit_link(M, k, pc, block, index, register):
+def emit_link(M, k, pc, block, at, register):
     if register == 0:
         return k
-    k = emit(M, k, SET_LINK | register << 16, block, index, 0)
-    return emit(M, k, pc + 8, block, index, 0)
+    k = emit(M, k, SET_LINK | register << 16, block, at, 0)
+    return emit(M, k, pc + 8, block, at, 0)
 
 
 @jit
-def emit_goto(M, k, pc, target, count, block, index, delay):
-    """A jump to a known pc: linked inside the page, through the jump cache otherwise."""
+def emit_goto(M, k, pc, target, whole, block, at, delay):
+    """A jump to a known pc: linked inside the page, through the jump cache otherwise. `whole` is the block's charge."""
     if (pc ^ target) & ~0xFFF:
-        k = emit(M, k, B_FAR, block, index, delay)
-        k = emit(M, k, target, block, index, delay)
-        return emit(M, k, count, block, index, delay)
-    k = emit(M, k, B_GOTO, block, index, delay)
+        k = emit(M, k, B_FAR, block, at, delay)
+        k = emit(M, k, target, block, at, delay)
+        return emit(M, k, whole, block, at, delay)
+    k = emit(M, k, B_GOTO, block, at, delay)
     link_slot(M, block, k + 1)
-    k = emit(M, k, target, block, index, delay)
-    k = emit(M, k, 0, block, index, delay)
-    return emit(M, k, count, block, index, delay)
+    k = emit(M, k, target, block, at, delay)
+    k = emit(M, k, 0, block, at, delay)
+    return emit(M, k, whole, block, at, delay)
+
+
+@jit
+def emit_stop(M, k, pc, block, at):
+    """The end of a block that is no boundary."""
+    k = emit(M, k, B_STOP, block, at, 0)
+    k = emit(M, k, pc, block, at, 0)
+    return emit(M, k, at, block, at, 0)
 
 
 @jit
@@ -141,54 +163,53 @@ def build(M, k, pc, host, limit, next_host):
     for field in range(1, m.HEADER):
         st64(M[m.POOL] + 8 * (block + field), 0)
     k += m.HEADER
-    index = 0
+    at = 0  # the charge so far
+    if M[m.CODE] != 0 and block >= m.POOL_START:
+        k = emit(M, k, B_COUNT | M[m.HOT_AFTER] << 16, block, 0, 0)
     while True:
-        if index >= limit or (index > 0 and M[m.STOP_COUNT] > 0 and is_stop(M, pc)):
-            k = emit(M, k, B_STOP, block, index, 0)
-            k = emit(M, k, pc, block, index, 0)
-            k = emit(M, k, index, block, index, 0)
+        if at & INSTRUCTIONS >= limit or (at > 0 and M[m.STOP_COUNT] > 0 and is_stop(M, pc)):
+            k = emit_stop(M, k, pc, block, at)
             break
         word = ld32(host + pc - start)
         number = decode(word)
         flow = FLOW[number]
         if flow == PLAIN and number != RESERVED:
-            k = emit_instruction(M, k, number, word, block, index, 0)
-            index += 1
+            k = emit_instruction(M, k, number, word, block, at, 0)
+            last = at
+            at += charge(M, number)
             pc += 4
             if pc & (BOUNDARY_BYTES - 1) == 0:
-                k = emit_goto(M, k, start, pc, index, block, index - 1, 0)
+                k = emit_goto(M, k, start, pc, at, block, last, 0)
                 break
             continue
         if flow == BOUNDARY or flow == TRAP or number == RESERVED:
-            k = emit_instruction(M, k, number, word, block, index, 0)
-            index += 1
+            k = emit_instruction(M, k, number, word, block, at, 0)
+            at += charge(M, number)
             break
         if pc & 0xFFF == 0xFFC:
             if next_host == 0:
-                k = emit(M, k, B_STOP, block, index, 0)
-                k = emit(M, k, pc, block, index, 0)
-                k = emit(M, k, index, block, index, 0)
+                k = emit_stop(M, k, pc, block, at)
                 break
             slot_word = ld32(next_host)
         else:
             slot_word = ld32(host + pc + 4 - start)
-        k = emit_branch(M, k, number, word, slot_word, pc, block, index)
-        index += 2
+        k, at = emit_branch(M, k, number, word, slot_word, pc, block, at)
         break
-    st64(M[m.POOL] + 8 * (block + m.H_COUNT), index)
+    st64(M[m.POOL] + 8 * (block + m.H_COUNT), at & INSTRUCTIONS)
     M[m.BLOCKS_BUILT] += 1
     return k
 
 
 @jit
-def emit_branch(M, k, number, word, slot_word, pc, block, index):
-    """A branch or jump with its delay slot; the block's end."""
+def emit_branch(M, k, number, word, slot_word, pc, block, at):
+    """A branch or jump with its delay slot; returns the block's end and its charge."""
     flow = FLOW[number]
     slot = decode(slot_word)
     slot_flow = FLOW[slot]
     if slot_flow == BRANCH or slot_flow == LIKELY or slot_flow == JUMP or slot_flow == JUMP_REGISTER:
         slot = RESERVED  # a branch in a delay slot is unpredictable; here it is a reserved instruction
-    count = index + 2
+    after = at + charge(M, number)  # before the delay slot
+    whole = after + charge(M, slot)
     target = pc + 4 + ((((word & 0xFFFF) ^ 0x8000) - 0x8000) << 2)
     if flow == JUMP:
         target = ((pc + 4) & ~0xFFFFFFF) | ((word & 0x3FFFFFF) << 2)
@@ -199,43 +220,43 @@ def emit_branch(M, k, number, word, slot_word, pc, block, index):
         source = (word >> 21) & 31
         moved = register == source or interferes(number, word, slot, slot_word)
         if moved:
-            k = emit(M, k, SET_TARGET | source << 24, block, index, 0)
+            k = emit(M, k, SET_TARGET | source << 24, block, at, 0)
         if register > 0:
-            k = emit_link(M, k, pc, block, index, register)
-        k = emit_instruction(M, k, slot, slot_word, block, index + 1, 1)
-        k = emit(M, k, B_TARGET if moved else B_REGISTER | source << 24, block, index + 1, 1)
-        return emit(M, k, count, block, index + 1, 1)
+            k = emit_link(M, k, pc, block, at, register)
+        k = emit_instruction(M, k, slot, slot_word, block, after, 1)
+        k = emit(M, k, B_TARGET if moved else B_REGISTER | source << 24, block, after, 1)
+        return emit(M, k, whole, block, after, 1), whole
     if flow == JUMP:
         if register > 0:
-            k = emit_link(M, k, pc, block, index, register)
-        k = emit_instruction(M, k, slot, slot_word, block, index + 1, 1)
-        return emit_goto(M, k, pc, target, count, block, index + 1, 1)
+            k = emit_link(M, k, pc, block, at, register)
+        k = emit_instruction(M, k, slot, slot_word, block, after, 1)
+        return emit_goto(M, k, pc, target, whole, block, after, 1), whole
     if flow == LIKELY:
         if register > 0:
-            k = emit_link(M, k, pc, block, index, register)
-        k = emit(M, k, pack(number, word), block, index, 0)
+            k = emit_link(M, k, pc, block, at, register)
+        k = emit(M, k, pack(number, word), block, at, 0)
         near = (pc ^ (pc + 8)) & ~0xFFF == 0
         if near:
             link_slot(M, block, k + 1)
-        k = emit(M, k, pc + 8, block, index, 0)
-        k = emit(M, k, 0 if near else m.FAR_LINK, block, index, 0)
-        k = emit(M, k, count - 1, block, index, 0)
-        k = emit_instruction(M, k, slot, slot_word, block, index + 1, 1)
-        return emit_goto(M, k, pc, target, count, block, index + 1, 1)
+        k = emit(M, k, pc + 8, block, at, 0)
+        k = emit(M, k, 0 if near else m.FAR_LINK, block, at, 0)
+        k = emit(M, k, after, block, at, 0)
+        k = emit_instruction(M, k, slot, slot_word, block, after, 1)
+        return emit_goto(M, k, pc, target, whole, block, after, 1), whole
     tested = register > 0 or interferes(number, word, slot, slot_word)
     if tested:
-        k = emit(M, k, pack(TEST_OP[number], word), block, index, 0)
+        k = emit(M, k, pack(TEST_OP[number], word), block, at, 0)
         if register > 0:
-            k = emit_link(M, k, pc, block, index, register)
-    k = emit_instruction(M, k, slot, slot_word, block, index + 1, 1)
-    k = emit(M, k, B_COND if tested else pack(number, word), block, index + 1, 1)
+            k = emit_link(M, k, pc, block, at, register)
+    k = emit_instruction(M, k, slot, slot_word, block, after, 1)
+    k = emit(M, k, B_COND if tested else pack(number, word), block, after, 1)
     for where in (target, pc + 8):
         near = (pc ^ where) & ~0xFFF == 0
         if near:
             link_slot(M, block, k + 1)
-        k = emit(M, k, where, block, index + 1, 1)
-        k = emit(M, k, 0 if near else m.FAR_LINK, block, index + 1, 1)
-    return emit(M, k, count, block, index + 1, 1)
+        k = emit(M, k, where, block, after, 1)
+        k = emit(M, k, 0 if near else m.FAR_LINK, block, after, 1)
+    return emit(M, k, whole, block, after, 1), whole
 
 
 @jit
@@ -352,6 +373,10 @@ def drop_page(M, page, chunk):
             k = ld64(at + 8 * field)
             if k != 0:
                 st64(M[m.POOL] + 8 * k, 0)
+        for field in range(m.H_JUMP1, m.H_JUMP2 + 1):
+            jump = ld64(at + 8 * field)
+            if jump != 0:
+                st32(jump, 0)
         for core in range(M[m.CORES]):
             keys = M[m.STATES] + core * M[m.STATES_BYTES] + 8 * state.CONTEXT_KEYS
             for context in range(CONTEXTS):
@@ -394,14 +419,15 @@ def keep_parked(M):
         if ld64(S + 8 * state.RESUME) == 0:
             continue
         k = (ld64(S + 8 * state.RESUME_IP) - pool) >> 3
-        parked = k - 1 if ld64(S + 8 * state.RESUME) == m.RESUME_STORED else k
-        block = ld64(side + 8 * parked) >> 16
+        parked = k if ld64(S + 8 * state.RESUME) == m.RESUME_SLOW else k - 1
+        block = side_block(ld64(side + 8 * parked))
         if block < m.POOL_START:
             continue
         scratch = (core + 1) * m.SCRATCH_WORDS
         for word in range(m.SCRATCH_WORDS):
             st64(pool + 8 * (scratch + word), ld64(pool + 8 * (block + word)))
-            st64(side + 8 * (scratch + word), (ld64(side + 8 * (block + word)) & 0xFFFF) | scratch << 16)
+            kept = ld64(side + 8 * (block + word)) & ~(SIDE_BLOCK_MASK << SIDE_BLOCK)
+            st64(side + 8 * (scratch + word), kept | scratch << SIDE_BLOCK)
         for field in range(m.H_LINK1, m.H_LINK2 + 1):
             link = ld64(pool + 8 * (block + field))
             if link != 0:
@@ -421,6 +447,7 @@ def flush_pool(M):
     M[m.CHUNK_FREE] = 0
     M[m.POOL_NEXT] = m.POOL_START
     M[m.POOL_FLUSHES] += 1
+    reset_code(M)
     drop_all_jumps(M)
 
 
@@ -495,6 +522,7 @@ def find_block(S, M, pc, limit):
     st64(at + 8 * m.H_ALIAS, ld64(slot))
     st64(slot, k)
     st64(at + 8 * m.H_NEXT, ld64(M[m.PAGE_BLOCKS] + 8 * page))
+    st64(at + 8 * m.H_PAGE, page)
     st64(M[m.PAGE_BLOCKS] + 8 * page, k)
     jump_cache(S, pc, at + 8 * m.HEADER)
     return at + 8 * m.HEADER

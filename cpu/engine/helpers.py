@@ -1,5 +1,5 @@
-"""Instructions that the engine carries out itself: CP0 moves, TLB and cache operations, ERET, WAIT, RDHWR, CPUCFG, and
-in guest mode the question whether the guest may.
+"""Instructions that the engine carries out itself: CP0 moves, TLB and cache operations, ERET, WAIT, RDHWR, CPUCFG,
+configuration registers, and in guest mode the question whether the guest may.
 
 `run_helper` serves every tier and the reference. Sources: MIPS Architecture For Programmers, volumes II and III
 (MD00087, MD00091); CPUCFG words: QEMU 10.0 target/mips/cpu-defs.c.inc (Loongson-3A4000).
@@ -15,6 +15,7 @@ from cpu.cp0.exceptions import leave_guest, return_from_exception, take_address_
 from cpu.cp0.registers import (
     ABSENT,
     C0_CONFIG3,
+    C0_EBASE,
     C0_GUESTCTL1,
     C0_INDEX,
     C0_RANDOM,
@@ -41,16 +42,16 @@ from cpu.vz.guestctl import ID, RID_SHIFT
 from cpu.vz.traps import NONE, instruction_exit, move_exit
 
 # What a helper asks of the loop.
-NEXT, JUMP, WAIT, STOP, RAISED = range(5)
+NEXT, JUMP, WAIT, STOP, RAISED, READ_CSR, WRITE_CSR = range(7)
 
 BUS_ERROR, RI, CPU = 7, 10, 11
 PERFCTL, PERFCTL_ENABLES = 25 * 8, 0xF
 CPUCFG = np.zeros(8, np.int64)
 CPUCFG[0] = 0x0014C000
 CPUCFG[1] = 0x6F8F0025
-# LEXT1 alone: no CSR instructions (LCSRP).
+# LEXT1 alone; a machine may add LCSRP (CSR instructions), LSPW (LDDIR and LDPTE) and LVZP by its CPUCFG2.
 CPUCFG[2] = 0x00000001
-CPUCFG2_VZ = 1 << 3 | 1 << 15 | 1 << 16  # LSPW, LVZP, LVZREV = 1: on a core with VZ
+LCSRP, LSPW, LVZP = 1 << 27, 1 << 3, 1 << 15 | 1 << 16
 
 MFC0, DMFC0, MTC0, DMTC0 = (HELPER_ID[n] for n in ("mfc0", "dmfc0", "mtc0", "dmtc0"))
 MFGC0, DMFGC0, MTGC0, DMTGC0 = (HELPER_ID[n] for n in ("mfgc0", "dmfgc0", "mtgc0", "dmtgc0"))
@@ -62,8 +63,10 @@ TLBGINV, TLBGINVF = HELPER_ID["tlbginv"], HELPER_ID["tlbginvf"]
 ERET, WAIT_ID, CACHE, SYNCI = (HELPER_ID[n] for n in ("eret", "wait", "cache", "synci"))
 RDHWR, CPUCFG_ID, NOT_MODELLED = (HELPER_ID[n] for n in ("rdhwr", "cpucfg", "not_modelled"))
 LDDIR, LDPTE = HELPER_ID["lddir"], HELPER_ID["ldpte"]
+RDCSR, WRCSR, DRDCSR, DWRCSR = (HELPER_ID[n] for n in ("rdcsr", "wrcsr", "drdcsr", "dwrcsr"))
+DRDTIME = HELPER_ID["drdtime"]
 UNPRIVILEGED = np.zeros(len(HELPER_ID) + 1, np.int64)
-for _name in ("rdhwr", "cpucfg", "synci", "not_modelled"):
+for _name in ("rdhwr", "cpucfg", "drdtime", "synci", "not_modelled"):
     UNPRIVILEGED[HELPER_ID[_name]] = 1
 ROOT_ONLY = np.zeros(len(HELPER_ID) + 1, np.int64)  # of VZ: a reserved instruction elsewhere
 for _name in ("mfgc0", "dmfgc0", "mtgc0", "dmtgc0", "tlbgp", "tlbgr", "tlbgwi", "tlbgwr", "tlbginv", "tlbginvf"):
@@ -177,9 +180,24 @@ def walk(S, M, helper, a, b, word, pc, delay_slot):
 
 
 @jit
+def stable_counter(S, cycle):
+    """The stable counter at a core cycle: ticks of STABLE_CLOCK since reset."""
+    seconds, rest = cycle // S[state.CORE_CLOCK], cycle % S[state.CORE_CLOCK]
+    return seconds * S[state.STABLE_CLOCK] + rest * S[state.STABLE_CLOCK] // S[state.CORE_CLOCK]
+
+
+@jit
+def finish_csr(S, uop):
+    """RDCSR or DRDCSR, once the value has arrived."""
+    value = S[state.BOUNCE]
+    S[(uop >> 16) & 0xFF] = value if S[state.ACCESS_SIZE] == 8 else sign32(value)
+
+
+@jit
 def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
     """Carries out one instruction at `pc`. `uop` holds its register slots, `word` is the instruction. Returns what the
-    loop is to do: NEXT, JUMP (PC is set), WAIT, STOP (not modelled) or RAISED (an exception was taken)."""
+    loop is to do: NEXT, JUMP (PC is set), WAIT, STOP (not modelled), RAISED (an exception was taken), READ_CSR or
+    WRITE_CSR (the access that ACCESS_PA, ACCESS_SIZE and BOUNCE describe leaves the core)."""
     bank = S[state.BANK]
     if not UNPRIVILEGED[helper] and mode_of(S[bank + C0_STATUS]) != KERNEL and not (S[bank + C0_STATUS] & CU0):
         return raise_in(S, M, bank, CPU, 0, pc, delay_slot)
@@ -222,10 +240,22 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
     elif helper == CPUCFG_ID:
         n = S[b] & 0xFFFFFFFF
         S[a] = CPUCFG[n] if n < 8 else 0
-        if n == 2 and has_vz(S):
-            S[a] |= CPUCFG2_VZ
+        if n == 2:
+            S[a] |= S[state.CPUCFG2]
     elif (helper == LDDIR or helper == LDPTE) and has_vz(S):
         return walk(S, M, helper, a, b, word, pc, delay_slot)
+    elif helper == RDCSR or helper == DRDCSR:
+        S[state.ACCESS_PA] = S[b] & 0xFFFFFFFF
+        S[state.ACCESS_SIZE] = 8 if helper == DRDCSR else 4
+        return READ_CSR
+    elif helper == WRCSR or helper == DWRCSR:
+        S[state.ACCESS_PA] = S[a] & 0xFFFFFFFF
+        S[state.ACCESS_SIZE] = 8 if helper == DWRCSR else 4
+        S[state.BOUNCE] = S[b]
+        return WRITE_CSR
+    elif helper == DRDTIME:
+        S[b] = S[C0_EBASE] & 0x3FF  # the counter's ID: that of the core
+        S[a] = stable_counter(S, cycle)
     elif helper == RDPGPR or helper == WRPGPR:
         S[a] = S[b]  # one shadow set: the previous set is this one
     elif helper == WAIT_ID:

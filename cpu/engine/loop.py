@@ -1,9 +1,10 @@
 """The run loop of the fast tiers: boundaries, interrupts, blocks, and whatever a handler could not do itself.
 
-Time. n is the budget in cycles at the start of the block being executed: the block starts at DEADLINE - n, instruction
-i of it at DEADLINE - n + i. A block is entered only while n > 0, so nothing due at DEADLINE is missed: every event up
-to a boundary's time is known before the next block begins. Interrupts are sampled where execution comes to a boundary
-with n <= 0 or after an instruction that may have unmasked one; nothing else can make one pending.
+Time. n is the budget (cpu/engine/budget.py) at the start of the block being executed: the block starts at DEADLINE less
+the cycles left in n, an instruction of it as many cycles later as the side table says. A block is entered only while
+n > 0, so nothing due at DEADLINE is missed: every event up to a boundary's time is known before the next block begins.
+Interrupts are sampled where execution comes to a boundary with n <= 0 or after an instruction that may have unmasked
+one; nothing else can make one pending.
 
 The loop returns to Python for a horizon, an MMIO access, or a stop; what it returns is a `Stop*` code below.
 """
@@ -16,23 +17,30 @@ from cpu.cp0.exceptions import any_interrupt, interrupts, take_address_exception
 from cpu.cp0.registers import C0_CAUSE, C0_CONFIG3, C0_CONFIG5, C0_STATUS
 from cpu.engine import shared as m
 from cpu.engine.blocks import (
-    B_STOP,
     BOUNDARY,
     BOUNDARY_BYTES,
     NO_LIMIT,
+    SIDE_CYCLES,
+    SIDE_DELAY,
+    SIDE_INDEX,
     emit,
+    emit_stop,
     find_block,
+    flush_pool,
     is_stop,
     note_instruction,
+    side_block,
     written,
 )
+from cpu.engine.budget import LONGEST, MOST_CYCLES, SHIFT, charge, completed, cycles_left
 from cpu.engine.decode import ACCESS, ACCESS_ALIGNED, ACCESS_SIZE, FLOW, HELPER, UNIT
-from cpu.engine.helpers import JUMP, NEXT, RAISED, WAIT, run_helper
+from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, WAIT, WRITE_CSR, finish_csr, run_helper
 from cpu.engine.intrinsics import call_code, ld8, ld64, st8, st64
 from cpu.engine.jit import jit
-from cpu.engine.micro import LOAD, MODIFY, R_HELPER, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT
+from cpu.engine.micro import LOAD, MODIFY, R_HELPER, R_HOT, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT
 from cpu.engine.softmmu import host_offset, note_fill
 from cpu.engine.softmmu_layout import TABLE_MASK, WRITE_OFFSET
+from cpu.engine.translation import link_native, translate_block
 from cpu.tlb.translate import ROOT, translate
 from cpu.vz.mode import CU1, FR, MSAEN
 from cpu.vz.traps import CONFIG3_MSAP
@@ -45,7 +53,6 @@ DIRECT, CROSSING, MMIO = 0, 1, 2
 
 STORM = 64
 FOREVER = timer.NEVER >> 1  # a horizon that only an endless run has
-LONGEST = 65  # instructions in a block
 STORE_CODE, LOAD_CODE = 5, 4
 RI, CPU, MSA_DISABLED = 10, 11, 21
 IRQ_LOG_ENTRIES = 64
@@ -59,10 +66,18 @@ def deadline(S):
 
 @jit
 def locate(M, ip):
-    """(index in block, delay slot, pc) of a micro-op."""
+    """(index in block, delay slot, pc, cycles since the block's start) of a micro-op."""
     side = ld64(M[m.SIDE] + (ip - M[m.POOL]))
-    index = side & 0xFF
-    return index, (side >> 8) & 1, ld64(M[m.POOL] + 8 * (side >> 16)) + 4 * index
+    index = side & SIDE_INDEX
+    pc = ld64(M[m.POOL] + 8 * side_block(side)) + 4 * index
+    return index, (side >> SIDE_DELAY) & 1, pc, side >> SIDE_CYCLES
+
+
+@jit
+def complete_instruction(S, M, op):
+    """The instruction under way is done, with the time of its class."""
+    S[state.CYCLES] += charge(M, op) >> SHIFT
+    S[state.INSTRUCTIONS] += 1
 
 
 @jit
@@ -134,7 +149,7 @@ def slow_access(S, M, op, pc, delay_slot):
             fault(S, M, error, va, pc, delay_slot)
             return 2
         S[state.ACCESS_PA] = pa
-        if kind == MODIFY:
+        if kind == MODIFY or size > 8:
             return 4
         S[state.PENDING_STORE] = MMIO
         S[state.SLOW_POINTER] = S[state.STATE_ADDRESS] + 8 * state.BOUNCE
@@ -193,7 +208,6 @@ def at_boundary(S):
                 then = min(then, S[state.TIMER])
             if then >= FOREVER:
                 return STOP_DEADLOCK
-            S[state.SKIPPED] += then - now
             S[state.CYCLES] = then
             while S[state.TIMER] < then:
                 timer.fire(S, 0)
@@ -207,19 +221,20 @@ def at_boundary(S):
         pending = interrupts(S, bank)
     if pending:
         take_exception(S, bank, 0, 0, S[state.PC], 0, -1)
+        S[state.SAMPLE] = 1  # entering the handler may have taken until another event
         if S[state.IRQ_LOG_WANTED]:
             log_interrupt(S, now, pending)
             if S[state.IRQ_LOG_COUNT] == IRQ_LOG_ENTRIES:
                 return STOP_SLICE
+        return -2
     return -1
 
 
 @jit
 def storm(S):
     """Exceptions without a completed instruction in between: true when that has gone on too long."""
-    done = S[state.CYCLES] - S[state.SKIPPED]
-    if done != S[state.FAULT_CYCLE]:
-        S[state.FAULT_CYCLE] = done
+    if S[state.INSTRUCTIONS] != S[state.FAULT_DONE]:
+        S[state.FAULT_DONE] = S[state.INSTRUCTIONS]
         S[state.FAULT_COUNT] = 0
     S[state.FAULT_COUNT] += 1
     return S[state.FAULT_COUNT] > STORM
@@ -236,7 +251,9 @@ def unit_exception(S, op, pc, delay_slot):
         take_exception(S, taker, CPU, 1, pc, delay_slot, -1)
         return True
     if UNIT[op] == 2:
-        if bank and (not S[bank + C0_CONFIG3] & CONFIG3_MSAP or S[bank + C0_STATUS] & (CU1 | FR) == CU1):
+        # Vectors over 32-bit floating-point registers do not exist.
+        narrow = S[bank + C0_STATUS] & (CU1 | FR) == CU1
+        if narrow or (bank and not S[bank + C0_CONFIG3] & CONFIG3_MSAP):
             take_exception(S, bank, RI, 0, pc, delay_slot, -1)
         else:
             taker = bank if not S[bank + C0_CONFIG5] & MSAEN else 0
@@ -247,26 +264,37 @@ def unit_exception(S, op, pc, delay_slot):
 
 
 @jit
+def park(S, start, done, pc, delay_slot, resume, ip, space):
+    """The core waits for the answer to the access at `pc`, in a block that began at `start` after `done` instructions;
+    it will go on at micro-op `ip` in the way `resume`."""
+    S[state.BLOCK_START], S[state.BLOCK_DONE] = start, done
+    S[state.RESUME], S[state.RESUME_IP], S[state.RESUME_DELAY] = resume, ip, delay_slot
+    S[state.ACCESS_SPACE] = space
+    S[state.PC] = pc
+    S[state.MMIO_COUNT] += 1
+
+
+@jit
 def resume_at(S, M, slow):
     """Address of the micro-op with which a parked access goes on, or 0 when PC says it. Outside a delay slot the block
     is left after the access, without a boundary: its code, the limit and the stops may have changed meanwhile."""
     ip = S[state.RESUME_IP]
     parked = ip if slow else ip - 8
-    index, delay_slot, pc = locate(M, parked)
+    index, delay_slot, pc, spent = locate(M, parked)
     if delay_slot or (pc + 4) & (BOUNDARY_BYTES - 1) == 0:
         return ip
+    uop = ld64(parked)
+    op = uop & 0xFFFF
     if not slow:
-        S[state.CYCLES] += 1
+        complete_instruction(S, M, op)
         S[state.PC] = pc + 4
         S[state.SAMPLE] = 0
         return 0
-    uop = ld64(parked)
     block = S[state.NUMBER] * m.SCRATCH_WORDS + m.SCRATCH_WORDS
     st64(M[m.POOL] + 8 * (block + m.H_PC), pc - 4 * index)
-    k = emit(M, block + m.HEADER, uop, block, index, 0)
-    k = emit(M, k, B_STOP, block, index + 1, 0)
-    k = emit(M, k, pc + 4, block, index + 1, 0)
-    emit(M, k, index + 1, block, index + 1, 0)
+    at = spent << SHIFT | index
+    k = emit(M, block + m.HEADER, uop, block, at, 0)
+    emit_stop(M, k, pc + 4, block, at + charge(M, op))
     return M[m.POOL] + 8 * (block + m.HEADER)
 
 
@@ -279,12 +307,14 @@ def run(S, M):
     scratch_end = M[m.POOL] + 8 * m.POOL_START
     S[state.DEADLINE] = 0
     if S[state.RESUME] != 0:
+        if S[state.RESUME] == m.RESUME_CSR:
+            finish_csr(S, ld64(S[state.RESUME_IP] - 8))
         slow = S[state.RESUME] == m.RESUME_SLOW
         S[state.RESUME] = 0
         ip = resume_at(S, M, slow)
         slow = slow and ip != 0
         # Leave at the block's end: much may have changed while the access was under way.
-        S[state.DEADLINE] = S[state.BLOCK_START]
+        S[state.DEADLINE], S[state.DONE] = S[state.BLOCK_START], S[state.BLOCK_DONE]
     while True:
         if ip == 0:
             if S[state.CYCLES] >= S[state.SLICE_END]:
@@ -299,7 +329,7 @@ def run(S, M):
                 return STOP_EXIT
             pc = S[state.PC]
             now = S[state.CYCLES]
-            room = S[state.LIMIT] - (now - S[state.SKIPPED])
+            room = S[state.LIMIT] - S[state.INSTRUCTIONS]
             if room <= 0:
                 return STOP_LIMIT
             if M[m.STOP_COUNT] > 0 and is_stop(M, pc):
@@ -309,15 +339,15 @@ def run(S, M):
             if cut or M[m.STOP_COUNT] > 0 or any_interrupt(S):
                 until = now  # look again at the block's end: the jump cache knows neither stops nor a near limit
             else:
-                until = min(deadline(S), now + room - 2 * LONGEST)
+                until = min(deadline(S), now + min(room - 2 * LONGEST, MOST_CYCLES))
             ip = find_block(S, M, pc, room if cut else NO_LIMIT)
             if ip == 0:
                 if storm(S):
                     return STOP_STORM
                 S[state.SAMPLE] = 1
                 continue
-            S[state.DEADLINE] = until
-            n = until - now
+            S[state.DEADLINE], S[state.DONE] = until, S[state.INSTRUCTIONS]
+            n = (until - now) << SHIFT
         if slow:
             slow = False
             call_code(M[m.ENTER_SLOW], S[state.STATE_ADDRESS], ip, n, S[state.SOFTMMU], 0)
@@ -325,15 +355,16 @@ def run(S, M):
             call_code(M[m.ENTER], S[state.STATE_ADDRESS], ip, n, S[state.SOFTMMU], 0)
         n = S[state.EXIT_N]
         reason = S[state.EXIT_REASON]
-        start = S[state.DEADLINE] - n
+        start = S[state.DEADLINE] - cycles_left(n)
+        done = S[state.DONE] + completed(n)
         if reason == R_LINK:
-            S[state.CYCLES] = start
+            S[state.CYCLES], S[state.INSTRUCTIONS] = start, done
             S[state.SAMPLE] = 1
             ip = 0
             if n > 0:
                 link = S[state.EXIT_CODE]
                 flushes = M[m.POOL_FLUSHES]
-                if M[m.STOP_COUNT] > 0 or S[state.LIMIT] - (start - S[state.SKIPPED]) <= 2 * LONGEST:
+                if M[m.STOP_COUNT] > 0 or S[state.LIMIT] - done <= 2 * LONGEST:
                     continue
                 S[state.SAMPLE] = 0
                 ip = find_block(S, M, S[state.PC], NO_LIMIT)
@@ -344,19 +375,28 @@ def run(S, M):
                     continue
                 if link >= scratch_end and ip >= scratch_end and flushes == M[m.POOL_FLUSHES]:
                     st64(link, ip)
+                    link_native(M, link, ip)
             continue
         if reason == R_STOP:
-            S[state.CYCLES] = start
+            S[state.CYCLES], S[state.INSTRUCTIONS] = start, done
             S[state.SAMPLE] = 0
             ip = 0
             continue
         ip = S[state.EXIT_IP]
+        if reason == R_HOT:
+            if not translate_block(M, ip):
+                S[state.CYCLES], S[state.INSTRUCTIONS] = start, done
+                S[state.PC] = locate(M, ip)[2]
+                S[state.SAMPLE] = 0
+                flush_pool(M)
+                ip = 0
+            continue
         uop = ld64(ip)
         op = uop & 0xFFFF
-        index, delay_slot, pc = locate(M, ip)
-        now = start + index
+        index, delay_slot, pc, spent = locate(M, ip)
+        now = start + spent
+        S[state.CYCLES], S[state.INSTRUCTIONS] = now, done + index
         if reason == R_MEMORY:
-            S[state.CYCLES] = now
             S[state.DROPPED] = M[m.PAGES_DROPPED]
             outcome = slow_access(S, M, op, pc, delay_slot)
             if outcome == 0:
@@ -370,30 +410,20 @@ def run(S, M):
                 if storm(S):
                     return STOP_STORM
                 continue
-            S[state.BLOCK_START] = start
-            S[state.RESUME_DELAY] = delay_slot
-            S[state.RESUME_IP] = ip
-            S[state.PC] = pc
             if outcome == 4:
+                S[state.PC] = pc
                 return STOP_PARTIAL
-            S[state.RESUME] = m.RESUME_SLOW
-            S[state.MMIO_COUNT] += 1
+            park(S, start, done, pc, delay_slot, m.RESUME_SLOW, ip, state.MEMORY_SPACE)
             return STOP_READ
         if reason == R_STORED:
             if S[state.PENDING_STORE] == MMIO:
-                S[state.BLOCK_START] = start
-                S[state.RESUME_DELAY] = delay_slot
-                S[state.CYCLES] = now
-                S[state.PC] = pc
-                S[state.RESUME_IP] = ip + 8
-                S[state.RESUME] = m.RESUME_STORED
-                S[state.MMIO_COUNT] += 1
+                park(S, start, done, pc, delay_slot, m.RESUME_STORED, ip + 8, state.MEMORY_SPACE)
                 return STOP_WRITE
             if S[state.PENDING_STORE] == CROSSING:
                 finish_crossing(S, M)
             if M[m.PAGES_DROPPED] != S[state.DROPPED] and not delay_slot and (pc + 4) & (BOUNDARY_BYTES - 1):
                 # It may have changed this very block: go on with what memory holds now.
-                S[state.CYCLES] = now + 1
+                complete_instruction(S, M, op)
                 S[state.PC] = pc + 4
                 S[state.SAMPLE] = 0
                 ip = 0
@@ -405,22 +435,28 @@ def run(S, M):
             what = run_helper(S, M, HELPER[op], uop, word, pc, delay_slot, now)
             if what == NEXT:
                 if FLOW[op] == BOUNDARY and not delay_slot:
-                    S[state.CYCLES] = now + 1
+                    complete_instruction(S, M, op)
                     S[state.PC] = pc + 4
                     S[state.SAMPLE] = 1
                     ip = 0
                     continue
                 ip += 8
                 if FLOW[op] == BOUNDARY:
-                    S[state.DEADLINE] = start  # leave at the block's end: the deadline may have changed
+                    # Leave at the block's end: the deadline may have changed.
+                    S[state.DEADLINE], S[state.DONE] = start, done
                     n = 0
                 continue
-            S[state.CYCLES] = now
+            if what == READ_CSR:
+                park(S, start, done, pc, delay_slot, m.RESUME_CSR, ip + 8, state.CSR_SPACE)
+                return STOP_READ
+            if what == WRITE_CSR:
+                park(S, start, done, pc, delay_slot, m.RESUME_STORED, ip + 8, state.CSR_SPACE)
+                return STOP_WRITE
             S[state.SAMPLE] = 1
             if what == JUMP or what == RAISED:
                 ip = 0
                 if what == JUMP:
-                    S[state.CYCLES] = now + 1
+                    complete_instruction(S, M, op)
                 elif storm(S):
                     return STOP_STORM
                 continue
@@ -429,7 +465,7 @@ def run(S, M):
                     S[state.PC] = pc
                     S[state.STOP_WORD] = word
                     return STOP_UNMODELLED
-                S[state.CYCLES] = now + 1
+                complete_instruction(S, M, op)
                 S[state.PC] = pc + 4
                 S[state.WAITING] = 1
                 ip = 0
@@ -437,7 +473,6 @@ def run(S, M):
             S[state.PC] = pc
             S[state.STOP_WORD] = word
             return STOP_UNMODELLED
-        S[state.CYCLES] = now
         S[state.SAMPLE] = 1
         ip = 0
         note_instruction(S, M, pc, delay_slot)
@@ -453,7 +488,6 @@ def run(S, M):
 
 @jit
 def shift_time(S, cycles):
-    """The instruction under way took `cycles` longer than its one."""
+    """The instruction under way takes `cycles` longer than its class."""
     S[state.BLOCK_START] += cycles
-    S[state.SKIPPED] += cycles
     S[state.CYCLES] += cycles

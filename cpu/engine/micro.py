@@ -10,34 +10,37 @@ from dataclasses import dataclass, field
 
 from cpu.isa import TABLE, Flow, Instruction
 from cpu.isa.errors import TableError
-from cpu.isa.ir import Emitter, IrOperands, Routines
+from cpu.isa.ir import Emitter, Frame, IrOperands, Routines
 from cpu.isa.table import FPR_FIELDS, GPR_FIELDS, Field
 
-# Operations that stand for no instruction of their own.
+# Operations that stand for no instruction of their own. A charge is that of the whole block, see budget.py.
 INTERNAL = (
-    "b_goto",  # [op][pc][link][count]: go on at pc, same page
-    "b_far",  # [op][pc][count]: go on at pc through the jump cache
+    "b_goto",  # [op][pc][link][charge]: go on at pc, same page
+    "b_far",  # [op][pc][charge]: go on at pc through the jump cache
     "b_cond",  # like a fused branch, on the COND slot
-    "b_register",  # [op b][count]: go on at register b
-    "b_target",  # [op][count]: go on at the TARGET slot
+    "b_register",  # [op b][charge]: go on at register b
+    "b_target",  # [op][charge]: go on at the TARGET slot
     "set_target",  # TARGET = register b
     "set_link",  # [op a][value]: register a = return address
     "clear_sink",  # the sink slot reads as r0 for an operand that is read and written
-    "b_stop",  # [op][pc][count]: leave in the middle of a block, without a boundary
+    "b_count",  # [op count48]: a block that runs in tier T until it is hot
+    "b_native",  # [op address48]: a block that tier E has translated
+    "b_stop",  # [op][pc][charge]: leave in the middle of a block, without a boundary
     "reserved",  # reserved instruction
 )
 # Exit reasons of a handler.
-(R_LINK, R_TRAP, R_MEMORY, R_HELPER, R_STORED, R_STOP, R_UNIT) = range(1, 8)
+(R_LINK, R_TRAP, R_MEMORY, R_HELPER, R_STORED, R_STOP, R_UNIT, R_HOT) = range(1, 9)
 
 UNITS = {None: 0, "fpu": 1, "msa": 2}
 FLOWS = {flow: number for number, flow in enumerate(Flow)}
 LOAD, STORE, MODIFY = 1, 2, 3
 
 
-# The general register a helper writes; it takes slot a.
+# The general registers a helper writes; the first takes slot a.
 HELPER_WRITES = {
     "mfc0": "rt", "dmfc0": "rt", "di": "rt", "ei": "rt", "rdpgpr": "rd", "wrpgpr": "rd", "rdhwr": "rt", "cpucfg": "rd",
     "mfgc0": "rt", "dmfgc0": "rt", "lddir": "rt",
+    "rdcsr": "rd", "drdcsr": "rd", "drdtime": "rd rs",
 }  # fmt: skip
 
 
@@ -65,6 +68,7 @@ class MicroOp:
     writes: frozenset[str] = frozenset()
     access: tuple[str, int, bool] | None = None  # kind, size, must be aligned
     uses_fpr: bool = False
+    timing: str = "alu"
     extras: dict = field(default_factory=dict)
 
 
@@ -77,7 +81,7 @@ def pack_slots(instruction: Instruction) -> tuple[Slot, ...]:
     else:
         fields = list(instruction.fields)
     registers = [f for f in fields if f.is_register]
-    registers.sort(key=lambda f: f.name != HELPER_WRITES.get(instruction.helper))
+    registers.sort(key=lambda f: f.name not in HELPER_WRITES.get(instruction.helper, "").split()[:1])
     immediates = sorted((f for f in fields if not f.is_register), key=lambda f: (f.width, f.signed))
     if instruction.helper:
         immediates = []
@@ -99,7 +103,7 @@ def pack_slots(instruction: Instruction) -> tuple[Slot, ...]:
     return tuple(slots)
 
 
-class _Probe:
+class _Probe(Frame):
     """A frame that only lets a meaning run, to see what it uses."""
 
     def __init__(self, out: Emitter):
@@ -122,6 +126,19 @@ def probe(instruction: Instruction) -> IrOperands:
     if instruction.meaning is not None:
         instruction.meaning(operands)
     return operands
+
+
+def timing_class(instruction: Instruction, access: tuple[str, int, bool] | None) -> str:
+    """The class of cpu.isa.table.TIMING_CLASSES: what the row says, or what follows from it."""
+    if instruction.timing is not None:
+        return instruction.timing
+    if instruction.flow not in (Flow.PLAIN, Flow.BOUNDARY, Flow.TRAP):
+        return "branch"
+    if access is not None:
+        return "load" if access[0] == "load" else "store"
+    if instruction.unit is not None:
+        return {"fpu": "fpu_move", "msa": "msa"}[instruction.unit]
+    return "cp0" if instruction.helper else "alu"
 
 
 def _build() -> list[MicroOp]:
@@ -147,6 +164,7 @@ def _build() -> list[MicroOp]:
                     frozenset(seen.writes),
                     seen.access,
                     any(f in FPR_FIELDS for f in fields),
+                    timing_class(instruction, seen.access),
                 )
             )
     return ops
@@ -161,6 +179,6 @@ HELPER_ID: dict[str, int] = {name: k + 1 for k, name in enumerate(HELPERS)}
 def written_gpr_fields(op: MicroOp) -> set[str]:
     """GPR fields an op writes: those need the sink when they name r0."""
     fields = {f for f in op.writes if f in GPR_FIELDS}
-    if op.instruction and op.instruction.helper in HELPER_WRITES:
-        fields.add(HELPER_WRITES[op.instruction.helper])
+    if op.instruction:
+        fields.update(HELPER_WRITES.get(op.instruction.helper, "").split())
     return fields

@@ -7,16 +7,18 @@ shares with the fast tiers only the meanings, `translate`, the exceptions and th
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from cpu import state
 from cpu.cp0.exceptions import take_address_exception, take_exception
 from cpu.engine import loop, shared
 from cpu.engine.blocks import BOUNDARY_BYTES, note_instruction, raise_fetch
 from cpu.engine.decode import decode, pack
-from cpu.engine.helpers import JUMP, NEXT, RAISED, WAIT, run_helper
+from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, WAIT, WRITE_CSR, finish_csr, run_helper
 from cpu.engine.micro import HELPER_ID, OPS
 from cpu.isa import Flow
-from cpu.isa.values import EXC_CODES, M64, GuestTrap, IntOperands
+from cpu.isa.int_values import M64
+from cpu.isa.values import EXC_CODES, GuestTrap, IntOperands
 from cpu.tlb.translate import FETCH, ROOT, translate
 from cpu.vz.mode import CU1, FR, MSAEN
 
@@ -39,8 +41,16 @@ class AddressFault(Exception):
         self.status, self.va = status, va
 
 
+class Place(NamedTuple):
+    """Where a core is parked inside a block, without an address of the host: the word of the instruction, and the pc
+    that follows the block where the instruction is its last (None: the block goes on)."""
+
+    word: int
+    following: int | None
+
+
 class PartialStore(Exception):
-    """A partial or conditional store to a device."""
+    """A partial or conditional store to a device, or a vector from or to one."""
 
 
 class Registers:
@@ -52,11 +62,16 @@ class Registers:
         self.reply: int | None = None
 
     def get(self, kind: str, number: int) -> int:
-        return int(self.S[self._offset(kind, number)]) & M64
+        at = self._offset(kind, number)
+        value = int(self.S[at]) & M64
+        return value | (int(self.S[at + 1]) & M64) << 64 if kind == "msa" else value
 
     def set(self, kind: str, number: int, value: int) -> None:
+        at = self._offset(kind, number)
         if kind != "gpr" or number:
-            self.S[self._offset(kind, number)] = _signed(value)
+            self.S[at] = _signed(value)
+        if kind == "msa":
+            self.S[at + 1] = _signed(value >> 64)
 
     @staticmethod
     def _offset(kind: str, number: int) -> int:
@@ -94,7 +109,7 @@ class Registers:
     def load(self, ea: int, size: int, bad: int, aligned: bool, write: bool = False) -> int:
         pieces = self._pieces(ea, size, bad, aligned, write)
         if not self._is_memory(pieces[0][0], write):
-            if write:
+            if write or size > 8:
                 self.S[state.ACCESS_PA] = pieces[0][0]
                 raise PartialStore
             if self.reply is None:
@@ -106,6 +121,9 @@ class Registers:
     def store(self, ea: int, size: int, value: int, bad: int, aligned: bool) -> None:
         pieces = self._pieces(ea, size, bad, aligned, True)
         if not self._is_memory(pieces[0][0], True):
+            if size > 8:
+                self.S[state.ACCESS_PA] = pieces[0][0]
+                raise PartialStore
             raise Mmio(pieces[0][0], size, True, value)
         data = value.to_bytes(size, "little")
         for pa, count in pieces:
@@ -119,7 +137,7 @@ class Reference:
     def __init__(self, core):
         self.core, self.S, self.M = core, core.S, core.memory.shared
         self.registers = Registers(core)
-        self.start = self.index = self.block_pc = 0
+        self.index = self.block_pc = self.op = self.uop = 0
         self.target: int | None = None  # of the branch whose delay slot comes next
 
     def run(self) -> int:
@@ -127,13 +145,15 @@ class Reference:
         resume = int(S[state.RESUME])
         if resume:
             S[state.RESUME] = 0
-            self.start = int(S[state.BLOCK_START])
             if resume == shared.RESUME_SLOW:
                 self.registers.reply = int(S[state.BOUNCE]) & M64
-            elif self._done():
-                resume = 0
+            else:
+                if resume == shared.RESUME_CSR:
+                    finish_csr(S, self.uop)
+                if self._done():
+                    resume = 0
             if resume:
-                outcome = self._block(int(S[state.LIMIT] - (self.start - S[state.SKIPPED])))
+                outcome = self._block()
                 if outcome is not None:
                     return outcome
         while True:
@@ -147,34 +167,59 @@ class Reference:
                     return what
             if S[state.HYPERVISOR] and S[state.BANK] == 0:
                 return loop.STOP_EXIT
-            room = int(S[state.LIMIT] - (S[state.CYCLES] - S[state.SKIPPED]))
-            if room <= 0:
+            if self._is_full():
                 return loop.STOP_LIMIT
             if self._is_stop(int(S[state.PC])):
                 return loop.STOP_PC
-            self.start, self.index, self.block_pc, self.target = int(S[state.CYCLES]), 0, int(S[state.PC]), None
-            outcome = self._block(room)
+            self.index, self.block_pc, self.target = 0, int(S[state.PC]), None
+            outcome = self._block()
             if outcome is not None:
                 return outcome
 
     def _is_stop(self, pc: int) -> bool:
         return bool(self.M[shared.STOP_COUNT]) and pc in self.core.memory.stops
 
+    def _is_full(self) -> bool:
+        return self.S[state.INSTRUCTIONS] >= self.S[state.LIMIT]
+
     @property
     def pc(self) -> int:
         return self.block_pc + 4 * self.index
 
-    def _leave(self, pc: int, cycle: int, boundary: bool) -> None:
-        self.S[state.PC], self.S[state.CYCLES], self.S[state.SAMPLE] = _signed(pc), cycle, int(boundary)
+    def place(self) -> Place | None:
+        """Where the core is parked inside a block, for a snapshot."""
+        if not self.S[state.RESUME]:
+            return None
+        pa, _ = translate(self.S, _signed(self.pc), FETCH)
+        word = int.from_bytes(self.core.memory.read(int(pa), 4), "little")
+        following = self.target
+        if following is None and (self.pc + 4) & (BOUNDARY_BYTES - 1) == 0:
+            following = self.pc + 4
+        return Place(word, None if following is None else _signed(following))
+
+    def stand(self, where: Place) -> None:
+        """Has the core be parked there."""
+        self.block_pc, self.index, self.op = int(self.S[state.PC]), 0, int(decode(where.word))
+        self.uop = int(pack(self.op, where.word))
+        self.target = where.following if self.S[state.RESUME_DELAY] else None
+
+    def _leave(self, pc: int, boundary: bool) -> None:
+        self.S[state.PC], self.S[state.SAMPLE] = _signed(pc), int(boundary)
+
+    def _complete(self) -> None:
+        """The instruction `op` completed: its class's time has gone by."""
+        self.S[state.CYCLES] += self.core.costs.cycles(OPS[self.op].timing)
+        self.S[state.INSTRUCTIONS] += 1
 
     def _done(self) -> bool:
         """The instruction at `index` completed. True when its block ended with it."""
+        self._complete()
         if self.target is not None:
-            self._leave(self.target, self.start + self.index + 1, True)
+            self._leave(self.target, True)
             return True
         self.index += 1
         if self.pc & (BOUNDARY_BYTES - 1) == 0:
-            self._leave(self.pc, self.start + self.index, True)
+            self._leave(self.pc, True)
             return True
         return False
 
@@ -189,19 +234,19 @@ class Reference:
                 status = -1
             elif status & ROOT:
                 bad = int(pa)
-        self._leave(pc, self.start + self.index, True)
+        self._leave(pc, True)
         raise_fetch(self.S, status, bad, _signed(pc), int(delay_slot))
         return None
 
     def _storm(self) -> int | None:
         return loop.STOP_STORM if loop.storm(self.S) else None
 
-    def _block(self, room: int) -> int | None:
+    def _block(self) -> int | None:
         """Runs from `index` to the block's end. None, or a stop."""
         while True:
             pc = self.pc
-            if self.target is None and self.index and (self.index >= room or self._is_stop(_signed(pc))):
-                self._leave(pc, self.start + self.index, False)
+            if self.target is None and self.index and (self._is_full() or self._is_stop(_signed(pc))):
+                self._leave(pc, False)
                 return None
             word = self._fetch(pc, self.target is not None)
             if word is None:
@@ -212,7 +257,7 @@ class Reference:
 
     def _raise(self, pc: int, enter: Callable[..., None], *arguments: int) -> int | None:
         """Takes an exception at `pc`: enter(S, *arguments, pc, delay slot, ...)."""
-        self._leave(pc, self.start + self.index, True)
+        self._leave(pc, True)
         head, tail = ((self.S[state.BANK],), (-1,)) if enter is take_exception else ((), ())
         note_instruction(self.S, self.M, _signed(pc), int(self.target is not None))
         enter(self.S, *head, *arguments, _signed(pc), int(self.target is not None), *tail)
@@ -221,18 +266,16 @@ class Reference:
     def _instruction(self, word: int, pc: int):
         """Carries out one instruction. False: the block goes on; None: it ended; else a stop."""
         S, spc = self.S, _signed(pc)
-        number = int(decode(word))
+        number = self.op = int(decode(word))
         entry = OPS[number].instruction
         delay = self.target is not None
         if entry is None or (delay and entry.flow in (Flow.BRANCH, Flow.LIKELY, Flow.JUMP, Flow.JUMP_REGISTER)):
             return self._raise(pc, take_exception, EXC_CODES["RI"], 0)
         if entry.unit and not self._enabled(OPS[number]):
-            before = int(S[state.CYCLES])
-            self._leave(pc, self.start + self.index, True)
+            self._leave(pc, True)
             note_instruction(S, self.M, spc, int(delay))
             if loop.unit_exception(S, number, spc, int(delay)):
                 return self._storm()
-            S[state.CYCLES] = max(before, self.start + self.index)
             return loop.STOP_FR0
         if entry.helper:
             return self._helper(entry, number, word, pc)
@@ -249,7 +292,7 @@ class Reference:
         except Mmio as access:
             return self._park(access, pc)
         except PartialStore:
-            self._leave(pc, self.start + self.index, True)
+            self._leave(pc, True)
             return loop.STOP_PARTIAL
         return None if self._done() else False
 
@@ -261,17 +304,19 @@ class Reference:
 
     def _park(self, access: Mmio, pc: int) -> int:
         S = self.S
-        self._leave(pc, self.start + self.index, bool(S[state.SAMPLE]))
-        S[state.BLOCK_START] = self.start
-        S[state.RESUME_DELAY] = int(self.target is not None)
         S[state.ACCESS_PA], S[state.ACCESS_SIZE] = access.address, access.size
-        S[state.MMIO_COUNT] += 1
         if access.is_store:
             S[state.BOUNCE] = _signed(access.value)
-            S[state.RESUME] = shared.RESUME_STORED
-            return loop.STOP_WRITE
-        S[state.RESUME] = shared.RESUME_SLOW
-        return loop.STOP_READ
+        return self._wait_for(shared.RESUME_STORED if access.is_store else shared.RESUME_SLOW, state.MEMORY_SPACE, pc)
+
+    def _wait_for(self, resume: int, space: int, pc: int) -> int:
+        """The access at `pc` leaves the core."""
+        S = self.S
+        self._leave(pc, bool(S[state.SAMPLE]))
+        S[state.RESUME], S[state.RESUME_DELAY] = resume, int(self.target is not None)
+        S[state.ACCESS_SPACE] = space
+        S[state.MMIO_COUNT] += 1
+        return loop.STOP_WRITE if resume == shared.RESUME_STORED else loop.STOP_READ
 
     def _branch(self, entry, fields: dict[str, int], pc: int):
         slot_address = pc + 4
@@ -290,8 +335,9 @@ class Reference:
         if entry.link is not None:
             link = fields["rd"] if entry.link == "rd" else entry.link
             self.registers.set("gpr", link, (pc + 8) & M64)
+        self._complete()
         if entry.flow is Flow.LIKELY and not taken:
-            self._leave(pc + 8, self.start + self.index + 1, True)
+            self._leave(pc + 8, True)
             return None
         self.index += 1
         self.target = target
@@ -303,25 +349,31 @@ class Reference:
     def _helper(self, entry, number: int, word: int, pc: int):
         S = self.S
         delay = self.target is not None
-        cycle = self.start + self.index
-        uop = int(pack(number, word)) & 0xFFFFFFFF
+        cycle = int(S[state.CYCLES])
+        uop = self.uop = int(pack(number, word)) & 0xFFFFFFFF
         what = int(run_helper(S, self.M, HELPER_ID[entry.helper], uop, word, _signed(pc), int(delay), cycle))
         if what == NEXT:
             if entry.flow is Flow.BOUNDARY and not delay:
-                self._leave(pc + 4, cycle + 1, True)
+                self._complete()
+                self._leave(pc + 4, True)
                 return None
             return None if self._done() else False
+        if what in (READ_CSR, WRITE_CSR):
+            resume = shared.RESUME_CSR if what == READ_CSR else shared.RESUME_STORED
+            return self._wait_for(resume, state.CSR_SPACE, pc)
         if what == RAISED:
-            self._leave(int(S[state.PC]), cycle, True)
+            S[state.SAMPLE] = 1
             return self._storm()
         if what == JUMP:
-            self._leave(int(S[state.PC]), cycle + 1, True)
+            self._complete()
+            S[state.SAMPLE] = 1
             return None
         if what == WAIT and not delay:
-            self._leave(pc + 4, cycle + 1, True)
+            self._complete()
+            self._leave(pc + 4, True)
             S[state.WAITING] = 1
             return None
-        self._leave(pc, cycle, True)
+        self._leave(pc, True)
         S[state.STOP_WORD] = word
         return loop.STOP_UNMODELLED
 

@@ -28,6 +28,8 @@ from cpu.vz.mode import select_bank
 KEY_ERL, KEY_GUEST, KEY_ID = 1 << 20, 1 << 21, 24
 PAGE_JUMPS = 1024
 
+CKSEG = (-1 << 62) | 0x1FFFF << 31
+
 
 @jit
 def host_offset(M, pa):
@@ -108,6 +110,9 @@ def drop_mapping(S, owner, vpn2, mask, asid, is_global):
     of an entry of the guest TLB, 0 for root's own."""
     pages = ((mask | 0x1FFF) + 1) >> 12
     first = vpn2 & ~(mask | 0x1FFF)
+    if first & CKSEG == CKSEG:
+        # The compatibility segments: bits 61 to 48 are not kept in an entry, and ones in an address.
+        first |= 0x3FFF << 48
     for context in range(CONTEXTS):
         key = S[state.CONTEXT_KEYS + context]
         if key == -1 or key & (KEY_GUEST | 0xFF << KEY_ID) != owner:

@@ -6,7 +6,13 @@ from importlib import import_module
 
 from cpu.isa.table import TABLE, Flow, Instruction
 
-for _chapter in ("integer", "memory", "branches", "system", "fpu", "msa", "loongson"):
+_CHAPTERS = (
+    "integer", "memory", "branches", "system", "fpu", "paired_single", "loongson",
+    "msa_integer", "msa_bitwise", "msa_compare", "msa_move", "msa_permute", "msa_floating",
+    "msa_convert",
+)  # fmt: skip
+
+for _chapter in _CHAPTERS:
     import_module(f"cpu.isa.{_chapter}")
 
 __all__ = ["TABLE", "Flow", "Instruction"]

@@ -1,4 +1,4 @@
-"""The floating-point unit (COP1, COP1X), FR=1: formats S, D, W and L.
+"""The floating-point unit (COP1, COP1X), FR=1: formats S, D, W and L; cpu/isa/paired_single.py has PS.
 
 Source: MIPS Architecture For Programmers, volumes I-A and II (MD00083, MD00087); Loongson indexed forms: GNU binutils
 opcodes (names). A 32-bit result leaves bits 63:32 of its register alone, as QEMU does. An enabled exception leaves the
@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cpu.isa.branches import condition_bit
+from cpu.isa.memory import load_left, load_right, store_left, store_right
 from cpu.isa.softfloat import DOWN, NEAREST, TOWARD_ZERO, UP, D, Format, S
-from cpu.isa.table import insn, not_modelled
+from cpu.isa.table import insn
 
 FIR = 0x00770501
 FCSR_WRITABLE = 0xFF83FFFF
@@ -20,17 +21,12 @@ CAUSE, ENABLES, FLAGS = 12, 7, 2  # positions of FCSR's fields of five bits
 ROUNDING_MODE = 3
 
 FMT = {S: "10000", D: "10001"}
-FMT_W, FMT_L, FMT_PS = "10100", "10101", "10110"
+FMT_W, FMT_L = "10100", "10101"
 FMT3 = {S: "000", D: "001"}
-FMT3_PS = "110"
 
 
-def fpu_insn(syntax: str, pattern: str):
-    return insn(syntax, pattern, unit="fpu")
-
-
-def unmodelled(syntax: str, pattern: str) -> None:
-    not_modelled(syntax, pattern, unit="fpu")
+def fpu_insn(syntax: str, pattern: str, timing: str | None = None):
+    return insn(syntax, pattern, unit="fpu", timing=timing)
 
 
 def raise_flags(i, flags):
@@ -46,34 +42,36 @@ def placed(old, fmt: Format, result):
     return old.insert(0, 32, result) if fmt.width == 32 else result
 
 
-def _computation(name: str, syntax: str, pattern: str, width: int, compute: Callable) -> None:
+def _computation(name: str, syntax: str, pattern: str, width: int, timing: str, compute: Callable) -> None:
     """An instruction with a result of `width` bits; compute(i) gives (result, flags)."""
 
-    @fpu_insn(f"{name} {syntax}", pattern)
+    @fpu_insn(f"{name} {syntax}", pattern, timing)
     def operation(i):
         result, flags = compute(i)
         raise_flags(i, flags)
         i.fd = i.fd.insert(0, 32, result) if width == 32 else result
 
 
-def _binary(name: str, function: str, compute: Callable) -> None:
+def _binary(name: str, function: str, timing: str, compute: Callable) -> None:
     for fmt, code in FMT.items():
         _computation(
             f"{name}.{fmt.name}",
             "fd, fs, ft",
             f"010001 {code} ft:5 fs:5 fd:5 {function}",
             fmt.width,
+            timing,
             lambda i, fmt=fmt: compute(i, fmt, i.fs, i.ft),
         )
 
 
-def _unary(name: str, function: str, compute: Callable) -> None:
+def _unary(name: str, function: str, timing: str, compute: Callable) -> None:
     for fmt, code in FMT.items():
         _computation(
             f"{name}.{fmt.name}",
             "fd, fs",
             f"010001 {code} 00000 fs:5 fd:5 {function}",
             fmt.width,
+            timing,
             lambda i, fmt=fmt: compute(i, fmt, i.fs),
         )
 
@@ -88,13 +86,13 @@ def reciprocal_root(i, fmt: Format, a):
     return reciprocal(i, fmt, root, flags)
 
 
-_binary("add", "000000", lambda i, fmt, a, b: i.call(fmt.add, a, b, 0, i.fcsr))
-_binary("sub", "000001", lambda i, fmt, a, b: i.call(fmt.add, a, b, 1, i.fcsr))
-_binary("mul", "000010", lambda i, fmt, a, b: i.call(fmt.mul, a, b, i.fcsr))
-_binary("div", "000011", lambda i, fmt, a, b: i.call(fmt.div, a, b, i.fcsr))
-_unary("sqrt", "000100", lambda i, fmt, a: i.call(fmt.sqrt, a, i.fcsr))
-_unary("recip", "010101", lambda i, fmt, a: reciprocal(i, fmt, a, 0))
-_unary("rsqrt", "010110", reciprocal_root)
+_binary("add", "000000", "fpu_add", lambda i, fmt, a, b: i.call(fmt.add, a, b, 0, i.fcsr))
+_binary("sub", "000001", "fpu_add", lambda i, fmt, a, b: i.call(fmt.add, a, b, 1, i.fcsr))
+_binary("mul", "000010", "fpu_multiply", lambda i, fmt, a, b: i.call(fmt.mul, a, b, i.fcsr))
+_binary("div", "000011", "fpu_divide", lambda i, fmt, a, b: i.call(fmt.div, a, b, i.fcsr))
+_unary("sqrt", "000100", "fpu_sqrt", lambda i, fmt, a: i.call(fmt.sqrt, a, i.fcsr))
+_unary("recip", "010101", "fpu_divide", lambda i, fmt, a: reciprocal(i, fmt, a, 0))
+_unary("rsqrt", "010110", "fpu_sqrt", reciprocal_root)
 
 
 # Fused in name only: the product is rounded, then the sum.
@@ -111,6 +109,7 @@ def _multiply_add(name: str, function: str, subtract: int, negate: bool) -> None
             "fd, fr, fs, ft",
             f"010011 fr:5 ft:5 fs:5 fd:5 {function} {code}",
             fmt.width,
+            "fpu_multiply",
             compute,
         )
 
@@ -129,7 +128,7 @@ def _to_integer(name: str, function: str, width: int, mode: int | None) -> None:
             return i.call(fmt.to_integer, i.fs, i.fcsr & ROUNDING_MODE if mode is None else mode, width)
 
         pattern = f"010001 {code} 00000 fs:5 fd:5 {function}"
-        _computation(f"{name}.{fmt.name}", "fd, fs", pattern, width, compute)
+        _computation(f"{name}.{fmt.name}", "fd, fs", pattern, width, "fpu_convert", compute)
 
 
 for _name, _mode, _function in (
@@ -146,7 +145,7 @@ _to_integer("cvt.l", "100101", 64, None)
 
 def _convert(fmt: Format, source: str, source_code: str, function: str, compute: Callable) -> None:
     pattern = f"010001 {source_code} 00000 fs:5 fd:5 {function}"
-    _computation(f"cvt.{fmt.name}.{source}", "fd, fs", pattern, fmt.width, compute)
+    _computation(f"cvt.{fmt.name}.{source}", "fd, fs", pattern, fmt.width, "fpu_convert", compute)
 
 
 _convert(S, "d", FMT[D], "100000", lambda i: i.call(S.from_other, i.fs, i.fcsr))
@@ -171,6 +170,7 @@ def _compare(fmt: Format, condition: int) -> None:
     @fpu_insn(
         f"c.{CONDITIONS[condition]}.{fmt.name} cc, fs, ft",
         f"010001 {FMT[fmt]} ft:5 fs:5 cc:3 00 11 {condition:04b}",
+        "fpu_add",
     )
     def compare(i):
         relation, flags = i.call(fmt.compare, i.fs, i.ft, condition >> 3)
@@ -336,36 +336,16 @@ for _fmt in FMT:
     for _condition in range(16):
         _compare(_fmt, _condition)
 
-# Not modelled: left and right parts, paired single.
-for _name, _function in (("lwl", "000100"), ("lwr", "000101"), ("ldl", "000110"), ("ldr", "000111")):
-    unmodelled(f"gs{_name}c1 ft, off8(base)", f"110010 base:5 ft:5 00 off8:s8 {_function}")
-    unmodelled(f"gs{_name.replace('l', 's', 1)}c1 ft, off8(base)", f"111010 base:5 ft:5 00 off8:s8 {_function}")
+# Left and right parts of a register, or of its lower half.
+for _size, _letter, _bit in ((4, "w", 0), (8, "d", 1)):
+    for _side, _side_bit, _loaded, _stored in (("l", 0, load_left, store_left), ("r", 1, load_right, store_right)):
+        _rest = f"base:5 ft:5 00 off8:s8 0001{_bit}{_side_bit}"
 
-for _name, _function in (
-    ("add.ps", "000000"),
-    ("sub.ps", "000001"),
-    ("mul.ps", "000010"),
-    ("pll.ps", "101100"),
-    ("plu.ps", "101101"),
-    ("pul.ps", "101110"),
-    ("puu.ps", "101111"),
-):
-    unmodelled(f"{_name} fd, fs, ft", f"010001 {FMT_PS} ft:5 fs:5 fd:5 {_function}")
-for _name, _function in (
-    ("abs.ps", "000101"),
-    ("mov.ps", "000110"),
-    ("neg.ps", "000111"),
-    ("cvt.s.pu", "100000"),
-    ("cvt.s.pl", "101000"),
-):
-    unmodelled(f"{_name} fd, fs", f"010001 {FMT_PS} 00000 fs:5 fd:5 {_function}")
-unmodelled("movf.ps fd, fs, cc", f"010001 {FMT_PS} cc:3 00 fs:5 fd:5 010001")
-unmodelled("movt.ps fd, fs, cc", f"010001 {FMT_PS} cc:3 01 fs:5 fd:5 010001")
-unmodelled("movz.ps fd, fs, rt", f"010001 {FMT_PS} rt:5 fs:5 fd:5 010010")
-unmodelled("movn.ps fd, fs, rt", f"010001 {FMT_PS} rt:5 fs:5 fd:5 010011")
-unmodelled("cvt.ps.s fd, fs, ft", f"010001 {FMT[S]} ft:5 fs:5 fd:5 100110")
-for _condition, _name in enumerate(CONDITIONS):
-    unmodelled(f"c.{_name}.ps cc, fs, ft", f"010001 {FMT_PS} ft:5 fs:5 cc:3 00 11 {_condition:04b}")
-unmodelled("alnv.ps fd, fs, ft, rs", "010011 rs:5 ft:5 fs:5 fd:5 011110")
-for _name, _function in (("madd", "100"), ("msub", "101"), ("nmadd", "110"), ("nmsub", "111")):
-    unmodelled(f"{_name}.ps fd, fr, fs, ft", f"010011 fr:5 ft:5 fs:5 fd:5 {_function} {FMT3_PS}")
+        @fpu_insn(f"gsl{_letter}{_side}c1 ft, off8(base)", f"110010 {_rest}")
+        def _load_part(i, size=_size, part=_loaded):
+            merged = part(i, i.base + i.off8, i.ft, size)
+            i.ft = i.ft.insert(0, 32, merged) if size == 4 else merged
+
+        @fpu_insn(f"gss{_letter}{_side}c1 ft, off8(base)", f"111010 {_rest}")
+        def _store_part(i, size=_size, part=_stored):
+            part(i, i.base + i.off8, i.ft, size)

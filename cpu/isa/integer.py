@@ -301,49 +301,49 @@ def hilo(i):
     return (i.hi << 32) | i.lo.uword
 
 
-@insn("mult rs, rt", "000000 rs:5 rt:5 00000 00000 011000")
+@insn("mult rs, rt", "000000 rs:5 rt:5 00000 00000 011000", timing="multiply")
 def mult(i):
     set_hilo(i, i.rs.word * i.rt.word)
 
 
-@insn("multu rs, rt", "000000 rs:5 rt:5 00000 00000 011001")
+@insn("multu rs, rt", "000000 rs:5 rt:5 00000 00000 011001", timing="multiply")
 def multu(i):
     set_hilo(i, i.rs.uword * i.rt.uword)
 
 
-@insn("madd rs, rt", "011100 rs:5 rt:5 00000 00000 000000")
+@insn("madd rs, rt", "011100 rs:5 rt:5 00000 00000 000000", timing="multiply")
 def madd(i):
     set_hilo(i, hilo(i) + i.rs.word * i.rt.word)
 
 
-@insn("maddu rs, rt", "011100 rs:5 rt:5 00000 00000 000001")
+@insn("maddu rs, rt", "011100 rs:5 rt:5 00000 00000 000001", timing="multiply")
 def maddu(i):
     set_hilo(i, hilo(i) + i.rs.uword * i.rt.uword)
 
 
-@insn("msub rs, rt", "011100 rs:5 rt:5 00000 00000 000100")
+@insn("msub rs, rt", "011100 rs:5 rt:5 00000 00000 000100", timing="multiply")
 def msub(i):
     set_hilo(i, hilo(i) - i.rs.word * i.rt.word)
 
 
-@insn("msubu rs, rt", "011100 rs:5 rt:5 00000 00000 000101")
+@insn("msubu rs, rt", "011100 rs:5 rt:5 00000 00000 000101", timing="multiply")
 def msubu(i):
     set_hilo(i, hilo(i) - i.rs.uword * i.rt.uword)
 
 
-@insn("mul rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 000010")
+@insn("mul rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 000010", timing="multiply")
 def mul(i):
     i.rd = (i.rs.word * i.rt.word).word
 
 
-@insn("dmult rs, rt", "000000 rs:5 rt:5 00000 00000 011100")
+@insn("dmult rs, rt", "000000 rs:5 rt:5 00000 00000 011100", timing="multiply")
 def dmult(i):
     a, b = i.rs, i.rt
     i.hi = a.mulhi_s(b)
     i.lo = a * b
 
 
-@insn("dmultu rs, rt", "000000 rs:5 rt:5 00000 00000 011101")
+@insn("dmultu rs, rt", "000000 rs:5 rt:5 00000 00000 011101", timing="multiply")
 def dmultu(i):
     a, b = i.rs, i.rt
     i.hi = a.mulhi_u(b)
@@ -362,26 +362,26 @@ def divide_unsigned(a, b):
     return a.udiv(b), a.urem(b)
 
 
-@insn("div rs, rt", "000000 rs:5 rt:5 00000 00000 011010")
+@insn("div rs, rt", "000000 rs:5 rt:5 00000 00000 011010", timing="divide")
 def div(i):
     quotient, remainder = divide_signed(i.rs.word, i.rt.word, -MIN32)
     i.hi = remainder.word
     i.lo = quotient.word
 
 
-@insn("divu rs, rt", "000000 rs:5 rt:5 00000 00000 011011")
+@insn("divu rs, rt", "000000 rs:5 rt:5 00000 00000 011011", timing="divide")
 def divu(i):
     quotient, remainder = divide_unsigned(i.rs.uword, i.rt.uword)
     i.hi = remainder.word
     i.lo = quotient.word
 
 
-@insn("ddiv rs, rt", "000000 rs:5 rt:5 00000 00000 011110")
+@insn("ddiv rs, rt", "000000 rs:5 rt:5 00000 00000 011110", timing="divide")
 def ddiv(i):
     i.lo, i.hi = divide_signed(i.rs, i.rt, -MIN64)
 
 
-@insn("ddivu rs, rt", "000000 rs:5 rt:5 00000 00000 011111")
+@insn("ddivu rs, rt", "000000 rs:5 rt:5 00000 00000 011111", timing="divide")
 def ddivu(i):
     i.lo, i.hi = divide_unsigned(i.rs, i.rt)
 

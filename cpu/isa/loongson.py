@@ -1,4 +1,4 @@
-"""Loongson extensions: three-operand multiply and divide, CPUCFG, CSR access.
+"""Loongson extensions: three-operand multiply and divide, CPUCFG, configuration registers, the stable counter.
 
 Source: GNU binutils opcodes (names); Loongson-3A4000 as seen from Linux 6.1: arch/mips/include/asm/mach-loongson64/
 loongson_regs.h (encodings of the 0x32 group). Quotients by zero are as for DIV.
@@ -7,25 +7,25 @@ loongson_regs.h (encodings of the 0x32 group). Quotients by zero are as for DIV.
 from __future__ import annotations
 
 from cpu.isa.integer import MIN32, MIN64, divide_signed, divide_unsigned
-from cpu.isa.table import Flow, insn, not_modelled, row
+from cpu.isa.table import insn, not_modelled, row
 
 
-@insn("gsmult rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010000")
+@insn("gsmult rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010000", timing="multiply")
 def gsmult(i):
     i.rd = (i.rs * i.rt).word
 
 
-@insn("gsdmult rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010001")
+@insn("gsdmult rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010001", timing="multiply")
 def gsdmult(i):
     i.rd = i.rs * i.rt
 
 
-@insn("gsmultu rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010010")
+@insn("gsmultu rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010010", timing="multiply")
 def gsmultu(i):
     i.rd = (i.rs * i.rt).word
 
 
-@insn("gsdmultu rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010011")
+@insn("gsdmultu rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010011", timing="multiply")
 def gsdmultu(i):
     i.rd = i.rs * i.rt
 
@@ -41,45 +41,45 @@ def remainder(a, b, least):
     return (b == 0).choose(0, r)
 
 
-@insn("gsdiv rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010100")
+@insn("gsdiv rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010100", timing="divide")
 def gsdiv(i):
     i.rd = quotient(i.rs.word, i.rt.word, -MIN32).word
 
 
-@insn("gsddiv rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010101")
+@insn("gsddiv rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010101", timing="divide")
 def gsddiv(i):
     i.rd = quotient(i.rs, i.rt, -MIN64)
 
 
-@insn("gsdivu rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010110")
+@insn("gsdivu rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010110", timing="divide")
 def gsdivu(i):
     q, _ = divide_unsigned(i.rs.uword, i.rt.uword)
     i.rd = (i.rt.uword == 0).choose(0, q).word
 
 
-@insn("gsddivu rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010111")
+@insn("gsddivu rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010111", timing="divide")
 def gsddivu(i):
     q, _ = divide_unsigned(i.rs, i.rt)
     i.rd = (i.rt == 0).choose(0, q)
 
 
-@insn("gsmod rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 011100")
+@insn("gsmod rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 011100", timing="divide")
 def gsmod(i):
     i.rd = remainder(i.rs.word, i.rt.word, -MIN32).word
 
 
-@insn("gsdmod rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 011101")
+@insn("gsdmod rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 011101", timing="divide")
 def gsdmod(i):
     i.rd = remainder(i.rs, i.rt, -MIN64)
 
 
-@insn("gsmodu rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 011110")
+@insn("gsmodu rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 011110", timing="divide")
 def gsmodu(i):
     _, r = divide_unsigned(i.rs.uword, i.rt.uword)
     i.rd = (i.rt.uword == 0).choose(0, r).word
 
 
-@insn("gsdmodu rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 011111")
+@insn("gsdmodu rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 011111", timing="divide")
 def gsdmodu(i):
     _, r = divide_unsigned(i.rs, i.rt)
     i.rd = (i.rt == 0).choose(0, r)
@@ -108,10 +108,12 @@ _indexed_store("gsswx", "010", 4)
 _indexed_store("gssdx", "011", 8)
 
 row("cpucfg rd, rs", "110010 rs:5 01000 rd:5 00100 011000", helper="cpucfg")
-not_modelled("rdcsr rd, rs", "110010 rs:5 00000 rd:5 00100 011000")
-not_modelled("wrcsr rd, rs", "110010 rs:5 00001 rd:5 00100 011000", flow=Flow.BOUNDARY)
-not_modelled("drdcsr rd, rs", "110010 rs:5 00010 rd:5 00100 011000")
-not_modelled("dwrcsr rd, rs", "110010 rs:5 00011 rd:5 00100 011000", flow=Flow.BOUNDARY)
+row("drdtime rd, rs", "110010 rs:5 01001 rd:5 00100 011000", helper="drdtime")
+# Configuration register number rs, data rd; accesses that leave the core, as uncached loads and stores do.
+row("rdcsr rd, rs", "110010 rs:5 00000 rd:5 00100 011000", helper="rdcsr", timing="csr")
+row("wrcsr rd, rs", "110010 rs:5 00001 rd:5 00100 011000", helper="wrcsr", timing="csr")
+row("drdcsr rd, rs", "110010 rs:5 00010 rd:5 00100 011000", helper="drdcsr", timing="csr")
+row("dwrcsr rd, rs", "110010 rs:5 00011 rd:5 00100 011000", helper="dwrcsr", timing="csr")
 row("lddir rt, rs, level", "110010 rs:5 rt:5 level:5 00010 011000", helper="lddir")
 row("ldpte rs, level", "110010 rs:5 00000 level:5 00011 011000", helper="ldpte")
 not_modelled("gsle rs, rt", "011100 rs:5 rt:5 0000000000 100110")

@@ -1,35 +1,86 @@
-"""The MIPS SIMD Architecture: control registers; the rest of the unit is named, not modelled.
+"""The MIPS SIMD Architecture: the forms its encodings have. The chapters are the files `msa_*.py`.
+
+Formats of elements: b, h, w, d (8, 16, 32, 64 bits). A meaning sees its operands as lanes of the row's format.
 
 Source: MIPS Architecture For Programmers, volume IV-j (MD00868).
 """
 
 from __future__ import annotations
 
-from cpu.isa.table import Flow, insn, not_modelled
+from collections.abc import Callable
 
-MSAIR = 0x140
-MSACSR_WRITABLE = 0x0107FFFF  # FS, NX, Cause, Enables, Flags, RM
-UNIMPLEMENTED = 1 << 17
-CAUSE, ENABLES = 12, 7
+from cpu.isa.table import insn
 
-
-@insn("cfcmsa rd, cs", "011110 0001111110 cs:5 rd:5 011001", unit="msa")
-def cfcmsa(i):
-    """Control registers: MSAIR 0, MSACSR 1; the others read 0."""
-    i.rd = (i.cs == 0).choose(MSAIR, (i.cs == 1).choose(i.msacsr.word, 0))
+WIDTHS = {"b": 8, "h": 16, "w": 32, "d": 64}
+DF = {df: f"{number:02b}" for number, df in enumerate(WIDTHS)}
+# Format and bit position in one field, format and element number in one field.
+DF_M = {"b": "1110 m:3", "h": "110 m:4", "w": "10 m:5", "d": "0 m:6"}
+DF_N = {"b": "00 n:4", "h": "100 n:3", "w": "1100 n:2", "d": "11100 n:1"}
 
 
-@insn("ctcmsa cd, rs", "011110 0000111110 rs:5 cd:5 011001", unit="msa")
-def ctcmsa(i):
-    """A Cause bit written with its Enable bit set raises MSAFPE, with MSACSR written."""
-    value = (i.cd == 1).choose(i.rs & MSACSR_WRITABLE, i.msacsr)
-    i.msacsr = value
-    caused = value.bits(CAUSE, 5) & value.bits(ENABLES, 5) | value & UNIMPLEMENTED
-    i.trap("MSAFPE", when=(i.cd == 1) & (caused != 0))
+def msa_insn(syntax: str, pattern: str, **properties):
+    return insn(syntax, pattern, unit="msa", **properties)
 
 
-not_modelled("msa code", "011110 code:26", unit="msa")
-# BZ.V, BNZ.V, BZ.df, BNZ.df
-not_modelled("msabzv code", "010001 01011 code:21", unit="msa", flow=Flow.TRAP)
-not_modelled("msabnzv code", "010001 01111 code:21", unit="msa", flow=Flow.TRAP)
-not_modelled("msabzdf code", "010001 11 code:24", unit="msa", flow=Flow.TRAP)
+def three_registers(name: str, operation: str, function: str, compute: Callable, formats: str = "bhwd") -> None:
+    """3R: wd = compute(ws, wt)."""
+    for df in formats:
+
+        @msa_insn(f"{name}.{df} wd, ws, wt", f"011110 {operation} {DF[df]} wt:5 ws:5 wd:5 {function}")
+        def row(i, width=WIDTHS[df]):
+            i.wd = compute(i.ws.of(width), i.wt.of(width))
+
+
+def accumulating(name: str, operation: str, function: str, compute: Callable, formats: str = "bhwd") -> None:
+    """3R that reads its destination: wd = compute(wd, ws, wt)."""
+    for df in formats:
+
+        @msa_insn(f"{name}.{df} wd, ws, wt", f"011110 {operation} {DF[df]} wt:5 ws:5 wd:5 {function}")
+        def row(i, width=WIDTHS[df]):
+            i.wd = compute(i.wd.of(width), i.ws.of(width), i.wt.of(width))
+
+
+def immediate(name: str, operation: str, function: str, field: str, compute: Callable) -> None:
+    """I5: wd = compute(ws, immediate); the field is `u5` or `s5`."""
+    width_of_field = {"u5": "5", "s5": "s5"}[field]
+    for df, width in WIDTHS.items():
+        pattern = f"011110 {operation} {DF[df]} {field}:{width_of_field} ws:5 wd:5 {function}"
+
+        @msa_insn(f"{name}.{df} wd, ws, {field}", pattern)
+        def row(i, width=width):
+            i.wd = compute(i.ws.of(width), getattr(i, field))
+
+
+def bit_position(name: str, operation: str, function: str, compute: Callable) -> None:
+    """BIT: wd = compute(ws, m)."""
+    for df, width in WIDTHS.items():
+
+        @msa_insn(f"{name}.{df} wd, ws, m", f"011110 {operation} {DF_M[df]} ws:5 wd:5 {function}")
+        def row(i, width=width):
+            i.wd = compute(i.ws.of(width), i.m)
+
+
+def two_registers(name: str, operation: str, compute: Callable) -> None:
+    """2R: wd = compute(ws)."""
+    for df, width in WIDTHS.items():
+
+        @msa_insn(f"{name}.{df} wd, ws", f"011110 {operation} {DF[df]} ws:5 wd:5 011110")
+        def row(i, width=width):
+            i.wd = compute(i.ws.of(width))
+
+
+def of_all(a, number: int):
+    """A vector of the shape of `a` with `number` in each lane."""
+    return a & 0 | number
+
+
+def low_half(a, signed: bool):
+    """The even elements of half the width, extended: the lower half of each lane."""
+    half = a.width // 2
+    return (a << half).sra(half) if signed else (a << half) >> half
+
+
+def high_half(a, signed: bool):
+    """The odd elements of half the width, extended: the upper half of each lane."""
+    half = a.width // 2
+    return a.sra(half) if signed else a >> half

@@ -22,6 +22,9 @@ POSITION_BIAS = {"lsb": 0, "lsbu": 32, "sa1": 1}
 SIZE_BIAS = {"msbd": 1, "msbdm": 33}
 END_BIAS = {"msb": 1, "msbm": 33, "msbu": 1}
 
+# Offsets in units of an element, written in bytes.
+SCALES = {"off_b": 1, "off_h": 2, "off_w": 4, "off_d": 8}
+
 # Operands that may be left out, and what they then are.
 LEADING_DEFAULT = {"cc": 0}
 TRAILING_DEFAULT = {"code": 0, "sel": 0, "stype": 0}
@@ -46,12 +49,16 @@ class OperandError(TableError):
 
 
 class Slot(NamedTuple):
-    """One operand: a field, and fields in parentheses after it (`offset(base)`, `off8(base,index)`)."""
+    """One operand: a field, and fields in parentheses after it (`offset(base)`, `off8(base,index)`), or a field or a
+    number in brackets (`ws[n]`, `ws[0]`)."""
 
     field: str
     inner: tuple[str, ...]
+    element: str = ""
 
     def __str__(self) -> str:
+        if self.element:
+            return f"{self.field}[{self.element}]"
         return f"{self.field}({','.join(self.inner)})" if self.inner else self.field
 
 
@@ -84,10 +91,10 @@ def split(text: str) -> list[str]:
 def slots(syntax_operands: str) -> tuple[Slot, ...]:
     found = []
     for part in split(syntax_operands):
-        match = re.fullmatch(r"(\w+)(?:\((\w+(?:,\w+)*)\))?", part.replace(" ", ""))
+        match = re.fullmatch(r"(\w+)(?:\((\w+(?:,\w+)*)\)|\[(\w+)\])?", part.replace(" ", ""))
         if match is None:
-            raise TableError(f"operand {part!r} of a syntax is neither `field` nor `field(field,...)`")
-        found.append(Slot(match[1], tuple(match[2].split(",")) if match[2] else ()))
+            raise TableError(f"operand {part!r} of a syntax is neither `field`, `field(field,...)` nor `field[field]`")
+        found.append(Slot(match[1], tuple(match[2].split(",")) if match[2] else (), match[3] or ""))
     return tuple(found)
 
 
@@ -140,6 +147,13 @@ def _parse_jump(field: Field, text: str, scope: Scope) -> int:
     return (target & 0x0FFFFFFF) >> 2
 
 
+def _parse_scaled(field: Field, value: int, text: str) -> int:
+    scale, half = SCALES[field.name], 1 << (field.width - 1)
+    if value % scale:
+        raise OperandError(f"{text!r} = {value} is no multiple of {scale}")
+    return _fits(field, value, text, -half * scale, (half - 1) * scale) // scale
+
+
 def parse_field(row: Instruction, field: Field, text: str, scope: Scope, found: dict[str, int]) -> None:
     """Reads `text` as `field` of `row` into `found` (field name -> field value). Raises OperandError."""
     name, limit = field.name, (1 << field.width) - 1
@@ -176,6 +190,8 @@ def parse_field(row: Instruction, field: Field, text: str, scope: Scope, found: 
         found[name] = _parse_branch(row, field, text, scope)
     elif name == "target":
         found[name] = _parse_jump(field, text, scope)
+    elif name in SCALES:
+        found[name] = _parse_scaled(field, scope.value(text), text)
     elif field.signed:
         half = 1 << (field.width - 1)
         wraps = row.mnemonic == "lui"  # the sign of its immediate is nobody's concern
@@ -205,11 +221,25 @@ def parse(row: Instruction, texts: list[str], scope: Scope) -> dict[str, int]:
             for name, part in zip(place.inner, inner, strict=True):
                 parse_field(row, row.field(name), part, scope, found)
             text = match[1] or "0"
+        if place.element:
+            text = _parse_element(row, place, text, scope, found)
         parse_field(row, row.field(place.field), text, scope, found)
     for field in row.fields:  # CLZ and CLO repeat their destination in a field that the syntax does not show
         if field.name == "rt" and "rt" not in found and not any("rt" == place.field for place in places):
             found["rt"] = found.get("rd", 0)
     return found
+
+
+def _parse_element(row: Instruction, place: Slot, text: str, scope: Scope, found: dict[str, int]) -> str:
+    """Reads what stands in brackets; returns what stands before them."""
+    match = re.fullmatch(r"(.*?)\s*\[(.*)\]", text, re.DOTALL)
+    if match is None:
+        raise OperandError(f"{text!r} is not of the form {place}")
+    if not place.element.isdecimal():
+        parse_field(row, row.field(place.element), match[2].strip(), scope, found)
+    elif scope.value(match[2]) != int(place.element):
+        raise OperandError(f"{text!r} has element {match[2]}; allowed: {place.element}")
+    return match[1]
 
 
 def _complete(row: Instruction, places: list[Slot], texts: list[str], found: dict[str, int]) -> list[str | None]:
@@ -273,6 +303,8 @@ def format_field(row: Instruction, name: str, values: dict[str, int], pc: int, n
         return f"{((pc + 4) & M64 & ~0x0FFFFFFF) | value << 2:#x}"
     if name == "c0":
         return f"${value}"
+    if name in SCALES:
+        return str(value * SCALES[name])
     if row.mnemonic == "lui":
         return f"{value & 0xFFFF:#x}"
     return str(value) if row.field(name).signed or value < 10 else f"{value:#x}"
@@ -295,6 +327,9 @@ def format_operands(row: Instruction, values: dict[str, int], pc: int, numeric: 
 
 def _format_slot(row: Instruction, place: Slot, values: dict[str, int], pc: int, numeric: bool) -> str:
     text = format_field(row, place.field, values, pc, numeric)
+    if place.element:
+        element = place.element
+        text += f"[{element if element.isdecimal() else format_field(row, element, values, pc, numeric)}]"
     if place.inner:
         text += f"({','.join(format_field(row, name, values, pc, numeric) for name in place.inner)})"
     return text

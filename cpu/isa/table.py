@@ -19,6 +19,13 @@ FPR_FIELDS = ("fs", "ft", "fd", "fr")
 MSA_FIELDS = ("ws", "wt", "wd")
 REGISTER_FIELDS = GPR_FIELDS + FPR_FIELDS + MSA_FIELDS
 
+# What instructions share the time they take; cpu/costs.py gives the cycles. A row names its class where
+# `cpu.engine.micro.timing_class` cannot know it.
+TIMING_CLASSES = (
+    "alu", "multiply", "divide", "branch", "load", "store", "sync", "cache", "cp0", "tlb", "csr",
+    "fpu_move", "fpu_add", "fpu_convert", "fpu_multiply", "fpu_divide", "fpu_sqrt", "msa",
+)  # fmt: skip
+
 
 class Flow(Enum):
     """What an instruction does to the program counter; decides how a block is built around it."""
@@ -65,6 +72,7 @@ class Instruction:
     match: int = 0
     fields: tuple[Field, ...] = field(default=())
     prefetch: str | None = None  # field that makes a load a hint when it names r0: no access, no exception
+    timing: str | None = None  # timing class, where it does not follow from the rest
     also: str | None = None  # name, when the first word of the syntax is shared by several encodings
 
     @property
@@ -130,6 +138,8 @@ def parse_pattern(pattern: str) -> tuple[int, int, tuple[Field, ...]]:
 
 
 def add(entry: Instruction) -> None:
+    if entry.timing is not None and entry.timing not in TIMING_CLASSES:
+        raise TableError(f"{entry.name}: timing class {entry.timing!r}; there are {', '.join(TIMING_CLASSES)}")
     if entry.name in TABLE:
         raise TableError(f"instruction {entry.name} stands twice in the table")
     TABLE[entry.name] = entry

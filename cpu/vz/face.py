@@ -177,7 +177,6 @@ class RootMode:
             raise RootModeError(f"a handler of {cycles} cycles; at least 0 is needed")
         S = self._core.S
         S[state.CYCLES] += cycles
-        S[state.SKIPPED] += cycles
         S[state.SAMPLE] = 1
 
     def park(self) -> None:

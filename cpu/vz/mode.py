@@ -35,8 +35,8 @@ def select_bank(S):
     units = S[bank + C0_STATUS] & (CU1 | FR) | S[bank + C0_CONFIG5] & MSAEN
     if bank:
         units &= FR | S[C0_STATUS] & CU1 | S[C0_CONFIG5] & MSAEN
-        if units & MSAEN and S[bank + C0_STATUS] & (CU1 | FR) == CU1:
-            units &= ~MSAEN
+    if S[bank + C0_STATUS] & (CU1 | FR) == CU1:
+        units &= ~MSAEN  # vectors over 32-bit floating-point registers do not exist
     S[state.UNITS] = units
 
 

@@ -131,5 +131,6 @@ class VirtioBlk(VirtioDevice):
         return {**super().save(), "disk": self.disk.save()}
 
     def restore(self, saved: dict[str, Any]) -> None:
-        super().restore(saved)
+        # First: a request under way is done again as far as it was, and reads the disk.
         self.disk.restore(saved["disk"])
+        super().restore(saved)

@@ -29,13 +29,53 @@ class Disk(Protocol):
     def restore(self, saved: dict) -> None: ...
 
 
+class _HostFile:
+    """A file of the host, open while this object lives. Raises DiskError where it cannot be opened."""
+
+    def __init__(self, path: Path, flags: int) -> None:
+        self.path = path
+        self._file = _open(path, flags)
+
+    @property
+    def size(self) -> int:
+        return os.fstat(self._file).st_size
+
+    def read(self, at: int, size: int) -> bytes:
+        return os.pread(self._file, size, at)
+
+    def write(self, at: int, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            done = os.pwrite(self._file, view, at)
+            view, at = view[done:], at + done
+
+    def flush(self) -> None:
+        os.fsync(self._file)
+
+    def save(self) -> dict:
+        """When it was last written: a snapshot does not hold the contents."""
+        return {"written_ns": os.fstat(self._file).st_mtime_ns}
+
+    def restore(self, saved: dict) -> None:
+        """DiskError where it was written after `save`."""
+        if self.save() != saved:
+            raise DiskError(
+                f"{self.path} was written after the snapshot was taken, which does not hold what is in it.\n"
+                "Give a copy made with `cp -p` at that time; with overlay=memory nothing of it is needed."
+            )
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            os.close(self._file)
+
+
 class ImageFile:
     """An image as it is; writes change it. Raises DiskError."""
 
     def __init__(self, path: str | Path, readonly: bool = False) -> None:
         self.path, self.readonly = Path(path), readonly
-        self._file = _open(self.path, os.O_RDONLY if readonly else os.O_RDWR)
-        size = os.fstat(self._file).st_size
+        self._file = _HostFile(self.path, os.O_RDONLY if readonly else os.O_RDWR)
+        size = self._file.size
         if not size or size % SECTOR:
             raise DiskError(
                 f"disk image {path}: {size} bytes; a disk has one or more whole sectors of {SECTOR} bytes.\n"
@@ -44,46 +84,56 @@ class ImageFile:
         self.sectors = size // SECTOR
 
     def read(self, sector: int, count: int) -> bytes:
-        data = os.pread(self._file, count * SECTOR, sector * SECTOR)
+        data = self._file.read(sector * SECTOR, count * SECTOR)
         if len(data) != count * SECTOR:
             raise OSError(f"{self.path} was cut off while in use")
         return data
 
     def write(self, sector: int, data: bytes) -> None:
-        _write_all(self._file, data, sector * SECTOR)
+        self._file.write(sector * SECTOR, data)
 
     def flush(self) -> None:
-        os.fsync(self._file)
+        self._file.flush()
 
     def save(self) -> dict:
-        """Nothing: what the guest wrote is in the image, and a snapshot does not take it back."""
-        return {}
+        """What tells whether the image is still the same; a snapshot does not hold it."""
+        return {} if self.readonly else self._file.save()
 
     def restore(self, saved: dict) -> None:
-        """Nothing to take back."""
-
-    def __del__(self) -> None:
-        if hasattr(self, "_file"):
-            os.close(self._file)
-            del self._file
+        """DiskError for an image that was written after `save`."""
+        if not self.readonly:
+            self._file.restore(saved)
 
 
-class MemoryOverlay:
-    """Writes stay in the simulator's memory and end with it; `base` never changes."""
+class _Overlay:
+    """A layer of sectors over `base`, which never changes. A subclass keeps them: `_kept(sector)`, None for none."""
 
     readonly = False
 
     def __init__(self, base: Disk) -> None:
         self._base, self.sectors = base, base.sectors
-        self._written: dict[int, bytes] = {}
 
     def read(self, sector: int, count: int) -> bytes:
         data = bytearray(self._base.read(sector, count))
-        for number in range(sector, sector + count):
-            if number in self._written:
-                at = (number - sector) * SECTOR
-                data[at : at + SECTOR] = self._written[number]
+        for place in range(count):
+            kept = self._kept(sector + place)
+            if kept is not None:
+                data[place * SECTOR : (place + 1) * SECTOR] = kept
         return bytes(data)
+
+    def _kept(self, sector: int) -> bytes | None:
+        raise NotImplementedError
+
+
+class MemoryOverlay(_Overlay):
+    """Writes stay in the simulator's memory and end with it."""
+
+    def __init__(self, base: Disk) -> None:
+        super().__init__(base)
+        self._written: dict[int, bytes] = {}
+
+    def _kept(self, sector: int) -> bytes | None:
+        return self._written.get(sector)
 
     def write(self, sector: int, data: bytes) -> None:
         for at in range(0, len(data), SECTOR):
@@ -99,63 +149,54 @@ class MemoryOverlay:
         self._written = {sector: data for sector, data in saved["written"]}
 
 
-class FileOverlay:
-    """Writes go to a file beside the image, which takes only the room they need; `base` never changes.
+class FileOverlay(_Overlay):
+    """Writes go to a file beside the image, which takes only the room they need.
 
     The file: a header sector, a map with one bit per sector of the image, the sectors at their places after it. A
     sector's bit is set after its data: a write that fails, as on a full host disk, leaves the old contents.
     """
 
-    readonly = False
-
     def __init__(self, base: Disk, path: str | Path) -> None:
-        self._base, self.sectors, self.path = base, base.sectors, Path(path)
-        self._map_bytes = -(-self.sectors // 8 // SECTOR) * SECTOR + SECTOR
-        self._data_at = SECTOR + self._map_bytes
+        super().__init__(base)
+        self.path = Path(path)
+        map_bytes = -(-self.sectors // 8 // SECTOR) * SECTOR + SECTOR
+        self._data_at = SECTOR + map_bytes
         header = _MAGIC + self.sectors.to_bytes(8, "little")
-        self._file = _open(self.path, os.O_RDWR | os.O_CREAT)
-        found = os.pread(self._file, SECTOR, 0)
+        self._file = _HostFile(self.path, os.O_RDWR | os.O_CREAT)
+        found = self._file.read(0, SECTOR)
         if found and found[: len(header)] != header:
             kind = "is for a disk of another size" if found.startswith(_MAGIC) else "is no overlay"
             raise DiskError(f"overlay {path} {kind}.\nGive a path where no file is yet, or the image it was made for.")
         if not found:
-            _write_all(self._file, header.ljust(SECTOR, b"\0"), 0)
-        self._map = bytearray(os.pread(self._file, self._map_bytes, SECTOR).ljust(self._map_bytes, b"\0"))
+            self._file.write(0, header.ljust(SECTOR, b"\0"))
+        self._map = bytearray(self._file.read(SECTOR, map_bytes).ljust(map_bytes, b"\0"))
 
-    def read(self, sector: int, count: int) -> bytes:
-        data = bytearray(self._base.read(sector, count))
-        for number in range(sector, sector + count):
-            if self._map[number >> 3] >> (number & 7) & 1:
-                found = os.pread(self._file, SECTOR, self._data_at + number * SECTOR)
-                at = (number - sector) * SECTOR
-                data[at : at + SECTOR] = found.ljust(SECTOR, b"\0")
-        return bytes(data)
+    def _kept(self, sector: int) -> bytes | None:
+        if not self._map[sector >> 3] >> (sector & 7) & 1:
+            return None
+        return self._file.read(self._data_at + sector * SECTOR, SECTOR).ljust(SECTOR, b"\0")
 
     def write(self, sector: int, data: bytes) -> None:
-        _write_all(self._file, data, self._data_at + sector * SECTOR)
+        self._file.write(self._data_at + sector * SECTOR, data)
         last = sector + len(data) // SECTOR
         first_byte, end_byte = sector >> 3, (last + 7) >> 3
         marked = bytearray(self._map[first_byte:end_byte])
         for number in range(sector, last):
             marked[(number >> 3) - first_byte] |= 1 << (number & 7)
         if marked != self._map[first_byte:end_byte]:
-            _write_all(self._file, bytes(marked), SECTOR + first_byte)
+            self._file.write(SECTOR + first_byte, bytes(marked))
             self._map[first_byte:end_byte] = marked
 
     def flush(self) -> None:
-        os.fsync(self._file)
+        self._file.flush()
 
     def save(self) -> dict:
-        """Nothing: what the guest wrote is in the overlay's file, and a snapshot does not take it back."""
-        return {}
+        """What tells whether the file is still the same; a snapshot does not hold it."""
+        return self._file.save()
 
     def restore(self, saved: dict) -> None:
-        """Nothing to take back."""
-
-    def __del__(self) -> None:
-        if hasattr(self, "_file"):
-            os.close(self._file)
-            del self._file
+        """DiskError for a file that was written after `save`."""
+        self._file.restore(saved)
 
 
 def open_disk(image: str | Path, readonly: bool = False, overlay: str | Path | None = None) -> Disk:
@@ -180,10 +221,3 @@ def _open(path: Path, flags: int) -> int:
         if isinstance(cause, PermissionError) or cause.errno == 30:
             advice = "Give `readonly`, or `overlay=memory`, to leave the image as it is."
         raise DiskError(f"cannot {writing} disk image {path}: {cause.strerror}.\n{advice}") from cause
-
-
-def _write_all(file: int, data: bytes, at: int) -> None:
-    view = memoryview(data)
-    while view:
-        done = os.pwrite(file, view, at)
-        view, at = view[done:], at + done

@@ -4,11 +4,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from soc.commands.options import PLATFORMS, add_limits, add_machine, processors, refuse_unbuilt
-from soc.commands.session import build, session
+from soc.commands.checkpoint import add_saving, restored
+from soc.commands.options import PLATFORMS, add_limits, add_machine, refuse_unbuilt
+from soc.commands.session import build, session, settled
 from soc.commands.terminal import interactive
 from soc.errors import ConfigurationError
 from soc.firmware.boot import prepare as prepare_boot
+from soc.platforms import FUNCTIONS
 from soc.time import duration
 
 # A guest that idles at its prompt would run for ever; a person at the console may leave it there.
@@ -18,7 +20,7 @@ DEFAULT_MAX_VIRTUAL = "120 s"
 def add(commands: argparse._SubParsersAction) -> None:
     """Declares the command."""
     parser = commands.add_parser("boot", help="boot a Linux kernel to a shell")
-    parser.add_argument("--platform", choices=PLATFORMS, default="virt", help="machine to boot on (default virt)")
+    parser.add_argument("--platform", choices=PLATFORMS, help="machine to boot on (default virt)")
     parser.add_argument("--kernel", metavar="FILE", help="vmlinuz or vmlinux (default: what `soc fetch debian` got)")
     parser.add_argument("--initrd", metavar="FILE", help="initramfs (default: what `soc fetch debian` made)")
     parser.add_argument("--append", metavar="STR", default="", help="words added to the kernel's command line")
@@ -28,9 +30,17 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="IMAGE",
         help="disk image for virtio-blk; ',readonly', ',overlay=memory' or ',overlay=FILE' may follow",
     )
+    parser.add_argument(
+        "--device",
+        action="append",
+        metavar="NAME[:K=V,...]",
+        help=f"a PCI function ({', '.join(FUNCTIONS)}), as in virtio_net:peer=echo; repeatable",
+    )
     parser.add_argument("--script", metavar="FILE", help="lines to type at the shell, one after each prompt")
+    parser.add_argument("--restore", metavar="FILE", help="go on from a checkpoint instead of booting")
     add_machine(parser)
     add_limits(parser)
+    add_saving(parser)
     parser.set_defaults(command=boot)
 
 
@@ -45,14 +55,20 @@ def boot(arguments: argparse.Namespace) -> int:
     def prepare() -> Any:
         refuse_unbuilt(arguments)
         script = _script(arguments.script)
+        if arguments.restore:
+            machine = restored(arguments)
+            if script:
+                machine.script(script)
+            return machine
         kernel, initrd = _material(arguments)
+        machine = settled(arguments)
         image = prepare_boot(
             kernel,
-            platform=arguments.platform,
-            ram=arguments.ram_mb << 20,
+            platform=machine.platform.name,
+            ram=machine.ram,
             initrd=initrd,
-            append=arguments.append,
-            cpus=processors(arguments),
+            append=arguments.append or machine.append,
+            cpus=machine.processors,
             run_stub=arguments.run_stub,
             kind="linux",
         )
@@ -76,7 +92,7 @@ def _script(path: str | None) -> list[str]:
 
 
 def _material(arguments: argparse.Namespace) -> tuple[Path, Path | bytes]:
-    """The kernel and the initrd, from the options or the cache; with a disk, the cached one has its drivers."""
+    """The kernel and the initrd, from the options or the cache; with PCI functions, the cached one has drivers."""
     kernel = Path(arguments.kernel) if arguments.kernel else None
     initrd = Path(arguments.initrd) if arguments.initrd else None
     if kernel and initrd:
@@ -90,7 +106,7 @@ def _material(arguments: argparse.Namespace) -> tuple[Path, Path | bytes]:
             f"there is no {lacks} to boot: none was given and none was fetched.\n"
             "`soc fetch debian` gets both; `--kernel FILE --initrd FILE` takes others."
         )
-    if initrd is None and arguments.disk:
+    if initrd is None and (arguments.disk or arguments.device):
         initrd = _with_modules(material)
     return kernel or material.kernel, initrd or material.initrd
 
@@ -98,7 +114,7 @@ def _material(arguments: argparse.Namespace) -> tuple[Path, Path | bytes]:
 def _with_modules(material: Any) -> bytes:
     if material.modules is None:
         raise ConfigurationError(
-            "--disk needs the kernel's virtio modules, and the cache is from a version that did not keep them.\n"
+            "--disk and --device need the kernel's virtio modules; the cache is of a version that did not keep them.\n"
             "`soc fetch debian --refresh` gets them; `--initrd FILE` takes an initramfs that has them."
         )
     return material.initrd.read_bytes() + material.modules.read_bytes()

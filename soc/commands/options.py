@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from soc.errors import ConfigurationError, TimeError
+from soc.placement.places import Place
+from soc.platforms import function_options
 from soc.time import duration
 
 TIERS = ("auto", "reference", "threaded", "stencil")
 PLATFORMS = ("virt", "ls7a")
-BUILT_TIERS = ("auto", "reference", "threaded")
 
 
 def count(text: str) -> int:
@@ -33,21 +34,20 @@ def virtual_time(text: str) -> int:
 
 def add_machine(parser: argparse.ArgumentParser) -> None:
     """Options that say what the machine is."""
-    parser.add_argument("--cpus", type=count, default=1, metavar="N", help="cores (default 1)")
-    parser.add_argument("--ram-mb", type=count, default=512, metavar="MIB", help="RAM in MiB (default 512)")
+    parser.add_argument("--machine", metavar="FILE", help="TOML file of the machine; options here replace what it says")
+    parser.add_argument("--cpus", type=count, metavar="N", help="cores (default 1)")
+    parser.add_argument("--ram-mb", type=count, metavar="MIB", help="RAM in MiB (default 512)")
     parser.add_argument("--tier", choices=TIERS, default="auto", help="execution engine (default auto)")
     parser.add_argument("--strict", action="store_true", help="stop at an access to an address that nothing answers")
     parser.add_argument("--hypervisor", choices=("kvm",), help="run the program as a guest of the KVM model")
     parser.add_argument(
         "--vcpus", type=count, metavar="V", help="virtual CPUs of that guest (default: as many as cores)"
     )
+    parser.add_argument("--kvm", choices=("vz", "ls3acomp"), help="KVM's back-end (default vz, Linux 6.1)")
     parser.add_argument(
-        "--kvm", choices=("vz", "ls3acomp"), default="vz", help="KVM's back-end (default vz, Linux 6.1)"
+        "--irqchip", choices=("kernel", "user"), help="who serves the guest's interrupt controllers (default kernel)"
     )
-    parser.add_argument(
-        "--irqchip", choices=("kernel", "user"), default="kernel", help="who serves the guest's interrupt controllers"
-    )
-    parser.add_argument("--place", metavar="MAP", help="where devices run: all=inprocess, or device=place,...")
+    parser.add_argument("--place", metavar="MAP", help="where devices run: all=process, or device=place,...")
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
@@ -59,23 +59,10 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="keep result.json, console.log and the trace in DIR")
 
 
-def processors(arguments: argparse.Namespace) -> int:
-    """How many processors software on the machine counts. Raises ConfigurationError for --vcpus without a guest."""
-    if arguments.vcpus and not arguments.hypervisor:
-        raise ConfigurationError("--vcpus is for a guest.\nAdd --hypervisor kvm, or say --cpus.")
-    return arguments.vcpus or arguments.cpus
-
-
 def refuse_unbuilt(arguments: argparse.Namespace) -> None:
     """Raises ConfigurationError for options that are known but not built in this version."""
-    if arguments.tier not in BUILT_TIERS:
-        _not_built(f"--tier {arguments.tier}", f"built are {', '.join(BUILT_TIERS)}", "Use --tier auto.")
-    disk(getattr(arguments, "disk", None))
-    places = placement(arguments.place)
-    for device, place in places.items():
-        if place != "inprocess":
-            allowed = "this version runs every device in the simulator's own process"
-            _not_built(f"--place {device}={place}", allowed, f"Use --place {device}=inprocess, or leave it out.")
+    devices(arguments)
+    placement(arguments.place)
 
 
 def disk(text: str | None) -> dict[str, Any] | None:
@@ -98,6 +85,42 @@ def disk(text: str | None) -> dict[str, Any] | None:
     return found
 
 
+def devices(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """The PCI functions of --disk and --device, name to options, in their order. Raises ConfigurationError."""
+    image = disk(getattr(arguments, "disk", None))
+    found = {"virtio_blk": image} if image else {}
+    for text in getattr(arguments, "device", None) or ():
+        name, _, settings = text.partition(":")
+        if name in found:
+            raise ConfigurationError(f"--device {name} is given twice.\nA second one is {name}_2.")
+        known = function_options(name)
+        found[name] = {}
+        for word in _items(settings):
+            key, equals, value = word.partition("=")
+            if key not in known:
+                allowed = f"{name} has {', '.join(known)}" if known else f"{name} has none"
+                raise ConfigurationError(f"--device {text}: no option {key!r}.\n{allowed}.")
+            if not equals and not isinstance(known[key], bool):
+                raise ConfigurationError(f"--device {text}: {key} lacks its value.\nWrite {key}=VALUE.")
+            found[name][key] = value_like(known[key], value, f"--device {name}:{key}") if equals else True
+    return found
+
+
+def value_like(default: Any, text: str, option: str) -> Any:
+    """The value of `text` as the type of `default` wants it. Raises ConfigurationError, which names `option`."""
+    try:
+        if isinstance(default, bool):
+            return {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}[text.lower()]
+        if isinstance(default, int):
+            return int(text, 0)
+        if isinstance(default, float):
+            return float(text)
+    except (ValueError, KeyError) as cause:
+        kind = {bool: "yes or no", int: "a whole number", float: "a number"}[type(default)]
+        raise ConfigurationError(f"{option} {text}: {kind} is needed.\nIts default is {default}.") from cause
+    return text
+
+
 def placement(text: str | None) -> dict[str, str]:
     """The mapping in 'all=process' or 'ls7a_irq=process,uart=inprocess'. Raises ConfigurationError when malformed."""
     places: dict[str, str] = {}
@@ -105,8 +128,9 @@ def placement(text: str | None) -> dict[str, str]:
         device, equals, place = item.partition("=")
         if not (device and equals and place):
             raise ConfigurationError(
-                f"--place {text}: {item!r} is not DEVICE=PLACE.\nWrite all=inprocess, or uart=inprocess,rtc=inprocess."
+                f"--place {text}: {item!r} is not DEVICE=PLACE.\nWrite all=process, or uart=inprocess,rtc=tcp://HOST:PORT."
             )
+        Place.read(device, place)
         places[device] = place
     return places
 

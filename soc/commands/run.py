@@ -2,9 +2,10 @@
 
 import argparse
 
+from soc.commands.checkpoint import add_saving, restored
 from soc.commands.dump import write_dump
 from soc.commands.options import add_limits, add_machine, refuse_unbuilt
-from soc.commands.session import build, session
+from soc.commands.session import build, session, settled
 from soc.errors import ConfigurationError
 from soc.firmware.boot import prepare as prepare_boot
 
@@ -12,10 +13,14 @@ from soc.firmware.boot import prepare as prepare_boot
 def add(commands: argparse._SubParsersAction) -> None:
     """Declares the command."""
     parser = commands.add_parser("run", help="run a bare-metal MIPS ELF program")
-    parser.add_argument("program", metavar="PROG.elf", help="64-bit little-endian MIPS ELF, linked to kseg0 addresses")
+    what = parser.add_mutually_exclusive_group(required=True)
+    about = "64-bit little-endian MIPS ELF, linked to kseg0 addresses"
+    what.add_argument("program", metavar="PROG.elf", nargs="?", help=about)
+    what.add_argument("--restore", metavar="FILE", help="go on from a checkpoint")
     add_machine(parser)
     add_limits(parser)
     parser.add_argument("--dump-state", metavar="FILE.json", help="write the registers of every core at the end")
+    add_saving(parser)
     parser.set_defaults(command=run)
 
 
@@ -24,7 +29,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     def prepare():
         refuse_unbuilt(arguments)
-        image = prepare_boot(arguments.program, ram=arguments.ram_mb << 20)
+        if arguments.restore:
+            return restored(arguments)
+        image = prepare_boot(arguments.program, ram=settled(arguments).ram)
         if image.kind == "linux":
             raise ConfigurationError(
                 f"{arguments.program} is a Linux kernel, not a bare-metal program.\n"

@@ -6,8 +6,10 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from soc.commands.options import placement, value_like
 from soc.commands.output import FAILED, OK, say
 from soc.errors import ConfigurationError, choose
+from soc.options import placed
 
 # Nothing in the simulator imports this package; the command finds it by name.
 PACKAGE = "scenarios"
@@ -19,7 +21,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="the scenarios there are, with their parameters")
     listing.set_defaults(command=list_scenarios)
-    running = actions.add_parser("run", help="run one: soc scenario run NAME [--PARAMETER VALUE ...] [--out DIR]")
+    running = actions.add_parser(
+        "run", help="run one: soc scenario run NAME [--PARAMETER VALUE ...] [--out DIR] [--place MAP]"
+    )
     running.add_argument("name", metavar="NAME")
     running.add_argument("parameters", nargs=argparse.REMAINDER, metavar="--PARAMETER VALUE")
     running.set_defaults(command=run_scenario)
@@ -40,7 +44,9 @@ def list_scenarios(arguments: argparse.Namespace) -> int:
 def run_scenario(arguments: argparse.Namespace) -> int:
     """Runs the scenario; status 1 when one of its expectations failed."""
     found = _registry().load(arguments.name)
-    run = found(**parameters(arguments.parameters, {**found.scenario_defaults, "out": ""}))
+    given = parameters(arguments.parameters, {**found.scenario_defaults, "out": "", "place": ""})
+    with placed(placement(given.pop("place", None))):
+        run = found(**given)
     for failure in run.failures:
         say(f"soc: {arguments.name}: {failure}.")
     return OK if run.ok else FAILED
@@ -75,19 +81,5 @@ def parameters(words: list[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
             if not rest:
                 raise ConfigurationError(f"{option} lacks its value.\nWrite {option} {default}.")
             text = rest.pop(0)
-        values[name] = _value(option, text, default)
+        values[name] = value_like(default, text, option)
     return values
-
-
-def _value(option: str, text: str, default: Any) -> Any:
-    try:
-        if isinstance(default, bool):
-            return {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}[text.lower()]
-        if isinstance(default, int):
-            return int(text, 0)
-        if isinstance(default, float):
-            return float(text)
-    except (ValueError, KeyError) as cause:
-        kind = {bool: "yes or no", int: "a whole number", float: "a number"}[type(default)]
-        raise ConfigurationError(f"{option} {text}: {kind} is needed.\nIts default is {default}.") from cause
-    return text

@@ -5,15 +5,18 @@ import contextlib
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
-from soc.commands.options import disk, placement
+from soc.commands.checkpoint import refuse_half, rest_of
+from soc.commands.options import devices, placement
 from soc.commands.output import BAD_INPUT, FAILED, INTERRUPTED, LIMIT, OK, error_text, result_line, say
 from soc.commands.progress import EVERY_MS, Progress
 from soc.commands.run_folder import RunFolder
 from soc.commands.summary import summary
 from soc.commands.terminal import ConsoleWriter, interactive, keyboard
-from soc.errors import SocError
+from soc.errors import ConfigurationError, SocError
+from soc.options import Options
 from soc.trace.file import NAME as TRACE
 
 STATUS = {"poweroff": OK, "until": OK, "limit": LIMIT, "deadlock": FAILED, "error": FAILED}
@@ -32,25 +35,34 @@ def build(arguments: argparse.Namespace) -> Any:
     """The machine the options describe. Raises ConfigurationError for what cannot be built."""
     from soc.machine import Machine
 
-    return Machine(
-        getattr(arguments, "platform", "virt"),
-        cpus=arguments.cpus,
-        ram=arguments.ram_mb,
-        tier=arguments.tier,
-        strict=arguments.strict,
-        placement=placement(arguments.place) or None,
-        devices=_devices(arguments),
-        hypervisor=arguments.hypervisor,
-        vcpus=arguments.vcpus,
-        kvm=arguments.kvm,
-        irqchip=arguments.irqchip,
-        trace=arguments.out is not None,
-    )
+    what, options = _described(arguments)
+    return Machine(what, **options, trace=arguments.out is not None)
 
 
-def _devices(arguments: argparse.Namespace) -> dict[str, Any] | None:
-    image = disk(getattr(arguments, "disk", None))
-    return {"virtio_blk": image} if image else None
+def settled(arguments: argparse.Namespace) -> Options:
+    """What that machine will be, without building it. Raises ConfigurationError."""
+    what, options = _described(arguments)
+    return Options.read(what, options)
+
+
+def _described(arguments: argparse.Namespace) -> tuple[str | Path, dict[str, Any]]:
+    platform = getattr(arguments, "platform", None)
+    if arguments.machine and platform:
+        raise ConfigurationError(
+            f"--platform {platform} with --machine {arguments.machine}: the file names the platform.\nLeave one out."
+        )
+    return Path(arguments.machine) if arguments.machine else platform or "virt", {
+        "cpus": arguments.cpus,
+        "ram": arguments.ram_mb,
+        "tier": None if arguments.tier == "auto" else arguments.tier,
+        "strict": arguments.strict or None,
+        "placement": placement(arguments.place) or None,
+        "devices": devices(arguments) or None,
+        "hypervisor": arguments.hypervisor,
+        "vcpus": arguments.vcpus,
+        "kvm": arguments.kvm,
+        "irqchip": arguments.irqchip,
+    }
 
 
 def session(
@@ -62,24 +74,30 @@ def session(
 ) -> int:
     """Runs the machine `prepare` builds and loads; returns the exit status.
 
-    `max_virtual` is in ps; `person` lets someone type where there is a terminal. `finish` sees the machine at the end.
+    `max_virtual` is in ps from the start of the run; `person` lets someone type where there is a terminal. `finish`
+    sees the machine at the end.
     An error before the run is bad input (2), one of the run itself a failure (1); both still print a result line.
     """
     status = BAD_INPUT
     try:
+        refuse_half(arguments)
         machine = prepare()
+        if arguments.restore and arguments.max_virtual is not None:
+            max_virtual = rest_of(arguments.max_virtual, machine)
         folder = RunFolder(arguments.out) if arguments.out else None
         if folder is not None:
-            about = {"platform": getattr(arguments, "platform", "virt"), "cpus": arguments.cpus}
+            folder.console.write(machine.console)
+            about = {"platform": machine.platform.name, "cpus": len(machine.cpu)}
             machine.trace.record_to(folder.path / TRACE, about)
         status = FAILED
-        try:
-            result, interrupted = _run(machine, arguments, folder, max_virtual, person and interactive())
-        except SocError:
-            machine.trace.close()
-            raise
-        machine.trace.close(result.trace_hash)
-        finish(machine)
+        with machine:
+            try:
+                result, interrupted = _run(machine, arguments, folder, max_virtual, person and interactive())
+            except SocError:
+                machine.trace.close()
+                raise
+            machine.trace.close(result.trace_hash)
+            finish(machine)
     except SocError as error:
         say(error_text(error))
         say(result_line({**NOTHING_RAN, "reason": str(error)}))
@@ -101,6 +119,8 @@ def _run(
     machine.on_console(writer)
     progress = Progress(writer) if sys.stderr.isatty() else None
     interruptions: list[int] = []
+    saved: list[Any] = []
+    at = arguments.save_at, lambda machine: saved.append(machine.save(arguments.checkpoint))
 
     def interrupt(*_: object) -> None:
         interruptions.append(1)
@@ -120,12 +140,15 @@ def _run(
                 progress=progress,
                 progress_ms=EVERY_MS,
                 pace=live,
+                at=None if arguments.save_at is None else at,
             )
         finally:
             if progress is not None:
                 progress.hide()
     if not writer.at_line_start and sys.stdout.isatty():
         say("")
+    if arguments.save_at is not None and not saved:
+        say(f"soc: the run ended before --save-at: there is no {arguments.checkpoint}.")
     return result, bool(interruptions)
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
+from inspect import signature
 from typing import Any, NamedTuple
 
 from soc.bus import Window
@@ -20,6 +21,7 @@ FUNCTIONS = {
     "virtio_net": "devices.virtio.net:VirtioNet",
 }
 """PCI functions a machine can be given, by kind. A name may add a number, as in virtio_blk_2."""
+_TEXTUAL = {"str", "int", "bool"}
 
 
 class Range(NamedTuple):
@@ -44,6 +46,8 @@ class Part(NamedTuple):
     windows: tuple[Range, ...] = ()
     node: int = 0
     """Exists only where this node of four cores exists."""
+    csr: bool = False
+    """The cores of its node reach its configuration registers with CSR instructions."""
 
     def ranges(self) -> tuple[Range, ...]:
         """All address ranges of the device."""
@@ -91,38 +95,70 @@ class Platform:
     """Addresses where a function's 4-byte write is an interrupt message, and memory's output port for it."""
     functions: Mapping[str, str] = field(default_factory=dict)
     """PCI functions of this machine: name to the bridge's output port. They are parts too."""
+    added: frozenset[str] = frozenset()
+    """The parts that this machine has besides those of its platform: functions and devices of its own."""
 
     def __post_init__(self) -> None:
         given = self.wires
         object.__setattr__(self, "parts", tuple({part.name: part for part in self.parts}.values()))
         object.__setattr__(self, "wires", lambda cpus: tuple(dict.fromkeys(given(cpus))))
 
-    def with_functions(self, devices: Mapping[str, Mapping[str, Any]]) -> Platform:
-        """This platform with PCI functions: name to options of the model. Raises ConfigurationError."""
-        if self.pci is None or not (devices or self.pci.always):
-            if devices:
-                raise ConfigurationError(f"platform {self.name} has no PCI bus, so no {', '.join(devices)}")
+    def with_devices(self, devices: Mapping[str, Mapping[str, Any]]) -> Platform:
+        """This platform and `devices`: PCI functions by name, and models of the user's own (soc/platforms/added.py).
+
+        Raises ConfigurationError.
+        """
+        from soc.platforms.added import added, is_own
+
+        taken = {part.name for part in self.parts}
+        own = {name: added(name, given, taken) for name, given in devices.items() if is_own(given)}
+        behind: dict[str, Part] = {}
+        for name, options in devices.items():
+            if name not in own:
+                model = _function_model(name, options, taken)
+                behind[name] = Part(name, model, options=lambda timing, given=dict(options): given)
+            elif own[name].on_pci:
+                behind[name] = own[name].part
+        platform = self._with_functions(behind)
+        wires, more = platform.wires, [wire for each in own.values() for wire in each.wires]
+        return replace(
+            platform,
+            parts=(*platform.parts, *(each.part for each in own.values() if not each.on_pci)),
+            wires=lambda cpus: (*wires(cpus), *more),
+            added=frozenset(devices),
+        )
+
+    def _with_functions(self, functions: Mapping[str, Part]) -> Platform:
+        if self.pci is None or not (functions or self.pci.always):
+            if functions:
+                raise ConfigurationError(f"platform {self.name} has no PCI bus, so no {', '.join(functions)}")
             return self
-        if len(devices) > len(self.pci.slots):
+        if len(functions) > len(self.pci.slots):
             raise ConfigurationError(
-                f"{len(devices)} PCI functions ({', '.join(devices)}); "
+                f"{len(functions)} PCI functions ({', '.join(functions)}); "
                 f"platform {self.name} has {len(self.pci.slots)} slots"
             )
-        parts, lines, behind = [], [], {}
-        for (name, options), (slot, line) in zip(devices.items(), self.pci.slots, strict=False):
-            model = _function_model(name, options, {part.name for part in self.parts})
-            parts.append(Part(name, model, options=lambda timing, given=dict(options): given))
-            lines.append(Wire(f"{name}.irq", line, "irq_line"))
-            behind[slot << 3] = (f"function[{slot}]", load(model).bars)
+        lines, behind = [], {}
+        for part, (slot, line) in zip(functions.values(), self.pci.slots, strict=False):
+            lines.append(Wire(f"{part.name}.irq", line, "irq_line"))
+            behind[slot << 3] = (f"function[{slot}]", load(part.model).bars)
         bridge = self.pci.bridge._replace(options=lambda timing: {"functions": behind})
-        ports = {name: port for name, (port, _) in zip(devices, behind.values(), strict=True)}
+        ports = {name: port for name, (port, _) in zip(functions, behind.values(), strict=True)}
         wires = self.wires
         return replace(
             self,
-            parts=(*self.parts, bridge, *parts),
+            parts=(*self.parts, bridge, *functions.values()),
             wires=lambda cpus: (*wires(cpus), *lines),
             functions=ports,
         )
+
+
+def function_options(name: str) -> dict[str, Any]:
+    """The options of a PCI function that can be given as text, with their defaults. ConfigurationError: no such one."""
+    given = signature(load(_function_model(name, {}, set()))).parameters.values()
+    return {
+        p.name: p.default for p in given if p.kind is p.KEYWORD_ONLY and _TEXTUAL & set(re.split(r"\W+", p.annotation))
+    }
 
 
 def _function_model(name: str, options: Any, taken: set[str]) -> str:
@@ -135,9 +171,10 @@ def _function_model(name: str, options: Any, taken: set[str]) -> str:
 
 
 def load(model: str) -> Any:
-    """The class `module:Class`."""
-    module, _, name = model.partition(":")
-    return getattr(import_module(module), name)
+    """The class `module:Class` or `file.py:Class`. Raises UnknownDevice."""
+    from devices.models import load
+
+    return load(model)
 
 
 def find(name: str) -> Platform:

@@ -22,6 +22,8 @@ class Eventfd(Device):
     on_resample  called with a descriptor when the guest has handled its interrupt
     """
 
+    host_side = True
+
     out = EventOut("To ls7a_irqfd.")
     resample = EventIn("From ls7a_irqfd: the guest has handled it.")
 
@@ -42,6 +44,18 @@ class Eventfd(Device):
             raise DeviceError(f"{self.name}: count {count!r}; allowed are 1 to 2**64 - 1")
         self.outside.event_at("out", at, descriptor, count)
         self.signalled.append((at, descriptor, count))
+
+    def save(self) -> dict[str, Any]:
+        return {
+            **super().save(),
+            "signalled": [list(signal) for signal in self.signalled],
+            "resampled": [list(resample) for resample in self.resampled],
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        super().restore(saved)
+        self.signalled = [tuple(signal) for signal in saved["signalled"]]
+        self.resampled = [tuple(resample) for resample in saved["resampled"]]
 
     def on_event_resample(self, descriptor: int, count: int) -> None:
         self.resampled.append((self.outside.now, descriptor))

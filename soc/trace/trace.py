@@ -39,11 +39,12 @@ class Record(NamedTuple):
 class Trace:
     """The trace of one machine. The hash is always kept; messages and interrupts taken when `records` is true.
 
-    What is kept are compressed pieces of the bytes that are hashed; `record_to` also writes each to a file as it fills.
+    The hash is a chain over chunks of the messages' bytes, so that it can be saved and go on in another process. Kept
+    are compressed pieces of the same bytes; `record_to` also writes each to a file as it fills.
     """
 
     def __init__(self, records: bool = False) -> None:
-        self._hash = blake2b(digest_size=HASH_BYTES)
+        self._chain = b""
         self._pending = bytearray()
         self.messages = 0
         """Model messages delivered so far."""
@@ -52,7 +53,10 @@ class Trace:
         self.wiring = Wiring()
         """Channels, cores and clock: what the records mean."""
         self._pieces: list[file.Piece] = []
-        self._in_pieces = 0
+        self._before = self._in_pieces = 0
+        # Messages delivered before the first that is kept, and up to the end of the last piece.
+        self._kept = 0
+        # Bytes of `_pending` that are in a piece.
         self._taken: list[Taken] = []
         self._written = 0
         self._writer: file.Writer | None = None
@@ -65,11 +69,22 @@ class Trace:
 
     def add(self, message: Message, link: Link | None) -> None:
         """A model message was delivered. Called in the order of law 2, before the receiver handles it."""
-        self.messages += 1
         pending = self._pending
-        pending += pack(message)
         if len(pending) > _CHUNK:
-            self._flush()
+            self._keep()
+            self._chain = blake2b(self._chain + pending, digest_size=HASH_BYTES).digest()
+            self._kept = 0
+            pending.clear()
+        self.messages += 1
+        pending += pack(message)
+
+    def take_back(self, message: Message) -> None:
+        """The last message added, which its receiver could not take, has not been delivered."""
+        data = pack(message)
+        if not self._pending.endswith(data):
+            raise SocError(f"{message} is not what was delivered last")
+        self.messages -= 1
+        del self._pending[-len(data) :]
 
     def taken(self, core: int, time: int, mask: int, deadline: int | None) -> None:
         """Core `core` took an interrupt: its handler's first instruction is at `time`; `mask` has the IP bits that were
@@ -77,25 +92,45 @@ class Trace:
         if self.keeps:
             self._taken.append(Taken(time, core, mask, deadline))
 
-    def _flush(self) -> None:
-        pending = self._pending
-        self._hash.update(pending)
-        if self.keeps and pending:
-            piece = file.Piece.of(bytes(pending), self.messages - self._in_pieces)
-            self._in_pieces = self.messages
+    def _keep(self) -> None:
+        fresh = bytes(self._pending[self._kept :])
+        if self.keeps and fresh:
+            piece = file.Piece.of(fresh, self.messages - self._in_pieces)
+            self._in_pieces, self._kept = self.messages, len(self._pending)
             self._pieces.append(piece)
             if self._writer is not None:
                 self._writer.messages(piece)
                 self._writer.taken(self._taken[self._written :])
                 self._written = len(self._taken)
-        pending.clear()
 
     def hash(self, digest: bytes = b"") -> str:
         """The trace hash up to here as hex digits, closed by `digest`, that of the final registers and RAM."""
-        closed = self._hash.copy()
-        closed.update(self._pending)
-        closed.update(digest)
-        return closed.hexdigest()
+        return blake2b(self._chain + self._pending + digest, digest_size=HASH_BYTES).hexdigest()
+
+    # Snapshots.
+
+    def saved(self) -> dict[str, Any]:
+        """Where the hash stands, and what is kept."""
+        self._keep()
+        return {
+            "chain": self._chain,
+            "pending": bytes(self._pending),
+            "messages": self.messages,
+            "before": self._before,
+            "pieces": [list(piece) for piece in self._pieces],
+            "taken": [list(taken) for taken in self._taken],
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on from what `saved` gave. What it kept is taken over where this trace keeps records, and begins here
+        where that one kept none."""
+        self._chain, self._pending, self.messages = saved["chain"], bytearray(saved["pending"]), saved["messages"]
+        self._in_pieces, self._kept = self.messages, len(self._pending)
+        self._pieces, self._taken, self._before = [], [], self.messages
+        if self.keeps and (saved["pieces"] or not self.messages):
+            self._pieces = [file.Piece(*piece) for piece in saved["pieces"]]
+            self._taken = [Taken(*taken) for taken in saved["taken"]]
+            self._before = saved["before"]
 
     # Files.
 
@@ -105,7 +140,7 @@ class Trace:
         `about` is plain data that belongs to the run, such as its platform. TraceFileError when it cannot be written.
         """
         self._need_records()
-        self._flush()
+        self._keep()
         self._writer = file.Writer(path, self.wiring, about or {})
         for piece in self._pieces:
             self._writer.messages(piece)
@@ -115,9 +150,9 @@ class Trace:
     def close(self, trace_hash: str = "") -> None:
         """End the file of `record_to`, if there is one; `trace_hash` is the run's."""
         if self._writer is not None:
-            self._flush()
+            self._keep()
             self._writer.taken(self._taken[self._written :])
-            self._writer.end(self.messages, trace_hash)
+            self._writer.end(self.messages - self._before, trace_hash)
             self._writer = None
 
     def save(self, path: str | FilePath, about: dict[str, Any] | None = None, trace_hash: str = "") -> None:
@@ -153,9 +188,9 @@ class Trace:
         """Every delivered message. SocError when the machine was not told to keep them."""
         self._need_records()
         if self._read[0] != self.messages:
-            pieces = [piece.data() for piece in self._pieces]
+            pieces = [*(piece.data() for piece in self._pieces), bytes(self._pending[self._kept :])]
             find = self.wiring.channels.get
-            rows = (message for data in [*pieces, bytes(self._pending)] for message in file.messages(data))
+            rows = (message for data in pieces for message in file.messages(data))
             found = [Record(message, find((message[3], message[4]))) for message in rows]
             self._read = (self.messages, found)
         return self._read[1]

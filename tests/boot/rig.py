@@ -61,7 +61,16 @@ def boot(folder: Path, append: str = "", script: Sequence[str] = SCRIPT, options
     """One `soc boot` with the script, in a process of its own."""
     path = folder / "script"
     path.write_text("\n".join(script) + "\n")
-    command = [sys.executable, "-m", "soc", "boot", "--script", str(path), "--append", append, *options]
+    return _soc(["--script", str(path), "--append", append, *options])
+
+
+def again(checkpoint: str, options: Sequence[str] = ()) -> Boot:
+    """`soc boot --restore`, in a process of its own."""
+    return _soc(["--restore", checkpoint, *options])
+
+
+def _soc(options: Sequence[str]) -> Boot:
+    command = [sys.executable, "-m", "soc", "boot", *options]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S)
     last = done.stderr.decode().splitlines()[-1]
     assert last.startswith("result: "), done.stderr.decode()

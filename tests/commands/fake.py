@@ -1,6 +1,7 @@
 """A machine that only plays a script: for tests of what commands print and return."""
 
 from dataclasses import asdict, dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 
@@ -52,6 +53,8 @@ class FakeMachine:
 
     trace = FakeTrace()
     ram = 512 << 20
+    platform = SimpleNamespace(name="virt")
+    console = b""
 
     def __init__(
         self, console: tuple[bytes, ...] = (), result: FakeResult | None = None, error: Exception | None = None
@@ -80,6 +83,12 @@ class FakeMachine:
 
     def interrupt(self) -> None:
         self.interrupted = True
+
+    def __enter__(self) -> "FakeMachine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """It has nothing to close."""
 
     def run(self, **given: Any) -> FakeResult:
         self.given = given

@@ -12,6 +12,7 @@ from itertools import count
 
 from cpu.cluster import DEFAULT_SLICE, Cluster, ClusterStop, Request
 from cpu.core import StopKind
+from cpu.costs import Costs
 from cpu.isa.names import GPR_NAMES
 from cpu.isa.program import Program
 from cpu.memory import Memory
@@ -36,9 +37,10 @@ class Smp:
         window: int = WINDOW,
         device: Callable[[Request], int | None] = lambda request: 0,
         slice_cycles: int = DEFAULT_SLICE,
+        costs: Costs | None = None,
     ) -> None:
         self.memory = Memory(16 * MIB)
-        self.cluster = Cluster(self.memory, cores, tier, window)
+        self.cluster = Cluster(self.memory, cores, tier, window, costs)
         self.cluster.limit(RUNAWAY)
         self.device, self.slice_cycles = device, slice_cycles
         self.seen: list[Request] = []

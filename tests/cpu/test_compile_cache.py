@@ -18,10 +18,12 @@ OTHER_FILE = """
 from cpu.engine import cache
 cache.prepare()
 from numba import njit
+from cpu import state
 from cpu.cp0.timer import count
 
 @njit(cache=True)
 def doubled(S, cycle):
+    S[state.COUNT_DIVIDER] = 2
     return 2 * count(S, 0, cycle)
 """
 RUN = """
@@ -74,10 +76,11 @@ def test_an_edit_in_a_callee_shows_and_its_undoing_too(tree):
     assert cold[0] == 1000 and cold[2] == 0
     warm = run(tree)
     assert warm[:2] == cold[:2] and warm[2] > 0, "the second process finds what the first one compiled"
-    edit(timer, "CYCLES_PER_COUNT = 2\n", "CYCLES_PER_COUNT = 4\n")
+    right, wrong = "        value += cycle // S", "        value += cycle // 2 // S"
+    edit(timer, right, wrong)
     edited = run(tree)
     assert edited[0] == 500 and edited[1] != cold[1] and edited[2] == 0
-    edit(timer, "CYCLES_PER_COUNT = 4\n", "CYCLES_PER_COUNT = 2\n")
+    edit(timer, wrong, right)
     again = run(tree)
     assert again[:2] == cold[:2] and again[2] > 0, "the old code is still there"
 

@@ -1,11 +1,10 @@
 import pytest
 
-from devices.rig import rig
 from soc.bench.qemu import find
 from tests.devices.qemu_machine import QemuMachine
 from tests.oracles import qemu10 as qemu10_of_backports
 
-__all__ = ["qemu", "qemu10", "rig"]
+__all__ = ["qemu", "qemu10"]
 
 
 def _machine(found, tmp_path_factory):

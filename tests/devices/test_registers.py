@@ -1,14 +1,13 @@
-"""The access rules of devices/registers.py, on a device made for it and on every device there is."""
+"""The access rules of devices/registers.py, on a device made for it. Every device there is: tests/kit."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices import CLASSES, device_class
 from devices.device import Device
-from devices.fake import FakeOutside
 from devices.lines import LineOut
 from devices.registers import Internal, Register, RegisterArray, RegisterError, markdown
+from tests.devices.revive import powered
 
 
 class Sample(Device):
@@ -186,81 +185,10 @@ def test_the_table_for_the_handbook_has_every_register():
     assert "| csr 0x08 | private | ro |" in table
 
 
-def every_register():
-    for module in CLASSES:
-        cls = device_class(module)
-        registers = cls.register_map()
-        for bank in registers.banks:
-            for name, register in registers.registers.items():
-                if register.bank == bank and register.space == "memory":
-                    yield pytest.param(cls, bank, register, id=f"{module}.{name}")
-
-
-def some_elements(register):
-    """All of a short array; the ends and one between of a long one."""
-    offsets = list(enumerate(register.offsets()))
-    return offsets if len(offsets) <= 4 else [offsets[0], offsets[len(offsets) // 2], offsets[-1]]
-
-
-def fresh(cls, bank=None):
-    device = cls()
-    FakeOutside(device)
-    device.reset()
-    device.select_bank(bank)
-    return device
-
-
-def has_side_effects(device, register):
-    return hasattr(device, "on_write_" + register.name) or hasattr(device, "on_read_" + register.name)
-
-
-@pytest.mark.parametrize("cls, bank, register", list(every_register()))
-def test_every_register_keeps_its_declared_access(cls, bank, register):
-    """Reset value, mask, access kind, byte lanes and two halves of every register that is only stored."""
-    for index, offset in some_elements(register):
-        check_access(cls, bank, register, index, offset)
-
-
-def check_access(cls, bank, register, index, offset):
-    width = register.width
-    reset = register.initial()[index] if register.is_array else register.initial()
-    device = fresh(cls, bank)
-    if has_side_effects(device, register):
-        return
-    if width in register.accepts:
-        assert device.read(offset, width) == (reset if register.readable else 0)
-    for pattern in (0, ~0, 0x0123456789ABCDEF, 0xA5A5A5A5A5A5A5A5):
-        device = fresh(cls, bank)
-        pattern &= register.bits
-        device.write(offset, width, pattern)
-        value = device.read(offset, width)
-        if width not in register.writes or width not in register.accepts:
-            continue
-        if register.access == "rw":
-            assert value == pattern & register.mask | reset & ~register.mask
-        elif register.access == "ro":
-            assert value == reset
-        elif register.of:
-            target = getattr(device, register.of.name)
-            target = target[index] if register.is_array else target
-            before = register.of.reset
-            assert value == 0
-            assert target == (before | pattern if register.access == "w1s" else before & ~pattern)
-        for size in (s for s in register.accepts if s < width):
-            parts = [device.read(offset + lane, size) << 8 * lane for lane in range(0, width, size)]
-            assert sum(parts) == value, f"read by {size} bytes"
-        for size in (s for s in register.writes if s < width):
-            other = fresh(cls, bank)
-            for lane in range(0, width, size):
-                other.write(offset + lane, size, pattern >> 8 * lane & (1 << 8 * size) - 1)
-            if not other.undecoded:
-                assert other.save() == device.save(), f"written by {size} bytes"
-
-
 @given(data=st.data())
 def test_byte_lanes_of_any_access_agree_with_a_byte_model(data):
     """Plain storage seen as bytes: an access of any accepted size equals the same bytes one by one."""
-    device = fresh(Sample)
+    device = powered(Sample)
     model = bytearray(device.read(offset, 1) for offset in range(8))
     writable = [0xFF] * 4 + [0xFF, 0, 0xFF, 0]
     for _ in range(data.draw(st.integers(0, 12))):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
+from cpu.isa.table import FPR_FIELDS, MSA_FIELDS
 from tests.oracles.layout import Result
 from tests.oracles.sequences import Case, Step
 
@@ -99,7 +100,7 @@ def _read_registers(steps: Sequence[Step]) -> tuple[set[int], set[int]]:
         for name, value in step.fields:
             if name in ("rs", "rt", "rd", "base", "index"):
                 general.add(value)
-            elif name in ("fs", "ft", "fd", "fr"):
+            elif name in FPR_FIELDS + MSA_FIELDS:
                 floating.add(value)
     return general, floating
 
@@ -125,11 +126,12 @@ def differences(ours: Result, theirs: Result) -> list[str]:
 
 def describe(case: Case, ours: Result, theirs: Result) -> str:
     """The case as text: code, the registers it names, and what differs."""
-    lines = [f"case {case.number} ({case.layout.name}), status {case.status:#010x}, fcsr {case.fcsr:#010x}"]
+    lines = [f"case {case.number} ({case.layout.name}), status {case.status:#010x}, config5 {case.config5:#010x}"]
+    lines.append(f"  fcsr {case.fcsr:#010x} msacsr {case.msacsr:#010x}")
     lines.append(f"  hi {case.hi:#018x} lo {case.lo:#018x} scratch at {case.scratch_address:#x}")
     lines += ["  " + _text(case, n) for n in range(len(case.steps))]
     general, floating = _read_registers(case.steps)
     lines += [f"  before: r{n} = {case.gpr[n]:#018x}" for n in sorted(general)]
-    lines += [f"  before: f{n} = {case.fpr[n]:#018x}" for n in sorted(floating)]
+    lines += [f"  before: w{n} = {case.vectors[n]:#034x}" for n in sorted(floating)]
     lines += ["  " + line for line in differences(ours, theirs)]
     return "\n".join(lines)

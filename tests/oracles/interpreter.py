@@ -36,17 +36,25 @@ class Machine:
     def __init__(self, case: Case):
         self.case = case
         self.gpr = list(case.gpr)
-        self.fpr = list(case.fpr)
-        self.slots = {"hi": case.hi, "lo": case.lo, "fcsr": case.fcsr, "llbit": 0, "lladdr": 0, "llval": 0}
+        self.vectors = list(case.vectors)
+        self.slots = {name: getattr(case, name) for name in ("hi", "lo", "fcsr", "msacsr")}
+        self.slots |= {"llbit": 0, "lladdr": 0, "llval": 0}
         self.scratch = bytearray(case.scratch)
 
     def get(self, kind: str, number: int) -> int:
-        return {"gpr": self.gpr, "fpr": self.fpr}[kind][number]
+        if kind == "gpr":
+            return self.gpr[number]
+        return self.vectors[number] if kind == "msa" else self.vectors[number] & M64
 
     def set(self, kind: str, number: int, value: int) -> None:
         if kind == "gpr" and number == 0:
             return
-        {"gpr": self.gpr, "fpr": self.fpr}[kind][number] = value & M64
+        if kind == "gpr":
+            self.gpr[number] = value & M64
+        elif kind == "msa":
+            self.vectors[number] = value
+        else:
+            self.vectors[number] = self.vectors[number] & ~M64 | value & M64
 
     def slot(self, name: str) -> int:
         return self.slots[name]
@@ -134,6 +142,8 @@ def run_case(case: Case) -> Result:
 def _check_unit(machine: Machine, row: Instruction) -> None:
     if row.unit == "fpu" and machine.case.layout.kernel and not machine.case.status & CU1:
         raise GuestTrap("CpU", 1)
+    if row.unit == "msa" and machine.case.layout.kernel and not machine.case.config5 & at.MSAEN:
+        raise GuestTrap("MSADis")
 
 
 def _execute(machine: Machine, row: Instruction, fields: dict[str, int]) -> None:
@@ -159,8 +169,8 @@ def _flow(machine: Machine, step, fields: dict[str, int], pc: int) -> tuple[int,
 
 
 def _result(machine: Machine, *trap) -> Result:
-    slots = machine.slots
-    return at.result(machine.gpr, slots["hi"], slots["lo"], slots["fcsr"], machine.fpr, machine.scratch, *trap)
+    slots = (machine.slots[name] for name in ("hi", "lo", "fcsr", "msacsr"))
+    return at.result(machine.gpr, *slots, machine.vectors, machine.scratch, *trap)
 
 
 def _trapped(machine: Machine, vector: int, cause: int, pc: int, branch: int | None, badvaddr: int) -> Result:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 SLOTS = 8192
 CODE_SLOT = 256
-BLOCK = 1024
+BLOCK = 2048
 
 # Offsets in a state block; every item is 8 bytes.
 GPR = 0x000
@@ -27,9 +27,13 @@ CODE = 0x140
 NEXT = 0x148
 LINK = 0x150
 SAVED = 0x158  # two registers of the refill handler
-FPR = 0x200
-SCRATCH = 0x300
+MSACSR = 0x168
+CONFIG5 = 0x170
+VECTORS = 0x200  # the MSA registers, 16 bytes each; the FPRs are their lower halves
+SCRATCH = 0x400
 SCRATCH_BYTES = 256
+
+MSAEN = 1 << 27  # of Config5
 
 # The runner keeps its place in k1 and uses k0: the cases leave both alone.
 RESERVED = (26, 27)
@@ -53,8 +57,8 @@ class Layout:
         return self.code + CODE_SLOT // 2 + slot * CODE_SLOT
 
     def block(self, slot: int) -> int:
-        # Likewise, so that some scratch areas cross a page.
-        return self.blocks + 128 + slot * BLOCK
+        # Likewise, so that every second scratch area crosses a page.
+        return self.blocks + 0x380 + slot * BLOCK
 
     def physical(self, address: int) -> int:
         """Physical address of a virtual one, of a bare machine."""
@@ -86,7 +90,8 @@ class Result:
     hi: int
     lo: int
     fcsr: int
-    fpr: tuple[int, ...]
+    msacsr: int
+    vectors: tuple[int, ...]
     scratch: bytes
     vector: int | None = None
     cause: int | None = None
@@ -100,17 +105,15 @@ SETS_BADVADDR = (1, 2, 3, 4, 5, 19, 20)
 COPROCESSOR_UNUSABLE = 11
 
 
-def result(gpr, hi, lo, fcsr, fpr, scratch, vector=None, cause=0, epc=0, badvaddr=0) -> Result:
+def result(gpr, hi, lo, fcsr, msacsr, vectors, scratch, vector=None, cause=0, epc=0, badvaddr=0) -> Result:
     """A Result in which what the architecture leaves undefined is masked."""
     gpr = tuple(0 if n in RESERVED else v for n, v in enumerate(gpr))
-    fcsr &= 0xFFFFFFFF
+    state = (gpr, hi, lo, fcsr & 0xFFFFFFFF, msacsr & 0xFFFFFFFF, tuple(vectors), bytes(scratch))
     if vector is None:
-        return Result(gpr, hi, lo, fcsr, tuple(fpr), bytes(scratch))
+        return Result(*state)
     code = cause >> 2 & 31
     cause &= BD | EXCCODE | (CE if code == COPROCESSOR_UNUSABLE else 0)
-    return Result(
-        gpr, hi, lo, fcsr, tuple(fpr), bytes(scratch), vector, cause, epc, badvaddr if code in SETS_BADVADDR else None
-    )
+    return Result(*state, vector, cause, epc, badvaddr if code in SETS_BADVADDR else None)
 
 
 def pack_block(case, next_block: int) -> bytes:
@@ -119,7 +122,9 @@ def pack_block(case, next_block: int) -> bytes:
     struct.pack_into("<32Q", block, GPR, *case.gpr)
     struct.pack_into("<3Q", block, HI, case.hi, case.lo, case.fcsr)
     struct.pack_into("<3Q", block, STATUS, case.status, case.start, next_block)
-    struct.pack_into("<32Q", block, FPR, *case.fpr)
+    struct.pack_into("<2Q", block, MSACSR, case.msacsr, case.config5)
+    for n, value in enumerate(case.vectors):
+        block[VECTORS + 16 * n : VECTORS + 16 * n + 16] = value.to_bytes(16, "little")
     block[SCRATCH : SCRATCH + SCRATCH_BYTES] = case.scratch
     return bytes(block)
 
@@ -130,7 +135,8 @@ def unpack_block(block: bytes) -> Result:
     return result(
         struct.unpack_from("<32Q", block, GPR),
         *struct.unpack_from("<3Q", block, HI),
-        struct.unpack_from("<32Q", block, FPR),
+        *struct.unpack_from("<Q", block, MSACSR),
+        [int.from_bytes(block[at : at + 16], "little") for at in range(VECTORS, VECTORS + 16 * 32, 16)],
         block[SCRATCH : SCRATCH + SCRATCH_BYTES],
         vector - 1 if vector else None,
         cause,

@@ -37,8 +37,10 @@ def missing(layout: Layout) -> str | None:
 
 ZERO, V0, A0, A1, A2, K0, K1 = 0, 2, 4, 5, 6, 26, 27
 C0_INDEX, C0_ENTRYLO0, C0_ENTRYLO1, C0_PAGEMASK, C0_BADVADDR = 0, 2, 3, 5, 8
-C0_ENTRYHI, C0_STATUS, C0_CAUSE, C0_EPC = 10, 12, 13, 14
+C0_ENTRYHI, C0_STATUS, C0_CAUSE, C0_EPC, C0_CONFIG = 10, 12, 13, 14, 16
+CONFIG5 = 5  # select
 FCSR = 31
+MSACSR = 1
 
 # Status while the runner works: CU1, CU0, FR, KX, SX, UX.
 RUNNER_STATUS = 1 << 29 | 1 << 28 | 1 << 26 | 7 << 5
@@ -94,8 +96,21 @@ def dmfc0(rt: int, c0: int) -> int:
     return _cop0(1, rt, c0)
 
 
-def mtc0(rt: int, c0: int) -> int:
-    return _cop0(4, rt, c0)
+def mtc0(rt: int, c0: int, select: int = 0) -> int:
+    return _cop0(4, rt, c0) | select
+
+
+def _vector(function: int, wd: int) -> int:
+    """LD.D (function 100011) or ST.D (100111) of an MSA register of the state block."""
+    return 0b011110 << 26 | (at.VECTORS + 16 * wd) // 8 << 16 | K1 << 11 | wd << 6 | function
+
+
+def ctcmsa(rs: int) -> int:
+    return 0b011110 << 26 | 0b0000111110 << 16 | rs << 11 | MSACSR << 6 | 0b011001
+
+
+def cfcmsa(rd: int) -> int:
+    return 0b011110 << 26 | 0b0001111110 << 16 | MSACSR << 11 | rd << 6 | 0b011001
 
 
 def dmtc0(rt: int, c0: int) -> int:
@@ -115,6 +130,7 @@ def _entry(layout: Layout, first: int) -> list[int]:
     words: list[int] = []
     if layout.kernel:
         words += [*li(K0, RUNNER_STATUS), mtc0(K0, C0_STATUS)]
+        words += [*li(K0, at.MSAEN), mtc0(K0, C0_CONFIG, CONFIG5)]
         # QEMU's TLB is all zero at reset, so that page 0 would hit: every entry gets an address that needs no TLB.
         words += [_i(0b001001, ZERO, A0, 0), mtc0(ZERO, C0_PAGEMASK), mtc0(ZERO, C0_ENTRYLO0), mtc0(ZERO, C0_ENTRYLO1)]
         words += [*li(A1, 0xA0000000), _i(0b001001, ZERO, K1, TLB_ENTRIES)]
@@ -127,11 +143,13 @@ def _entry(layout: Layout, first: int) -> list[int]:
     # The link of the case before goes to an address that no case uses (on QEMU 7.2 an SC does not clear it).
     words += [_i(0b110000, K1, K0, at.LINK)]
     words += [ld(K0, at.HI), _special(0b010001, K0), ld(K0, at.LO), _special(0b010011, K0)]
-    words += [_i(0b110101, K1, n, at.FPR + 8 * n) for n in range(32)]
+    words += [_vector(0b100011, n) for n in range(32)]
+    words += [ld(K0, at.MSACSR), ctcmsa(K0)]
     words += [ld(K0, at.FCSR), 0b010001 << 26 | 0b00110 << 21 | K0 << 16 | FCSR << 11]
     if layout.window is not None:
         words += [ld(K0, at.CODE), dmtc0(K0, C0_EPC)]
     if layout.kernel:
+        words += [ld(K0, at.CONFIG5), mtc0(K0, C0_CONFIG, CONFIG5)]
         words += [ld(K0, at.STATUS), _i(0b001101, K0, K0, EXL if layout.window is not None else 0), mtc0(K0, C0_STATUS)]
     words += [ld(n, at.GPR + 8 * n) for n in range(32) if n not in at.RESERVED]
     words += [ld(K0, at.CODE), _special(0b001000, K0), NOP] if layout.window is None else [ERET]
@@ -143,10 +161,12 @@ def _done(layout: Layout, loop: int) -> list[int]:
     words = [sd(n, at.GPR + 8 * n) for n in range(32) if n not in at.RESERVED]
     if layout.kernel:
         words += [*li(K0, RUNNER_STATUS), mtc0(K0, C0_STATUS)]
+        words += [*li(K0, at.MSAEN), mtc0(K0, C0_CONFIG, CONFIG5)]
     words += [_special(0b010000, rd=K0), sd(K0, at.HI), _special(0b010010, rd=K0), sd(K0, at.LO)]
     words += [0b010001 << 26 | 0b00010 << 21 | K0 << 16 | FCSR << 11, sd(K0, at.FCSR)]
     words += [0b010001 << 26 | 0b00110 << 21 | FCSR << 11]  # FCSR = 0
-    words += [_i(0b111101, K1, n, at.FPR + 8 * n) for n in range(32)]
+    words += [cfcmsa(K0), sd(K0, at.MSACSR), ctcmsa(ZERO)]
+    words += [_vector(0b100111, n) for n in range(32)]
     words += [ld(K1, at.NEXT), _i(0b000100, K1, ZERO, 3), NOP, _jump(loop), NOP]
     return words
 
@@ -161,7 +181,7 @@ def _kernel_exit() -> list[int]:
     return [*li(K1, RESET_REGISTER), *li(K0, 0x42), _i(0b101011, K1, K0, 0), here, NOP]
 
 
-def _vector(vector: int, handler: int) -> list[int]:
+def _vector_entry(vector: int, handler: int) -> list[int]:
     return [_jump(handler), _i(0b001101, ZERO, K0, vector + 1)]
 
 
@@ -183,7 +203,7 @@ def _refill(layout: Layout, handler: int) -> list[int]:
     ours += [_i(0b011001, t0, t0, 0x40), dmtc0(t0, C0_ENTRYLO1), TLBWR]
     ours += [ld(t0, at.SAVED), ld(t1, at.SAVED + 8), ERET]
     words += [_i(0b000101, t1, ZERO, len(ours) + 1), NOP, *ours]
-    return [*words, ld(t0, at.SAVED), ld(t1, at.SAVED + 8), *_vector(0x080, handler)]
+    return [*words, ld(t0, at.SAVED), ld(t1, at.SAVED + 8), *_vector_entry(0x080, handler)]
 
 
 def _words(words: Sequence[int], order: str = "<") -> bytes:
@@ -209,7 +229,7 @@ def bare_image(layout: Layout, cases: Sequence) -> list[tuple[int, bytes]]:
     handler, refill = layout.runner - 0x100, layout.runner - 0x200
     image = _image(layout, cases, _kernel_exit())
     image.append((handler, _words(_handler(layout))))
-    image += [(at.KSEG0 + v, _words(_vector(v, handler))) for v in VECTORS]
+    image += [(at.KSEG0 + v, _words(_vector_entry(v, handler))) for v in VECTORS]
     if layout.window is not None:
         image.append((refill, _words(_refill(layout, handler))))
         image.append((at.KSEG0 + 0x080, _words([_jump(refill), NOP])))

@@ -12,6 +12,7 @@ from functools import cache
 from random import Random
 
 from cpu.isa import TABLE, Flow, Instruction
+from cpu.isa.operands import SCALES
 from soc.errors import SocError
 from tests.oracles import layout as at
 from tests.oracles import pools
@@ -61,6 +62,9 @@ CONDITIONAL = ("sc", "scd")
 # Branches that their registers alone keep from being taken: QEMU takes them as NOP, so that an exception in their delay
 # slot has BD = 0; the manual knows no such case.
 NEVER_TAKEN = ("bne", "bgtz", "bltz", "bltzal")
+
+# QEMU takes these for NOP when they name r0, also while MSA is off; the manual has the exception first.
+COPIES = tuple(name for name, row in TABLE.items() if "rd, ws[" in row.syntax)
 
 # QEMU 7.2's translator crashes when the index register is r0, and takes the destination f0 for r0, a prefetch.
 INDEXED_WITHOUT_ZERO = tuple(name for name, row in TABLE.items() if "off8(base,index)" in row.syntax)
@@ -116,9 +120,11 @@ class Case:
     hi: int
     lo: int
     fcsr: int
-    fpr: tuple[int, ...]
+    msacsr: int
+    vectors: tuple[int, ...]
     scratch: bytes
     status: int
+    config5: int
     start: int
 
     @property
@@ -192,16 +198,23 @@ def rows(layout: Layout) -> tuple[str, ...]:
     """Names of the table's rows that a case of this layout can hold.
 
     Rows carried out by a helper (CP0, cache, TLB, hardware registers) are left out: their effects are system state that
-    differs between boards; MSA has its own tests.
+    differs between boards.
     """
     names = []
     for name, row in TABLE.items():
         modelled = row.meaning is not None or (row.flow in JUMPS and row.helper is None)
-        if modelled and row.helper is None and row.unit != "msa" and name not in LEFT_OUT:
+        if modelled and row.helper is None and name not in LEFT_OUT:
             # In user mode a trap is a signal, which would end the batch.
             if layout.kernel or row.flow is not Flow.TRAP:
                 names.append(name)
     return tuple(names)
+
+
+@cache
+def halves(layout: Layout) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The scalar rows and those of MSA."""
+    msa = tuple(name for name in rows(layout) if TABLE[name].unit == "msa")
+    return tuple(name for name in rows(layout) if name not in msa), msa
 
 
 def first_operand(row: Instruction) -> str:
@@ -230,9 +243,9 @@ class Builder:
             else:
                 self.registers[n] = pools.integer(random)
         # Register 31 has no role: the linking branches write it.
-        roles = random.sample(self.general[1:-1], 14)
-        self.bases, self.faulting, self.indexes, self.spare = roles[:3], roles[3:4], roles[4:6], roles[6:7]
-        self.counter, self.jumps, self.constants = roles[7], roles[8:11], roles[11:]
+        roles = random.sample(self.general[1:-1], 15)
+        self.bases, self.faulting, self.indexes, self.spare = roles[:3], roles[3:4], roles[4:6], roles[6:8]
+        self.counter, self.jumps, self.constants = roles[8], roles[9:12], roles[12:]
         self.floats = random.sample(range(1, 32), 6)
         self.loop = random.randrange(8) == 0
         for n in self.bases:
@@ -244,6 +257,7 @@ class Builder:
             self.registers[n] = random.randrange(-64, 64) & M64
         self.registers[self.indexes[0]] &= ~7
         self.registers[self.spare[0]] = self.fcsr() & ~FENR_FS | random.choice((0, 0, random.getrandbits(6) << 12))
+        self.registers[self.spare[1]] = self.msacsr() | random.choice((0, 0, random.getrandbits(6) << 12))
         for n in self.bases + self.faulting + self.indexes + self.spare:
             if not self.is_word(self.registers[n]):
                 self.words.discard(n)
@@ -285,6 +299,7 @@ class Builder:
             status ^= CU1
         elif self.layout.kernel and not random.randrange(12):
             status ^= random.choice((CU1, UX, KX, SX, KX | SX | UX))
+        config5 = 0 if self.layout.kernel and not random.randrange(24) else at.MSAEN
         code_words = len(self.steps) + 2
         start = self.layout.code_slot(self.number % at.SLOTS) + 4 * random.randrange(at.CODE_SLOT // 4 - code_words + 1)
         return Case(
@@ -296,9 +311,11 @@ class Builder:
             hi=pools.integer(random),
             lo=pools.integer(random),
             fcsr=self.fcsr(),
-            fpr=tuple(pools.float_register(random) for _ in range(32)),
+            msacsr=self.msacsr(),
+            vectors=tuple(pools.vector_register(random) for _ in range(32)),
             scratch=random.randbytes(at.SCRATCH_BYTES),
             status=status,
+            config5=config5,
             start=start,
         )
 
@@ -318,6 +335,15 @@ class Builder:
         value |= random.getrandbits(1) << 23
         if self.layout.kernel and not random.randrange(4):
             value |= random.getrandbits(5) << 7
+        return value
+
+    def msacsr(self) -> int:
+        """Random rounding mode and flags, sometimes FS, NX and enabled exceptions. Cause is 0."""
+        random = self.random
+        value = random.getrandbits(2) | random.getrandbits(5) << 2
+        value |= random.choice((0, 0, 1)) << 24 | random.getrandbits(1) << 18
+        if value >> 18 & 1 or self.layout.kernel:
+            value |= random.choice((0, random.getrandbits(5), 1 << random.randrange(5))) << 7
         return value
 
     def unsuitable(self, name: str) -> bool:
@@ -341,7 +367,7 @@ class Builder:
                 self.steps[-1] = self.plain(index - 1)
                 in_slot = False
                 continue
-            name = self.random.choice(rows(self.layout))
+            name = self.random.choice(self.random.choice(halves(self.layout)))
             if self.steps and self.steps[-1].name in ("ll", "lld") and self.random.randrange(2):
                 name = {"ll": "sc", "lld": "scd"}[self.steps[-1].name]
         step = self.operands(name, index)
@@ -415,7 +441,7 @@ class Builder:
             # A branch may go to its own delay slot, which then runs twice: it must not lose its address.
             fields["rt"] = random.choice([n for n in self.general[1:] if n not in self.protected | set(self.indexes)])
         special = OPERAND_RULES.get(name)
-        if special and (self.layout.quirks or name in ("ctc1", *CONDITIONAL)):
+        if special and (self.layout.quirks or name in ("ctc1", "ctcmsa", *CONDITIONAL)):
             special(self, fields)
         return Step(name, tuple(fields.items()), target)
 
@@ -484,12 +510,13 @@ class Builder:
         # 16 bytes of room on both sides: for the widest access, and for those that align their address down.
         origin = (origin - self.scratch) & M64
         origin -= origin >> 63 << 64
-        top = 1 << (offset.width - 1)
-        move = random.randrange(max(-top, 16 - origin), min(top - 1, at.SCRATCH_BYTES - 32 - origin) + 1)
+        scale = SCALES.get(offset.name, 1)
+        top = scale << (offset.width - 1)
+        move = random.randrange(max(-top, 16 - origin), min(top - scale, at.SCRATCH_BYTES - 32 - origin) + 1)
         size = ALIGNED.get(name)
         if size and not (self.layout.kernel and not (quirks and name in CONDITIONAL) and random.randrange(16) == 0):
             move -= (origin + move) % size
-        fields[offset.name] = move
+        fields[offset.name] = move // scale
 
     def pick_base(self, even: bool, may_fault: bool) -> int:
         random = self.random
@@ -530,6 +557,20 @@ class Builder:
         choice = self.random.randrange(8)
         fields["fcr"] = (31, 31, 31, 31, 25, 26, 28, fields["fcr"])[choice]
 
+    def msa_control(self, fields: dict[str, int]) -> None:
+        """CTCMSA likewise; mostly of MSACSR."""
+        register = self.spare[1]
+        if register in self.written:
+            raise _Exhausted
+        fields.update(rs=register, cd=self.random.choice((1, 1, 1, fields["cd"])))
+
+    def copy(self, fields: dict[str, int]) -> None:
+        fields["rd"] = fields["rd"] or 31
+
+    def condition_pair(self, fields: dict[str, int]) -> None:
+        """Paired-single comparisons and moves use codes cc and cc + 1: an odd cc is UNPREDICTABLE."""
+        fields["cc"] &= 6
+
     def bit_field(self, fields: dict[str, int]) -> None:
         """Mostly a field that fits; one that does not is a reserved instruction on this core and on QEMU."""
         if self.random.randrange(8) == 0:
@@ -559,6 +600,9 @@ OPERAND_RULES: dict[str, Callable[[Builder, dict[str, int]], None]] = {
     **dict.fromkeys(("ext", "dextm", "dextu", "ins", "dinsu", "dins"), Builder.bit_field),
     "cfc1": Builder.read_control,
     "ctc1": Builder.control,
+    **dict.fromkeys(COPIES, Builder.copy),
+    **dict.fromkeys((n for n, row in TABLE.items() if "cc" in row.operands and ".ps" in n), Builder.condition_pair),
+    "ctcmsa": Builder.msa_control,
     "sc": lambda builder, fields: builder.conditional(fields, 4),
     "scd": lambda builder, fields: builder.conditional(fields, 8),
     "gsmod": Builder.signed_remainder,

@@ -17,6 +17,7 @@ EBASE = 0xFFFFFFFF80000000
 VECTORS = (0x000, 0x080, 0x100, 0x180)
 STEPS = 1000
 PHYSICAL = 0x1FFFFFFF
+M64 = (1 << 64) - 1
 
 
 class TierError(SocError):
@@ -55,8 +56,9 @@ class CoreSide:
         from cpu.core import StopKind
 
         core, stops = self.core, (self.layout.done, *self.vectors)
-        registers = {name: getattr(case, name) for name in ("gpr", "hi", "lo", "fcsr", "fpr")}
-        cp0 = {"status": case.status, "cause": 0, "ebase": EBASE}
+        registers = {name: getattr(case, name) for name in ("gpr", "hi", "lo", "fcsr", "msacsr")}
+        registers["msa"] = [(value & M64, value >> 64) for value in case.vectors]
+        cp0 = {"status": case.status, "cause": 0, "ebase": EBASE, "config5_msaen": case.config5 >> 27 & 1}
         core.set_state({"pc": case.start, "cp0": cp0, **registers})
         stop = core.run(None, max_insns=STEPS, stop_pcs=stops)
         while stop.kind is StopKind.SLICE:
@@ -65,7 +67,8 @@ class CoreSide:
             raise TierError(f"case {case.number} on tier {self.tier} ended with {stop}, expected one of its stops")
         now = core.get_state()
         scratch = self.memory.read(case.scratch_address & PHYSICAL, at.SCRATCH_BYTES)
-        end = (now["gpr"], now["hi"], now["lo"], now["fcsr"], now["fpr"], scratch)
+        vectors = [low | high << 64 for low, high in now["msa"]]
+        end = (now["gpr"], now["hi"], now["lo"], now["fcsr"], now["msacsr"], vectors, scratch)
         if now["pc"] == self.layout.done:
             return at.result(*end)
         return at.result(*end, self.vectors[now["pc"]], *(now["cp0"][name] for name in ("cause", "epc", "badvaddr")))
@@ -104,6 +107,7 @@ def _whole_program(tier: str, layout: Layout) -> Side:
 
 TIERS: dict[str, Callable[[Layout], Side]] = {
     "int": _int,
+    "stencil": partial(_core, "stencil"),
     "threaded": partial(_core, "threaded"),
     "reference": partial(_core, "reference"),
 }

@@ -412,7 +412,11 @@ def test_records_and_latency_need_trace():
         ({"cpus": 17}, "1 to 16 cores"),
         ({"cpus": 0}, "1 to 16 cores"),
         ({"tier": "stencil"}, "allowed: auto, reference, threaded"),
-        ({"placement": "process"}, "allowed: inprocess"),
+        ({"placement": "thread"}, "unknown place 'thread'; allowed: inprocess, process, tcp://HOST:PORT"),
+        ({"placement": "process+retry"}, "unknown policy 'retry'; allowed: stop, restart, disconnect"),
+        ({"placement": {"uart": {"where": "process", "dog": 1}}}, "placement of uart: unknown key 'dog'"),
+        ({"placement": {"uart": {"where": "process", "watchdog": 0}}}, "0.01 to 86400 seconds"),
+        ({"placement": "inprocess+restart"}, "write process.restart"),
         ({"placement": {"uart": "tcp://x"}}, "placement of uart"),
         ({"placement": {"urat": "inprocess"}}, "unknown component 'urat'"),
         ({"ram": "512 MB"}, "RAM size '512 MB'"),
@@ -456,7 +460,10 @@ def test_a_machine_from_a_toml_file(tmp_path):
     assert (m.ram, m.timing.irq_line, m.options.trace) == (2 << 20, 123_000, True)
     assert machine(receiver, platform=file, ram="3 MiB", timing={"core_pin": 5}).timing.irq_line == 123_000
     file.write_text("[[fault]]\ndrop = 1\n")
-    with pytest.raises(ConfigurationError, match="unknown table 'fault'"):
+    with pytest.raises(ConfigurationError, match="it has a channel, and one of drop"):
+        Machine(file)
+    file.write_text("[faults]\ndrop = 1\n")
+    with pytest.raises(ConfigurationError, match="unknown table 'faults'"):
         Machine(file)
     file.write_text("[machine]\ncpu = 1\n")
     with pytest.raises(ConfigurationError, match="unknown option 'cpu'"):

@@ -3,8 +3,7 @@
 import pytest
 
 from scenarios.library import guest
-from soc import Machine, PoweredOff, Timing
-from soc.errors import ConfigurationError
+from soc import Machine, PoweredOff
 
 TYPED = [(50_000_000, b"typed at the guest"), (400_000_000, b"!")]
 
@@ -49,9 +48,22 @@ def test_another_latency_is_another_run(plain):
     assert run(timing={"core_pin": "11 ns"})[1] != plain[1]
 
 
-def test_the_core_refuses_timing_it_cannot_follow():
-    with pytest.raises(ConfigurationError, match="count_divider = 4: the core has 2"):
-        Machine("virt", ram="16 MiB", timing=Timing(count_divider=4))
+DEAR = {"cycles_load": 3, "cycles_branch": 2, "cycles_cp0": 5, "exception_entry": 20, "count_divider": 4}
+
+
+def test_instructions_that_take_longer_are_another_run_and_the_same_for_every_host(plain):
+    ended, *rest = dear = run(timing=DEAR)
+    assert ended == "poweroff" and rest[0] != plain[1]
+    for how in ({"tier": "reference"}, {"slice": 101}, {"pieces": (1, 2, 300, 1001)}, {"wire": True}):
+        assert run(timing=DEAR, **how) == dear, how
+
+
+def test_a_machine_file_says_what_instructions_take(tmp_path, plain):
+    file = tmp_path / "machine.toml"
+    lines = [f"{name} = {value}" for name, value in DEAR.items()]
+    file.write_text("\n".join(["[machine]", 'platform = "virt"', 'ram = "16 MiB"', "[timing]", *lines]))
+    m = Machine(file)
+    assert m.cpu[0].costs.classes["load"] == 3 and m.cpu[0].costs.exception_entry == 20
 
 
 def test_a_bus_error_reaches_the_guest():

@@ -145,6 +145,12 @@ def test_phases_put_lines_before_requests_before_replies_before_timers():
         "Snapshot",
         "Restore",
         "Stop",
+        "Configure",
+        "PortIn",
+        "LinkOut",
+        "Reset",
+        "TimerCancel",
+        "Failure",
     }
 
 

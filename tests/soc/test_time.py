@@ -72,8 +72,13 @@ def test_timing_replaces_by_name_and_refuses_the_rest():
         Timing(mmio_reply=1 << 64)
     with pytest.raises(TimeError):
         Timing(count_divider="2 ns")
+    assert Timing(exception_entry=0, cycles_load=1_000_000).cycles_load == 1_000_000
+    with pytest.raises(TimeError, match="cycles_load = 0 cycle: a whole number from 1 to 1,000,000"):
+        Timing(cycles_load=0)
+    with pytest.raises(TimeError, match="exception_entry = 1000001 cycle: a whole number from 0"):
+        Timing(exception_entry=1_000_001)
 
 
 def test_every_constant_names_its_unit_and_source():
     for name, value, unit, source in Timing().rows():
-        assert value > 0 and unit and len(source) > 10, name
+        assert (value > 0 or name == "exception_entry") and unit and len(source) > 10, name

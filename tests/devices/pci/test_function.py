@@ -108,7 +108,7 @@ def test_a_masked_message_is_pending_and_sent_once(driver, mask):
     ask(driver)
     assert driver.board.doorbells == [] and driver.bar(0x5000, 8) == 1 << 2
     reopen()
-    driver.board.run()
+    driver.board.rest()
     assert driver.board.doorbells == [(DOORBELL, 77)] and driver.bar(0x5000, 8) == 0
 
 

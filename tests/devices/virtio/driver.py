@@ -1,12 +1,11 @@
-"""A little virtio driver in Python, and memory for the device's DMA: what the tests of the virtio devices play with."""
+"""A little virtio driver in Python: what the tests of the virtio devices play with."""
 
 from __future__ import annotations
 
 import struct
-from collections import deque
 from typing import Any
 
-from devices.fake import FakeOutside
+from devices.fake import RAM_BASE, RAM_BYTES, FakeOutside
 from devices.virtio.device import (
     ACKNOWLEDGE,
     COMMON,
@@ -22,51 +21,7 @@ from devices.virtio.device import (
 )
 from devices.virtio.queue import INDIRECT, NEXT, WRITE
 
-BASE = 0x8000_0000
-SIZE = 1 << 20
-STEPS = 100_000
-
-
-class Board(FakeOutside):
-    """Outside of one PCI function: RAM at BASE, messages of other DMA in `doorbells`. Transfers wait for `step`."""
-
-    def __init__(self, device: VirtioDevice) -> None:
-        super().__init__(device)
-        self.ram = bytearray(SIZE)
-        self.waiting: deque[tuple[int, bytes | int, str]] = deque()
-        self.doorbells: list[tuple[int, int]] = []
-        self.steps = 0
-
-    def dma_read(self, address: int, size: int, token: str) -> None:
-        assert size > 0
-        self.waiting.append((address, size, token))
-
-    def dma_write(self, address: int, data: bytes, token: str) -> None:
-        assert data
-        self.waiting.append((address, data, token))
-
-    def step(self) -> None:
-        """Do the transfer asked for first."""
-        address, what, token = self.waiting.popleft()
-        size = what if isinstance(what, int) else len(what)
-        inside = BASE <= address and address + size <= BASE + SIZE
-        answer: bytes | None = b""
-        if isinstance(what, int):
-            answer = bytes(self.ram[address - BASE :][:size]) if inside else None
-        elif inside:
-            self.ram[address - BASE : address - BASE + size] = what
-        elif address == 0x2FF0_0000 and size == 4:
-            self.doorbells.append((address, int.from_bytes(what, "little")))
-        else:
-            answer = None
-        self.steps += 1
-        self.device.on_dma(token, answer)
-
-    def run(self) -> None:
-        """Do transfers until the device asks for no more."""
-        while self.waiting:
-            assert self.steps < STEPS, "the device never comes to rest"
-            self.step()
+BASE, SIZE = RAM_BASE, RAM_BYTES
 
 
 class Driver:
@@ -76,7 +31,7 @@ class Driver:
         self, device: VirtioDevice, *, features: int | None = None, size: int = 16, indirect: bool = True
     ) -> None:
         self.device, self.size = device, size
-        self.board = Board(device)
+        self.board = FakeOutside(device)
         device.reset()
         self.config(0x04, 2, 0x0006)
         for bit in (ACKNOWLEDGE, DRIVER):
@@ -104,7 +59,7 @@ class Driver:
                 self.common(offset + 4, 4, area >> 32)
             self.common(0x1C, 2, 1)
         self.common(0x14, 1, self.status | DRIVER_OK)
-        self.board.run()
+        self.board.rest()
 
     def areas(self, queue: int) -> tuple[int, int, int]:
         base = BASE + 0x10000 * queue
@@ -174,7 +129,7 @@ class Driver:
     def notify(self, queue: int, run: bool = True) -> None:
         self.bar(NOTIFY + 4 * queue, 2, queue)
         if run:
-            self.board.run()
+            self.board.rest()
 
     def used(self, queue: int) -> list[tuple[int, int]]:
         """(head, bytes written) of every chain given back since the last call."""

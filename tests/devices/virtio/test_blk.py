@@ -4,6 +4,7 @@ import errno
 import resource
 import struct
 
+import msgpack
 import pytest
 
 from devices.virtio.blk import DISCARD, FLUSH, GET_ID, IN, OUT, WRITE_ZEROES, VirtioBlk
@@ -160,7 +161,7 @@ def test_a_host_file_that_cannot_grow_is_an_io_error_too(image, tmp_path):
 
 def test_a_snapshot_at_any_transfer_has_the_same_future(image, tmp_path):
     def finish(driver: Driver) -> tuple:
-        driver.board.run()
+        driver.board.rest()
         return bytes(driver.board.ram), driver.device.save(), driver.board.levels
 
     steps = 0
@@ -171,7 +172,7 @@ def test_a_snapshot_at_any_transfer_has_the_same_future(image, tmp_path):
         for _ in range(steps):
             if not driver.board.waiting:
                 return
-            driver.board.step()
+            driver.board.transfer()
         saved = driver.device.save()
         twin = Driver(VirtioBlk(image=image, overlay="memory"))
         twin.device.restore(saved)
@@ -180,3 +181,21 @@ def test_a_snapshot_at_any_transfer_has_the_same_future(image, tmp_path):
         twin.board.levels = dict(driver.board.levels)
         assert finish(twin) == finish(driver), f"after {steps} transfers"
         steps += 1
+
+
+def test_a_read_under_way_is_restored_with_the_overlay_it_reads(image):
+    driver = Driver(VirtioBlk(image=image, overlay="memory"))
+    assert write(driver, 3, b"n" * SECTOR) == 0
+    places = driver.add(0, [header(IN, 3)], [SECTOR, 1])
+    driver.notify(0, run=False)
+    while True:
+        saved = msgpack.unpackb(msgpack.packb(driver.device.save()), strict_map_key=False)
+        device = VirtioBlk(image=image, overlay="memory")
+        device.attach(driver.board)
+        device.restore(saved)
+        driver.device = driver.board.device = device
+        if not driver.board.waiting:
+            break
+        driver.board.step()
+    assert driver.peek(places[0], SECTOR) == b"n" * SECTOR
+    assert driver.used(0) == [(0, SECTOR + 1)]

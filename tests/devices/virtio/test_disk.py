@@ -1,5 +1,7 @@
 """Disk images: what is refused, and that an overlay file is only taken for the disk it was made for."""
 
+import os
+
 import pytest
 
 from devices.virtio.disk import SECTOR, DiskError, FileOverlay, ImageFile, open_disk
@@ -62,3 +64,28 @@ def test_an_image_cut_off_while_in_use_is_an_io_error(tmp_path):
     path.write_bytes(bytes(SECTOR))
     with pytest.raises(OSError, match="cut off"):
         disk.read(2, 1)
+
+
+@pytest.mark.parametrize("layer", [None, "layer"])
+def test_a_file_that_was_written_later_does_not_fit_a_snapshot(tmp_path, layer):
+    path = tmp_path / "disk.img"
+    path.write_bytes(bytes(4 * SECTOR))
+    disk = open_disk(path, overlay=layer and tmp_path / layer)
+    disk.write(0, b"a" * SECTOR)
+    saved = disk.save()
+    disk.restore(saved)
+    os.utime(disk.path, ns=(0, saved["written_ns"] + 1))
+    with pytest.raises(DiskError, match="was written after the snapshot was taken"):
+        disk.restore(saved)
+
+
+def test_a_snapshot_holds_what_an_overlay_in_memory_holds(tmp_path):
+    path = tmp_path / "disk.img"
+    path.write_bytes(bytes(4 * SECTOR))
+    disk = open_disk(path, overlay="memory")
+    disk.write(1, b"a" * SECTOR)
+    saved = disk.save()
+    disk.write(1, b"b" * 2 * SECTOR)
+    again = open_disk(path, overlay="memory")
+    again.restore(saved)
+    assert again.read(0, 4) == bytes(SECTOR) + b"a" * SECTOR + bytes(2 * SECTOR)

@@ -97,7 +97,7 @@ def test_a_reset_is_done_when_the_last_transfer_is():
     driver.notify(0, run=False)
     driver.common(0x14, 1, 0)
     assert driver.status != 0, "a transfer is under way"
-    driver.board.run()
+    driver.board.rest()
     assert driver.status == 0 and driver.used(0) == []
     assert driver.common(0x1C, 2) == 0, "no queue is enabled"
 
@@ -185,7 +185,7 @@ def test_whatever_the_guest_writes_the_device_comes_to_rest(image, kind, table, 
     driver.notify(target)
     if kind == "net":
         driver.board.advance(1_000_000_000)
-        driver.board.run()
+        driver.board.rest()
     served = driver.device.served[target]
     idle = kind in ("console", "net") and target == 0
     assert driver.status & NEEDS_RESET or served == len(heads) + ahead or idle
@@ -206,4 +206,4 @@ def test_no_register_access_is_a_host_error(accesses):
         assert 0 <= driver.bar(offset, size) < 1 << 8 * size
         driver.config(offset & 0xFF, size, value & (1 << 8 * size) - 1)
         assert 0 <= driver.config(offset & 0xFF, size) < 1 << 8 * size
-    driver.board.run()
+    driver.board.rest()

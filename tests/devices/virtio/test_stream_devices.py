@@ -29,7 +29,7 @@ def test_console_output_leaves_and_input_waits_for_a_buffer():
     driver.request(1, [b"hello ", b"world"], [])
     assert driver.board.outputs["tx"] == b"hello world" == driver.device.written
     driver.device.receive("rx", b"typed words")
-    driver.board.run()
+    driver.board.rest()
     assert driver.device.waiting == b"typed words"
     assert driver.request(0, [], [5]) == [b"typed"]
     assert driver.request(0, [], [64])[0].rstrip(b"\0") == b" words"
@@ -38,7 +38,7 @@ def test_console_output_leaves_and_input_waits_for_a_buffer():
     driver.notify(0)
     assert driver.used(0) == []
     driver.device.receive("rx", b"!")
-    driver.board.run()
+    driver.board.rest()
     assert driver.used(0) == [(0, 1)] and driver.peek(place, 1) == b"!"
 
 
@@ -49,7 +49,7 @@ def net(**options) -> tuple[Driver, int]:
 
 def deliver(driver: Driver, place: int, size: int) -> bytes:
     driver.board.advance(1000)
-    driver.board.run()
+    driver.board.rest()
     assert driver.used(0) == [(0, size + 12)]
     assert driver.peek(place, 12) == RECEIVED
     return driver.peek(place + 12, size)
@@ -60,7 +60,7 @@ def test_loopback_gives_the_frame_back_after_the_delay():
     frame = bytes(range(60))
     driver.request(1, [HEADER, frame], [])
     driver.board.advance(999)
-    driver.board.run()
+    driver.board.rest()
     assert driver.used(0) == []
     driver.board.advance(1)
     assert deliver(driver, place, 60) == frame
@@ -145,5 +145,5 @@ def test_frames_on_the_cable_survive_a_snapshot():
     twin.board.ram[:] = driver.board.ram
     for each in (driver, twin):
         each.board.advance(1000)
-        each.board.run()
+        each.board.rest()
     assert twin.board.ram == driver.board.ram and twin.device.save() == driver.device.save()

@@ -1,0 +1,156 @@
+"""Where a device runs changes nothing of what happens: the same trace hash everywhere."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+
+import pytest
+
+from scenarios import list_scenarios, load
+from scenarios.library import guest
+from soc import Machine, PoweredOff
+from soc.errors import SocError
+from soc.fetch import debian
+from soc.options import placed
+from soc.platforms import find
+from tests.placement.conftest import ROOT
+from tests.scenarios.test_scenarios import SMALL
+
+PLATFORMS = ("virt", "ls7a")
+SCENARIOS = {**SMALL, "first_light": {"rounds": 10}}
+IN_DEFAULT_RUN = ("first_light", "msi_path", "ipi_pingpong")
+
+
+def hash_of(name, placement, folder):
+    """The trace hash of a scenario that must meet its expectations, with every device where `placement` says."""
+    with placed(placement):
+        run = load(name)(out=folder, **SCENARIOS[name])
+    assert run.ok, run.failures
+    return json.loads((folder / "result.json").read_text())["trace_hash"]
+
+
+def mix(seed, places):
+    """A place for every device of every platform, drawn with `seed`."""
+    draw = random.Random(seed)
+    names = sorted({part.name for name in PLATFORMS for part in find(name).with_devices({}).parts})
+    return {"all": draw.choice(places), **{name: draw.choice(places) for name in names if name != "eventfd"}}
+
+
+def slow_unless(name):
+    return pytest.param(name, marks=[] if name in IN_DEFAULT_RUN else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", [slow_unless(name) for name in SCENARIOS])
+def test_a_scenario_has_one_hash_in_process_and_with_every_device_in_a_process_of_its_own(name, tmp_path):
+    here = hash_of(name, {"all": "inprocess"}, tmp_path / "here")
+    assert hash_of(name, {"all": "process"}, tmp_path / "there") == here
+
+
+def test_every_scenario_without_a_boot_is_placed():
+    assert set(list_scenarios()) - set(SCENARIOS) == {"cyclictest"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_scenario_has_one_hash_over_tcp_and_in_ten_random_mixes(name, tmp_path, server):
+    there = server()
+    here = hash_of(name, {"all": "inprocess"}, tmp_path / "here")
+    assert hash_of(name, {"all": there}, tmp_path / "tcp") == here
+    for seed in range(10):
+        placement = mix(seed, ("inprocess", "process", there))
+        assert hash_of(name, placement, tmp_path / str(seed)) == here, placement
+
+
+def first_light(placement, **options):
+    machine = Machine("virt", placement=placement, **options)
+    machine.load(guest("first_light.S", rounds=5).to_elf())
+    return machine
+
+
+def test_a_guest_has_one_hash_over_tcp_and_in_a_random_mix(server):
+    there = server()
+    expected = first_light("inprocess").run(until=PoweredOff).trace_hash
+    for placement in (there, mix(0, ("inprocess", "process", there))):
+        known = {part.name for part in find("virt").parts} | {"all"}
+        placement = {n: p for n, p in placement.items() if n in known} if type(placement) is dict else placement
+        with first_light(placement) as machine:
+            assert machine.run(until=PoweredOff).trace_hash == expected
+
+
+def test_records_and_latencies_are_the_same(tmp_path):
+    tables = []
+    for placement in ("inprocess", "process"):
+        with first_light(placement, trace=True) as machine:
+            machine.run(until=PoweredOff)
+            tables.append((machine.trace.latency().table(), [str(record) for record in machine.trace.records]))
+    assert tables[0] == tables[1]
+
+
+def test_the_host_sees_a_device_in_another_process_as_one_of_its_own():
+    with first_light({"uart": "process", "ls3a_router_irq": "process"}) as machine:
+        assert machine.bus.read(0x1FE0_01E5, 1) == 0x60
+        machine.bus.write(0x1FE0_01E7, 1, 0x5A)
+        assert machine.bus.read(0x1FE0_01E7, 1) == 0x5A == machine.devices["uart"].state["scr"]
+        here = first_light("inprocess")
+        here.bus.write(0x1FE0_01E7, 1, 0x5A)
+        assert machine.devices["uart"].state == here.devices["uart"].state
+        assert machine.components["uart"].save() == here.components["uart"].save()
+
+
+def test_a_device_process_loads_neither_numba_nor_simpy():
+    with first_light({"uart": "process"}) as machine:
+        pid = machine.components["uart"].supervisor.connection.process.pid
+        with open(f"/proc/{pid}/maps") as maps:
+            mapped = maps.read()
+        assert "msgpack" in mapped
+        assert not [name for name in ("numba", "llvmlite", "numpy") if name in mapped]
+    code = "import sys, soc.placement.serve, soc.commands.device; print({'simpy', 'numba', 'cpu'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("platform", "options", "says"),
+    [
+        ("ls7a", {"placement": {"eventfd": "process"}}, "the host calls this device"),
+        (
+            "virt",
+            {"devices": {"virtio_net": {"peer": lambda frame: []}}, "placement": "process"},
+            "its option peer = .* cannot be sent to another process",
+        ),
+        ("virt", {"devices": {"virtio_rng": {"sead": 7}}, "placement": "process"}, "virtio_rng.*sead"),
+        ("virt", {"placement": "tcp://127.0.0.1:1"}, "no device server at 127.0.0.1:1"),
+    ],
+)
+def test_what_cannot_be_placed_is_refused_with_the_device_named(platform, options, says):
+    with pytest.raises(SocError, match=says):
+        Machine(platform, **options)
+
+
+def boots(platform, cpus, places, limits):
+    material = debian.cached()
+    if material is None:
+        pytest.skip("no Debian kernel was fetched: `soc fetch debian` gets it")
+    found = []
+    for place in places:
+        with Machine(platform, cpus=cpus, placement=place, append="nokaslr cryptomgr.notests") as machine:
+            machine.load(material.kernel, initrd=material.initrd)
+            found.append(machine.run(**limits).trace_hash)
+    return found
+
+
+def test_the_first_instructions_of_a_boot_have_one_hash():
+    assert len(set(boots("virt", 1, ("inprocess", "process"), {"max_insns": 20_000_000}))) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("platform", "cpus"), [("virt", 1), ("ls7a", 4)])
+def test_a_boot_has_one_hash_everywhere(platform, cpus, server):
+    there = server()
+    known = {"all", *(part.name for part in find(platform).with_devices({}).parts)}
+    mixes = [mix(seed, ("inprocess", "process", there)) for seed in range(10)]
+    places = ["inprocess", "process", there, *({n: p for n, p in m.items() if n in known} for m in mixes)]
+    assert len(set(boots(platform, cpus, places, {"until": "INIT-UP", "max_virtual": "20 s"}))) == 1
