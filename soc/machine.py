@@ -556,6 +556,13 @@ class Machine:
             details=self._details(),
         )
 
+    def waits(self) -> str:
+        """Which channel waited how long for which device in another process, in wall time: a table."""
+        from soc.placement.profile import table, waits
+
+        remote = [component for component in self.components.values() if component.remote]
+        return table(waits(remote, self.trace.wiring, self._ports), remote)
+
     def _not_delivered(self, message: Message) -> None:
         """The device `message` was for is lost. The machine stands before it: it can be saved, or run on."""
         self._lost = True

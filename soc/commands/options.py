@@ -41,6 +41,7 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tier", choices=TIERS, default="auto", help="execution engine (default auto)")
     parser.add_argument("--strict", action="store_true", help="stop at an access to an address that nothing answers")
     parser.add_argument("--place", metavar="MAP", help="where devices run: all=process, or device=place,...")
+    parser.add_argument("--waits", action="store_true", help="show which channel waited for which device elsewhere")
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:

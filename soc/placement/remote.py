@@ -204,7 +204,7 @@ class RemoteComponent:
         return direct[0].value
 
     def save(self) -> dict[str, Any]:
-        """The state for a snapshot, as a device in the kernel's process gives it; `opaque` where the peer has another."""
+        """The state for a snapshot, as DeviceComponent gives it; `opaque` where the peer has a form of its own."""
         state = self.supervisor.state(self._kernel._now)
         saved = _map(state)
         if not saved.keys() >= {"component", "source"}:
