@@ -5,6 +5,7 @@ from __future__ import annotations
 import time as host
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from hashlib import blake2b
@@ -26,6 +27,7 @@ from soc.messages import Message, pack, unpack
 from soc.options import Options
 from soc.placement.inprocess import DeviceComponent
 from soc.placement.memory import MemoryComponent
+from soc.placement.sharing import Sharing
 from soc.platforms import Part, Platform, load
 from soc.ports import split
 from soc.time import PS_PER_SECOND, duration, seconds
@@ -585,13 +587,15 @@ class Machine:
         cluster = self._cluster
         cluster.cluster.limit(None if max_insns is None else instructions + max_insns)
         cluster.slice, cluster.ending, cluster.predicate = slice, False, predicate
-        cluster.host = self._host(progress, progress_ms)
+        sharing = Sharing(self._processes)
+        cluster.host = self._host(progress, progress_ms, sharing if self._processes() else None)
         cluster.pace = (lambda time: seconds(time - start) - (host.monotonic() - began)) if pace else None
         cluster.visit = visit
         cluster.stop_at = None if window is None else (start + window, f"{seconds(window):g} s of model time")
         cluster.start()
         try:
-            self.kernel.loop()
+            with sharing if self._processes() else nullcontext():
+                self.kernel.loop()
         except UnmappedAccessError as error:
             self._ended = ("error", str(error))
         except DeviceLost as error:
@@ -612,6 +616,13 @@ class Machine:
             unmapped=self.open_bus.count,
             details=self._details(),
         )
+
+    def waits(self) -> str:
+        """Which channel waited how long for which device in another process, in wall time: a table."""
+        from soc.placement.profile import table, waits
+
+        remote = [component for component in self.components.values() if component.remote]
+        return table(waits(remote, self.trace.wiring, self._ports), remote)
 
     def _not_delivered(self, message: Message) -> None:
         """The device `message` was for is lost. The machine stands before it: it can be saved, or run on."""
@@ -666,13 +677,22 @@ class Machine:
             counted.update(self.hypervisor.details())
         return dict(counted)
 
-    def _host(self, progress: Callable[[Machine], None] | None, every_ms: int) -> Callable[[], None]:
+    def _processes(self) -> list[int]:
+        """The device processes on this host."""
+        connections = [c.supervisor.connection for c in self.components.values() if c.remote]
+        return [connection.process.pid for connection in connections if connection.process is not None]
+
+    def _host(
+        self, progress: Callable[[Machine], None] | None, every_ms: int, sharing: Sharing | None
+    ) -> Callable[[], None]:
         due = host.monotonic() + every_ms / 1000
 
         def between() -> None:
             nonlocal due
             if self._interrupted:
                 self._end_soon("limit", "interrupted")
+            if sharing is not None:
+                sharing.turn()
             if progress is not None and host.monotonic() >= due:
                 progress(self)
                 due = host.monotonic() + every_ms / 1000

@@ -48,6 +48,7 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
         "--irqchip", choices=("kernel", "user"), help="who serves the guest's interrupt controllers (default kernel)"
     )
     parser.add_argument("--place", metavar="MAP", help="where devices run: all=process, or device=place,...")
+    parser.add_argument("--waits", action="store_true", help="show which channel waited for which device elsewhere")
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:

@@ -136,7 +136,6 @@ class RemoteComponent:
         # Requests not answered yet, by reply link: sequence to cause. Lines that are high: the cause they rose by.
         self._asked: dict[tuple[int, int], dict[int, int]] = {}
         self._high: dict[tuple[int, int], int] = {}
-        self._saved: dict[str, Any] | None = None
 
     # Building.
 
@@ -205,7 +204,7 @@ class RemoteComponent:
         return direct[0].value
 
     def save(self) -> dict[str, Any]:
-        """The state for a snapshot, as a device in the kernel's process gives it; `opaque`: the peer has another."""
+        """The state for a snapshot, as DeviceComponent gives it; `opaque` where the peer has a form of its own."""
         state = self.supervisor.state(self._kernel._now)
         saved = _map(state)
         if not saved.keys() >= {"component", "source"}:
@@ -218,9 +217,6 @@ class RemoteComponent:
     def restore(self, saved: dict[str, Any], channels: Mapping[int, Any]) -> None:
         """What `save` gave; `channels` has the machine's links by number. The device has it after `restored`."""
         self._saved = saved
-        self._timers.forget()
-        for requests in self._asked.values():
-            requests.clear()
         if "opaque" in saved:
             self._high = {(source, destination): cause for source, destination, cause in saved["high"]}
             for source, destination, sequence, cause in saved["asked"]:
@@ -228,9 +224,8 @@ class RemoteComponent:
             return
         risen = [(link, cause) for port, cause in saved["risen"].items() for link in self.links.get(port, ())]
         self._high = {(link.origin[1], link.target[1]): cause for link, cause in risen}
-        for _, back, request, cause in saved["forwarded"]:
-            link = channels[back]
-            self._asked[link.origin[1], link.target[1]][request] = cause
+        for _, back, request in saved["forwarded"]:
+            self._asked[channels[back].origin[1], channels[back].target[1]][request] = 0
 
     def restored(self) -> None:
         """Timers and counters are restored too: tell the device."""
