@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cpu.engine import shared as m
 from soc.errors import SocError
 from soc.ram import HIGH_BASE, LOW_BYTES, ROM_BASE, ROM_BYTES
+
+if TYPE_CHECKING:
+    from cpu.engine.code_buffer import CodeBuffer
 
 PAGE = 4096
 POOL_WORDS = 4 << 20
@@ -42,6 +46,7 @@ class Memory:
         self.charges = np.zeros(0, np.int64)
         self._stops = np.zeros(4096, np.int64)
         self.stops: frozenset[int] = frozenset()
+        self.code_buffer: CodeBuffer | None = None  # of tier E
         self.shared = shared = np.zeros(m.SIZE, np.int64)
         shared[m.RAM] = self.image.ctypes.data
         shared[m.RAM_BYTES], shared[m.ROM_BYTES], shared[m.PAGES] = ram_bytes, rom_bytes, pages

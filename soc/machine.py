@@ -150,7 +150,7 @@ class Machine:
         self._sources: dict[str, Source] = {}
         self._ended: tuple[str, str] | None = None
         self._interrupted = False
-        self._broken = ""
+        self._lost = False
         self.is_off = False
         """The guest has switched the machine off; it cannot run any more."""
 
@@ -334,7 +334,7 @@ class Machine:
                 if part.csr and part.node == core.number // CORES_PER_NODE:
                     component = self.components[part.name]
                     link = self._registers(core, component, f"{part.name}.iocsr", 0, strict)
-                    for number, size in component.device.ranges("csr"):
+                    for number, size in load(part.model).ranges("csr"):
                         core.csrs.add(part.name, number, size, link)
 
     def _registers(
@@ -423,20 +423,19 @@ class Machine:
 
     def state(self) -> dict[str, Any]:
         """All that the future depends on apart from RAM, as msgpack types."""
-        if self._ended is not None and self._ended[0] == "error":
+        if self._ended is not None and self._ended[0] == "error" and not self._lost:
             raise CheckpointError(f"the machine has ended in an error and cannot be saved: {self._ended[1]}")
         if self.hypervisor is not None:
             raise CheckpointError("a machine under the KVM model has no checkpoint; its guest moves by the KVM API")
-        # First: it brings the counters of devices in other processes here.
-        components = {name: component.save() for name, component in self.components.items()}
         return {
             "now": self.kernel.now,
             "is_off": self.is_off,
             "unmapped": self.open_bus.unmapped,
-            "sources": {name: source.save() for name, source in self._sources.items()},
             "events": self._events(),
             "cores": self._cluster.save(),
-            "components": components,
+            # Before the sources: a device in another process tells its count with its state.
+            "components": {name: component.save() for name, component in self.components.items()},
+            "sources": {name: source.save() for name, source in self._sources.items()},
             "dma_errors": dict(self.dma.errors) if self.dma is not None else {},
             "console": self._console.save(),
             "trace": self.trace.saved(),
@@ -462,7 +461,7 @@ class Machine:
             source.restore(state["sources"][name])
         for component in self.components.values():
             if component.remote:
-                component.hand_over()
+                component.restored()
         self.trace.restore(state["trace"])
 
     def _events(self) -> list[list[Any]]:
@@ -556,8 +555,6 @@ class Machine:
                 raise ConfigurationError(f"{name} = {value!r}; a positive number of instructions is needed")
         if self.is_off:
             raise ConfigurationError("the machine has been switched off: build a new Machine to run again")
-        if self._broken:
-            raise ConfigurationError(f"the machine has lost a device and cannot run any more: {self._broken}")
         window = duration(max_virtual) if max_virtual is not None else None
         visit = None
         if at is not None:
@@ -568,7 +565,7 @@ class Machine:
                 )
         began = host.monotonic()
         start, instructions, exits = self.now, self._instructions(), self._exits()
-        self._ended, self._interrupted = None, False
+        self._ended, self._interrupted, self._lost = None, False, False
         self._console.watch(None)
         predicate = None
         if isinstance(until, str | bytes):
@@ -595,9 +592,8 @@ class Machine:
         except UnmappedAccessError as error:
             self._ended = ("error", str(error))
         except DeviceLost as error:
-            # The machine stands in the middle of an event.
             self._ended = ("error", str(error))
-            self._broken = str(error)
+            self._not_delivered(error.told)
         ended, reason = self._ended or ("deadlock", self._cluster.waits_for())
         wall = host.monotonic() - began
         done = self._instructions() - instructions
@@ -613,6 +609,18 @@ class Machine:
             unmapped=self.open_bus.count,
             details=self._details(),
         )
+
+    def _not_delivered(self, message: Message) -> None:
+        """The device `message` was for is lost. The machine stands before it: it can be saved, or run on."""
+        self._lost = True
+        if not message.HASHED or not message.source:
+            return
+        self.trace.take_back(message)
+        link = self.trace.wiring.channels.get((message.source, message.destination))
+        if link is not None:
+            link.again(message)
+        else:
+            next(c for c in self.components.values() if c.remote and c.owns(message)).resume(message)
 
     def close(self) -> None:
         """End the processes and connections of devices elsewhere; the machine cannot run after that. At the latest this

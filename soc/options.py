@@ -18,7 +18,7 @@ from soc.platforms import Platform, find
 from soc.platforms.added import anchored
 from soc.timing import Timing
 
-TIERS = ("auto", "reference", "threaded")
+TIERS = ("auto", "reference", "threaded", "stencil")
 HYPERVISORS = (None, "kvm")
 IRQCHIPS = ("kernel", "user")
 MAX_CPUS = 16

@@ -11,7 +11,6 @@ from soc.time import duration
 
 TIERS = ("auto", "reference", "threaded", "stencil")
 PLATFORMS = ("virt", "ls7a")
-BUILT_TIERS = ("auto", "reference", "threaded")
 
 
 def count(text: str) -> int:
@@ -62,8 +61,6 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
 
 def refuse_unbuilt(arguments: argparse.Namespace) -> None:
     """Raises ConfigurationError for options that are known but not built in this version."""
-    if arguments.tier not in BUILT_TIERS:
-        _not_built(f"--tier {arguments.tier}", f"built are {', '.join(BUILT_TIERS)}", "Use --tier auto.")
     devices(arguments)
     placement(arguments.place)
 

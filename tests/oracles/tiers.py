@@ -107,6 +107,7 @@ def _whole_program(tier: str, layout: Layout) -> Side:
 
 TIERS: dict[str, Callable[[Layout], Side]] = {
     "int": _int,
+    "stencil": partial(_core, "stencil"),
     "threaded": partial(_core, "threaded"),
     "reference": partial(_core, "reference"),
 }
