@@ -106,10 +106,11 @@ class Rig:
     slice_cycles: int | None = None
     costs: Costs | None = None
     vz: bool = False
+    unmodelled_ri: bool = False
 
     def __post_init__(self) -> None:
         self.memory = Memory(self.ram_bytes)
-        self.core = Core(0, self.memory, self.tier, costs=self.costs, vz=self.vz)
+        self.core = Core(0, self.memory, self.tier, costs=self.costs, vz=self.vz, unmodelled_ri=self.unmodelled_ri)
         self.program: Program | None = None
         for vector in VECTORS:
             self.memory.write(vector, wait_word())
