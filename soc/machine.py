@@ -88,6 +88,8 @@ class Machine:
     its inter-processor interrupts with them. `vz`: the bare cores have the VZ module (see docs/vz.md).
     `hypervisor="kvm"` runs the program as a guest of the KVM model with `vcpus` virtual CPUs on the `cpus` cores; `kvm`
     is its back-end, `irqchip` ("kernel", "user") who serves the guest's interrupt controllers.
+    `unimplemented` is what becomes of an instruction that is real on this core but not modelled: "stop" ends the run
+    and names it, "ri" raises RI and counts it.
     `disk` is the image of a virtio-blk disk; `devices` adds PCI functions, name to options, as in
     `{"virtio_rng": {"seed": 7}}` (soc.platforms.FUNCTIONS lists them), and models of your own, as in
     `{"gpio": {"model": Gpio, "base": 0x100E_0000, "wires": {"irq": "ls3a_router_irq.input[12]"}}}`
@@ -112,6 +114,7 @@ class Machine:
         strict: bool | None = None,
         csr: bool | None = None,
         vz: bool | None = None,
+        unimplemented: str | None = None,
         disk: str | Path | None = None,
         devices: Mapping[str, Mapping[str, Any]] | None = None,
         faults: Iterable[Fault | Mapping[str, Any]] | None = None,
@@ -135,6 +138,7 @@ class Machine:
             "strict": strict,
             "csr": csr,
             "vz": vz,
+            "unimplemented": unimplemented,
             "disk": disk,
             "devices": devices,
             "fault": faults,
@@ -168,7 +172,7 @@ class Machine:
         shortest = min(self.timing.mmio_request, self.timing.kvm_kick) if guest else self.timing.mmio_request
         window = window_cycles(self.timing.core_window, shortest, self.clock)
         vz = guest or self.options.vz
-        make_cluster = make_cluster or partial(_make_cluster, timing=self.timing, csr=self.options.csr, vz=vz)
+        make_cluster = make_cluster or partial(_make_cluster, options=self.options, vz=vz)
         cluster = make_cluster(self.memory, self.options.cpus, self.options.tier, window)
         self.cpu: list[Any] = cluster.cores
         sources = [self._source(f"cpu{number}") for number in range(self.options.processors)]
@@ -669,6 +673,8 @@ class Machine:
             names = {code: name for name, code in import_module("cpu.isa.values").EXC_CODES.items()}
             counted.update({f"exception {names.get(code, code)}": n for code, n in core.exceptions.items()})
             counted["refill xtlb"] += core.tlb_refills
+            if self.options.unimplemented == "ri":
+                counted["unmodelled"] += core.unmodelled
         for component in self.components.values():
             if component.remote:
                 counted.update(component.troubles())
@@ -749,7 +755,8 @@ def _make_memory(size: int) -> Any:
     return import_module("cpu.memory").Memory(size)
 
 
-def _make_cluster(memory: Any, count: int, tier: str, window: int, timing: Timing, csr: bool, vz: bool) -> Any:
+def _make_cluster(memory: Any, count: int, tier: str, window: int, options: Options, vz: bool) -> Any:
+    timing = options.timing
     costs = import_module("cpu.costs").Costs(
         timing.instruction_cycles,
         timing.exception_entry,
@@ -757,4 +764,6 @@ def _make_cluster(memory: Any, count: int, tier: str, window: int, timing: Timin
         timing.core_clock,
         timing.stable_clock,
     )
-    return import_module("cpu.cluster").Cluster(memory, count, tier, window, costs, csr, vz)
+    return import_module("cpu.cluster").Cluster(
+        memory, count, tier, window, costs, options.csr, vz, options.unimplemented == "ri"
+    )

@@ -60,6 +60,7 @@ def _described(arguments: argparse.Namespace) -> tuple[str | Path, dict[str, Any
         "devices": devices(arguments) or None,
         "hypervisor": arguments.hypervisor,
         "vcpus": arguments.vcpus,
+        "unimplemented": arguments.unimplemented,
         "kvm": arguments.kvm,
         "irqchip": arguments.irqchip,
     }
