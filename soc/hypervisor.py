@@ -143,7 +143,7 @@ class Hypervisor:
             self.host.wake(vcpu)
 
     def save(self, memory: Any, devices: dict[str, Any]) -> dict[str, Any]:
-        """A stopped guest as plain data: VM, memory, devices, and the levels at its pins. KvmError (EBUSY) otherwise."""
+        """A stopped guest as plain data: VM, memory, devices, the levels at its pins. KvmError (EBUSY) otherwise."""
         self.host.settle()
         return {
             "time": self._component.time,
