@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from cpu.engine import shared
 from cpu.kvm import onereg
 from cpu.kvm.emulate import Access
 from cpu.kvm.errors import KvmError
@@ -20,6 +19,7 @@ from cpu.kvm.mips import Kvm
 from cpu.kvm.uapi import MEM_READONLY, Cap, ExitReason, MemoryRegion
 from cpu.kvm.vcpu import Do, Steps, Vcpu
 from soc.messages import InterruptLevel
+from soc.ram import HIGH_BASE, LOW_BYTES, ROM_BASE
 
 if TYPE_CHECKING:
     from soc.cluster import ClusterComponent
@@ -59,9 +59,9 @@ class Hypervisor:
         self.host = Host(self._cluster.cores, timing.core, costs, self, slice_cycles, timing.count_divider)
         self.kvm = Kvm(self.host, backend, lambda address, size: _is_memory(memory, address, size))
         self.vm = self.kvm.create_vm()
-        low = min(memory.ram_bytes, shared.LOW_BYTES)
+        low = min(memory.ram_bytes, LOW_BYTES)
         for slot, (base, size, flags) in enumerate((
-            (0, low, 0), (shared.HIGH_BASE, memory.ram_bytes, 0), (shared.ROM_BASE, memory.rom_bytes, MEM_READONLY),
+            (0, low, 0), (HIGH_BASE, memory.ram_bytes, 0), (ROM_BASE, memory.rom_bytes, MEM_READONLY),
         )):  # fmt: skip
             self.vm.set_user_memory_region(MemoryRegion(slot, base, size, base, flags))
         self.vcpus = [self._vcpu(number) for number in range(vcpus)]
@@ -143,7 +143,7 @@ class Hypervisor:
             self.host.wake(vcpu)
 
     def save(self, memory: Any, devices: dict[str, Any]) -> dict[str, Any]:
-        """A stopped guest as plain data: VM, memory, devices, the levels at its pins. KvmError (EBUSY) otherwise."""
+        """A stopped guest as plain data: VM, memory, devices, levels at its pins. KvmError (EBUSY) otherwise."""
         self.host.settle()
         return {
             "time": self._component.time,
