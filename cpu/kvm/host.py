@@ -98,7 +98,8 @@ class PhysicalCpu:
         self.slice_end: int | None = None
         self.armed: int | None = None
         self.timers: dict[Thread, int] = {}
-        self.idle_cycles = 0
+        self.exits = 0
+        """Times a guest was left."""
 
     def deadline(self) -> int | None:
         """The next cycle at which the host's timer is wanted."""
@@ -244,6 +245,7 @@ class Host:
         answer = None
         if cpu.in_guest:
             cpu.in_guest = False
+            cpu.exits += 1
             entry.leave(cpu.thread.vcpu)
             cpu.core.vz.charge(self.cost("kvm_exit"))
         elif cpu.awaits is not None:

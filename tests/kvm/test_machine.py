@@ -85,9 +85,7 @@ def test_a_guest_moves_to_another_machine(at):
     source.hypervisor.stop_guest()
     assert source.run().reason == "the guest has stopped"
     source.run(max_virtual="1 us")
-    saved = msgpack.unpackb(
-        msgpack.packb(source.hypervisor.save(source.memory, source.devices)), strict_map_key=False
-    )
+    saved = msgpack.unpackb(msgpack.packb(source.hypervisor.save(source.memory, source.devices)), strict_map_key=False)
     target = Machine("virt", hypervisor="kvm")
     target.hypervisor.restore(saved, target.memory, target.components)
     result = target.run(until=PoweredOff, max_virtual="1 s")

@@ -1,7 +1,7 @@
 """KVM-level test vectors: number, what they say, source, and the check.
 
-Numbers and sources are those of vz-kvm.md 5.2 to 5.4 (KVM rows) and 5.7, and V.. and T.. of irqchip.md section 12. LS is the
-Loongson 4.19 tree, L61 Linux 6.1, both arch/mips/kvm.
+Numbers and sources are those of vz-kvm.md 5.2 to 5.4 (KVM rows) and 5.7, and V.. and T.. of irqchip.md section 12.
+LS is the Loongson 4.19 tree, L61 Linux 6.1, both arch/mips/kvm.
 """
 
 from __future__ import annotations
@@ -85,7 +85,12 @@ def _():
 
 @vector("57", "a change of FR drops live FPU state", "L61: vz.c")
 def _():
-    text = f"li t0, {CU1 | FR | KX:#x}\n mtc0 t0, c0_status\n add.d $f0, $f0, $f0\n li t0, {CU1 | KX:#x}\n mtc0 t0, c0_status\n{END}"
+    text = f"""li t0, {CU1 | FR | KX:#x}
+        mtc0 t0, c0_status
+        add.d $f0, $f0, $f0
+        li t0, {CU1 | KX:#x}
+        mtc0 t0, c0_status
+        {END}"""
     bench = Bench()
     vcpu = bench.vcpu(text)
     seen = []
@@ -343,7 +348,7 @@ def _():
 @vector("128", "HYPCALL 0 of the Loongson tree: exit HYPERCALL, ret becomes v0", "LS: hypcall.c")
 def _():
     bench = Bench(backend="ls3acomp")
-    vcpu = bench.vcpu(f"li v0, 42\n li a0, 9\n hypcall 0\n {STORE_V0}")
+    bench.vcpu(f"li v0, 42\n li a0, 9\n hypcall 0\n {STORE_V0}")
     seen = []
 
     def answer(vcpu):
