@@ -277,6 +277,10 @@ class Device:
         getattr(self, "on_event_" + port)(descriptor, count)
         self.settle()
 
+    def mailbox_in(self, port: str, mailbox: int, value: int) -> None:
+        """Mail arrived at `port`. Only cores have mailboxes: DeviceError."""
+        raise DeviceError(f"{self.name}.{port}: mail for mailbox {mailbox}; a device takes none")
+
     def receive(self, port: str, data: bytes) -> None:
         """Bytes arrived at byte port `port`. Raises DeviceError for a port the device does not have."""
         handler = getattr(self, "on_receive_" + port, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time as host
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from hashlib import blake2b
@@ -26,6 +27,7 @@ from soc.messages import Message, pack, unpack
 from soc.options import Options
 from soc.placement.inprocess import DeviceComponent
 from soc.placement.memory import MemoryComponent
+from soc.placement.sharing import Sharing
 from soc.platforms import Part, Platform, load
 from soc.ports import split
 from soc.time import PS_PER_SECOND, duration, seconds
@@ -83,9 +85,11 @@ class Machine:
     `ram` is text such as "512 MiB" or a number of MiB. `trace` keeps records and interrupt latencies (the hash is
     always kept). `strict` ends the run at the first access to nothing. `timing` is a Timing or a mapping of constants.
     `csr`: CPUCFG tells the guest of the CSR instructions, on a platform with configuration registers; Linux then sends
-    its inter-processor interrupts with them.
+    its inter-processor interrupts with them. `vz`: the bare cores have the VZ module (see docs/vz.md).
     `hypervisor="kvm"` runs the program as a guest of the KVM model with `vcpus` virtual CPUs on the `cpus` cores; `kvm`
     is its back-end, `irqchip` ("kernel", "user") who serves the guest's interrupt controllers.
+    `unimplemented` is what becomes of an instruction that is real on this core but not modelled: "stop" ends the run
+    and names it, "ri" raises RI and counts it.
     `disk` is the image of a virtio-blk disk; `devices` adds PCI functions, name to options, as in
     `{"virtio_rng": {"seed": 7}}` (soc.platforms.FUNCTIONS lists them), and models of your own, as in
     `{"gpio": {"model": Gpio, "base": 0x100E_0000, "wires": {"irq": "ls3a_router_irq.input[12]"}}}`
@@ -109,6 +113,8 @@ class Machine:
         trace: bool | None = None,
         strict: bool | None = None,
         csr: bool | None = None,
+        vz: bool | None = None,
+        unimplemented: str | None = None,
         disk: str | Path | None = None,
         devices: Mapping[str, Mapping[str, Any]] | None = None,
         faults: Iterable[Fault | Mapping[str, Any]] | None = None,
@@ -131,6 +137,8 @@ class Machine:
             "trace": trace,
             "strict": strict,
             "csr": csr,
+            "vz": vz,
+            "unimplemented": unimplemented,
             "disk": disk,
             "devices": devices,
             "fault": faults,
@@ -163,7 +171,8 @@ class Machine:
         guest = self.options.hypervisor is not None
         shortest = min(self.timing.mmio_request, self.timing.kvm_kick) if guest else self.timing.mmio_request
         window = window_cycles(self.timing.core_window, shortest, self.clock)
-        make_cluster = make_cluster or partial(_make_cluster, timing=self.timing, csr=self.options.csr, vz=guest)
+        vz = guest or self.options.vz
+        make_cluster = make_cluster or partial(_make_cluster, options=self.options, vz=vz)
         cluster = make_cluster(self.memory, self.options.cpus, self.options.tier, window)
         self.cpu: list[Any] = cluster.cores
         sources = [self._source(f"cpu{number}") for number in range(self.options.processors)]
@@ -582,13 +591,15 @@ class Machine:
         cluster = self._cluster
         cluster.cluster.limit(None if max_insns is None else instructions + max_insns)
         cluster.slice, cluster.ending, cluster.predicate = slice, False, predicate
-        cluster.host = self._host(progress, progress_ms)
+        sharing = Sharing(self._processes)
+        cluster.host = self._host(progress, progress_ms, sharing if self._processes() else None)
         cluster.pace = (lambda time: seconds(time - start) - (host.monotonic() - began)) if pace else None
         cluster.visit = visit
         cluster.stop_at = None if window is None else (start + window, f"{seconds(window):g} s of model time")
         cluster.start()
         try:
-            self.kernel.loop()
+            with sharing if self._processes() else nullcontext():
+                self.kernel.loop()
         except UnmappedAccessError as error:
             self._ended = ("error", str(error))
         except DeviceLost as error:
@@ -609,6 +620,13 @@ class Machine:
             unmapped=self.open_bus.count,
             details=self._details(),
         )
+
+    def waits(self) -> str:
+        """Which channel waited how long for which device in another process, in wall time: a table."""
+        from soc.placement.profile import table, waits
+
+        remote = [component for component in self.components.values() if component.remote]
+        return table(waits(remote, self.trace.wiring, self._ports), remote)
 
     def _not_delivered(self, message: Message) -> None:
         """The device `message` was for is lost. The machine stands before it: it can be saved, or run on."""
@@ -655,6 +673,8 @@ class Machine:
             names = {code: name for name, code in import_module("cpu.isa.values").EXC_CODES.items()}
             counted.update({f"exception {names.get(code, code)}": n for code, n in core.exceptions.items()})
             counted["refill xtlb"] += core.tlb_refills
+            if self.options.unimplemented == "ri":
+                counted["unmodelled"] += core.unmodelled
         for component in self.components.values():
             if component.remote:
                 counted.update(component.troubles())
@@ -663,13 +683,22 @@ class Machine:
             counted.update(self.hypervisor.details())
         return dict(counted)
 
-    def _host(self, progress: Callable[[Machine], None] | None, every_ms: int) -> Callable[[], None]:
+    def _processes(self) -> list[int]:
+        """The device processes on this host."""
+        connections = [c.supervisor.connection for c in self.components.values() if c.remote]
+        return [connection.process.pid for connection in connections if connection.process is not None]
+
+    def _host(
+        self, progress: Callable[[Machine], None] | None, every_ms: int, sharing: Sharing | None
+    ) -> Callable[[], None]:
         due = host.monotonic() + every_ms / 1000
 
         def between() -> None:
             nonlocal due
             if self._interrupted:
                 self._end_soon("limit", "interrupted")
+            if sharing is not None:
+                sharing.turn()
             if progress is not None and host.monotonic() >= due:
                 progress(self)
                 due = host.monotonic() + every_ms / 1000
@@ -726,7 +755,8 @@ def _make_memory(size: int) -> Any:
     return import_module("cpu.memory").Memory(size)
 
 
-def _make_cluster(memory: Any, count: int, tier: str, window: int, timing: Timing, csr: bool, vz: bool) -> Any:
+def _make_cluster(memory: Any, count: int, tier: str, window: int, options: Options, vz: bool) -> Any:
+    timing = options.timing
     costs = import_module("cpu.costs").Costs(
         timing.instruction_cycles,
         timing.exception_entry,
@@ -734,4 +764,6 @@ def _make_cluster(memory: Any, count: int, tier: str, window: int, timing: Timin
         timing.core_clock,
         timing.stable_clock,
     )
-    return import_module("cpu.cluster").Cluster(memory, count, tier, window, costs, csr, vz)
+    return import_module("cpu.cluster").Cluster(
+        memory, count, tier, window, costs, options.csr, vz, options.unimplemented == "ri"
+    )

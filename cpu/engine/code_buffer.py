@@ -21,6 +21,7 @@ from soc.errors import SocError
 B_COUNT, B_NATIVE = OP["b_count"], OP["b_native"]
 BUFFER_BYTES = 32 << 20
 STUB_BYTES = 16
+CONSTANTS_ALIGN = 64
 # Room for one more block: 65 instructions and what belongs to them, none longer than 512 bytes.
 MARGIN = 1 << 17
 HOT_AFTER = 16
@@ -56,7 +57,7 @@ class CodeBuffer:
             raise ExecutableMemoryError(
                 f"no {size >> 20} MiB of writable and executable memory: {cause.strerror}.\nUse tier threaded."
             ) from cause
-        self._bytes = np.frombuffer(self._map, np.uint8)
+        self.code = np.frombuffer(self._map, np.uint8)
         self._stencils = stencils
         self._held = np.zeros(3 * e.VALUES, np.int64)
 
@@ -64,7 +65,7 @@ class CodeBuffer:
         """Makes this the buffer of the machine with descriptor `shared`, whose blocks run `hot_after` times in tier T
         before they are translated."""
         for slot, array in (
-            (m.CODE, self._bytes),
+            (m.CODE, self.code),
             (m.STENCIL_CODE, self._stencils.code),
             (m.STENCIL_OPS, self._stencils.ops),
             (m.STENCILS, self._stencils.stencils),
@@ -72,8 +73,15 @@ class CodeBuffer:
             (m.HELD, self._held),
         ):
             shared[slot] = array.ctypes.data
-        shared[m.CODE_LIMIT] = shared[m.CODE] + len(self._bytes)
+        shared[m.CODE_LIMIT] = shared[m.CODE] + len(self.code)
         shared[m.HOT_AFTER] = hot_after
+        # First what every block may need: the way to tier T, and constants.
+        threaded_end = int(place(shared, shared[m.CODE], e.TO_THREADED, 0, 0, 0, 0, 0, 0)) - int(shared[m.CODE])
+        at = threaded_end + -threaded_end % CONSTANTS_ALIGN
+        end = at + len(self._stencils.constants)
+        self.code[at:end] = self._stencils.constants
+        shared[m.CODE_CONSTANTS] = shared[m.CODE] + at
+        shared[m.CODE_FIRST] = shared[m.CODE] + end
         reset_code(shared)
 
 
@@ -118,6 +126,8 @@ def place(M, at, stencil, uop, ip, count, wide, taken, cold):
             value = where + 4
         elif kind == e.COUNT:
             value = count
+        elif kind == e.CONSTANT:
+            value = M[m.CODE_CONSTANTS]
         elif kind == e.IP:
             value = ip
         elif kind == e.ENTRY:
@@ -140,5 +150,5 @@ def place(M, at, stencil, uop, ip, count, wide, taken, cold):
 def reset_code(M):
     """Empties the code buffer, if there is one."""
     if M[m.CODE] != 0:
-        M[m.CODE_NEXT] = place(M, M[m.CODE], e.TO_THREADED, 0, 0, 0, 0, 0, 0)
-        M[m.CODE_STUBS] = M[m.CODE_LIMIT] - STUB_BYTES
+        M[m.CODE_NEXT] = M[m.CODE_FIRST]
+        M[m.CODE_STUBS] = M[m.CODE_LIMIT]

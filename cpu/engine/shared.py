@@ -32,7 +32,9 @@ _names = [
     "STOP_COUNT",
     "CHARGES",  # per micro-op: cycles << 20 | 1, see budget.py
     "HOT_AFTER",  # tier E: how often a block runs in tier T first
-    "CODE",  # tier E: the code buffer, 0: no tier E; translated blocks grow from its start,
+    "CODE",  # tier E: the code buffer, 0: no tier E
+    "CODE_CONSTANTS",  # constants of stencils in it
+    "CODE_FIRST",  # translated blocks grow from here,
     "CODE_NEXT",
     "CODE_STUBS",  # exits to tier T from its end
     "CODE_LIMIT",

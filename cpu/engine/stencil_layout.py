@@ -7,8 +7,8 @@ VALUES = 4  # general registers held in host registers
 ZERO = VALUES  # in place of a value: register 0
 
 # What a hole is filled with. FIELD: a field of the micro-op; IP: its address; COUNT: the block's charge; PC, VALUE: a
-# 64-bit number; ENTRY: offset of the jump cache's entry for PC; the others are jumps.
-(FIELD, IP, COUNT, PC, ENTRY, VALUE, NEXT, COLD, TARGET, TAKEN, FALL, THREADED) = range(12)
+# 64-bit number; ENTRY: offset of the jump cache's entry for PC; CONSTANT: a place in `constants`; the others are jumps.
+(FIELD, IP, COUNT, PC, ENTRY, VALUE, CONSTANT, NEXT, COLD, TARGET, TAKEN, FALL, THREADED) = range(13)
 # How it is written.
 REL32, ABS32, ABS8, ABS64 = range(4)
 

@@ -25,7 +25,7 @@ import platform
 import re
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -44,11 +44,8 @@ from cpu.isa.ir import DECLARATIONS, Emitter, Frame, IrOperands, Routines
 from cpu.isa.table import GPR_FIELDS
 from cpu.isa.values import EXC_CODES, REGISTER_KIND
 
-SOURCES = {
-    "IP": e.IP, "COUNT": e.COUNT, "PC": e.PC, "ENTRY": e.ENTRY, "VALUE": e.VALUE, "NEXT": e.NEXT, "COLD": e.COLD,
-    "TARGET": e.TARGET, "TAKEN": e.TAKEN, "FALL": e.FALL, "THREADED": e.THREADED,
-}  # fmt: skip
 JUMPS = ("NEXT", "COLD", "TARGET", "TAKEN", "FALL", "THREADED")
+SOURCES = {name: getattr(e, name) for name in ("IP", "COUNT", "PC", "ENTRY", "VALUE", "CONSTANT", *JUMPS)}
 # ELF relocation types of x86-64 (System V ABI, table 4.9).
 RELOCATIONS = {1: e.ABS64, 2: e.REL32, 4: e.REL32, 10: e.ABS32, 11: e.ABS32, 14: e.ABS8}
 HOLE = re.compile(r"(GPR|FPR)_\d+$|[UI]_\d+_\d+$")
@@ -383,9 +380,11 @@ def module_text(features: frozenset[str]) -> tuple[str, dict[int, Shape], dict[s
 
 @dataclass
 class Stencils:
-    """The compiled stencils as arrays: `code` (bytes), and rows of `ops`, `stencils` and `holes` as named above."""
+    """The compiled stencils as arrays: bytes of `code` and of the `constants` it needs in memory, and rows of `ops`,
+    `stencils` and `holes` as stencil_layout.py names them."""
 
     code: np.ndarray
+    constants: np.ndarray
     ops: np.ndarray
     stencils: np.ndarray
     holes: np.ndarray
@@ -405,7 +404,7 @@ def load() -> Stencils:
     path = cache.directory() / f"stencils-{hashlib.sha256(key_text.encode()).hexdigest()[:24]}.npz"
     if path.exists():
         with np.load(path) as kept:
-            return Stencils(*(kept[name] for name in ("code", "ops", "stencils", "holes")))
+            return Stencils(*(kept[f.name] for f in fields(Stencils) if f.name != "compiled"))
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu=cpu_name, features=features, opt=2, reloc="static", codemodel="small"
     )
@@ -413,7 +412,7 @@ def load() -> Stencils:
     text, shapes, _ = module_text(on)
     found = extract(_compile(text, machine), shapes)
     packed = io.BytesIO()
-    np.savez(packed, code=found.code, ops=found.ops, stencils=found.stencils, holes=found.holes)
+    np.savez(packed, **{name: value for name, value in vars(found).items() if name != "compiled"})
     cache.write_atomically(path, packed.getvalue())
     return found
 
@@ -432,14 +431,18 @@ def extract(elf: bytes, shapes: dict[int, Shape]) -> Stencils:
     from elftools.elf.elffile import ELFFile
 
     file = ELFFile(io.BytesIO(elf))
-    section = file.get_section_by_name(".text")
-    text, symbols = section.data(), [s for s in file.get_section_by_name(".symtab").iter_symbols()]
-    names = [s.name for s in symbols]
+    text = file.get_section_by_name(".text").data()
+    symbols = list(file.get_section_by_name(".symtab").iter_symbols())
     places = {s.name: (s["st_value"], s["st_size"]) for s in symbols if s["st_info"]["type"] == "STT_FUNC"}
-    relocations = sorted(
-        (r["r_offset"], r["r_info_type"], names[r["r_info_sym"]], r["r_addend"])
-        for r in file.get_section_by_name(".rela.text").iter_relocations()
-    )
+    constants, bases = _constants(file)
+    relocations = []
+    for r in file.get_section_by_name(".rela.text").iter_relocations():
+        symbol, addend = symbols[r["r_info_sym"]], r["r_addend"]
+        name = symbol.name
+        if symbol["st_shndx"] in bases:
+            name, addend = "CONSTANT", addend + bases[symbol["st_shndx"]] + symbol["st_value"]
+        relocations.append((r["r_offset"], r["r_info_type"], name, addend))
+    relocations.sort()
     starts = [r[0] for r in relocations]
     unusable = {
         _function_at(places, at) for at, _, symbol, _ in relocations if symbol not in SOURCES and not HOLE.match(symbol)
@@ -461,6 +464,7 @@ def extract(elf: bytes, shapes: dict[int, Shape]) -> Stencils:
         code += body + b"\x90" * (-len(body) % 8)
     return Stencils(
         np.frombuffer(bytes(code), np.uint8).copy(),
+        np.frombuffer(constants, np.uint8).copy(),
         _op_rows(shapes, ids, rows, holes),
         np.array(rows, np.int64),
         np.array(holes, np.int64),
@@ -468,8 +472,19 @@ def extract(elf: bytes, shapes: dict[int, Shape]) -> Stencils:
     )
 
 
+def _constants(file) -> tuple[bytes, dict[int, int]]:
+    """(all constants of an object file, where those of a section begin in them)."""
+    data, bases = bytearray(), {}
+    for number, section in enumerate(file.iter_sections()):
+        if section.name.startswith(".rodata"):
+            data += bytes(-len(data) % max(section["sh_addralign"], 16))
+            bases[number] = len(data)
+            data += section.data()
+    return bytes(data), bases
+
+
 def _function_at(places: dict[str, tuple[int, int]], at: int) -> str:
-    """The function that needs what is no hole: a constant in memory, or a function of the host's library."""
+    """The function that needs what is no hole: one of the host's library."""
     return next(name for name, (start, size) in places.items() if start <= at < start + size)
 
 
@@ -479,7 +494,7 @@ def _hole(stencil: str, at: int, kind: int, symbol: str, addend: int) -> list[in
         raise TableError(f"stencil {stencil}: relocation type {kind} of {symbol} has no meaning for a code buffer")
     name, *numbers = symbol.split("_")
     if symbol in SOURCES:
-        if (form == e.REL32) != (symbol in JUMPS):
+        if (form == e.REL32) != (symbol in JUMPS or symbol == "CONSTANT"):
             raise TableError(f"stencil {stencil}: {symbol} in a relocation of type {kind}")
         return [at, form, SOURCES[symbol], 0, 0, 0, 0, addend]
     if not HOLE.match(symbol) or form == e.REL32:

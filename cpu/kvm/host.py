@@ -256,6 +256,12 @@ class Host:
             self._balance()
         self._on = None
 
+    def settle(self) -> None:
+        """Everything that is on its way to a vCPU has arrived, for a VMM that has stopped them all."""
+        for thread in self.threads:
+            if thread.arrivals:
+                self._take(thread, thread.arrivals[-1].cycle)
+
     # Interrupts of the host.
 
     def _interrupts(self, cpu: PhysicalCpu) -> None:
@@ -352,6 +358,8 @@ class Host:
                 self._catch_up(cpu, thread)
                 if not (thread.vcpu.runnable or thread.vcpu.signal):
                     self._switch_from(cpu, ThreadState.BLOCKED)
+            elif step is Do.STOP:
+                self._switch_from(cpu, ThreadState.BLOCKED)
             elif step is Do.HOLD:
                 self._catch_up(cpu, thread)
                 answer = thread.mailboxes

@@ -33,7 +33,6 @@ from soc.messages import (
     MmioWrite,
     PortIn,
     Reset,
-    Restore,
     Role,
     Snapshot,
     Space,
@@ -137,7 +136,6 @@ class RemoteComponent:
         # Requests not answered yet, by reply link: sequence to cause. Lines that are high: the cause they rose by.
         self._asked: dict[tuple[int, int], dict[int, int]] = {}
         self._high: dict[tuple[int, int], int] = {}
-        self._saved: dict[str, Any] | None = None
 
     # Building.
 
@@ -206,7 +204,7 @@ class RemoteComponent:
         return direct[0].value
 
     def save(self) -> dict[str, Any]:
-        """The state for a snapshot, as a device in the kernel's process gives it; `opaque` where the peer has another."""
+        """The state for a snapshot, as DeviceComponent gives it; `opaque` where the peer has a form of its own."""
         state = self.supervisor.state(self._kernel._now)
         saved = _map(state)
         if not saved.keys() >= {"component", "source"}:

@@ -95,14 +95,15 @@ class Supervisor:
         self._told.append((frames, channel, message[2], pieces))
         self._size += len(frames) + sum(map(len, pieces))
         if len(self._told) >= SNAPSHOT_MESSAGES or self._size >= SNAPSHOT_BYTES:
-            self._take_state(message[2])
+            self.take_state(message[2])
         return judged
 
     def state(self, now: int) -> bytes:
         """The device's state at `now`, as its Snapshot has it."""
         return self.ask(Snapshot(now, 0, 0, 0, 0, b""), _state_of)
 
-    def _take_state(self, now: int) -> None:
+    def take_state(self, now: int) -> None:
+        """Ask for the device's state at `now` ps: what was told before need not be told again."""
         try:
             messages, _ = self._conversation.ask(frame(pack(Snapshot(now, 0, 0, 0, 0, b""))), (0, 0), now)
             state = _state_of(messages)

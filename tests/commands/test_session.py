@@ -162,7 +162,6 @@ def test_boot_takes_what_was_fetched(with_machine, monkeypatch, tmp_path, capsys
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["--tier", "stencil"], "--tier stencil is not built yet"),
         (["--place", "uart=elsewhere"], "placement of uart: unknown place 'elsewhere'"),
         (["--place", "uart"], "'uart' is not DEVICE=PLACE"),
         (["--ram-mb", "128"], "128 MiB is too little memory"),

@@ -54,7 +54,8 @@ def test_a_write_fault_makes_it_dirty_by_the_fast_path(table):
 
 
 @pytest.mark.parametrize(
-    ("address", "write"), [(0, False), (gpa(0x10 + 5000), False), (gpa(0x9001), True), (1 << 47, False), (1 << 63, True)]
+    ("address", "write"),
+    [(0, False), (gpa(0x10 + 5000), False), (gpa(0x9001), True), (1 << 47, False), (1 << 63, True)],
 )
 def test_what_no_slot_gives(table, address, write):
     with pytest.raises(NoSlotError):
