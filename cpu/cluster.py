@@ -22,11 +22,10 @@ from cpu.cp0.exceptions import set_line, take_exception
 from cpu.cp0.registers import C0_CAUSE, C0_STATUS
 from cpu.engine import loop, shared
 from cpu.engine.jit import jit
-from cpu.engine.loop import run, shift_time
+from cpu.engine.loop import GOES_ON, run, shift_time
 from cpu.memory import Memory
 
 DATA_BUS_ERROR = 7
-GOES_ON = -1
 # Control array of a cluster.
 (GRID, WINDOW, TARGET, SLICE, STOPPED_CORE, LIMIT, END, AWAKE, LONE, RAN) = range(10)
 SAVED = (GRID, END, AWAKE, LONE, RAN)
@@ -273,9 +272,10 @@ class Cluster:
         costs: Costs | None = None,
         csr: bool = False,
         vz: bool = False,
+        unmodelled_ri: bool = False,
     ):
-        """`window`: core cycles, no longer than the shortest link that leaves a core. `costs`, `csr`, `vz`: as of
-        `Core`."""
+        """`window`: core cycles, no longer than the shortest link that leaves a core. `costs`, `csr`, `vz`,
+        `unmodelled_ri`: as of `Core`."""
         if not 1 <= count <= shared.MAX_CORES:
             raise CoreError(f"{count} cores: 1 to {shared.MAX_CORES} are possible")
         if window < 1:
@@ -284,7 +284,7 @@ class Cluster:
         self.states, tables = storage(count)
         self.control = np.zeros(16, np.int64)
         self.control[WINDOW] = window
-        self.cores = [Core(k, memory, tier, self.states, tables, costs, csr, vz) for k in range(count)]
+        self.cores = [Core(k, memory, tier, self.states, tables, costs, csr, vz, unmodelled_ri) for k in range(count)]
         for core in self.cores[1:]:
             core.S[state.HELD] = 1
         self.limit(None)

@@ -84,11 +84,13 @@ class Core:
         costs: Costs | None = None,
         csr: bool = False,
         vz: bool = False,
+        unmodelled_ri: bool = False,
     ):
         """`states` and `tables`: state arrays and translation tables of all cores of the memory; without them the core
         is alone. `costs` are the same for all cores of a memory; a cycle per instruction unless given. `csr`: CPUCFG
         says that there are instructions for configuration registers (LCSRP); they are carried out in any case. `vz`: it
-        has the VZ module, LDDIR and LDPTE; `core.vz` is root's view of it."""
+        has the VZ module, LDDIR and LDPTE; `core.vz` is root's view of it. `unmodelled_ri`: what is real but not
+        modelled raises RI and is counted (`unmodelled`), instead of a stop."""
         alone = states is None or tables is None
         if alone:
             states, tables = storage(1)
@@ -99,7 +101,7 @@ class Core:
         self.memory = memory
         self.S = S
         self._tables = tables[number]
-        self.costs, self.csr = costs or Costs(), csr
+        self.costs, self.csr, self.unmodelled_ri = costs or Costs(), csr, unmodelled_ri
         memory.set_charges(self.costs.charges())
         M = memory.shared
         M[shared.CORES], M[shared.TABLES_BYTES] = len(tables), CONTEXTS * TABLE_BYTES
@@ -129,6 +131,7 @@ class Core:
         S[state.COUNT_DIVIDER], S[state.EXCEPTION_ENTRY] = self.costs.count_divider, self.costs.exception_entry
         S[state.CORE_CLOCK], S[state.STABLE_CLOCK] = self.costs.core_clock, self.costs.stable_clock
         S[state.CPUCFG2] = (LCSRP if self.csr else 0) | (LSPW | LVZP if self.vz else 0)
+        S[state.UNMODELLED_RI] = self.unmodelled_ri
         S[state.RANDOM] = 0x2545F491 + self.number
         S[state.SAMPLE] = 1
         S[state.PC] = -0x40400000
@@ -304,6 +307,11 @@ class Core:
     @property
     def mmio_count(self) -> int:
         return int(self.S[state.MMIO_COUNT])
+
+    @property
+    def unmodelled(self) -> int:
+        """Instructions that are real but not modelled and raised RI."""
+        return int(self.S[state.UNMODELLED_COUNT])
 
     def translate(self, va: int) -> int | None:
         """Physical address of a virtual one for a fetch in the current mode, or None."""

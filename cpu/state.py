@@ -127,6 +127,7 @@ GUEST_FILLS = _slot("guest_fills", TLB_ENTRIES * GUEST_FILL_ROOM, host=True)
 
 NUMBER = _slot("number")  # which core this is
 CPUCFG2 = _slot("cpucfg2")  # what the machine adds to CPUCFG word 2
+UNMODELLED_RI = _slot("unmodelled_ri")  # 1: what is real but not modelled raises RI instead of a stop
 STATE_ADDRESS = _slot("state_address", host=True)  # host address of this array
 
 # Addresses of host memory, filled by cpu/core.py.
@@ -142,6 +143,7 @@ IRQ_LOG = _slot("irq_log", 3 * 64)  # interrupts taken: cycle, pending and enabl
 IRQ_LOG_COUNT = _slot("irq_log_count")
 IRQ_LOG_WANTED = _slot("irq_log_wanted", host=True)  # 1: somebody drains the log
 MMIO_COUNT = _slot("mmio_count")
+UNMODELLED_COUNT = _slot("unmodelled_count")  # how often it did
 RANDOM = _slot("random")  # generator of CP0 Random, stepped by TLBWR
 
 SIZE = _next

@@ -19,6 +19,7 @@ from soc.platforms.added import anchored
 from soc.timing import Timing
 
 TIERS = ("auto", "reference", "threaded", "stencil")
+UNIMPLEMENTED = ("stop", "ri")
 HYPERVISORS = (None, "kvm")
 IRQCHIPS = ("kernel", "user")
 MAX_CPUS = 16
@@ -46,6 +47,10 @@ class Options:
     strict: bool = False
     csr: bool = False
     """CPUCFG tells the guest that there are CSR instructions."""
+    vz: bool = False
+    """The bare cores have the VZ module; those under a hypervisor always do."""
+    unimplemented: str = "stop"
+    """An instruction that is real but not modelled ends the run ("stop"), or raises RI and is counted ("ri")."""
     disk: str | Path | None = None
     devices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """PCI functions, `disk` among them as virtio_blk, and models of the user's own; the platform has them as parts."""
@@ -111,11 +116,13 @@ class Options:
             raise ConfigurationError(f"vcpus = {self.vcpus!r} without a hypervisor; add hypervisor = 'kvm'")
         if self.vcpus is not None and (type(self.vcpus) is not int or not 1 <= self.vcpus <= MAX_CPUS):
             raise ConfigurationError(f"vcpus = {self.vcpus!r}: a guest has 1 to {MAX_CPUS} virtual CPUs")
+        if self.unimplemented not in UNIMPLEMENTED:
+            raise ConfigurationError(choose("unimplemented", self.unimplemented, UNIMPLEMENTED))
         if self.irqchip not in IRQCHIPS:
             raise ConfigurationError(choose("irqchip", self.irqchip, IRQCHIPS))
         if self.tier not in TIERS:
             raise ConfigurationError(choose("tier", self.tier, TIERS))
-        for name in ("trace", "strict", "csr"):
+        for name in ("trace", "strict", "csr", "vz"):
             if type(getattr(self, name)) is not bool:
                 raise ConfigurationError(f"{name} = {getattr(self, name)!r}; allowed: true, false")
         if self.csr and not any(part.csr for part in self.platform.parts):

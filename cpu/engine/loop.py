@@ -51,6 +51,7 @@ from cpu.vz.traps import CONFIG3_MSAP
 # What becomes of the bounce buffer after a slow store.
 DIRECT, CROSSING, MMIO = 0, 1, 2
 
+GOES_ON = -1
 STORM = 64
 FOREVER = timer.NEVER >> 1  # a horizon that only an endless run has
 STORE_CODE, LOAD_CODE = 5, 4
@@ -264,6 +265,20 @@ def unit_exception(S, op, pc, delay_slot):
 
 
 @jit
+def not_modelled(S, M, stop, pc, delay_slot):
+    """What comes of an instruction that is real but not modelled: its stop, or GOES_ON after an RI exception where the
+    machine wants that."""
+    S[state.PC] = pc
+    if not S[state.UNMODELLED_RI]:
+        return stop
+    S[state.UNMODELLED_COUNT] += 1
+    S[state.SAMPLE] = 1
+    note_instruction(S, M, pc, delay_slot)
+    take_exception(S, S[state.BANK], RI, 0, pc, delay_slot, -1)
+    return STOP_STORM if storm(S) else GOES_ON
+
+
+@jit
 def park(S, start, done, pc, delay_slot, resume, ip, space):
     """The core waits for the answer to the access at `pc`, in a block that began at `start` after `done` instructions;
     it will go on at micro-op `ip` in the way `resume`."""
@@ -411,8 +426,11 @@ def run(S, M):
                     return STOP_STORM
                 continue
             if outcome == 4:
-                S[state.PC] = pc
-                return STOP_PARTIAL
+                stop = not_modelled(S, M, STOP_PARTIAL, pc, delay_slot)
+                if stop != GOES_ON:
+                    return stop
+                ip = 0
+                continue
             park(S, start, done, pc, delay_slot, m.RESUME_SLOW, ip, state.MEMORY_SPACE)
             return STOP_READ
         if reason == R_STORED:
@@ -460,19 +478,18 @@ def run(S, M):
                 elif storm(S):
                     return STOP_STORM
                 continue
-            if what == WAIT:
-                if delay_slot:
-                    S[state.PC] = pc
-                    S[state.STOP_WORD] = word
-                    return STOP_UNMODELLED
+            if what == WAIT and not delay_slot:
                 complete_instruction(S, M, op)
                 S[state.PC] = pc + 4
                 S[state.WAITING] = 1
                 ip = 0
                 continue
-            S[state.PC] = pc
             S[state.STOP_WORD] = word
-            return STOP_UNMODELLED
+            stop = not_modelled(S, M, STOP_UNMODELLED, pc, delay_slot)
+            if stop != GOES_ON:
+                return stop
+            ip = 0
+            continue
         S[state.SAMPLE] = 1
         ip = 0
         note_instruction(S, M, pc, delay_slot)
@@ -480,8 +497,10 @@ def run(S, M):
             take_exception(S, S[state.BANK], S[state.EXIT_CODE], 0, pc, delay_slot, -1)
         elif reason == R_UNIT:
             if not unit_exception(S, op, pc, delay_slot):
-                S[state.PC] = pc
-                return STOP_FR0
+                stop = not_modelled(S, M, STOP_FR0, pc, delay_slot)
+                if stop != GOES_ON:
+                    return stop
+                continue
         if storm(S):
             return STOP_STORM
 

@@ -241,6 +241,12 @@ class Reference:
     def _storm(self) -> int | None:
         return loop.STOP_STORM if loop.storm(self.S) else None
 
+    def _not_modelled(self, stop: int, pc: int) -> int | None:
+        """The stop, or None after the RI exception that stands for it."""
+        self._leave(pc, True)
+        what = int(loop.not_modelled(self.S, self.M, stop, _signed(pc), int(self.target is not None)))
+        return None if what == loop.GOES_ON else what
+
     def _block(self) -> int | None:
         """Runs from `index` to the block's end. None, or a stop."""
         while True:
@@ -276,7 +282,7 @@ class Reference:
             note_instruction(S, self.M, spc, int(delay))
             if loop.unit_exception(S, number, spc, int(delay)):
                 return self._storm()
-            return loop.STOP_FR0
+            return self._not_modelled(loop.STOP_FR0, pc)
         if entry.helper:
             return self._helper(entry, number, word, pc)
         fields = entry.decode(word)
@@ -292,8 +298,7 @@ class Reference:
         except Mmio as access:
             return self._park(access, pc)
         except PartialStore:
-            self._leave(pc, True)
-            return loop.STOP_PARTIAL
+            return self._not_modelled(loop.STOP_PARTIAL, pc)
         return None if self._done() else False
 
     def _enabled(self, op) -> bool:
@@ -373,9 +378,8 @@ class Reference:
             self._leave(pc + 4, True)
             S[state.WAITING] = 1
             return None
-        self._leave(pc, True)
         S[state.STOP_WORD] = word
-        return loop.STOP_UNMODELLED
+        return self._not_modelled(loop.STOP_UNMODELLED, pc)
 
 
 class ReferenceTier:

@@ -61,9 +61,6 @@ POOL_START = SCRATCH_WORDS * (MAX_CORES + 1)
 # read of a configuration register, whose value is still to be written.
 RESUME_SLOW, RESUME_STORED, RESUME_CSR = 1, 2, 3
 
-ROM_BASE = 0x1FC00000
-LOW_BYTES = 0x10000000
-HIGH_BASE = 0x80000000
 
 # Header of a block in the pool.
 # H_PAGE: page of the image. H_JUMP1, H_JUMP2: host address of the

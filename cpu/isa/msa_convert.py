@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from cpu.isa.fpu import ROUNDING_MODE
 from cpu.isa.msa import WIDTHS, msa_insn
-from cpu.isa.msa_signals import EXACT_UNDERFLOW, ROUNDING_MODE, deliver, element
+from cpu.isa.msa_signals import EXACT_UNDERFLOW, deliver, element
 from cpu.isa.softfloat import INEXACT, INVALID, OVERFLOW, TOWARD_ZERO
 from cpu.isa.softfloat2008 import D_TO_S, H_TO_S, S_TO_D, S_TO_H, D, Format2008, H, S
 from cpu.isa.vectors import BITS

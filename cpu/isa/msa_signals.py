@@ -13,19 +13,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from cpu.isa.fpu import CAUSE, ENABLES, FLAGS
 from cpu.isa.softfloat import DIVIDE_BY_ZERO, INEXACT, INVALID, UNDERFLOW
 from cpu.isa.softfloat2008 import FLUSHED, Format2008
 from cpu.isa.values import routine
 
+# MSACSR has its fields where FCSR has them.
+MSACSR_WRITABLE = 0x0107FFFF  # FS, NX, Cause, Enables, Flags, RM
 FS, NX = 1 << 24, 1 << 18
-CAUSE, ENABLES, FLAGS = 12, 7, 2  # positions of MSACSR's fields; Cause has a sixth bit, Unimplemented Operation
-ROUNDING_MODE = 3
 
 # How an operation departs from the usual.
-FLUSH_WITHOUT_UNDERFLOW = 1  # a result that FS replaces is inexact only
-SUBNORMAL_OPERANDS_ARE_EXACT = 2  # as comparisons see them
-APPROXIMATE = 4  # inexact whatever the result, and nothing else unless invalid or divided by zero
-EXACT_UNDERFLOW = 8  # with Underflow enabled an exact subnormal result raises it
+SUBNORMAL_OPERANDS_ARE_EXACT = 1  # as comparisons see them
+APPROXIMATE = 2  # inexact whatever the result, and nothing else unless invalid or divided by zero
+EXACT_UNDERFLOW = 4  # with Underflow enabled an exact subnormal result raises it
 
 _settlers: dict[Format2008, Callable] = {}
 
@@ -39,10 +39,9 @@ def settler(fmt: Format2008) -> Callable:
         @routine
         def settle(i, result, flags, squashed, actions, msacsr):
             enables = msacsr >> ENABLES
+            flags = ((flags & FLUSHED) != 0).choose(UNDERFLOW | INEXACT, flags)
             exact = (squashed & actions) != 0
             flags = (squashed != 0).choose(exact.choose(flags & ~INEXACT, flags | INEXACT), flags)
-            underflow = ((actions & FLUSH_WITHOUT_UNDERFLOW) != 0).choose(0, UNDERFLOW)
-            flags = ((flags & FLUSHED) != 0).choose(flags & ~UNDERFLOW | INEXACT | underflow, flags) & (FLUSHED - 1)
             tiny = fmt.is_subnormal(fmt.low(result)) & ((actions & EXACT_UNDERFLOW) != 0)
             flags = flags | (tiny.value & enables.bits(1, 1)) << 1
             approximate = ((actions & APPROXIMATE) != 0) & ((flags & (INVALID | DIVIDE_BY_ZERO)) == 0)

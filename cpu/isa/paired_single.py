@@ -65,9 +65,9 @@ _multiply_add("nmsub", "111", 1, S.sign_bit)
 
 # Comparisons set condition codes cc (lower half) and cc + 1 (upper half); cc is even.
 def _compare(condition: int) -> None:
-    @fpu_insn(
-        f"c.{CONDITIONS[condition]}.ps cc, fs, ft", f"010001 {PS} ft:5 fs:5 cc:3 00 11 {condition:04b}", "fpu_add"
-    )
+    pattern = f"010001 {PS} ft:5 fs:5 cc:3 00 11 {condition:04b}"
+
+    @fpu_insn(f"c.{CONDITIONS[condition]}.ps cc, fs, ft", pattern, "fpu_add")
     def compare(i):
         low, flags = i.call(S.compare, lower(i.fs), lower(i.ft), condition >> 3)
         high, more = i.call(S.compare, upper(i.fs), upper(i.ft), condition >> 3)

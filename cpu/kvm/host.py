@@ -190,6 +190,12 @@ class Host:
         if self._on is None:
             self._balance()
 
+    def interrupt(self, vcpu: Vcpu) -> None:
+        """A signal for the vCPU's thread: KVM_RUN ends with EINTR."""
+        vcpu.signal = True
+        self.wake(vcpu)
+        self.kick(vcpu)
+
     def kick(self, vcpu: Vcpu) -> None:
         """Have a vCPU that may be in guest mode leave it."""
         thread = self._of.get(vcpu)
@@ -249,6 +255,12 @@ class Host:
         if self._queue:
             self._balance()
         self._on = None
+
+    def settle(self) -> None:
+        """Everything that is on its way to a vCPU has arrived, for a VMM that has stopped them all."""
+        for thread in self.threads:
+            if thread.arrivals:
+                self._take(thread, thread.arrivals[-1].cycle)
 
     # Interrupts of the host.
 
@@ -346,6 +358,8 @@ class Host:
                 self._catch_up(cpu, thread)
                 if not (thread.vcpu.runnable or thread.vcpu.signal):
                     self._switch_from(cpu, ThreadState.BLOCKED)
+            elif step is Do.STOP:
+                self._switch_from(cpu, ThreadState.BLOCKED)
             elif step is Do.HOLD:
                 self._catch_up(cpu, thread)
                 answer = thread.mailboxes

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from soc.errors import ConfigurationError, TimeError
+from soc.options import UNIMPLEMENTED
 from soc.placement.places import Place
 from soc.platforms import function_options
 from soc.time import duration
@@ -39,6 +40,11 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ram-mb", type=count, metavar="MIB", help="RAM in MiB (default 512)")
     parser.add_argument("--tier", choices=TIERS, default="auto", help="execution engine (default auto)")
     parser.add_argument("--strict", action="store_true", help="stop at an access to an address that nothing answers")
+    parser.add_argument(
+        "--unimplemented",
+        choices=UNIMPLEMENTED,
+        help="an instruction that is real but not modelled ends the run (stop, the default) or raises RI (ri)",
+    )
     parser.add_argument("--hypervisor", choices=("kvm",), help="run the program as a guest of the KVM model")
     parser.add_argument(
         "--vcpus", type=count, metavar="V", help="virtual CPUs of that guest (default: as many as cores)"
@@ -48,6 +54,7 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
         "--irqchip", choices=("kernel", "user"), help="who serves the guest's interrupt controllers (default kernel)"
     )
     parser.add_argument("--place", metavar="MAP", help="where devices run: all=process, or device=place,...")
+    parser.add_argument("--waits", action="store_true", help="show which channel waited for which device elsewhere")
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:

@@ -18,9 +18,17 @@ from soc.errors import ConfigurationError, MessageError, ProtocolError, SocError
 from soc.link import Source
 from soc.messages import (
     Configure,
+    ConsoleBytes,
+    CsrWrite,
+    DmaError,
+    DmaReply,
+    EventSignal,
     Failure,
     Hello,
+    InterruptLevel,
+    InterruptVector,
     LinkOut,
+    Mailbox,
     Message,
     MmioError,
     MmioRead,
@@ -104,6 +112,16 @@ class OutTimers:
         self.armed.clear()
 
 
+_TAKES = {
+    Role.REGISTERS: (MmioRead, MmioWrite),
+    Role.INPUT: (InterruptLevel, InterruptVector, Mailbox, EventSignal, CsrWrite, ConsoleBytes),
+    Role.ANSWERS: (MmioReply, MmioError),
+    Role.DMA: (DmaReply, DmaError),
+    Role.TIMER: (TimerTick,),
+}
+"""What may arrive at a port."""
+
+
 class Peer:
     """One device, from the description of it to its answers."""
 
@@ -115,6 +133,7 @@ class Peer:
         self._component: DeviceComponent | None = None
         self._arrivals: dict[tuple[int, int] | int, Callable[[Message], None]] = {}
         self._registers: dict[int, PortIn] = {}
+        self._roles: dict[int, Role] = {}
         self._memory: int | None = None
         self._channels: dict[int, OutLink] = {}
 
@@ -142,6 +161,9 @@ class Peer:
         if kind is TimerTick:
             self._timers.armed.pop(message.token, None)
         if arrive is not None and kind.HASHED:
+            role = self._roles[destination]
+            if kind not in _TAKES[role]:
+                raise ProtocolError(f"{self._name}: a {kind.__name__} at port {destination}, which is for {role.name}")
             arrive(message)
         else:
             self._other(message)
@@ -177,6 +199,7 @@ class Peer:
 
     def _port(self, message: PortIn) -> None:
         component, number = self._component, message.destination
+        self._roles[number] = Role(message.role)
         if message.role == Role.REGISTERS:
             self._registers[number] = message
         elif message.role == Role.TIMER:

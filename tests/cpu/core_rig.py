@@ -110,10 +110,11 @@ class Rig:
     """Tier stencil: how often a block runs in tier T before it is translated."""
     costs: Costs | None = None
     vz: bool = False
+    unmodelled_ri: bool = False
 
     def __post_init__(self) -> None:
         self.memory = Memory(self.ram_bytes)
-        self.core = Core(0, self.memory, self.tier, costs=self.costs, vz=self.vz)
+        self.core = Core(0, self.memory, self.tier, costs=self.costs, vz=self.vz, unmodelled_ri=self.unmodelled_ri)
         self.memory.shared[shared.HOT_AFTER] = self.hot_after
         self.program: Program | None = None
         for vector in VECTORS:

@@ -30,6 +30,7 @@ from tests.cpu.core_rig import (
     STATUS,
     SX,
     SYS,
+    TIERS,
     TLBL,
     TLBS,
     TR,
@@ -38,6 +39,7 @@ from tests.cpu.core_rig import (
     WIDE,
     D,
     G,
+    Rig,
     V,
     lo,
     on_both_tiers,
@@ -351,3 +353,20 @@ def test_a_conditional_store_to_a_device_stops_and_is_named(rig):
         rig.set(pc=CODE, a0=0xFFFF_FFFF_BFE0_0000, a1=CODE)
         stop = rig.core.run(None)
         assert stop.kind is StopKind.UNMODELLED and "0x1fe00000" in stop.text and text.split()[0] in stop.text
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_what_is_not_modelled_raises_ri_where_the_machine_wants_that(tier):
+    rig = Rig(tier, unmodelled_ri=True)
+    device = {"a0": 0xFFFF_FFFF_BFE0_0000, "a1": CODE}
+    rows = [
+        ("deret", 0, {}), ("mfc0 $t0, $12, 6", 0, {}), ("b .+8\nderet", 4, {}), ("gsle $t0, $t1", 0, {}),
+        ("b .+8\nwait 0\nnop", 4, {}), ("add.d $f0, $f2, $f4", 0, {"status": STATUS & ~FR}),
+        ("ll $t1, 0($a1)\nsc $t0, 0($a0)", 4, device), ("swl $t0, 3($a0)", 0, device),
+    ]  # fmt: skip
+    for count, (text, offset, given) in enumerate(rows, 1):
+        outcome = rig.go("nop\n" + text, **{"status": STATUS, **given})
+        assert (outcome.vector, outcome.code) == (0x180, RI), text
+        delayed = text.startswith("b ")
+        assert (outcome.bd, outcome.epc) == (delayed, CODE + 4 + (0 if delayed else offset)), text
+        assert rig.core.unmodelled == count

@@ -56,7 +56,7 @@ def number(rng: random.Random, fmt: Format2008, near: int | None = None) -> int:
 @FORMATS
 def test_a_fused_sum_is_the_exact_one_rounded(fmt):
     rng, cancelled = random.Random(fmt.width), 0
-    for _ in range(4000):
+    for _ in range(2500):
         mode, negate = rng.randrange(4), rng.getrandbits(1)
         a, b = number(rng, fmt), number(rng, fmt)
         product = exact(fmt, a) * exact(fmt, b) * (-1 if negate else 1)
@@ -73,7 +73,7 @@ def test_a_fused_sum_is_the_exact_one_rounded(fmt):
             assert bool(flags & INEXACT) == inexact
         else:
             assert exact(fmt, got) == 0 and flags == 0
-    assert cancelled > 300
+    assert cancelled > 200
 
 
 @FORMATS

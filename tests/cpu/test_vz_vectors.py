@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cpu import state
 from cpu.isa.assembler import assemble
 from tests.cpu.core_rig import M64, TIERS
 from tests.cpu.vz_rig import GB, GE, HC, VzRig
@@ -40,8 +41,8 @@ def test_vector(vector: Vector, tier: str):
     check(rig.root, vector.root, "root's")
     check(rig.gcp0, vector.gcp0, "the guest's")
     check(rig.reg, vector.gpr, "general register")
-    if vector.then:
-        vector.then(rig)
+    assert {index: rig.tag(0, index) for index in vector.root_tlb} == vector.root_tlb
+    assert {index: rig.tag(state.GUEST, index) for index in vector.guest_tlb} == vector.guest_tlb
 
 
 def test_numbers_are_unique():

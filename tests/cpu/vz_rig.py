@@ -1,13 +1,14 @@
 """A core with VZ, root code that sets up a guest in assembler and enters it, and what came of it.
 
-Guest physical address g lies at root physical g + GUEST_RAM. The guest's code and vectors are the one pair of pages that
-the root TLB maps beforehand. Each of the guest's vectors calls root with HYPCALL, each of root's waits for ever.
+Guest physical address g lies at root physical g + GUEST_RAM. The guest's code and vectors are the one pair of pages
+that the root TLB maps beforehand. Each of the guest's vectors calls root with HYPCALL, each of root's waits for ever.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from cpu import state
 from cpu.cp0 import registers
 from cpu.isa.assembler import assemble
 from cpu.isa.names import GPR_NAMES
@@ -69,6 +70,9 @@ class GuestRun:
     gtlb: tuple[Entry, ...] = ()
     before: str = ""  # root code before the guest is entered
     handler: str = ""  # root code at its general vector and for interrupts
+    refill: str = ""  # root code at its XTLB refill vector
+    memory: dict[int, int] = field(default_factory=dict)  # doublewords by root physical address
+    lines: tuple[tuple[int, int], ...] = ()  # input and level, as the guest is entered
     entry: int = P
 
 
@@ -90,6 +94,10 @@ class VzRig(Rig):
         if run.handler:
             for vector in (0x180, 0x200):
                 self.load(run.handler, RB + vector)
+        if run.refill:
+            self.load(run.refill, RB + 0x080)
+        for address, value in run.memory.items():
+            self.memory.write(address, value.to_bytes(8, "little"))
         self.set(pc=self.load(root_code(run)).entry)
 
     def enter(self, run: GuestRun) -> None:
@@ -100,7 +108,12 @@ class VzRig(Rig):
 
     def go_guest(self, run: GuestRun) -> None:
         """Runs to the first exit."""
-        self.start(run)
+        if run.lines:
+            self.enter(run)
+            for ip, level in run.lines:
+                self.core.set_line(ip, level)
+        else:
+            self.start(run)
         self.finish()
 
     # What came of it
@@ -117,6 +130,11 @@ class VzRig(Rig):
     def exit(self) -> tuple[int, int]:
         """Root's ExcCode and GExcCode."""
         return self.root("cause") >> 2 & 31, self.root("guestctl0") >> 2 & 31
+
+    def tag(self, bank: int, index: int) -> int | None:
+        """GuestID of a TLB entry, None where it is invalid."""
+        at = bank + state.TLB + index * state.TLB_FIELDS
+        return None if self.S[at + 1] < 0 else int(self.S[at + 6])
 
     @property
     def vector(self) -> int:

@@ -35,7 +35,7 @@ def hash_of(name, placement, folder):
 def mix(seed, places):
     """A place for every device of every platform, drawn with `seed`."""
     draw = random.Random(seed)
-    names = sorted({part.name for name in PLATFORMS for part in find(name).with_functions({}).parts})
+    names = sorted({part.name for name in PLATFORMS for part in find(name).with_devices({}).parts})
     return {"all": draw.choice(places), **{name: draw.choice(places) for name in names if name != "eventfd"}}
 
 
@@ -150,7 +150,7 @@ def test_the_first_instructions_of_a_boot_have_one_hash():
 @pytest.mark.parametrize(("platform", "cpus"), [("virt", 1), ("ls7a", 4)])
 def test_a_boot_has_one_hash_everywhere(platform, cpus, server):
     there = server()
-    known = {"all", *(part.name for part in find(platform).with_functions({}).parts)}
+    known = {"all", *(part.name for part in find(platform).with_devices({}).parts)}
     mixes = [mix(seed, ("inprocess", "process", there)) for seed in range(10)]
     places = ["inprocess", "process", there, *({n: p for n, p in m.items() if n in known} for m in mixes)]
     assert len(set(boots(platform, cpus, places, {"until": "INIT-UP", "max_virtual": "20 s"}))) == 1

@@ -143,10 +143,18 @@ def test_stop_names_the_device_and_ends_the_run_as_an_error(kind, says, undistur
         assert result.ended == "error" and not result.ok
         assert result.reason.startswith("device uart (process ") and says in result.reason
         assert "on Mmio" in result.reason and "last good message Mmio" in result.reason
-        # What there is can still be looked at, but not gone on with.
-        assert machine.console and machine.cpu[0].get_state()["pc"] and machine.devices["power"].state is not None
-        with pytest.raises(ConfigurationError, match="has lost a device"):
-            machine.run(max_insns=1)
+        # The machine stands before the message that nobody took: it can be saved, and run on with a new process.
+        assert machine.run(until=PoweredOff).trace_hash == undisturbed[0]
+
+
+def test_what_a_lost_device_left_can_be_saved(undisturbed):
+    with light({"uart": place("stop")}) as machine:
+        machine.run(max_virtual=undisturbed[1] // 2)
+        os.kill(machine.components["uart"].supervisor.connection.process.pid, signal.SIGKILL)
+        assert machine.run(until=PoweredOff).ended == "error"
+        saved = machine.save()
+    with Machine.restore(saved, placement="inprocess") as machine:
+        assert machine.run(until=PoweredOff).trace_hash == undisturbed[0]
 
 
 def test_disconnect_gives_bus_errors_and_low_lines_and_the_result_says_so(undisturbed):
@@ -188,6 +196,15 @@ def test_a_restart_begins_from_the_last_state(monkeypatch, undisturbed):
         assert machine.run(until=PoweredOff).trace_hash == undisturbed[0]
         told = {name: len(machine.components[name].supervisor._told) for name in DEVICES}
         assert all(count < 10 for count in told.values()) and machine.components["uart"].supervisor._state
+
+
+def test_a_checkpoint_goes_from_one_placement_to_another(undisturbed):
+    for here, there in (("inprocess", "process"), ("process", "inprocess"), ("process", "process")):
+        with light(here) as machine:
+            machine.run(max_virtual=undisturbed[1] // 2)
+            saved = machine.save()
+        with Machine.restore(saved, placement=there) as machine:
+            assert machine.run(until=PoweredOff).trace_hash == undisturbed[0], (here, there)
 
 
 def test_the_devices_go_when_the_machine_is_closed_or_forgotten_or_fails_to_build():

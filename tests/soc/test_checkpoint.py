@@ -411,10 +411,15 @@ def test_a_function_of_the_program_must_be_given_again():
 
 
 def test_a_machine_that_ended_in_an_error_is_not_saved():
-    m, _ = build(START + "work: rdcsr $t0, $t1\nhandler: nop\n", 1)
+    m, _ = build(START + "work: deret\nhandler: nop\n", 1)
     assert m.run().ended == "error"
     with pytest.raises(CheckpointError, match="ended in an error and cannot be saved: cpu0: core 0 at pc"):
         m.save()
+
+
+def test_a_machine_with_the_kvm_model_is_not_saved():
+    with pytest.raises(CheckpointError, match="under the KVM model has no checkpoint"):
+        Machine("virt", ram="16 MiB", hypervisor="kvm").save()
 
 
 def test_a_checkpoint_is_whole_or_not_there(tmp_path):
