@@ -89,8 +89,8 @@ class Core:
         """`states` and `tables`: state arrays and translation tables of all cores of the memory; without them the core
         is alone. `costs` are the same for all cores of a memory; a cycle per instruction unless given. `csr`: CPUCFG
         says that there are instructions for configuration registers (LCSRP); they are carried out in any case. `vz`: it
-        has the VZ module, LDDIR and LDPTE; `core.vz` is root's view of it. `unmodelled_ri`: what is real but not modelled
-        raises RI and is counted (`unmodelled`), instead of a stop."""
+        has the VZ module, LDDIR and LDPTE; `core.vz` is root's view of it. `unmodelled_ri`: what is real but not
+        modelled raises RI and is counted (`unmodelled`), instead of a stop."""
         alone = states is None or tables is None
         if alone:
             states, tables = storage(1)

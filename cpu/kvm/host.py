@@ -245,6 +245,7 @@ class Host:
         if cpu.in_guest:
             cpu.in_guest = False
             entry.leave(cpu.thread.vcpu)
+            cpu.thread.vcpu.stats["exits"] += 1
             cpu.core.vz.charge(self.cost("kvm_exit"))
         elif cpu.awaits is not None:
             access, cpu.awaits = cpu.awaits, None
