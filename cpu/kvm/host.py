@@ -247,6 +247,7 @@ class Host:
             cpu.in_guest = False
             cpu.exits += 1
             entry.leave(cpu.thread.vcpu)
+            cpu.thread.vcpu.stats["exits"] += 1
             cpu.core.vz.charge(self.cost("kvm_exit"))
         elif cpu.awaits is not None:
             access, cpu.awaits = cpu.awaits, None
