@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     def finish(machine) -> None:
         if arguments.dump_state:
-            write_dump(arguments.dump_state, [core.get_state() for core in machine.cpu])
+            cpus = machine.hypervisor.vcpus if machine.hypervisor else machine.cpu
+            write_dump(arguments.dump_state, [cpu.get_state() for cpu in cpus])
 
     return session(arguments, prepare, finish, arguments.max_virtual)
