@@ -18,15 +18,14 @@ from cpu import state
 from cpu.core import Core, CoreError, StopKind, storage
 from cpu.costs import Costs
 from cpu.cp0 import timer
-from cpu.cp0.exceptions import take_exception
+from cpu.cp0.exceptions import set_line, take_exception
 from cpu.cp0.registers import C0_CAUSE, C0_STATUS
 from cpu.engine import loop, shared
 from cpu.engine.jit import jit
-from cpu.engine.loop import run, shift_time
+from cpu.engine.loop import GOES_ON, run, shift_time
 from cpu.memory import Memory
 
 DATA_BUS_ERROR = 7
-GOES_ON = -1
 # Control array of a cluster.
 (GRID, WINDOW, TARGET, SLICE, STOPPED_CORE, LIMIT, END, AWAKE, LONE, RAN) = range(10)
 SAVED = (GRID, END, AWAKE, LONE, RAN)
@@ -40,10 +39,12 @@ def complete(S, kind, value, cycle):
     """The reply to the access a core is parked at."""
     shift_time(S, max(cycle - S[state.CYCLES], 0))
     S[state.AWAITS] = 0
-    if kind == state.EVENT_ERROR:
+    if kind == state.EVENT_ERROR and S[state.HYPERVISOR] and S[state.RESUME] == 0:
+        S[state.ACCESS_ERROR] = 1
+    elif kind == state.EVENT_ERROR:
         S[state.RESUME] = 0
         S[state.SAMPLE] = 1
-        take_exception(S, DATA_BUS_ERROR, 0, S[state.PC], S[state.RESUME_DELAY], -1)
+        take_exception(S, 0, DATA_BUS_ERROR, 0, S[state.PC], S[state.RESUME_DELAY], -1)
     else:
         S[state.BOUNCE] = value
 
@@ -74,10 +75,8 @@ def apply_event(S):
         if bit == timer.IP7:
             if value & 1:
                 timer.external(S, cycle)
-        elif value & 1:
-            S[C0_CAUSE] |= bit
         else:
-            S[C0_CAUSE] &= ~bit
+            set_line(S, bit, value & 1)
     else:
         complete(S, kind, value, cycle)
 
@@ -239,7 +238,8 @@ def run_cluster(states, M, control):
 
 
 class Request(NamedTuple):
-    """An uncached access that leaves a core; `cycle` is the instruction's own time."""
+    """An uncached access that leaves a core; `cycle` is the instruction's own time. In state.CSR_SPACE `address` is the
+    number of a configuration register."""
 
     core: int
     is_store: bool
@@ -248,10 +248,12 @@ class Request(NamedTuple):
     value: int
     cycle: int
     instructions: int
+    space: int = state.MEMORY_SPACE
 
 
 class ClusterStop(NamedTuple):
-    """Why the cores came back: HORIZON (requests, or the target is reached), SLICE, LIMIT, PC, DEADLOCK, UNMODELLED."""
+    """Why the cores came back: HORIZON (requests, or the target is reached), SLICE, LIMIT, PC, DEADLOCK, UNMODELLED,
+    EXIT (the core is in root mode, which is the hypervisor's; calling `run` again goes on)."""
 
     kind: StopKind
     core: int = 0
@@ -261,9 +263,19 @@ class ClusterStop(NamedTuple):
 class Cluster:
     """`count` cores on one memory. Cores other than 0 are held at reset until `release`."""
 
-    def __init__(self, memory: Memory, count: int, tier: str = "auto", window: int = 40, costs: Costs | None = None):
-        """`window`: core cycles, no longer than the shortest link that leaves a core. `costs`: a cycle per instruction
-        unless given."""
+    def __init__(
+        self,
+        memory: Memory,
+        count: int,
+        tier: str = "auto",
+        window: int = 40,
+        costs: Costs | None = None,
+        csr: bool = False,
+        vz: bool = False,
+        unmodelled_ri: bool = False,
+    ):
+        """`window`: core cycles, no longer than the shortest link that leaves a core. `costs`, `csr`, `vz`,
+        `unmodelled_ri`: as of `Core`."""
         if not 1 <= count <= shared.MAX_CORES:
             raise CoreError(f"{count} cores: 1 to {shared.MAX_CORES} are possible")
         if window < 1:
@@ -272,7 +284,7 @@ class Cluster:
         self.states, tables = storage(count)
         self.control = np.zeros(16, np.int64)
         self.control[WINDOW] = window
-        self.cores = [Core(k, memory, tier, self.states, tables, costs) for k in range(count)]
+        self.cores = [Core(k, memory, tier, self.states, tables, costs, csr, vz, unmodelled_ri) for k in range(count)]
         for core in self.cores[1:]:
             core.S[state.HELD] = 1
         self.limit(None)
@@ -386,10 +398,9 @@ class Cluster:
                 S[state.REQUEST] = 0
                 size = int(S[state.ACCESS_SIZE])
                 value = int(S[state.BOUNCE]) & ((1 << 8 * size) - 1) if what == 2 else 0
+                address, space = int(S[state.ACCESS_PA]), int(S[state.ACCESS_SPACE])
                 found.append(
-                    Request(
-                        core.number, what == 2, int(S[state.ACCESS_PA]), size, value, core.cycles, core.instructions
-                    )
+                    Request(core.number, what == 2, address, size, value, core.cycles, core.instructions, space)
                 )
         return sorted(found, key=lambda r: (r.cycle, r.core))
 

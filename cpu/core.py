@@ -14,13 +14,15 @@ import numpy as np
 from cpu import state
 from cpu.costs import Costs
 from cpu.cp0 import registers, timer
-from cpu.cp0.exceptions import take_exception
+from cpu.cp0.exceptions import set_line, take_exception
 from cpu.engine import loop, parked, shared, tiers
+from cpu.engine.helpers import LCSRP, LSPW, LVZP
 from cpu.engine.softmmu import flush_all, update_context
 from cpu.engine.softmmu_layout import CONTEXTS, TABLE_BYTES
 from cpu.isa import disassembler
 from cpu.memory import Memory
 from cpu.tlb.translate import FETCH, translate
+from cpu.vz.face import RootMode
 from soc.errors import SocError
 
 M64 = (1 << 64) - 1
@@ -44,10 +46,12 @@ class StopKind(IntEnum):
     PC = 5
     DEADLOCK = 6
     UNMODELLED = 7
+    EXIT = 8
 
 
 class Stop(NamedTuple):
-    """`cycle` is the instruction's own time in core cycles; `address` is physical."""
+    """`cycle` is the instruction's own time in core cycles; `address` is physical, or a configuration register's number
+    where `space` is state.CSR_SPACE."""
 
     kind: StopKind
     address: int = 0
@@ -55,6 +59,7 @@ class Stop(NamedTuple):
     value: int = 0
     cycle: int = 0
     text: str = ""
+    space: int = state.MEMORY_SPACE
 
 
 def storage(count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -77,9 +82,15 @@ class Core:
         states: np.ndarray | None = None,
         tables: np.ndarray | None = None,
         costs: Costs | None = None,
+        csr: bool = False,
+        vz: bool = False,
+        unmodelled_ri: bool = False,
     ):
         """`states` and `tables`: state arrays and translation tables of all cores of the memory; without them the core
-        is alone. `costs` are the same for all cores of a memory; a cycle per instruction unless given."""
+        is alone. `costs` are the same for all cores of a memory; a cycle per instruction unless given. `csr`: CPUCFG
+        says that there are instructions for configuration registers (LCSRP); they are carried out in any case. `vz`: it
+        has the VZ module, LDDIR and LDPTE; `core.vz` is root's view of it. `unmodelled_ri`: what is real but not
+        modelled raises RI and is counted (`unmodelled`), instead of a stop."""
         alone = states is None or tables is None
         if alone:
             states, tables = storage(1)
@@ -90,7 +101,7 @@ class Core:
         self.memory = memory
         self.S = S
         self._tables = tables[number]
-        self.costs = costs or Costs()
+        self.costs, self.csr, self.unmodelled_ri = costs or Costs(), csr, unmodelled_ri
         memory.set_charges(self.costs.charges())
         M = memory.shared
         M[shared.CORES], M[shared.TABLES_BYTES] = len(tables), CONTEXTS * TABLE_BYTES
@@ -99,6 +110,7 @@ class Core:
         S[state.STATE_ADDRESS] = S.ctypes.data
         S[state.SOFTMMU_BASE] = self._tables.ctypes.data
         S[state.NUMBER] = number
+        self.vz = RootMode(self) if vz else None
         self.tier = tiers.choose(tier)
         self._run = self.tier.runner(self)
         self.reset()
@@ -115,13 +127,18 @@ class Core:
         S[state.CONTEXT_KEYS : state.CONTEXT_KEYS + CONTEXTS] = -1
         for e in range(state.TLB_ENTRIES):
             S[state.TLB + e * state.TLB_FIELDS + 1] = -1
+            S[state.GTLB + e * state.TLB_FIELDS + 1] = -1
         S[state.COUNT_DIVIDER], S[state.EXCEPTION_ENTRY] = self.costs.count_divider, self.costs.exception_entry
+        S[state.CORE_CLOCK], S[state.STABLE_CLOCK] = self.costs.core_clock, self.costs.stable_clock
+        S[state.CPUCFG2] = (LCSRP if self.csr else 0) | (LSPW | LVZP if self.vz else 0)
+        S[state.UNMODELLED_RI] = self.unmodelled_ri
         S[state.RANDOM] = 0x2545F491 + self.number
         S[state.SAMPLE] = 1
         S[state.PC] = -0x40400000
-        registers.reset(S, self.number)
+        registers.reset(S, self.number, self.vz is not None)
         self._tables[:] = -1
-        timer.rearm(S, 0)
+        for bank in (0, state.GUEST):
+            timer.rearm(S, bank, 0)
         update_context(S)
 
     # Running
@@ -146,7 +163,8 @@ class Core:
             S[state.AWAITS] = 1
             kind = StopKind.MMIO_READ if code == loop.STOP_READ else StopKind.MMIO_WRITE
             value = 0 if kind is StopKind.MMIO_READ else int(S[state.BOUNCE]) & ((1 << 8 * size) - 1)
-            return Stop(kind, int(S[state.ACCESS_PA]), size, value, self.cycles)
+            space = int(S[state.ACCESS_SPACE])
+            return Stop(kind, int(S[state.ACCESS_PA]), size, value, self.cycles, space=space)
         return self.stop_of(code)
 
     def stop_of(self, code: int) -> Stop:
@@ -159,6 +177,8 @@ class Core:
             return Stop(StopKind.LIMIT, cycle=self.cycles)
         if code == loop.STOP_PC:
             return Stop(StopKind.PC, address=self.pc, cycle=self.cycles)
+        if code == loop.STOP_EXIT:
+            return Stop(StopKind.EXIT, cycle=self.cycles)
         if code == loop.STOP_DEADLOCK:
             return Stop(StopKind.DEADLOCK, cycle=self.cycles, text=self.waits_for())
         return self._cannot_go_on(code)
@@ -194,23 +214,23 @@ class Core:
 
     def finish_read(self, value: int, cycle: int) -> None:
         """The reply to the parked load arrived at core cycle `cycle`."""
-        self._finish(shared.RESUME_SLOW, "a read", cycle)
+        self._finish((shared.RESUME_SLOW, shared.RESUME_CSR), "a read", cycle)
         self.S[state.BOUNCE] = _signed(value)
 
     def finish_write(self, cycle: int) -> None:
         """The parked store completed at core cycle `cycle`."""
-        self._finish(shared.RESUME_STORED, "a write", cycle)
+        self._finish((shared.RESUME_STORED,), "a write", cycle)
 
     def finish_error(self, cycle: int) -> None:
         """The parked access ended in a bus error: a data bus error exception."""
         S = self.S
-        self._finish(int(S[state.RESUME]), "an access", cycle)
+        self._finish((int(S[state.RESUME]),), "an access", cycle)
         S[state.RESUME] = 0
         S[state.SAMPLE] = 1
-        take_exception(S, DATA_BUS_ERROR, 0, int(S[state.PC]), int(S[state.RESUME_DELAY]), -1)
+        take_exception(S, 0, DATA_BUS_ERROR, 0, int(S[state.PC]), int(S[state.RESUME_DELAY]), -1)
 
-    def _finish(self, expected: int, what: str, cycle: int) -> None:
-        if not self.S[state.AWAITS] or self.S[state.RESUME] != expected:
+    def _finish(self, expected: tuple[int, ...], what: str, cycle: int) -> None:
+        if not self.S[state.AWAITS] or self.S[state.RESUME] not in expected:
             raise CoreError(f"core {self.number} is not waiting for {what}")
         late = cycle - self.cycles
         if late < 0:
@@ -222,11 +242,7 @@ class Core:
         """Level of interrupt input IP2..IP6; sampled at the next block boundary."""
         if not 2 <= ip <= 6:
             raise CoreError(f"interrupt line IP{ip}: devices drive IP2 to IP6 (IP7 is the core's own timer)")
-        bit = 1 << (8 + ip)
-        if level:
-            self.S[registers.C0_CAUSE] |= bit
-        else:
-            self.S[registers.C0_CAUSE] &= ~bit
+        set_line(self.S, 1 << (8 + ip), int(bool(level)))
 
     def log_interrupts(self, wanted: bool = True) -> None:
         """Whether interrupts taken are noted for `drain_irq_log`."""
@@ -275,7 +291,7 @@ class Core:
         """A CP0 register by the manual's lower-case name, unsigned."""
         r = registers.register(name)
         if name == "count":
-            return int(timer.count(self.S, self.S[state.CYCLES]))
+            return int(timer.count(self.S, 0, self.S[state.CYCLES]))
         return int(self.S[r.slot]) & (M64 if r.width == 64 else M32)
 
     @property
@@ -291,6 +307,11 @@ class Core:
     @property
     def mmio_count(self) -> int:
         return int(self.S[state.MMIO_COUNT])
+
+    @property
+    def unmodelled(self) -> int:
+        """Instructions that are real but not modelled and raised RI."""
+        return int(self.S[state.UNMODELLED_COUNT])
 
     def translate(self, va: int) -> int | None:
         """Physical address of a virtual one for a fetch in the current mode, or None."""
@@ -310,7 +331,7 @@ class Core:
         S = self.S.tolist()
         fpr = [S[state.FPR + state.FPR_STRIDE * n] & M64 for n in range(32)]
         high = [S[state.FPR + state.FPR_STRIDE * n + 1] & M64 for n in range(32)]
-        names = [r.name for r in registers.REGISTERS.values() if r.modelled]
+        names = [r.name for r in registers.REGISTERS.values() if r.modelled and (self.vz or not r.vz)]
         return {
             "pc": self.pc,
             "gpr": self.regs,
@@ -351,7 +372,7 @@ class Core:
             elif name == "count":
                 timer.set_count(S, self.cycles, value & M32)
             elif name == "compare":
-                timer.set_compare(S, self.cycles, value & M32)
+                timer.set_compare(S, 0, self.cycles, value & M32)
             elif name == "ebase":
                 # Also as a 32-bit address, which is sign-extended; the core's number is not writable.
                 base = value - (1 << 32) if value >> 31 == 1 else value
@@ -360,7 +381,7 @@ class Core:
                 timer.set_disabled(S, self.cycles, value & M32)
             else:
                 r = registers.register(name)
-                if not r.modelled:
+                if not r.modelled or (r.vz and self.vz is None):
                     raise CoreError(f"set_state: CP0 register {name} is not modelled")
                 S[r.slot] = _signed(value) if r.width == 64 else value & M32
         S[state.LLBIT] = 0
@@ -409,8 +430,12 @@ class Core:
         S = self.S
         parts = [S[state.GPR : state.GPR + 32], S[[state.HI, state.LO, state.PC, state.FCSR, state.MSACSR]]]
         parts += [S[state.FPR : state.FPR + 32 * state.FPR_STRIDE], S[state.CP0 : state.CP0 + 256]]
-        parts += [S[state.TLB : state.TLB + state.TLB_ENTRIES * state.TLB_FIELDS]]
+        tlb = S[state.TLB : state.TLB + state.TLB_ENTRIES * state.TLB_FIELDS].reshape(state.TLB_ENTRIES, -1)
+        parts += [tlb if self.vz else tlb[:, :-1]]
         parts += [np.array([self.cycles, self.cycles - self.instructions], np.int64)]
+        if self.vz:
+            parts += [S[state.GCP0 : state.GCP0 + 256]]
+            parts += [S[state.GTLB : state.GTLB + state.TLB_ENTRIES * state.TLB_FIELDS]]
         return b"".join(np.ascontiguousarray(p).tobytes() for p in parts)
 
 

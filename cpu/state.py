@@ -36,7 +36,7 @@ EXIT_N = _slot("exit_n")  # budget left (cpu/engine/budget.py), with the whole c
 EXIT_IP = _slot("exit_ip", host=True)  # address of the micro-op
 EXIT_VA = _slot("exit_va")  # address as BadVAddr shows it
 EXIT_EA = _slot("exit_ea")  # address of the access itself (aligned down by LDL/LDR and kin)
-EXIT_CODE = _slot("exit_code")  # ExcCode of a trap
+EXIT_CODE = _slot("exit_code", host=True)  # ExcCode of a trap, or the address of a link
 SLOW_POINTER = _slot("slow_pointer", host=True)  # host address a slow-path access uses
 BOUNCE = _slot("bounce", 4, align=4)  # buffer for MMIO, page-crossing and code-page accesses
 
@@ -48,24 +48,27 @@ INSTRUCTIONS = _slot("instructions")  # completed since reset, as of CYCLES
 UNTIL = _slot("until", host=True)  # horizon given by the caller
 SLICE_END = _slot("slice_end", host=True)  # cycle at which the host gets a look in
 LIMIT = _slot("limit", host=True)  # completed instructions at which to stop exactly
-TIMER = _slot("timer")  # cycle at which Count reaches Compare
 TIMER_CAME = _slot("timer_came")  # cycle at which it last did
 COUNT_BASE = _slot("count_base")  # Count - cycles / COUNT_DIVIDER, modulo 2^32
 COUNT_DIVIDER = _slot("count_divider")  # cycles per Count
+CORE_CLOCK = _slot("core_clock")  # Hz
+STABLE_CLOCK = _slot("stable_clock")  # Hz, of the stable counter
 EXCEPTION_ENTRY = _slot("exception_entry")  # cycles from an exception to its handler
 
 SAMPLE = _slot("sample")  # 1: pc is a boundary whose interrupts are not yet sampled
 WAITING = _slot("waiting")  # 1: inside WAIT
 RESUME = _slot("resume")  # how to go on inside a block, see cpu/engine/loop.py
 RESUME_IP = _slot("resume_ip", host=True)
-BLOCK_START = _slot("block_start")  # cycle of the first instruction of the block being resumed
-BLOCK_DONE = _slot("block_done")  # instructions completed before it
+BLOCK_START = _slot("block_start", host=True)  # cycle of the first instruction of the block being resumed
+BLOCK_DONE = _slot("block_done", host=True)  # instructions completed before it
 FAULT_DONE = _slot("fault_done")  # instructions completed when the last exception was taken
 FAULT_COUNT = _slot("fault_count")  # exceptions since, with none completed
 PENDING_STORE = _slot("pending_store")  # what becomes of the bounce buffer after a slow store
 ACCESS_PA = _slot("access_pa")  # physical address of the slow access, and of its second page
 ACCESS_PA2 = _slot("access_pa2")
 ACCESS_SIZE = _slot("access_size")
+ACCESS_SPACE = _slot("access_space")  # of the access that left the core: MEMORY_SPACE, CSR_SPACE
+MEMORY_SPACE, CSR_SPACE = 0, 1  # as Space in soc/messages.py
 DROPPED = _slot("dropped", host=True)  # pages of code dropped before the slow store under way
 STOP_WORD = _slot("stop_word")  # the instruction that is not modelled
 
@@ -81,40 +84,66 @@ EVENTS = _slot("events", 3 * EVENT_ROOM)
 EVENT_HEAD = _slot("event_head")
 EVENT_COUNT = _slot("event_count")
 
+# The link of LL of the current context, and the other context's while it does not run.
 LLBIT = _slot("llbit")
 LLADDR = _slot("lladdr")
 LLVAL = _slot("llval")
+OTHER_LINK = _slot("other_link", 3)
 
 FCSR = _slot("fcsr")
 MSACSR = _slot("msacsr")
 FPR_STRIDE = 4  # 256 bits per register: FPR, MSA and LASX are views of one file
 FPR = _slot("fpr", 32 * FPR_STRIDE, align=4)
 
-CP0 = _slot("cp0", 256)  # root bank, index = register * 8 + select
-
+# What VZ has twice: the root context, and at distance GUEST the guest context.
+CP0 = _slot("cp0", 256)  # index = register * 8 + select
 TLB_ENTRIES = 64
-TLB_FIELDS = 6  # vpn2 (with R), mask, asid, global, entrylo0, entrylo1; mask < 0: EHINV
+TLB_FIELDS = 7  # vpn2 (with R), mask, asid, global, entrylo0, entrylo1, GuestID; mask < 0: EHINV
 TLB = _slot("tlb", TLB_ENTRIES * TLB_FIELDS)
 TLB_LAST = _slot("tlb_last")  # index of the last match, tried first
+TIMER = _slot("timer")  # cycle at which Count reaches Compare
+EXCEPTIONS = _slot("exceptions", 64)  # taken by this context, by ExcCode; 32: refills
+TLB_REFILLS = 32
+for _name in ("cp0", "tlb", "tlb_last", "timer", "exceptions"):
+    _slot("guest_" + _name, SLOTS[_name][1])
+GCP0, GTLB, GEXCEPTIONS = (SLOTS[_name][0] for _name in ("guest_cp0", "guest_tlb", "guest_exceptions"))
+GUEST = GCP0 - CP0
+
+BANK = _slot("bank")  # 0 in root mode, GUEST in guest mode
+UNITS = _slot("units")  # CU1 and FR (as in Status) and MSAEn (as in Config5) as instructions find them
+NOTED = _slot("noted")  # 1: NOTED_WORD is the instruction about to raise an exception; 2: NOTED_BRANCH also stands
+NOTED_WORD = _slot("noted_word")
+NOTED_BRANCH = _slot("noted_branch")
+
+# Root mode as a model in Python (cpu/vz/face.py).
+HYPERVISOR = _slot("hypervisor")  # 1: `run` stops instead of executing in root mode
+GPA_PGD = _slot("gpa_pgd", host=True)  # host address of the GPA page table the root refill walks, 0: none
+REFILL_COST = _slot("refill_cost")  # cycles a root refill takes
+ROOT_REFILLS = _slot("root_refills")  # how many there were
+ACCESS_ERROR = _slot("access_error")  # 1: the hypervisor's own access ended in a bus error
+# Per root TLB entry: how many soft-MMU entries of guest contexts came through it, then their host addresses.
+GUEST_FILL_ROOM = 32
+GUEST_FILLS = _slot("guest_fills", TLB_ENTRIES * GUEST_FILL_ROOM, host=True)
 
 NUMBER = _slot("number")  # which core this is
+CPUCFG2 = _slot("cpucfg2")  # what the machine adds to CPUCFG word 2
+UNMODELLED_RI = _slot("unmodelled_ri")  # 1: what is real but not modelled raises RI instead of a stop
 STATE_ADDRESS = _slot("state_address", host=True)  # host address of this array
 
 # Addresses of host memory, filled by cpu/core.py.
 SOFTMMU = _slot("softmmu", host=True)  # the current context's table
 CONTEXT = _slot("context", host=True)  # its number
-CONTEXT_KEYS = _slot("context_keys", 16, host=True)  # ASID and mode of each context, -1: free
+CONTEXT_KEYS = _slot("context_keys", 16, host=True)  # whose translations each context holds, -1: free
 CONTEXT_AGE = _slot("context_age", 16, host=True)
 CONTEXT_CLOCK = _slot("context_clock", host=True)
 SOFTMMU_BASE = _slot("softmmu_base", host=True)
 
 # Statistics
-EXCEPTIONS = _slot("exceptions", 64)  # by ExcCode; 32: refills (XTLB), 33: refills (TLB)
-TLB_REFILLS = 32
 IRQ_LOG = _slot("irq_log", 3 * 64)  # interrupts taken: cycle, pending and enabled IP bits, cycle the timer came due
 IRQ_LOG_COUNT = _slot("irq_log_count")
 IRQ_LOG_WANTED = _slot("irq_log_wanted", host=True)  # 1: somebody drains the log
 MMIO_COUNT = _slot("mmio_count")
+UNMODELLED_COUNT = _slot("unmodelled_count")  # how often it did
 RANDOM = _slot("random")  # generator of CP0 Random, stepped by TLBWR
 
 SIZE = _next

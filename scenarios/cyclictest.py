@@ -55,7 +55,7 @@ def cyclictest(run: Run, cpus: int, loops: int, interval_us: int, platform: str,
     seen = [path for path in machine.trace.latency("timer").paths if path.ended and path.began >= began]
     own = {f"timer of cpu{cpu}": [path.total for path in seen if path.core == f"cpu{cpu}"] for cpu in range(cpus)}
     run.show(spreads("deadline to handler, by the simulator", own), "")
-    run.result(result)
+    run.result(result, machine)
 
 
 def histogram(console: str, cpus: int) -> list[Counter]:

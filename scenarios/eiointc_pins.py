@@ -17,6 +17,7 @@ def eiointc_pins(run: Run, cpus: int, rounds: int, target: int, tier: str) -> No
     for pins in (1, 4):
         machine = prepare(cpus, rounds, target, pins, tier)
         result = machine.run()
+        run.trace(machine.machine, result, f"pins-{pins}")
         run.expect(result.ended, equals="poweroff", what="the end of the run")
         if not run.ok:
             run.show(result.reason)
@@ -30,7 +31,7 @@ def eiointc_pins(run: Run, cpus: int, rounds: int, target: int, tier: str) -> No
     text = table(("pins", "interrupts", "status reads", "per interrupt"), rows)
     run.show(text, "", spreads("from the store to the end of interrupt", times), "")
     run.keep("reads.txt", text + "\n")
-    run.result(result)
+    run.result(result, machine.machine)
 
 
 def prepare(cpus: int, rounds: int, target: int, pins: int, tier: str = "auto") -> Loaded:

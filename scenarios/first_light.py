@@ -32,14 +32,13 @@ def first_light(run: Run, rounds: int, typing: str, type_at: str, tier: str) -> 
     run.expect(result.ended, equals="poweroff", what="the end of the run")
     if not run.ok:
         run.show(result.reason)
-        run.result(result)
+        run.result(result, machine)
         return
 
     path = machine.trace.latency("uart")
     run.show("", "UART interrupt, hop by hop", path.table(), "", *timer_lines(machine, program, rounds), "")
     run.keep("latency.txt", path.table() + "\n")
-    run.trace(machine, result)
-    run.result(result)
+    run.result(result, machine)
     run.expect(
         f"timer interrupts {rounds}, UART transmit interrupts {rounds}" in console, equals=True, what="the count"
     )

@@ -26,4 +26,4 @@ def ipi_storm(run: Run, cpus: int, rounds: int, platform: str, tier: str) -> Non
         path = storm.machine.trace.latency()
         run.show("From the pin to the end of interrupt", path.table(), "", path.histogram(), "")
         run.keep("latency.txt", path.table() + "\n")
-    run.result(result)
+    run.result(result, storm.machine)

@@ -14,6 +14,7 @@ def irq_affinity(run: Run, cpus: int, rounds: int, platform: str, path: str, tie
     for name in [way for way in PATHS if way in routes.available(platform)] if path == "all" else [path]:
         machine = routes.prepare(platform, cpus, rounds, [name], tier=tier)
         result = machine.run()
+        run.trace(machine.machine, result, name)
         run.expect(result.ended, equals="poweroff", what="the end of the run")
         if not run.ok:
             run.show(result.reason)
@@ -24,4 +25,4 @@ def irq_affinity(run: Run, cpus: int, rounds: int, platform: str, path: str, tie
         run.show(found.table(per_core=True), "")
         run.keep(f"latency-{name}.txt", found.table() + "\n")
         run.expect(counts, equals=[rounds] * cpus, what=f"interrupts of each core along {name}")
-    run.result(result)
+    run.result(result, machine.machine)

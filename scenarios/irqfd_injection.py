@@ -79,7 +79,7 @@ def irqfd_injection(run: Run, cpus: int, rounds: int, interval: str, pin_core: i
         run.expect(machine.counters(pin_core)[PINS], equals=rounds, what="interrupts from the pin")
         run.expect(machine.counters(msi_core)[MESSAGES], equals=rounds, what="interrupts from messages")
         run.expect(len(back), equals=rounds, what="resamples")
-    run.result(result)
+    run.result(result, machine.machine)
 
 
 def prepare(cpus: int, rounds: int, interval: int, pin_core: int, msi_core: int, tier: str = "auto") -> Loaded:

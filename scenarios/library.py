@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cpu.isa.assembler import assemble_file
+from cpu.isa.assembler import assemble, assemble_file
 from cpu.isa.program import Program
 from soc.errors import ConfigurationError, choose
 
@@ -31,15 +31,26 @@ def guests(cores: bool = False) -> list[str]:
     return sorted(path.name for path in found if (ON_CORES in path.read_text(encoding="utf-8")) == cores)
 
 
-def guest(name: str, **parameters: int) -> Program:
+def guest(name: str | Path, **parameters: int) -> Program:
     """The guest `name`, for instance "first_light.S", with its parameters (64-bit words named by symbols) replaced.
 
+    A Path is a source file of your own, which may include what the guests here share (SHARED).
     `guest(...).to_elf()` is what `Machine.load` takes. Raises ConfigurationError for an unknown name, TableError for
     an unknown parameter.
     """
+    if isinstance(name, Path):
+        return assemble(_source(name), name=name.name, folder=FOLDER).with_values(**parameters)
     if not (FOLDER / name).is_file() or name in SHARED:
         raise ConfigurationError(choose("guest", name, [*guests(), *guests(cores=True)]))
     return _assembled(FOLDER / name).with_values(**parameters)
+
+
+def _source(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigurationError(f"cannot read the guest {path}: {why}.\nGive a file of assembler source.") from error
 
 
 @cache

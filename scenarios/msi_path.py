@@ -28,6 +28,7 @@ def msi_path(run: Run, cpus: int, rounds: int, traffic: str, tier: str) -> None:
         name = f"msi_{way}"
         machine = prepare(traffic, way, cpus, rounds, tier)
         result = machine.run()
+        run.trace(machine.machine, result, way)
         run.expect(result.ended, equals="poweroff", what="the end of the run")
         if not run.ok:
             run.show(machine.machine.console.decode("utf-8", "replace"), result.reason)
@@ -48,7 +49,7 @@ def msi_path(run: Run, cpus: int, rounds: int, traffic: str, tier: str) -> None:
         run.expect(
             max(times[f"{traffic}, eiointc"]), below=min(times[f"{traffic}, htvec"]), what="the longest by eiointc"
         )
-    run.result(result)
+    run.result(result, machine.machine)
 
 
 def prepare(traffic: str, way: str, cpus: int, rounds: int, tier: str = "auto") -> Loaded:
@@ -77,7 +78,7 @@ def linux(run: Run, cpus: int, rounds: int, tier: str) -> None:
         run.expect(len(path.complete), above=rounds - 1, what="interrupts of the virtio-rng")
     else:
         run.show(machine.console[-2000:].decode("utf-8", "replace"), result.reason)
-    run.result(result)
+    run.result(result, machine)
 
 
 def boot(material: Any, cpus: int, rounds: int, tier: str = "auto") -> Any:

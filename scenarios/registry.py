@@ -56,8 +56,8 @@ class Run:
             self.shown.append(str(item))
             print(item, flush=True)
 
-    def result(self, result: Any) -> None:
-        """Shows the summary line of a machine's run, and keeps it as result.json."""
+    def result(self, result: Any, machine: Any = None) -> None:
+        """Shows the summary line of a machine's run, and keeps it as result.json; with `machine`, its trace too."""
         parts = [f"{value} {name}" for name, value in self.parameters.items() if type(value) is int]
         self.show(
             "  ".join(
@@ -74,6 +74,8 @@ class Run:
             )
         )
         self.keep("result.json", json.dumps(result.as_dict(), indent=1) + "\n")
+        if machine is not None:
+            self.trace(machine, result)
 
     def keep(self, name: str, content: str | bytes) -> None:
         """Writes an artefact into the run's folder, when it has one."""
@@ -81,11 +83,12 @@ class Run:
             data = content.encode() if isinstance(content, str) else content
             (self.out / name).write_bytes(data)
 
-    def trace(self, machine: Any, result: Any) -> None:
-        """Keeps the trace of a machine with `trace=True` as trace.soc, for `soc trace`."""
-        if self.out is not None:
-            about = {"scenario": self.name, "platform": machine.platform.name, "cpus": len(machine.cpu)}
-            machine.trace.save(self.out / "trace.soc", about, result.trace_hash)
+    def trace(self, machine: Any, result: Any, part: str = "") -> None:
+        """Keeps the trace of a machine with `trace=True` as trace.soc, for `soc trace`; a part's in its folder."""
+        if self.out is not None and machine.trace.keeps:
+            about = {"scenario": self.name, "platform": machine.platform.name, "cpus": len(machine.cpu), "part": part}
+            (self.out / part).mkdir(exist_ok=True)
+            machine.trace.save(self.out / part / "trace.soc", about, result.trace_hash)
 
     def keep_latency(self, latency: Any, result: Any, name: str = "latency") -> None:
         """Keeps the table of a latency, and the page and the picture of its path; says where. Needs a folder."""
@@ -103,11 +106,6 @@ class Run:
         except ConfigurationError as error:
             self.show(f"no picture: {str(error).splitlines()[0]}")
         self.show(f"kept in {self.out}: {', '.join(kept)}")
-
-    def keep_trace(self, machine: Any, result: Any) -> None:
-        """Keeps the machine's trace, for `soc trace`."""
-        if self.out is not None:
-            machine.trace.save(self.out / "trace.soc", {"scenario": self.name}, result.trace_hash)
 
     def expect(
         self, value: Any, *, equals: Any = None, below: Any = None, above: Any = None, what: str = "value"

@@ -29,6 +29,7 @@ def timer_jitter(run: Run, cpus: int, rounds: int, load: str, timer: str, tier: 
         for name in LOADS if load == "all" else (load,):
             jitter = prepare(kind, name, cpus, rounds, tier)
             result = jitter.run()
+            run.trace(jitter.machine, result, f"{kind}-{name}")
             run.expect(result.ended, equals="poweroff", what="the end of the run")
             if not run.ok:
                 run.show(result.reason)
@@ -39,7 +40,7 @@ def timer_jitter(run: Run, cpus: int, rounds: int, load: str, timer: str, tier: 
     text = spreads("timer, load: deadline to handler", found)
     run.show(text, "")
     run.keep("jitter.txt", text + "\n")
-    run.result(result)
+    run.result(result, jitter.machine)
     for name, samples in found.items():
         run.expect(max(samples), below="2 us", what=f"the latest interrupt of {name}")
 

@@ -38,9 +38,8 @@ def tour(run: Run, cpus: int, rounds: int, platform: str, busy: bool, tier: str)
         run.expect(counts, equals=[rounds] * cpus, what=f"interrupts of each core along {name}")
     shown = SHOWN if SHOWN in paths else paths[0]
     run.show(f"{shown}, edge to end of interrupt", found[shown].histogram(), "")
-    run.result(result)
+    run.result(result, machine.machine)
     run.keep_latency(found[shown], result)
-    run.keep_trace(machine.machine, result)
 
 
 def summary(machine: Loaded, found: dict[str, Any], cpus: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Generic, NamedTuple, TypeVar
 
@@ -70,6 +71,8 @@ class OpenBus:
             if window.reads not in READS:
                 raise ConfigurationError(f"window {window.name}: {choose('read behaviour', window.reads, READS)}")
         self._pages: dict[int, int] = {}
+        self.unclaimed_csrs: Counter[int] = Counter()
+        """Accesses so far to configuration registers that no device has, by number."""
         self._on_strict = on_strict
 
     @property
@@ -93,6 +96,21 @@ class OpenBus:
     def write(self, address: int, size: int, value: int, core: int = 0) -> None:
         """Dropped; UnmappedAccessError where the platform gives a bus error."""
         self._note(address, size, core, f"write of {value:#x}")
+
+    def csr(self, number: int, size: int, core: int, what: str) -> int:
+        """An access to a configuration register that no device has: reads 0, a write is dropped."""
+        self.unclaimed_csrs[number] += 1
+        if self.unclaimed_csrs[number] == 1 or self._on_strict is not None:
+            text = f"core {core}: {size}-byte {what} of configuration register {number:#x}, which no device has"
+            log.info("%s (logged once)", text)
+            if self._on_strict is not None:
+                self._on_strict(text)
+        return 0
+
+    @property
+    def count(self) -> int:
+        """Accesses so far that nothing claimed."""
+        return sum(self._pages.values()) + self.unclaimed_csrs.total()
 
     def _note(self, address: int, size: int, core: int, what: str) -> Window:
         page = address >> PAGE_SHIFT

@@ -144,11 +144,19 @@ def _described(options: Options) -> dict[str, Any]:
         for key, value in given.items():
             if isinstance(value, os.PathLike) or key == "image":
                 value = str(Path(value).absolute())
-            if isinstance(value, str | int | bool | bytes | None):
+            if _is_plain(value):
                 devices[device][key] = value
             else:
                 told.append([device, key])
     return {"options": {**values, "devices": devices}, "told": told}
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, str | int | float | bytes | None)
 
 
 def _system(machine: Machine) -> bytes:

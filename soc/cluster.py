@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from soc.errors import ConfigurationError, ProtocolError
 from soc.link import Link, Source
@@ -24,18 +24,30 @@ if TYPE_CHECKING:
     from soc.trace import Trace
 
 _MEMORY = int(Space.MEMORY)
+_CSR = int(Space.CSR)
+_LOW_HALF = 0xFFFF_FFFF
 _NAP_S = 0.02
 _IP7 = 1 << 7
 RELEASE_REGISTERS = (29, 28, 5)
 """What mailboxes 1 to 3 hold for a core that leaves reset: sp, gp, a1 (mailbox 0: pc)."""
 
 
-class CorePort:
-    """One core as the wiring sees it: its register port, its pins and its mailbox."""
+class Pins(Protocol):
+    """Where what arrives for a core goes: times in ps."""
 
-    def __init__(self, number: int, cluster: ClusterComponent, source: Source) -> None:
+    def line(self, core: int, time: int, ip: int, level: bool) -> None: ...
+    def answer(self, core: int, time: int, value: int | None) -> None: ...
+    def release(self, core: int, time: int, mailboxes: list[int]) -> None: ...
+
+
+class CorePort:
+    """One core, or virtual CPU, as the wiring sees it: its register port, its pins and its mailbox."""
+
+    def __init__(self, number: int, cluster: Pins, source: Source) -> None:
         self.number, self.name, self.source = number, f"cpu{number}", source
         self.bus: AddressMap[Link] | None = None
+        self.csrs: AddressMap[Link] | None = None
+        """Configuration registers, by number."""
         self.open_bus: Link | None = None
         self.awaited: tuple[int, type[Message]] | None = None
         self.mailboxes = [0, 0, 0, 0]
@@ -43,6 +55,10 @@ class CorePort:
         """Input number to the outputs that hold it high, each with its cause."""
         self._cluster = cluster
         self._pin_of: dict[int, int] = {}
+
+    def pinned_to(self, pins: Pins) -> None:
+        """What arrives goes to `pins` from now on."""
+        self._cluster = pins
 
     def pin(self, ip: int, number: int) -> Callable[[Message], None]:
         """The handler for level messages to the input IP`ip`, which has port `number` in the wiring."""
@@ -63,11 +79,14 @@ class CorePort:
             self._cluster.line(self.number, message.time, ip, bool(drivers))
 
     def mail(self, message: Message) -> None:
-        """A value arrived in a mailbox: the low one, once it is not zero, releases a core that waits at reset."""
+        """A value arrived in a mailbox: 0, once its low half is not zero, releases a core that waits at reset.
+
+        Linux sends the high half first where it sends halves (csr_mail_send, arch/mips/loongson64/smp.c).
+        """
         if type(message) is not Mailbox:
             raise ProtocolError(f"{self.name} cannot take a {type(message).__name__} as mail")
         self.mailboxes[message.mailbox] = message.value
-        if self.mailboxes[0]:
+        if self.mailboxes[0] & _LOW_HALF:
             self._cluster.release(self.number, message.time, self.mailboxes)
 
     def reply(self, message: Message) -> None:
@@ -98,6 +117,17 @@ class CorePort:
         self.mailboxes = list(saved["mailboxes"])
         self.pins = {ip: dict(drivers) for ip, drivers in saved["pins"].items()}
 
+    def send(
+        self, is_store: bool, sent: int, address: int, size: int, value: int, instructions: int, space: int = _MEMORY
+    ) -> None:
+        """An access leaves the core at `sent` ps, for whatever the bus has at the address in `space`."""
+        found = (self.csrs if space == _CSR else self.bus).find(address)
+        link = found[1] if found is not None else self.open_bus
+        kind = MmioWrite if is_store else MmioRead
+        fields = (value, instructions) if is_store else (instructions,)
+        sequence = link.send(kind, sent, self.source.new_cause(), self.number, space, address, size, *fields)
+        self.awaited = sequence, kind
+
     def high(self) -> str:
         """The inputs that are high, in words."""
         return ", ".join(f"IP{ip}" for ip, drivers in sorted(self.pins.items()) if drivers) or "none"
@@ -117,12 +147,14 @@ class ClusterComponent:
     ) -> None:
         """`end(ended, reason)` is called where the run ends; with two empty texts when `ending` was set before."""
         self.cluster = cluster
-        self.ports = [CorePort(core.number, self, sources[core.number]) for core in cluster.cores]
+        self.ports = [CorePort(number, self, source) for number, source in enumerate(sources)]
         self.exits = 0
         """Uncached accesses that left a core so far."""
         self.slice: int | None = None
         self.ending = False
         """Set by whatever ends the run: it ends with the window in progress."""
+        self.hypervisor: Callable[[int], None] | None = None
+        """Root mode of the cores, where a model of one stands for it: called with the core that is in it."""
         self.stop_at: tuple[int, str] | None = None
         """Model time in ps at which the run ends as a limit, and what to say then."""
         self.predicate: Callable[[], bool] | None = None
@@ -190,11 +222,14 @@ class ClusterComponent:
                     last = -(-self._clock.tick_at_or_after(time) // window) * window
                     target = max(first, last if target is None else min(target, last))
             stop = cluster.run(target) if self.slice is None else cluster.run(target, self.slice)
+            name = stop.kind.name
+            if name == "EXIT":
+                self.hypervisor(stop.core)
+                continue
             if self._trace.keeps:
                 self._note_taken()
             if self.host is not None:
                 self.host()
-            name = stop.kind.name
             if name == "HORIZON":
                 break
             if name == "SLICE":
@@ -253,25 +288,21 @@ class ClusterComponent:
 
     def _request(self, request: Any) -> None:
         self.exits += 1
-        port = self.ports[request.core]
-        found = port.bus.find(request.address)
-        link = found[1] if found is not None else port.open_bus
-        kind = MmioWrite if request.is_store else MmioRead
-        fields = (request.value, request.instructions) if request.is_store else (request.instructions,)
-        sequence = link.send(
-            kind,
+        self.ports[request.core].send(
+            request.is_store,
             self._clock.time(request.cycle),
-            port.source.new_cause(),
-            request.core,
-            _MEMORY,
             request.address,
             request.size,
-            *fields,
+            request.value,
+            request.instructions,
+            request.space,
         )
-        port.awaited = sequence, kind
 
     def _note_taken(self) -> None:
         time = self._clock.time
+        if self.hypervisor is not None:
+            # They are the host's own; the trace's cores are the guest's.
+            return
         for core in self.cluster.cores:
             for cycle, mask, came_due in core.drain_irq_log():
                 self._trace.taken(core.number, time(cycle), mask, time(came_due) if mask & _IP7 else None)

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from soc.placement.remote import RemoteComponent
 
 _MIB = 1 << 20
+CORES_PER_NODE = 4
+KERNEL_IRQCHIP = ("ls3a_", "ls7a_irq", "ls7a_msi", "stable_timer")
+"""Parts, by how their names begin, that the KVM model serves itself with irqchip = "kernel"."""
 
 
 class PoweredOff:
@@ -81,6 +84,12 @@ class Machine:
 
     `ram` is text such as "512 MiB" or a number of MiB. `trace` keeps records and interrupt latencies (the hash is
     always kept). `strict` ends the run at the first access to nothing. `timing` is a Timing or a mapping of constants.
+    `csr`: CPUCFG tells the guest of the CSR instructions, on a platform with configuration registers; Linux then sends
+    its inter-processor interrupts with them. `vz`: the bare cores have the VZ module (see docs/vz.md).
+    `hypervisor="kvm"` runs the program as a guest of the KVM model with `vcpus` virtual CPUs on the `cpus` cores; `kvm`
+    is its back-end, `irqchip` ("kernel", "user") who serves the guest's interrupt controllers.
+    `unimplemented` is what becomes of an instruction that is real on this core but not modelled: "stop" ends the run
+    and names it, "ri" raises RI and counts it.
     `disk` is the image of a virtio-blk disk; `devices` adds PCI functions, name to options, as in
     `{"virtio_rng": {"seed": 7}}` (soc.platforms.FUNCTIONS lists them), and models of your own, as in
     `{"gpio": {"model": Gpio, "base": 0x100E_0000, "wires": {"irq": "ls3a_router_irq.input[12]"}}}`
@@ -103,9 +112,16 @@ class Machine:
         timing: Timing | Mapping[str, int | str] | None = None,
         trace: bool | None = None,
         strict: bool | None = None,
+        csr: bool | None = None,
+        vz: bool | None = None,
+        unimplemented: str | None = None,
         disk: str | Path | None = None,
         devices: Mapping[str, Mapping[str, Any]] | None = None,
         faults: Iterable[Fault | Mapping[str, Any]] | None = None,
+        hypervisor: str | None = None,
+        vcpus: int | None = None,
+        kvm: str | None = None,
+        irqchip: str | None = None,
         wire: bool = False,
         make_memory: Callable[[int], Any] | None = None,
         make_cluster: Callable[[Any, int, str, int], Any] | None = None,
@@ -120,9 +136,16 @@ class Machine:
             "timing": timing,
             "trace": trace,
             "strict": strict,
+            "csr": csr,
+            "vz": vz,
+            "unimplemented": unimplemented,
             "disk": disk,
             "devices": devices,
             "fault": faults,
+            "hypervisor": hypervisor,
+            "vcpus": vcpus,
+            "kvm": kvm,
+            "irqchip": irqchip,
         }
         self.options = Options.read(platform, {**given, **unknown})
         self.platform, self.timing, self.ram = self.options.platform, self.options.timing, self.options.ram
@@ -145,12 +168,17 @@ class Machine:
         self.devices: dict[str, Any] = {}
         self.components: dict[str, DeviceComponent | RemoteComponent] = {}
         self.links: dict[str, Link] = {}
-        window = window_cycles(self.timing.core_window, self.timing.mmio_request, self.clock)
-        make_cluster = make_cluster or partial(_make_cluster, timing=self.timing)
+        guest = self.options.hypervisor is not None
+        shortest = min(self.timing.mmio_request, self.timing.kvm_kick) if guest else self.timing.mmio_request
+        window = window_cycles(self.timing.core_window, shortest, self.clock)
+        vz = guest or self.options.vz
+        make_cluster = make_cluster or partial(_make_cluster, options=self.options, vz=vz)
         cluster = make_cluster(self.memory, self.options.cpus, self.options.tier, window)
         self.cpu: list[Any] = cluster.cores
-        sources = [self._source(f"cpu{core.number}") for core in self.cpu]
+        sources = [self._source(f"cpu{number}") for number in range(self.options.processors)]
         self._cluster = ClusterComponent(cluster, self.kernel, self.trace, sources, self.clock, self._end)
+        self.hypervisor: Any = self._make_hypervisor() if guest else None
+        """The KVM model (soc.hypervisor.Hypervisor), or None on the bare machine."""
         self._cores: list[CorePort] = self._cluster.ports
         try:
             self._build()
@@ -210,7 +238,7 @@ class Machine:
             self._timers("open_bus"),
             self._stop,
         )
-        parts = [part for part in self.platform.parts if 4 * part.node < self.options.cpus]
+        parts = [part for part in self.platform.parts if CORES_PER_NODE * part.node < self.options.processors]
         for part in parts:
             component = self._component(part)
             self.devices[part.name], self.components[part.name] = component.device, component
@@ -237,7 +265,7 @@ class Machine:
         for name in masters:
             if name not in self.platform.functions:
                 self._connect_memory(name)
-        for wire in self.platform.wires(self.options.cpus):
+        for wire in self.platform.wires(self.options.processors):
             self._connect(wire.source, wire.destination, getattr(timing, wire.latency))
 
         self._console = Console(
@@ -252,12 +280,28 @@ class Machine:
             "console.tx", receives, timing.console_line, self.components[name].input(port, self._port(receives)[1])
         )
         self._cluster.type_at = self._console.type_at
+        self._connect_csrs(parts, stop_run)
         self.faults = inject(self.options.fault, self.links.values(), self.components, kernel, trace, self._channel)
         remote = [component for component in self.components.values() if component.remote]
         for component in remote:
             component.start(self.links.values())
         for component in self.components.values():
             component.access(component.device.reset)
+
+    def _make_hypervisor(self) -> Any:
+        options, source = self.options, self._source("host")
+        made = import_module("soc.hypervisor").Hypervisor(
+            self._cluster, self.memory, self.timing, source, options.processors, options.kvm, self._end_soon
+        )
+        for core in self.cpu:
+            n = core.number
+            made.connect(n, self._link(f"host.kick[{n}]", f"host.ip[{n}]", self.timing.kvm_kick, made.kicked(n)))
+        if options.irqchip == "kernel":
+            controllers = [part for part in self.platform.parts if part.name.startswith(KERNEL_IRQCHIP)]
+            made.serve_in_kernel((place.address, place.size) for part in controllers for place in part.ranges())
+        for port in self._cluster.ports:
+            port.pinned_to(made)
+        return made
 
     def _component(self, part: Part) -> DeviceComponent | RemoteComponent:
         model, place = load(part.model), self.options.place(part.name)
@@ -290,6 +334,17 @@ class Machine:
         timing, master = self.timing, self.components[name]
         done = self._link(f"memory.{name}", f"{name}.dma", timing.dma_reply, master.dma_done)
         master.memory = self._link(f"{name}.dma", f"memory.{name}", timing.dma_request, self.dma.port(done))
+
+    def _connect_csrs(self, parts: list[Part], strict: Callable[[str], None] | None) -> None:
+        """Each core's way to the configuration registers of its node."""
+        for core in self._cores:
+            core.csrs = AddressMap()
+            for part in parts:
+                if part.csr and part.node == core.number // CORES_PER_NODE:
+                    component = self.components[part.name]
+                    link = self._registers(core, component, f"{part.name}.iocsr", 0, strict)
+                    for number, size in load(part.model).ranges("csr"):
+                        core.csrs.add(part.name, number, size, link)
 
     def _registers(
         self,
@@ -351,10 +406,10 @@ class Machine:
                 options.setdefault("append", self.options.append)
             options.setdefault("cpu_clock_hz", self.timing.core_clock)
             options.setdefault("platform", self.platform.name)
-            program = prepare(program, ram=self.ram, cpus=len(self.cpu), **options)
+            program = prepare(program, ram=self.ram, cpus=self.options.processors, **options)
         for address, data in program.segments:
             self.memory.write(address, data)
-        self.cpu[0].set_state(program.state())
+        (self.hypervisor.load if self.hypervisor else self.cpu[0].set_state)(program.state())
 
     # Snapshots.
 
@@ -379,6 +434,8 @@ class Machine:
         """All that the future depends on apart from RAM, as msgpack types."""
         if self._ended is not None and self._ended[0] == "error" and not self._lost:
             raise CheckpointError(f"the machine has ended in an error and cannot be saved: {self._ended[1]}")
+        if self.hypervisor is not None:
+            raise CheckpointError("a machine under the KVM model has no checkpoint; its guest moves by the KVM API")
         return {
             "now": self.kernel.now,
             "is_off": self.is_off,
@@ -408,7 +465,7 @@ class Machine:
         self._console.restore(state["console"])
         for channel, message in state["events"]:
             self._channels[channel].resume(unpack(message))
-        # Last: what a restored device armed has counted too.
+        # After the devices: what they armed has counted too.
         for name, source in self._sources.items():
             source.restore(state["sources"][name])
         for component in self.components.values():
@@ -467,6 +524,10 @@ class Machine:
     def replay(self, typed: Iterable[tuple[int, bytes]]) -> None:
         """Type what `typed` of another run recorded, at the same model times. Before `run`."""
         self._console.replay(typed)
+
+    def signal(self, descriptor: int, at: str | int | None = None, count: int = 1) -> None:
+        """Signal an event descriptor from outside, at model time `at` (None: now); see soc.platforms.eventfd."""
+        import_module("soc.platforms.eventfd").signal(self, descriptor, at, count)
 
     def interrupt(self) -> None:
         """End the run soon, at a clean place, as a limit. May be called from a signal handler or another thread."""
@@ -556,7 +617,7 @@ class Machine:
             trace_hash=self.trace.hash(self.digest() if digest else b""),
             ended=ended,
             reason=reason,
-            unmapped=sum(self.open_bus.unmapped.values()),
+            unmapped=self.open_bus.count,
             details=self._details(),
         )
 
@@ -612,10 +673,14 @@ class Machine:
             names = {code: name for name, code in import_module("cpu.isa.values").EXC_CODES.items()}
             counted.update({f"exception {names.get(code, code)}": n for code, n in core.exceptions.items()})
             counted["refill xtlb"] += core.tlb_refills
+            if self.options.unimplemented == "ri":
+                counted["unmodelled"] += core.unmodelled
         for component in self.components.values():
             if component.remote:
                 counted.update(component.troubles())
         counted.update({f"fault {link.name}": link.injected for link in self.faults})
+        if self.hypervisor is not None:
+            counted.update(self.hypervisor.details())
         return dict(counted)
 
     def _processes(self) -> list[int]:
@@ -675,16 +740,30 @@ class _OpenBusDevice:
         """It has no outputs."""
 
     def read(self, offset: int, size: int, core: int = 0, space: str = "memory") -> int:
+        if space == "csr":
+            return self._bus.csr(offset, size, core, "read")
         return self._bus.read(offset, size, core)
 
     def write(self, offset: int, size: int, value: int, core: int = 0, space: str = "memory") -> None:
-        self._bus.write(offset, size, value, core)
+        if space == "csr":
+            self._bus.csr(offset, size, core, f"write of {value:#x}")
+        else:
+            self._bus.write(offset, size, value, core)
 
 
 def _make_memory(size: int) -> Any:
     return import_module("cpu.memory").Memory(size)
 
 
-def _make_cluster(memory: Any, count: int, tier: str, window: int, timing: Timing) -> Any:
-    costs = import_module("cpu.costs").Costs(timing.instruction_cycles, timing.exception_entry, timing.count_divider)
-    return import_module("cpu.cluster").Cluster(memory, count, tier, window, costs)
+def _make_cluster(memory: Any, count: int, tier: str, window: int, options: Options, vz: bool) -> Any:
+    timing = options.timing
+    costs = import_module("cpu.costs").Costs(
+        timing.instruction_cycles,
+        timing.exception_entry,
+        timing.count_divider,
+        timing.core_clock,
+        timing.stable_clock,
+    )
+    return import_module("cpu.cluster").Cluster(
+        memory, count, tier, window, costs, options.csr, vz, options.unimplemented == "ri"
+    )

@@ -18,7 +18,10 @@ from soc.platforms import Platform, find
 from soc.platforms.added import anchored
 from soc.timing import Timing
 
-TIERS = ("auto", "reference", "threaded")
+TIERS = ("auto", "reference", "threaded", "stencil")
+UNIMPLEMENTED = ("stop", "ri")
+HYPERVISORS = (None, "kvm")
+IRQCHIPS = ("kernel", "user")
 MAX_CPUS = 16
 _TABLES = ("machine", "placement", "timing", "devices")
 _LISTS = ("fault",)
@@ -42,11 +45,30 @@ class Options:
     timing: Timing = field(default_factory=Timing)
     trace: bool = False
     strict: bool = False
+    csr: bool = False
+    """CPUCFG tells the guest that there are CSR instructions."""
+    vz: bool = False
+    """The bare cores have the VZ module; those under a hypervisor always do."""
+    unimplemented: str = "stop"
+    """An instruction that is real but not modelled ends the run ("stop"), or raises RI and is counted ("ri")."""
     disk: str | Path | None = None
     devices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """PCI functions, `disk` among them as virtio_blk, and models of the user's own; the platform has them as parts."""
     fault: tuple[Fault, ...] = ()
     """Faults on channels and in device processes."""
+    hypervisor: str | None = None
+    """"kvm": the program runs as a guest of the KVM model; None: on the bare cores."""
+    vcpus: int | None = None
+    """Virtual CPUs of that guest; as many as cores when not given."""
+    kvm: str = "vz"
+    """KVM's back-end: "vz" of Linux 6.1, "ls3acomp" of the Loongson tree."""
+    irqchip: str = "kernel"
+    """Who serves the guest's interrupt controllers: "kernel" (KVM itself) or "user" (the VMM, as all other devices)."""
+
+    @property
+    def processors(self) -> int:
+        """What software on the machine counts: cores, or the guest's virtual CPUs."""
+        return self.cpus if self.hypervisor is None else self.vcpus or self.cpus
 
     @classmethod
     def read(cls, platform: str | Path | Platform, given: Mapping[str, Any]) -> Options:
@@ -88,11 +110,23 @@ class Options:
     def __post_init__(self) -> None:
         if type(self.cpus) is not int or not 1 <= self.cpus <= MAX_CPUS:
             raise ConfigurationError(f"cpus = {self.cpus!r}: a machine has 1 to {MAX_CPUS} cores")
+        if self.hypervisor not in HYPERVISORS:
+            raise ConfigurationError(choose("hypervisor", self.hypervisor, HYPERVISORS))
+        if self.vcpus is not None and self.hypervisor is None:
+            raise ConfigurationError(f"vcpus = {self.vcpus!r} without a hypervisor; add hypervisor = 'kvm'")
+        if self.vcpus is not None and (type(self.vcpus) is not int or not 1 <= self.vcpus <= MAX_CPUS):
+            raise ConfigurationError(f"vcpus = {self.vcpus!r}: a guest has 1 to {MAX_CPUS} virtual CPUs")
+        if self.unimplemented not in UNIMPLEMENTED:
+            raise ConfigurationError(choose("unimplemented", self.unimplemented, UNIMPLEMENTED))
+        if self.irqchip not in IRQCHIPS:
+            raise ConfigurationError(choose("irqchip", self.irqchip, IRQCHIPS))
         if self.tier not in TIERS:
             raise ConfigurationError(choose("tier", self.tier, TIERS))
-        for name in ("trace", "strict"):
+        for name in ("trace", "strict", "csr", "vz"):
             if type(getattr(self, name)) is not bool:
                 raise ConfigurationError(f"{name} = {getattr(self, name)!r}; allowed: true, false")
+        if self.csr and not any(part.csr for part in self.platform.parts):
+            raise ConfigurationError(f"csr = true: platform {self.platform.name} has no configuration registers")
         if not isinstance(self.append, str):
             raise ConfigurationError(f"append = {self.append!r}; the kernel command line is text")
         known = ["all", *(part.name for part in self.platform.parts)]

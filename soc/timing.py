@@ -19,12 +19,12 @@ def _ps(default: str, source: str) -> Any:
     return field(default=duration(default), metadata={"unit": "ps", "source": source})
 
 
-def _number(default: int, unit: str, source: str) -> Any:
-    return field(default=default, metadata={"unit": unit, "source": source})
+def _number(default: int, unit: str, source: str, most: int = NEVER - 1) -> Any:
+    return field(default=default, metadata={"unit": unit, "source": source, "range": (1, most)})
 
 
-MOST_CYCLES = 1_000_000
-"""Upper bound of a number of core cycles in the table, as of cpu/costs.py."""
+MOST_CYCLES, MOST_CORE_HZ, MOST_STABLE_HZ = 1_000_000, 1 << 32, 1 << 30
+"""Upper bounds of a number of core cycles and of two clocks in the table, as of cpu/costs.py."""
 
 
 def _cycles(source: str, default: int = 1, least: int = 1, unit: str = "cycle") -> Any:
@@ -34,7 +34,16 @@ def _cycles(source: str, default: int = 1, least: int = 1, unit: str = "cycle") 
 @dataclass(frozen=True)
 class _Table:
     core_clock: int = _number(
-        800_000_000, "Hz", "Linux reads it from the LEFI table as cpu_clock_freq; QEMU's loongson3-virt gives 800 MHz"
+        800_000_000,
+        "Hz",
+        "Linux reads it from the LEFI table as cpu_clock_freq; QEMU's loongson3-virt gives 800 MHz",
+        MOST_CORE_HZ,
+    )
+    stable_clock: int = _number(
+        100_000_000,
+        "Hz",
+        "of the stable timers and counter: what Loongson's KVM takes where CPUCFG does not say",
+        MOST_STABLE_HZ,
     )
     cycles_alu: int = _cycles("model choice: integer arithmetic, logic, shifts, bit fields, moves, hints, traps")
     cycles_multiply: int = _cycles("model choice: integer multiply, multiply-add")
@@ -79,6 +88,24 @@ class _Table:
     typing_delay: int = _ps("1 ms", "model choice: from the shell's prompt to the first typed byte")
     typing_gap: int = _ps("100 us", "one byte at 115200 baud 8N1 takes 86.8 us, rounded up: a 16-byte FIFO keeps pace")
     uart_clock: int = _number(33_000_000, "Hz", "Linux 6.1 device tree loongson64v_4core_virtio: clock-frequency")
+    # What the KVM model is charged; the guest's own instructions cost what they always do.
+    kvm_exit: int = _number(100, "cycle", "model choice: the exit code, 32 GPRs and some 20 CP0 accesses")
+    kvm_entry: int = _number(110, "cycle", "model choice: interrupts delivered, the entry code")
+    kvm_refill: int = _number(14, "cycle", "instructions of the root TLB refill handler, Linux 6.1 kvm/entry.c")
+    kvm_handle_int: int = _number(300, "cycle", "model choice: an exit for the host's own interrupt")
+    kvm_handle_fault: int = _number(900, "cycle", "model choice: a root TLB fault: the GPA table, the slots")
+    kvm_handle_aux: int = _number(250, "cycle", "model choice: FPU or MSA registers loaded")
+    kvm_handle_gpsi: int = _number(200, "cycle", "model choice: a privileged instruction emulated")
+    kvm_handle_gsfc: int = _number(180, "cycle", "model choice: a field change carried out")
+    kvm_handle_hc: int = _number(120, "cycle", "model choice: a hypercall")
+    kvm_handle_mmio: int = _number(300, "cycle", "model choice: a load or store of a device decoded, its bus searched")
+    kvm_user: int = _number(2_400, "cycle", "model choice: back to user space and in again, the VMM's search")
+    kvm_load: int = _number(150, "cycle", "model choice: a vCPU loaded whose registers are still in the core")
+    kvm_restore: int = _number(250, "cycle", "model choice: what restoring all guest CP0 registers adds to that")
+    kvm_put: int = _number(400, "cycle", "model choice: a vCPU put, all guest CP0 registers saved")
+    kvm_schedule: int = _number(600, "cycle", "model choice: the host switches threads")
+    kvm_kick: int = _ps("200 ns", "model choice: the host's reschedule interrupt, core to core")
+    kvm_slice: int = _ps("4 ms", "model choice: how long a thread has a core while others wait; a tick at HZ = 250")
 
 
 class Timing(_Table):

@@ -1,8 +1,8 @@
-"""CP0 registers, each once: name, number, select, reset value, writable bits, width.
+"""CP0 registers, each once: name, number, select, reset value, writable bits, width, and the guest context's copy.
 
 Values are those of a Loongson-3A4000 (PRId 0x14C000) as QEMU 10.0 models it and as Linux 6.1 reads them; sources: MIPS
-Architecture For Programmers, volume III (MD00091); QEMU: target/mips/cpu-defs.c.inc; Linux 6.1: arch/mips/kernel/cpu-
-probe.c. Effects beyond "store the writable bits" are in cpu/engine/helpers.py.
+Architecture For Programmers, volume III (MD00091) and VZ module (MD00848); QEMU: target/mips/cpu-defs.c.inc; Linux 6.1:
+arch/mips/kernel/cpu-probe.c, arch/mips/kvm/vz.c. Effects beyond "store the writable bits" are in cpu/cp0/access.py.
 """
 
 from __future__ import annotations
@@ -16,11 +16,15 @@ from cpu.isa.errors import TableError
 
 M32 = 0xFFFFFFFF
 M64 = -1
+CONFIG3_VZ = 1 << 23
 
 
 @dataclass(frozen=True)
 class Register:
-    """One CP0 register. `mask`: bits a write changes; `modelled` False: real, but touching it stops the run."""
+    """One CP0 register. `mask`: bits a write changes; `modelled` False: real, but touching it stops the run; `vz`: only
+    on a core with VZ. `guest`: access classes of the guest's copy (cpu/vz/traps.py), for reads and writes where they
+    differ, "" where the guest has none of its own; `guest_mask` and `root_mask`: bits that the guest's MTC0 and root's
+    MTGC0 change in it."""
 
     name: str
     number: int
@@ -28,74 +32,109 @@ class Register:
     reset: int = 0
     mask: int = 0
     width: int = 32
+    guest: str = ""
+    guest_reset: int = 0
+    guest_mask: int = 0
+    root_mask: int = 0
+    vz: bool = False
     modelled: bool = True
 
     @property
+    def index(self) -> int:
+        """Offset in a bank."""
+        return 8 * self.number + self.select
+
+    @property
     def slot(self) -> int:
-        """Offset in the state array."""
-        return state.CP0 + 8 * self.number + self.select
+        """Offset of the root context's copy in the state array; the guest's is state.GUEST further."""
+        return state.CP0 + self.index
 
 
-# name, number, select, reset, writable bits, width
-_ROWS = [
-    ("index", 0, 0, 0, 0x3F, 32),
-    ("random", 1, 0, 63, 0, 32),
-    ("entrylo0", 2, 0, 0, 0x000003FFFFFFFFFF, 64),
-    ("entrylo1", 3, 0, 0, 0x000003FFFFFFFFFF, 64),
-    ("context", 4, 0, 0, ~0x7FFFFF, 64),
-    ("userlocal", 4, 2, 0, M64, 64),
-    ("pagemask", 5, 0, 0, 0x7FFFE000, 32),
-    ("pagegrain", 5, 1, 0, 0xE8000000, 32),  # RIE, XIE, ELPA, IEC
-    ("wired", 6, 0, 0, 0x3F, 32),
-    ("hwrena", 7, 0, 0, 0xE000000F, 32),
-    ("badvaddr", 8, 0, 0, 0, 64),
-    ("badinstr", 8, 1, 0, 0, 32),
-    ("badinstrp", 8, 2, 0, 0, 32),
-    ("count", 9, 0, 0, M32, 32),
-    ("entryhi", 10, 0, 0, (3 << 62) - (1 << 64) | 0x0000FFFFFFFFE000 | 0x7FF, 64),
-    ("compare", 11, 0, 0, M32, 32),
-    ("status", 12, 0, 0x00400004, 0x7DDBFFFF, 32),  # reset: BEV, ERL
-    ("intctl", 12, 1, 0xE0000000, 0x3E0, 32),  # IPTI = 7
-    ("srsctl", 12, 2, 0, 0, 32),
-    ("cause", 13, 0, 0, 0x08C00300, 32),  # DC, IV, WP, IP1..0
-    ("epc", 14, 0, 0, M64, 64),
-    ("prid", 15, 0, 0x0014C000, 0, 32),
-    ("ebase", 15, 1, -0x80000000, 0x3FFFF000, 64),
-    ("config", 16, 0, 0x80004482, 0x7, 32),
-    ("config1", 16, 1, 0xFEAB559B, 0, 32),
-    ("config2", 16, 2, 0x8000055F, 0, 32),
-    ("config3", 16, 3, 0x9C0030A0, 0, 32),
-    ("config4", 16, 4, 0xD01C0000, 0, 32),
-    ("config5", 16, 5, 0x00000001, 0x68000000, 32),  # NFExists; K, MSAEn; no CRC32 instructions, so CRCP is 0
-    ("config6", 16, 6, 0x40, 0x004301C0, 32),  # SFBEN, EXTIMER, INTIMER, LLEXC, SCRAND, FTLBDIS
-    ("watchlo", 18, 0, 0, 0, 64),  # no condition can be enabled: I, R, W read as 0
-    ("watchhi", 19, 0, 0, 0, 32),
-    ("xcontext", 20, 0, 0, ~((1 << 41) - 1), 64),
-    ("diag", 22, 0, 0, 0, 32),  # writes flush micro-TLBs, which are not visible
-    ("gscause", 22, 1, 0, 0, 32),
-    # Counters that do not count: enabling one (U, S, K or EXL of its control register) stops the run.
-    *((f"perfctl{n}", 25, 2 * n, 0, 0x7FFF, 32) for n in range(4)),
-    *((f"perfcnt{n}", 25, 2 * n + 1, 0, M64, 64) for n in range(4)),
-    ("errctl", 26, 0, 0, 0, 32),
-    ("taglo", 28, 0, 0, M32, 32),
-    ("datalo", 28, 1, 0, M32, 32),
-    ("taghi", 29, 0, 0, M32, 32),
-    ("datahi", 29, 1, 0, M32, 32),
-    ("errorepc", 30, 0, 0, M64, 64),
-    ("kscratch1", 31, 2, 0, M64, 64),
-    ("kscratch2", 31, 3, 0, M64, 64),
-    ("kscratch3", 31, 4, 0, M64, 64),
-]
-_NOT_MODELLED = [
-    ("contextconfig", 4, 1), ("segctl0", 5, 2), ("segctl1", 5, 3), ("segctl2", 5, 4), ("pwbase", 5, 5),
-    ("pwfield", 5, 6), ("pwsize", 5, 7), ("pwctl", 6, 6), ("pgd", 9, 7), ("guestctl1", 10, 4), ("guestctl2", 10, 5),
-    ("guestctl3", 10, 6), ("guestctl0ext", 11, 4), ("srsmap", 12, 3), ("guestctl0", 12, 6), ("gtoffset", 12, 7),
-    ("lladdr", 17, 0), ("debug", 23, 0), ("depc", 24, 0),
-    ("cacheerr", 27, 0), ("desave", 31, 0), ("kpgd", 31, 7),
-]  # fmt: skip
+REGISTERS: dict[str, Register] = {}
 
-REGISTERS: dict[str, Register] = {row[0]: Register(*row) for row in _ROWS}
-REGISTERS |= {name: Register(name, number, select, modelled=False) for name, number, select in _NOT_MODELLED}
+
+def _row(name, number, select, reset=0, mask=0, width=32, guest="", **other) -> None:
+    """A register; what is not said of the guest's copy is as in root, and root writes there what the guest may."""
+    if guest:
+        other.setdefault("guest_reset", reset)
+        other.setdefault("guest_mask", mask)
+        other.setdefault("root_mask", other["guest_mask"])
+    REGISTERS[name] = Register(name, number, select, reset, mask, width, guest, **other)
+
+
+_LO = 0x000003FFFFFFFFFF
+_HI = (3 << 62) - (1 << 64) | 0x0000FFFFFFFFE000 | 0x7FF
+
+_row("index", 0, 0, 0, 0x3F, guest="B")
+_row("random", 1, 0, 63, 0, guest="B")
+_row("entrylo0", 2, 0, 0, _LO, 64, "B")
+_row("entrylo1", 3, 0, 0, _LO, 64, "B")
+_row("context", 4, 0, 0, ~0x7FFFFF, 64, "B", root_mask=~0xF)
+_row("userlocal", 4, 2, 0, M64, 64, "D")
+_row("pagemask", 5, 0, 0, 0x7FFFE000, guest="B")
+_row("pagegrain", 5, 1, 0, 0xE8000000, guest="C")  # RIE, XIE, ELPA, IEC
+_row("pwbase", 5, 5, 0, M64, 64, "A", vz=True)
+_row("pwfield", 5, 6, 0, 0x3F3FFFFFFF, 64, "A", vz=True)
+_row("pwsize", 5, 7, 0, 0x3F7FFFFFFF, 64, "A", vz=True)
+_row("wired", 6, 0, 0, 0x3F, guest="C")
+_row("pwctl", 6, 6, 0, 0x400000FF, guest="A", vz=True)
+_row("hwrena", 7, 0, 0, 0xE000000F, guest="D")
+_row("badvaddr", 8, 0, 0, 0, 64, "E", root_mask=M64)
+_row("badinstr", 8, 1, 0, 0, guest="E", root_mask=M32)
+_row("badinstrp", 8, 2, 0, 0, guest="E", root_mask=M32)
+_row("count", 9, 0, 0, M32, guest="FH", guest_mask=0)
+_row("pgd", 9, 7, 0, 0, 64, "A", vz=True)  # a view of pwbase or kpgd
+_row("entryhi", 10, 0, 0, _HI, 64, "B")
+_row("guestctl1", 10, 4, 0, 0x00FF00FF, vz=True)  # RID, ID: eight bits each
+_row("guestctl2", 10, 5, 0, 0x3F00FC00, vz=True)  # HC, VIP
+_row("compare", 11, 0, 0, M32, guest="F")
+_row("guestctl0ext", 11, 4, 0, 0x1F, vz=True)  # CGI, FCD, OG, BG, MG
+_row("status", 12, 0, 0x00400004, 0x7DDBFFFF, guest="A", guest_mask=0x7DC3FFFF, root_mask=0x7DDBFFFF)  # BEV, ERL
+_row("intctl", 12, 1, 0xE0000000, 0x3E0, guest="A")  # IPTI = 7
+_row("srsctl", 12, 2, 0, 0, guest="H")
+# AT = 3, G1, G0E, PT, G2; no direct root access, GuestID instead of root ASIDs
+_row("guestctl0", 12, 6, 0x0C4C00FC, 0xFF80FC03, vz=True)
+_row("gtoffset", 12, 7, 0, M32, vz=True)
+_row("cause", 13, 0, 0, 0x08C00300, guest="A", root_mask=0xF8C0FF7C)  # DC, IV, WP, IP1..0
+_row("epc", 14, 0, 0, M64, 64, "A")
+_row("prid", 15, 0, 0x0014C000, 0, guest="H")
+_row("ebase", 15, 1, -0x80000000, 0x3FFFF000, 64, "A", root_mask=0x3FFFF3FF)
+_row("config", 16, 0, 0x80004482, 0x7, guest="AG", root_mask=0x80000007)
+# The guest's copy has no watch registers and no counters; root sets its size of the TLB and whether it has an FPU.
+_row("config1", 16, 1, 0xFEAB559B, 0, guest="AG", guest_reset=0xFEAB5583, root_mask=0xFE000001)
+_row("config2", 16, 2, 0x8000055F, 0, guest="AG", root_mask=1 << 31)
+_row("config3", 16, 3, 0x9C0030A0, 0, guest="AG", root_mask=0x90002080)  # M, MSAP, ULRI, LPA
+_row("config4", 16, 4, 0xD01C0000, 0, guest="AG", root_mask=1 << 31)
+_row("config5", 16, 5, 1, 0x68000000, guest="AG")  # NFExists; K, MSAEn; no CRC32 instructions, so CRCP is 0
+_row("config6", 16, 6, 0x40, 0x004301C0, guest="H")  # SFBEN, EXTIMER, INTIMER, LLEXC, SCRAND, FTLBDIS
+_row("lladdr", 17, 0, 0, 1, guest="D", vz=True)  # the link bit; it can be cleared
+_row("watchlo", 18, 0, 0, 0, 64)  # no condition can be enabled: I, R, W read as 0
+_row("watchhi", 19, 0)
+_row("xcontext", 20, 0, 0, ~((1 << 41) - 1), 64, "B", root_mask=~0xF)
+_row("diag", 22, 0, guest="H")
+_row("gscause", 22, 1, guest="A", root_mask=0x7C)
+for _n in range(4):  # Counters that do not count: enabling one (U, S, K or EXL of its control register) stops the run.
+    _row(f"perfctl{_n}", 25, 2 * _n, 0, 0x7FFF)
+    _row(f"perfcnt{_n}", 25, 2 * _n + 1, 0, M64, 64)
+_row("errctl", 26, 0, guest="H")
+_row("taglo", 28, 0, 0, M32, guest="H")
+_row("datalo", 28, 1, 0, M32, guest="H")
+_row("taghi", 29, 0, 0, M32, guest="H")
+_row("datahi", 29, 1, 0, M32, guest="H")
+_row("errorepc", 30, 0, 0, M64, 64, "A")
+_row("kscratch1", 31, 2, 0, M64, 64, "D")
+_row("kscratch2", 31, 3, 0, M64, 64, "D")
+_row("kscratch3", 31, 4, 0, M64, 64, "D")
+_row("kpgd", 31, 7, 0, M64, 64, "D", vz=True)
+
+# Real, but touching one in root mode stops the run. "H": the guest's access is root's to emulate.
+for _name, _number, _select, _guest in (
+    ("contextconfig", 4, 1, ""), ("segctl0", 5, 2, ""), ("segctl1", 5, 3, ""), ("segctl2", 5, 4, ""),
+    ("guestctl3", 10, 6, ""), ("srsmap", 12, 3, "H"), ("debug", 23, 0, "H"), ("depc", 24, 0, "H"),
+    ("cacheerr", 27, 0, "H"), ("desave", 31, 0, "H"),
+):  # fmt: skip
+    _row(_name, _number, _select, guest=_guest, modelled=False)
+
 BY_NUMBER: dict[tuple[int, int], Register] = {(r.number, r.select): r for r in REGISTERS.values()}
 
 
@@ -111,15 +150,20 @@ def _signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
-ABSENT, MODELLED, UNMODELLED = 0, 1, 2
+ABSENT, MODELLED, UNMODELLED, WITH_VZ = range(4)
 KIND = np.zeros(256, np.int64)
 MASK = np.zeros(256, np.int64)
 WIDE = np.zeros(256, np.int64)
+IN_GUEST = np.zeros(256, np.int64)
+GUEST_MASK = np.zeros(256, np.int64)
+ROOT_MASK = np.zeros(256, np.int64)
 for _r in REGISTERS.values():
-    _k = 8 * _r.number + _r.select
-    KIND[_k] = MODELLED if _r.modelled else UNMODELLED
-    MASK[_k] = _signed(_r.mask)
-    WIDE[_k] = _r.width == 64
+    KIND[_r.index] = (WITH_VZ if _r.vz else MODELLED) if _r.modelled else UNMODELLED
+    MASK[_r.index] = _signed(_r.mask)
+    WIDE[_r.index] = _r.width == 64
+    IN_GUEST[_r.index] = _r.guest not in ("", "H")
+    GUEST_MASK[_r.index] = _signed(_r.guest_mask)
+    ROOT_MASK[_r.index] = _signed(_r.root_mask)
 
 C0_INDEX = register("index").slot
 C0_RANDOM = register("random").slot
@@ -129,27 +173,46 @@ C0_CONTEXT = register("context").slot
 C0_USERLOCAL = register("userlocal").slot
 C0_PAGEMASK = register("pagemask").slot
 C0_PAGEGRAIN = register("pagegrain").slot
+C0_PWBASE = register("pwbase").slot
+C0_PWFIELD = register("pwfield").slot
+C0_PWSIZE = register("pwsize").slot
+C0_PWCTL = register("pwctl").slot
 C0_WIRED = register("wired").slot
 C0_HWRENA = register("hwrena").slot
 C0_BADVADDR = register("badvaddr").slot
 C0_BADINSTR = register("badinstr").slot
 C0_BADINSTRP = register("badinstrp").slot
 C0_COUNT = register("count").slot
+C0_PGD = register("pgd").slot
 C0_ENTRYHI = register("entryhi").slot
+C0_GUESTCTL0 = register("guestctl0").slot
+C0_GUESTCTL0EXT = register("guestctl0ext").slot
+C0_GUESTCTL1 = register("guestctl1").slot
+C0_GUESTCTL2 = register("guestctl2").slot
+C0_GTOFFSET = register("gtoffset").slot
 C0_COMPARE = register("compare").slot
 C0_STATUS = register("status").slot
 C0_CAUSE = register("cause").slot
 C0_EPC = register("epc").slot
 C0_INTCTL = register("intctl").slot
 C0_EBASE = register("ebase").slot
+C0_CONFIG1 = register("config1").slot
+C0_CONFIG3 = register("config3").slot
 C0_CONFIG5 = register("config5").slot
 C0_CONFIG6 = register("config6").slot
+C0_LLADDR = register("lladdr").slot
 C0_XCONTEXT = register("xcontext").slot
+C0_DIAG = register("diag").slot
 C0_ERROREPC = register("errorepc").slot
+C0_KPGD = register("kpgd").slot
 
 
-def reset(S: np.ndarray, core: int) -> None:
-    """Sets every CP0 register of a state array to its reset value; EBase.CPUNum is the core's number."""
+def reset(S: np.ndarray, core: int, vz: bool = False) -> None:
+    """Sets every CP0 register of a state array to its reset value; EBase.CPUNum is the core's number. `vz`: the core
+    has the VZ registers and a guest context."""
     for r in REGISTERS.values():
-        S[r.slot] = _signed(r.reset)
+        S[r.slot] = 0 if r.vz and not vz else _signed(r.reset)
+        S[r.slot + state.GUEST] = _signed(r.guest_reset) if vz else 0
     S[C0_EBASE] |= core
+    if vz:
+        S[C0_CONFIG3] |= CONFIG3_VZ

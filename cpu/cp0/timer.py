@@ -1,13 +1,14 @@
-"""Count and Compare: Count is the core's cycle counter divided by COUNT_DIVIDER, plus an offset.
+"""Count and Compare: Count is the core's cycle counter divided by COUNT_DIVIDER, plus an offset. The guest's is root's
+plus GTOffset.
 
-Source: MIPS Architecture For Programmers, volume III (MD00091).
+Sources: MIPS Architecture For Programmers, volume III (MD00091), VZ module (MD00848).
 """
 
 from __future__ import annotations
 
 from cpu import state
 from cpu.cp0.exceptions import CAUSE_DC, CAUSE_TI
-from cpu.cp0.registers import C0_CAUSE, C0_COMPARE, C0_CONFIG6
+from cpu.cp0.registers import C0_CAUSE, C0_COMPARE, C0_CONFIG6, C0_GTOFFSET
 from cpu.engine.jit import jit
 
 NEVER = 1 << 62
@@ -16,53 +17,67 @@ INNTIMER, EXTIMER = 1 << 6, 1 << 7
 
 
 @jit
-def count(S, cycle):
-    """Count at a core cycle; while Cause.DC is set it stands still (COUNT_BASE holds it)."""
-    if S[C0_CAUSE] & CAUSE_DC:
-        return S[state.COUNT_BASE] & 0xFFFFFFFF
-    return (cycle // S[state.COUNT_DIVIDER] + S[state.COUNT_BASE]) & 0xFFFFFFFF
+def count(S, bank, cycle):
+    """A context's Count at a core cycle; while root's Cause.DC is set both stand still (COUNT_BASE holds root's)."""
+    value = S[state.COUNT_BASE]
+    if not S[C0_CAUSE] & CAUSE_DC:
+        value += cycle // S[state.COUNT_DIVIDER]
+    if bank:
+        value += S[C0_GTOFFSET]
+    return value & 0xFFFFFFFF
 
 
 @jit
 def set_count(S, cycle, value):
+    """Writes root's Count; the guest's moves with it."""
     if S[C0_CAUSE] & CAUSE_DC:
         S[state.COUNT_BASE] = value
     else:
         S[state.COUNT_BASE] = value - cycle // S[state.COUNT_DIVIDER]
-    rearm(S, cycle)
+    rearm(S, 0, cycle)
+    rearm(S, state.GUEST, cycle)
 
 
 @jit
-def rearm(S, cycle):
-    """The cycle at which Count next becomes Compare; equality now means a whole wrap from now."""
+def set_offset(S, cycle, value):
+    """Writes GTOffset."""
+    S[C0_GTOFFSET] = value
+    rearm(S, state.GUEST, cycle)
+
+
+@jit
+def rearm(S, bank, cycle):
+    """The cycle at which a context's Count next becomes its Compare; equality now means a whole wrap from now."""
     if S[C0_CAUSE] & CAUSE_DC:
-        S[state.TIMER] = NEVER
+        S[bank + state.TIMER] = NEVER
         return
-    distance = (S[C0_COMPARE] - count(S, cycle)) & 0xFFFFFFFF
+    distance = (S[bank + C0_COMPARE] - count(S, bank, cycle)) & 0xFFFFFFFF
     if distance == 0:
         distance = 1 << 32
-    S[state.TIMER] = (cycle // S[state.COUNT_DIVIDER] + distance) * S[state.COUNT_DIVIDER]
+    S[bank + state.TIMER] = (cycle // S[state.COUNT_DIVIDER] + distance) * S[state.COUNT_DIVIDER]
 
 
 @jit
-def set_compare(S, cycle, value):
+def set_compare(S, bank, cycle, value):
     """Writing Compare acknowledges the timer interrupt."""
-    S[C0_COMPARE] = value
-    S[C0_CAUSE] &= ~(CAUSE_TI | IP7)
-    rearm(S, cycle)
+    S[bank + C0_COMPARE] = value
+    S[bank + C0_CAUSE] &= ~(CAUSE_TI | IP7)
+    rearm(S, bank, cycle)
 
 
 @jit
 def catch_up(S, cycle):
     """Fires a match that lies behind `cycle` but whose boundary has not come yet."""
     if cycle >= S[state.TIMER]:
-        fire(S)
+        fire(S, 0)
+    if cycle >= S[state.GUEST + state.TIMER]:
+        fire(S, state.GUEST)
 
 
 @jit
 def set_disabled(S, cycle, cause):
-    """A write to Cause: Count stops or goes on, holding its value."""
-    held = count(S, cycle)
+    """A write to root's Cause: Count stops or goes on, holding its value. The guest's Cause.DC stops nothing."""
+    held = count(S, 0, cycle)
     S[C0_CAUSE] = cause
     set_count(S, cycle, held)
 
@@ -76,9 +91,12 @@ def external(S, cycle):
 
 
 @jit
-def fire(S):
-    """Count has reached Compare. Config6 may leave IP7 to the external (stable) timer alone."""
-    if (S[C0_CONFIG6] & (EXTIMER | INNTIMER)) != EXTIMER:
+def fire(S, bank):
+    """A context's Count has reached its Compare. Config6 may leave root's IP7 to the external (stable) timer alone; the
+    guest's line follows from Cause.TI (cpu/cp0/exceptions.py)."""
+    if bank:
+        S[bank + C0_CAUSE] |= CAUSE_TI
+    elif (S[C0_CONFIG6] & (EXTIMER | INNTIMER)) != EXTIMER:
         S[C0_CAUSE] |= CAUSE_TI | IP7
         S[state.TIMER_CAME] = S[state.TIMER]
-    S[state.TIMER] += S[state.COUNT_DIVIDER] << 32
+    S[bank + state.TIMER] += S[state.COUNT_DIVIDER] << 32

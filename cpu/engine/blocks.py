@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from cpu import state
 from cpu.cp0.exceptions import take_address_exception, take_exception
-from cpu.cp0.registers import C0_BADINSTR, C0_BADINSTRP, C0_STATUS
 from cpu.engine import shared as m
 from cpu.engine.budget import INSTRUCTIONS, SHIFT, charge
+from cpu.engine.code_buffer import reset_code
 from cpu.engine.decode import (
     FLOW,
     LINK,
@@ -26,10 +26,10 @@ from cpu.engine.decode import (
     decode,
     pack,
 )
-from cpu.engine.intrinsics import ld32, ld64, shr, st8, st64
+from cpu.engine.intrinsics import ld32, ld64, shr, st8, st32, st64
 from cpu.engine.jit import jit, jit_as
 from cpu.engine.micro import FLOWS, OP
-from cpu.engine.softmmu import drop_all_jumps, drop_writes, flush_jumps, host_offset
+from cpu.engine.softmmu import drop_all_jumps, drop_jumps, drop_writes, host_offset, note_fill
 from cpu.engine.softmmu_layout import (
     CONTEXTS,
     FETCH_OFFSET,
@@ -39,7 +39,7 @@ from cpu.engine.softmmu_layout import (
     TABLE_MASK,
 )
 from cpu.isa import Flow
-from cpu.tlb.translate import FETCH, ST_ERL, ST_EXL, translate
+from cpu.tlb.translate import FETCH, ROOT, translate
 
 PLAIN, BOUNDARY, BRANCH, LIKELY = (FLOWS[f] for f in (Flow.PLAIN, Flow.BOUNDARY, Flow.BRANCH, Flow.LIKELY))
 JUMP, JUMP_REGISTER, TRAP = FLOWS[Flow.JUMP], FLOWS[Flow.JUMP_REGISTER], FLOWS[Flow.TRAP]
@@ -47,6 +47,7 @@ B_GOTO, B_FAR, B_COND, B_REGISTER, B_TARGET = (
     OP[name] for name in ("b_goto", "b_far", "b_cond", "b_register", "b_target")
 )
 SET_TARGET, SET_LINK, CLEAR_SINK, B_STOP = (OP[name] for name in ("set_target", "set_link", "clear_sink", "b_stop"))
+B_COUNT = OP["b_count"]
 BUS_ERROR = 6
 BOUNDARY_BYTES = 256
 RESERVE = 1024  # words kept free in the pool for one more block
@@ -163,6 +164,8 @@ def build(M, k, pc, host, limit, next_host):
         st64(M[m.POOL] + 8 * (block + field), 0)
     k += m.HEADER
     at = 0  # the charge so far
+    if M[m.CODE] != 0 and block >= m.POOL_START:
+        k = emit(M, k, B_COUNT | M[m.HOT_AFTER] << 16, block, 0, 0)
     while True:
         if at & INSTRUCTIONS >= limit or (at > 0 and M[m.STOP_COUNT] > 0 and is_stop(M, pc)):
             k = emit_stop(M, k, pc, block, at)
@@ -257,49 +260,53 @@ def emit_branch(M, k, number, word, slot_word, pc, block, at):
 
 
 @jit
-def is_unmapped(pc):
-    """kseg0, kseg1 and xkphys: the next page follows in memory, whatever the TLB says."""
-    return shr(pc, 62) == 2 or (pc >= -0x80000000 and pc < -0x40000000)
+def is_unmapped(S, pc):
+    """Root's kseg0, kseg1 and xkphys: the next page follows in memory, whatever the TLB says."""
+    return S[state.BANK] == 0 and (shr(pc, 62) == 2 or (pc >= -0x80000000 and pc < -0x40000000))
 
 
 @jit
 def fetch_page(S, M, pc):
-    """(host address of the word at pc, 0), or (0, status): status -1 is a bus error, others are translate's."""
+    """(host address of the word at pc, 0), or (address, status): status -1 is a bus error, others are translate's, and
+    the address is the one that failed."""
     base = S[state.SOFTMMU] + FETCH_OFFSET
     page = pc & ~0xFFF
     entry = base + ((pc >> 8) & (TABLE_MASK << 4))
     if pc & 3:
-        return 0, 4
+        return pc, 4
     if ld64(entry) == page:
         return ld64(entry + 8) + (pc & 0xFFF), 0
     pa, status = translate(S, pc, FETCH)
     if status != 0:
-        return 0, status
+        return pa if status & ROOT else pc, status
     offset = host_offset(M, pa)
     if offset < 0:
-        return 0, -1
+        return pc, -1
     host = M[m.RAM] + offset
-    if not is_unmapped(pc):
+    if not is_unmapped(S, pc):
         # The jump cache must hold no pc of a mapped page that has left this table.
         if ld64(entry) != -1:
-            flush_jumps(S, S[state.CONTEXT])
+            drop_jumps(S[state.SOFTMMU], ld64(entry))
         st64(entry, page)
         st64(entry + 8, host & ~0xFFF)
+        note_fill(S, entry)
     return host, 0
 
 
 @jit
 def note_instruction(S, M, pc, delay_slot):
-    """BadInstr and BadInstrP of an exception that the instruction at `pc` is about to raise; not within a handler."""
-    if S[C0_STATUS] & (ST_EXL | ST_ERL):
-        return
+    """Notes the instruction at `pc` for BadInstr and BadInstrP of the exception it is about to raise."""
+    S[state.NOTED] = 0
     host, status = fetch_page(S, M, pc)
-    if status == 0:
-        S[C0_BADINSTR] = ld32(host) & 0xFFFFFFFF
+    if status != 0:
+        return
+    S[state.NOTED] = 1
+    S[state.NOTED_WORD] = ld32(host) & 0xFFFFFFFF
     if delay_slot:
         host, status = fetch_page(S, M, pc - 4)
         if status == 0:
-            S[C0_BADINSTRP] = ld32(host) & 0xFFFFFFFF
+            S[state.NOTED] = 2
+            S[state.NOTED_BRANCH] = ld32(host) & 0xFFFFFFFF
 
 
 @jit
@@ -366,6 +373,10 @@ def drop_page(M, page, chunk):
             k = ld64(at + 8 * field)
             if k != 0:
                 st64(M[m.POOL] + 8 * k, 0)
+        for field in range(m.H_JUMP1, m.H_JUMP2 + 1):
+            jump = ld64(at + 8 * field)
+            if jump != 0:
+                st32(jump, 0)
         for core in range(M[m.CORES]):
             keys = M[m.STATES] + core * M[m.STATES_BYTES] + 8 * state.CONTEXT_KEYS
             for context in range(CONTEXTS):
@@ -408,7 +419,7 @@ def keep_parked(M):
         if ld64(S + 8 * state.RESUME) == 0:
             continue
         k = (ld64(S + 8 * state.RESUME_IP) - pool) >> 3
-        parked = k - 1 if ld64(S + 8 * state.RESUME) == m.RESUME_STORED else k
+        parked = k if ld64(S + 8 * state.RESUME) == m.RESUME_SLOW else k - 1
         block = side_block(ld64(side + 8 * parked))
         if block < m.POOL_START:
             continue
@@ -436,14 +447,15 @@ def flush_pool(M):
     M[m.CHUNK_FREE] = 0
     M[m.POOL_NEXT] = m.POOL_START
     M[m.POOL_FLUSHES] += 1
+    reset_code(M)
     drop_all_jumps(M)
 
 
 @jit
 def raise_fetch(S, status, va, pc, delay_slot):
-    """The exception of a fetch at `va` that failed."""
+    """The exception of a fetch that failed at `va`, as fetch_page gives it. Bus errors are root's."""
     if status == -1:
-        take_exception(S, BUS_ERROR, 0, pc, delay_slot, -1)
+        take_exception(S, 0, BUS_ERROR, 0, pc, delay_slot, -1)
     else:
         take_address_exception(S, status, va, pc, delay_slot)
 
@@ -459,7 +471,7 @@ def find_block(S, M, pc, limit):
             return ld64(entry + 8)
     host, status = fetch_page(S, M, pc)
     if status != 0:
-        raise_fetch(S, status, pc, pc, 0)
+        raise_fetch(S, status, host, pc, 0)
         return 0
     offset = host - M[m.RAM]
     page = offset >> 12
@@ -483,11 +495,11 @@ def find_block(S, M, pc, limit):
             next_host, status = fetch_page(S, M, next_pc)
             if status != 0:
                 if pc == last:
-                    raise_fetch(S, status, next_pc, next_pc, 1)
+                    raise_fetch(S, status, next_host, next_pc, 1)
                     return 0
                 next_host = 0
             follows = next_host == M[m.RAM] + ((page + 1) << 12)
-            once = once or not (follows and is_unmapped(pc) and is_unmapped(next_pc))
+            once = once or not (follows and is_unmapped(S, pc) and is_unmapped(S, next_pc))
     if M[m.POOL_NEXT] + RESERVE > M[m.POOL_LIMIT] or M[m.CHUNK_NEXT] + 2 > M[m.CHUNK_LIMIT]:
         flush_pool(M)
     chunk = page_chunk(M, page)
@@ -510,6 +522,7 @@ def find_block(S, M, pc, limit):
     st64(at + 8 * m.H_ALIAS, ld64(slot))
     st64(slot, k)
     st64(at + 8 * m.H_NEXT, ld64(M[m.PAGE_BLOCKS] + 8 * page))
+    st64(at + 8 * m.H_PAGE, page)
     st64(M[m.PAGE_BLOCKS] + 8 * page, k)
     jump_cache(S, pc, at + 8 * m.HEADER)
     return at + 8 * m.HEADER

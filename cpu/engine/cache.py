@@ -2,7 +2,7 @@
 
 numba's own cache sees neither edits in callees of other files nor changed globals, so the directory's name holds a
 hash of all sources under cpu/, the host CPU and the versions of numba, llvmlite and Python. Set before numba is
-imported.
+imported. cpu/kvm is left out: nothing in it is compiled.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+NOT_COMPILED = "kvm"
 KEPT_VERSIONS = 8
 
 
@@ -26,6 +27,8 @@ def source_hash() -> str:
     """Hash of every source file the compiled code derives from."""
     digest = hashlib.sha256()
     for path in sorted(ROOT.rglob("*.py")):
+        if path.relative_to(ROOT).parts[0] == NOT_COMPILED:
+            continue
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0")
         digest.update(path.read_bytes())
     for name in ("numba", "llvmlite", "numpy"):

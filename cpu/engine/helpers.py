@@ -1,4 +1,5 @@
-"""Instructions that the engine carries out itself: CP0 moves, TLB and cache operations, ERET, WAIT, RDHWR, CPUCFG.
+"""Instructions that the engine carries out itself: CP0 moves, TLB and cache operations, ERET, WAIT, RDHWR, CPUCFG,
+configuration registers, and in guest mode the question whether the guest may.
 
 `run_helper` serves every tier and the reference. Sources: MIPS Architecture For Programmers, volumes II and III
 (MD00087, MD00091); CPUCFG words: QEMU 10.0 target/mips/cpu-defs.c.inc (Loongson-3A4000).
@@ -9,199 +10,252 @@ from __future__ import annotations
 import numpy as np
 
 from cpu import state
-from cpu.cp0 import timer
-from cpu.cp0.exceptions import return_from_exception, take_exception
+from cpu.cp0.access import CU0, read_cp0, read_hardware, sign32, write_cp0
+from cpu.cp0.exceptions import leave_guest, return_from_exception, take_address_exception, take_exception
 from cpu.cp0.registers import (
     ABSENT,
-    C0_CAUSE,
-    C0_COMPARE,
-    C0_COUNT,
+    C0_CONFIG3,
     C0_EBASE,
-    C0_ENTRYHI,
-    C0_ENTRYLO0,
-    C0_ENTRYLO1,
-    C0_HWRENA,
+    C0_GUESTCTL1,
     C0_INDEX,
-    C0_PAGEGRAIN,
-    C0_PAGEMASK,
     C0_RANDOM,
     C0_STATUS,
-    C0_USERLOCAL,
-    C0_WIRED,
+    CONFIG3_VZ,
+    GUEST_MASK,
+    IN_GUEST,
     KIND,
     MASK,
+    ROOT_MASK,
     UNMODELLED,
-    WIDE,
+    WITH_VZ,
 )
+from cpu.engine import shared as m
 from cpu.engine.blocks import note_instruction
+from cpu.engine.intrinsics import ld64
 from cpu.engine.jit import jit
 from cpu.engine.micro import HELPER_ID
-from cpu.engine.softmmu import flush_all, update_context
-from cpu.tlb.operations import invalidate, probe, random_index, read_entry, write_entry
-from cpu.tlb.translate import KERNEL, mode_of
+from cpu.engine.softmmu import host_offset, update_context
+from cpu.tlb.operations import invalidate, probe, random_index, read_entry, size_of, write_entry
+from cpu.tlb.translate import KERNEL, LOAD, ROOT, mode_of, translate
+from cpu.vz import walker
+from cpu.vz.guestctl import ID, RID_SHIFT
+from cpu.vz.traps import NONE, instruction_exit, move_exit
 
 # What a helper asks of the loop.
-NEXT, JUMP, WAIT, STOP, RAISED = range(5)
+NEXT, JUMP, WAIT, STOP, RAISED, READ_CSR, WRITE_CSR = range(7)
 
-RI, CPU = 10, 11
-CU0 = 1 << 28
-EBASE_WG = 1 << 11
+BUS_ERROR, RI, CPU = 7, 10, 11
 PERFCTL, PERFCTL_ENABLES = 25 * 8, 0xF
 CPUCFG = np.zeros(8, np.int64)
 CPUCFG[0] = 0x0014C000
 CPUCFG[1] = 0x6F8F0025
-# LEXT1 alone: no CSR instructions (LCSRP), no LDDIR/LDPTE (LSPW), no LVZ.
+# LEXT1 alone; a machine may add LCSRP (CSR instructions), LSPW (LDDIR and LDPTE) and LVZP by its CPUCFG2.
 CPUCFG[2] = 0x00000001
+LCSRP, LSPW, LVZP = 1 << 27, 1 << 3, 1 << 15 | 1 << 16
 
 MFC0, DMFC0, MTC0, DMTC0 = (HELPER_ID[n] for n in ("mfc0", "dmfc0", "mtc0", "dmtc0"))
+MFGC0, DMFGC0, MTGC0, DMTGC0 = (HELPER_ID[n] for n in ("mfgc0", "dmfgc0", "mtgc0", "dmtgc0"))
 DI, EI, RDPGPR, WRPGPR = (HELPER_ID[n] for n in ("di", "ei", "rdpgpr", "wrpgpr"))
 TLBR, TLBWI, TLBWR, TLBP = (HELPER_ID[n] for n in ("tlbr", "tlbwi", "tlbwr", "tlbp"))
+TLBGR, TLBGWI, TLBGWR, TLBGP = (HELPER_ID[n] for n in ("tlbgr", "tlbgwi", "tlbgwr", "tlbgp"))
 TLBINV, TLBINVF = HELPER_ID["tlbinv"], HELPER_ID["tlbinvf"]
+TLBGINV, TLBGINVF = HELPER_ID["tlbginv"], HELPER_ID["tlbginvf"]
 ERET, WAIT_ID, CACHE, SYNCI = (HELPER_ID[n] for n in ("eret", "wait", "cache", "synci"))
 RDHWR, CPUCFG_ID, NOT_MODELLED = (HELPER_ID[n] for n in ("rdhwr", "cpucfg", "not_modelled"))
+LDDIR, LDPTE = HELPER_ID["lddir"], HELPER_ID["ldpte"]
+RDCSR, WRCSR, DRDCSR, DWRCSR = (HELPER_ID[n] for n in ("rdcsr", "wrcsr", "drdcsr", "dwrcsr"))
+DRDTIME = HELPER_ID["drdtime"]
 UNPRIVILEGED = np.zeros(len(HELPER_ID) + 1, np.int64)
-for _name in ("rdhwr", "cpucfg", "synci", "not_modelled"):
+for _name in ("rdhwr", "cpucfg", "drdtime", "synci", "not_modelled"):
     UNPRIVILEGED[HELPER_ID[_name]] = 1
+ROOT_ONLY = np.zeros(len(HELPER_ID) + 1, np.int64)  # of VZ: a reserved instruction elsewhere
+for _name in ("mfgc0", "dmfgc0", "mtgc0", "dmtgc0", "tlbgp", "tlbgr", "tlbgwi", "tlbgwr", "tlbginv", "tlbginvf"):
+    ROOT_ONLY[HELPER_ID[_name]] = 1
+HYPCALL = HELPER_ID["hypcall"]
 
 
 @jit
-def sign32(value):
-    return ((value & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
+def has_vz(S):
+    return S[C0_CONFIG3] & CONFIG3_VZ != 0
 
 
 @jit
-def read_cp0(S, number, wide, cycle):
-    """The value MFC0 or DMFC0 gives for register number * 8 + select."""
-    at = state.CP0 + number
-    if at == C0_COUNT:
-        return sign32(timer.count(S, cycle))
-    if at == C0_CAUSE:
-        timer.catch_up(S, cycle)
-    value = S[at]
-    if wide and WIDE[number]:
-        return value
-    if not wide and (at == C0_ENTRYLO0 or at == C0_ENTRYLO1):
-        value = (value & 0x3FFFFFFF) | ((value >> 32) & 0xC0000000)
-    return sign32(value)
+def raise_in(S, M, bank, code, coprocessor, pc, delay_slot):
+    """An exception that the instruction at `pc` raises in a context."""
+    note_instruction(S, M, pc, delay_slot)
+    take_exception(S, bank, code, coprocessor, pc, delay_slot, -1)
+    return RAISED
 
 
 @jit
-def write_cp0(S, number, value, wide, cycle):
-    """MTC0 or DMTC0."""
-    at = state.CP0 + number
-    if not wide:
-        value = sign32(value)
-    mask = MASK[number]
-    timer.catch_up(S, cycle)
-    if at == C0_COUNT:
-        timer.set_count(S, cycle, value & 0xFFFFFFFF)
-    elif at == C0_COMPARE:
-        timer.set_compare(S, cycle, value & 0xFFFFFFFF)
-    elif at == C0_CAUSE:
-        timer.set_disabled(S, cycle, (S[at] & ~mask) | (value & mask))
-    elif at == C0_ENTRYLO0 or at == C0_ENTRYLO1:
-        inhibit = S[C0_PAGEGRAIN] & 0xC0000000  # RIE and XIE, where RI and XI sit in the high word
-        high = value & (inhibit << 32) if wide else (value & inhibit) << 32
-        S[at] = (value & mask & (-1 if wide else 0x3FFFFFFF)) | high
-    elif at == C0_PAGEMASK:
-        pages = (value & mask) >> 13
-        whole = pages + 1
-        if pages & whole == 0 and whole & 0x15555555 != 0:
-            S[at] = pages << 13
-        else:
-            S[at] = 0
-    elif at == C0_WIRED:
-        S[at] = value & mask
-        S[C0_RANDOM] = state.TLB_ENTRIES - 1
-    elif at == C0_EBASE:
-        if value & EBASE_WG:
-            S[at] = (value & ~0xFFF) | EBASE_WG | (S[at] & 0x3FF)
-        else:
-            S[at] = (S[at] & ~(mask | EBASE_WG)) | (value & mask)
-    elif at == C0_ENTRYHI:
-        S[at] = (S[at] & ~mask) | (value & mask)
+def move(S, helper, register, number, cycle):
+    """MFC0, MTC0 and their doubleword forms in either mode."""
+    bank = S[state.BANK]
+    wide = helper == DMFC0 or helper == DMTC0
+    kind = KIND[number]
+    if kind == WITH_VZ and not has_vz(S):
+        kind = UNMODELLED
+    is_read = helper == MFC0 or helper == DMFC0
+    if bank:
+        if is_read:
+            S[register] = read_cp0(S, bank, number, wide, cycle) if IN_GUEST[number] else 0
+        elif IN_GUEST[number]:
+            write_cp0(S, bank, number, S[register], GUEST_MASK[number], wide, cycle)
+        return NEXT
+    if kind == UNMODELLED:
+        return STOP
+    if is_read:
+        S[register] = 0 if kind == ABSENT else read_cp0(S, bank, number, wide, cycle)
+    elif number & ~6 == PERFCTL and S[register] & PERFCTL_ENABLES:
+        return STOP
+    elif kind != ABSENT:
+        write_cp0(S, bank, number, S[register], MASK[number], wide, cycle)
+    return NEXT
+
+
+@jit
+def move_guest(S, helper, register, number, cycle):
+    """MFGC0, MTGC0 and their doubleword forms."""
+    wide = helper == DMFGC0 or helper == DMTGC0
+    if helper == MFGC0 or helper == DMFGC0:
+        S[register] = read_cp0(S, state.GUEST, number, wide, cycle) if IN_GUEST[number] else 0
+    elif IN_GUEST[number]:
+        write_cp0(S, state.GUEST, number, S[register], ROOT_MASK[number], wide, cycle)
+
+
+@jit
+def operate_tlb(S, bank, helper, guest_id):
+    """TLB instructions on a context's TLB; `helper`: the one that works on the own TLB."""
+    if helper == TLBWR:
+        e = random_index(S, bank)
+        S[bank + C0_RANDOM] = e
+        write_entry(S, bank, e, False, guest_id)
+    elif helper == TLBWI:
+        write_entry(S, bank, S[bank + C0_INDEX] % size_of(S, bank), True, guest_id)
+    elif helper == TLBP:
+        probe(S, bank, guest_id)
+    elif helper == TLBR:
+        read_entry(S, bank, S[state.BANK] != 0)
         update_context(S)
     else:
-        S[at] = (S[at] & ~mask) | (value & mask)
-        if not WIDE[number]:
-            S[at] &= 0xFFFFFFFF
-        if at == C0_STATUS:
-            update_context(S)
-        elif at == C0_PAGEGRAIN:
-            flush_all(S)
+        invalidate(S, bank, helper == TLBINVF, guest_id)
+
+
+OWN_TLB = np.zeros(len(HELPER_ID) + 1, np.int64)  # per TLB instruction, the one of the own TLB that does the same
+GUEST_TLB = np.zeros(len(HELPER_ID) + 1, np.int64)
+for _name in ("tlbp", "tlbr", "tlbwi", "tlbwr", "tlbinv", "tlbinvf"):
+    OWN_TLB[HELPER_ID[_name]] = HELPER_ID[_name]
+    GUEST_TLB[HELPER_ID["tlbg" + _name[3:]]] = HELPER_ID[_name]
 
 
 @jit
-def read_hardware(S, number, cycle):
-    """(value, 1), or (0, 0) when RDHWR may not read that register here."""
-    status = S[C0_STATUS]
-    allowed = mode_of(status) == KERNEL or status & CU0 or (S[C0_HWRENA] >> number) & 1
-    if not allowed:
-        return 0, 0
-    if number == 0:
-        return S[C0_EBASE] & 0x3FF, 1
-    if number == 1:
-        return 16, 1  # SYNCI_Step: bytes, as QEMU's model of this core says
-    if number == 2:
-        return sign32(timer.count(S, cycle)), 1
-    if number == 3:
-        return S[state.COUNT_DIVIDER], 1
-    if number == 29:
-        return S[C0_USERLOCAL], 1
-    return 0, 0
+def walk(S, M, helper, a, b, word, pc, delay_slot):
+    """LDDIR and LDPTE."""
+    bank = S[state.BANK]
+    step = (word >> 11) & 31
+    if helper == LDDIR:
+        if walker.is_huge(S, bank, S[b]):
+            S[a] = S[b]
+            return NEXT
+        va = walker.directory_entry(S, bank, S[b], step)
+    else:
+        if walker.is_huge(S, bank, S[a]):
+            walker.load_huge(S, bank, S[a], step & 1)
+            return NEXT
+        va = walker.table_entry(S, bank, S[a], step & 1)
+    pa, status = translate(S, va, LOAD)
+    if status != 0 or va & 7:
+        note_instruction(S, M, pc, delay_slot)
+        take_address_exception(S, status if status != 0 else 4, pa if status & ROOT else va, pc, delay_slot)
+        return RAISED
+    offset = host_offset(M, pa)
+    if offset < 0:
+        return raise_in(S, M, 0, BUS_ERROR, 0, pc, delay_slot)
+    value = ld64(M[m.RAM] + offset)
+    if helper == LDDIR:
+        S[a] = value
+    else:
+        walker.load_entry(S, bank, value, step & 1)
+    return NEXT
+
+
+@jit
+def stable_counter(S, cycle):
+    """The stable counter at a core cycle: ticks of STABLE_CLOCK since reset."""
+    seconds, rest = cycle // S[state.CORE_CLOCK], cycle % S[state.CORE_CLOCK]
+    return seconds * S[state.STABLE_CLOCK] + rest * S[state.STABLE_CLOCK] // S[state.CORE_CLOCK]
+
+
+@jit
+def finish_csr(S, uop):
+    """RDCSR or DRDCSR, once the value has arrived."""
+    value = S[state.BOUNCE]
+    S[(uop >> 16) & 0xFF] = value if S[state.ACCESS_SIZE] == 8 else sign32(value)
 
 
 @jit
 def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
     """Carries out one instruction at `pc`. `uop` holds its register slots, `word` is the instruction. Returns what the
-    loop is to do: NEXT, JUMP (PC is set), WAIT, STOP (not modelled) or RAISED (an exception was taken)."""
-    if not UNPRIVILEGED[helper] and mode_of(S[C0_STATUS]) != KERNEL and not (S[C0_STATUS] & CU0):
-        note_instruction(S, M, pc, delay_slot)
-        take_exception(S, CPU, 0, pc, delay_slot, -1)
-        return RAISED
+    loop is to do: NEXT, JUMP (PC is set), WAIT, STOP (not modelled), RAISED (an exception was taken), READ_CSR or
+    WRITE_CSR (the access that ACCESS_PA, ACCESS_SIZE and BOUNCE describe leaves the core)."""
+    bank = S[state.BANK]
+    if not UNPRIVILEGED[helper] and mode_of(S[bank + C0_STATUS]) != KERNEL and not (S[bank + C0_STATUS] & CU0):
+        return raise_in(S, M, bank, CPU, 0, pc, delay_slot)
+    if (ROOT_ONLY[helper] and (bank or not has_vz(S))) or (helper == HYPCALL and not bank):
+        return raise_in(S, M, bank, RI, 0, pc, delay_slot)
     a = (uop >> 16) & 0xFF
     b = (uop >> 24) & 0xFF
-    if MFC0 == helper or DMFC0 == helper or MTC0 == helper or DMTC0 == helper:
-        number = ((word >> 11) & 31) * 8 + (word & 7)
-        if KIND[number] == UNMODELLED:
-            return STOP
-        wide = helper == DMFC0 or helper == DMTC0
-        if helper == MFC0 or helper == DMFC0:
-            S[a] = 0 if KIND[number] == ABSENT else read_cp0(S, number, wide, cycle)
-        elif number & ~6 == PERFCTL and S[a] & PERFCTL_ENABLES:
-            return STOP
-        elif KIND[number] != ABSENT:
-            write_cp0(S, number, S[a], wide, cycle)
-        return NEXT
-    if helper == TLBWR:
-        e = random_index(S)
-        S[C0_RANDOM] = e
-        write_entry(S, e, False)
-    elif helper == TLBWI:
-        write_entry(S, S[C0_INDEX] & (state.TLB_ENTRIES - 1), True)
-    elif helper == TLBP:
-        probe(S)
-    elif helper == TLBR:
-        read_entry(S)
-        update_context(S)
-    elif helper == TLBINVF or helper == TLBINV:
-        invalidate(S, helper == TLBINVF)
+    number = ((word >> 11) & 31) * 8 + (word & 7)
+    is_move = MFC0 == helper or DMFC0 == helper or MTC0 == helper or DMTC0 == helper
+    value = 0
+    if helper == RDHWR:
+        value, allowed = read_hardware(S, number >> 3, cycle)
+        if not allowed:
+            return raise_in(S, M, bank, RI, 0, pc, delay_slot)
+    if bank:
+        if is_move:
+            reason = move_exit(S, number, 1 if helper == MTC0 or helper == DMTC0 else 0, S[a])
+        else:
+            reason = instruction_exit(S, helper, word)
+        if reason != NONE:
+            note_instruction(S, M, pc, delay_slot)
+            leave_guest(S, reason, pc, delay_slot)
+            return RAISED
+    if is_move:
+        return move(S, helper, a, number, cycle)
+    if OWN_TLB[helper]:
+        operate_tlb(S, bank, helper, S[C0_GUESTCTL1] & ID if bank else (S[C0_GUESTCTL1] >> RID_SHIFT) & ID)
+    elif GUEST_TLB[helper]:
+        operate_tlb(S, state.GUEST, GUEST_TLB[helper], (S[C0_GUESTCTL1] >> RID_SHIFT) & ID)
+    elif MFGC0 == helper or DMFGC0 == helper or MTGC0 == helper or DMTGC0 == helper:
+        move_guest(S, helper, a, number, cycle)
     elif helper == ERET:
         return_from_exception(S)
         return JUMP
     elif helper == DI or helper == EI:
-        S[a] = sign32(S[C0_STATUS])
-        S[C0_STATUS] = (S[C0_STATUS] & ~1) | (1 if helper == EI else 0)
+        S[a] = sign32(S[bank + C0_STATUS])
+        S[bank + C0_STATUS] = (S[bank + C0_STATUS] & ~1) | (1 if helper == EI else 0)
     elif helper == RDHWR:
-        value, allowed = read_hardware(S, (word >> 11) & 31, cycle)
-        if not allowed:
-            note_instruction(S, M, pc, delay_slot)
-            take_exception(S, RI, 0, pc, delay_slot, -1)
-            return RAISED
         S[a] = value
     elif helper == CPUCFG_ID:
         n = S[b] & 0xFFFFFFFF
         S[a] = CPUCFG[n] if n < 8 else 0
+        if n == 2:
+            S[a] |= S[state.CPUCFG2]
+    elif (helper == LDDIR or helper == LDPTE) and has_vz(S):
+        return walk(S, M, helper, a, b, word, pc, delay_slot)
+    elif helper == RDCSR or helper == DRDCSR:
+        S[state.ACCESS_PA] = S[b] & 0xFFFFFFFF
+        S[state.ACCESS_SIZE] = 8 if helper == DRDCSR else 4
+        return READ_CSR
+    elif helper == WRCSR or helper == DWRCSR:
+        S[state.ACCESS_PA] = S[a] & 0xFFFFFFFF
+        S[state.ACCESS_SIZE] = 8 if helper == DWRCSR else 4
+        S[state.BOUNCE] = S[b]
+        return WRITE_CSR
+    elif helper == DRDTIME:
+        S[b] = S[C0_EBASE] & 0x3FF  # the counter's ID: that of the core
+        S[a] = stable_counter(S, cycle)
     elif helper == RDPGPR or helper == WRPGPR:
         S[a] = S[b]  # one shadow set: the previous set is this one
     elif helper == WAIT_ID:

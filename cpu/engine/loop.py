@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from cpu import state
 from cpu.cp0 import timer
-from cpu.cp0.exceptions import interrupts, take_address_exception, take_exception
-from cpu.cp0.registers import C0_CAUSE, C0_STATUS
+from cpu.cp0.exceptions import any_interrupt, interrupts, take_address_exception, take_exception
+from cpu.cp0.registers import C0_CAUSE, C0_CONFIG3, C0_CONFIG5, C0_STATUS
 from cpu.engine import shared as m
 from cpu.engine.blocks import (
     BOUNDARY,
@@ -26,6 +26,7 @@ from cpu.engine.blocks import (
     emit,
     emit_stop,
     find_block,
+    flush_pool,
     is_stop,
     note_instruction,
     side_block,
@@ -33,34 +34,35 @@ from cpu.engine.blocks import (
 )
 from cpu.engine.budget import LONGEST, MOST_CYCLES, SHIFT, charge, completed, cycles_left
 from cpu.engine.decode import ACCESS, ACCESS_ALIGNED, ACCESS_SIZE, FLOW, HELPER, UNIT
-from cpu.engine.helpers import JUMP, NEXT, RAISED, WAIT, run_helper
+from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, WAIT, WRITE_CSR, finish_csr, run_helper
 from cpu.engine.intrinsics import call_code, ld8, ld64, st8, st64
 from cpu.engine.jit import jit
-from cpu.engine.micro import LOAD, MODIFY, R_HELPER, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT
-from cpu.engine.softmmu import host_offset
+from cpu.engine.micro import LOAD, MODIFY, R_HELPER, R_HOT, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT
+from cpu.engine.softmmu import host_offset, note_fill
 from cpu.engine.softmmu_layout import TABLE_MASK, WRITE_OFFSET
-from cpu.tlb.translate import translate
+from cpu.engine.translation import link_native, translate_block
+from cpu.tlb.translate import ROOT, translate
+from cpu.vz.mode import CU1, FR, MSAEN
+from cpu.vz.traps import CONFIG3_MSAP
 
 (STOP_HORIZON, STOP_SLICE, STOP_READ, STOP_WRITE, STOP_LIMIT, STOP_PC, STOP_DEADLOCK, STOP_UNMODELLED, STOP_STORM,
- STOP_FR0, STOP_PARTIAL) = range(11)  # fmt: skip
+ STOP_FR0, STOP_PARTIAL, STOP_EXIT) = range(12)  # fmt: skip
 
 # What becomes of the bounce buffer after a slow store.
 DIRECT, CROSSING, MMIO = 0, 1, 2
 
+GOES_ON = -1
 STORM = 64
 FOREVER = timer.NEVER >> 1  # a horizon that only an endless run has
 STORE_CODE, LOAD_CODE = 5, 4
-FPU_ENABLED = 1 << 29
-FPU_CONTROL = FPU_ENABLED | 1 << 26  # CU1 and FR
-RESERVED_INSTRUCTION = 10
-MSA_DISABLED = 21
+RI, CPU, MSA_DISABLED = 10, 11, 21
 IRQ_LOG_ENTRIES = 64
 
 
 @jit
 def deadline(S):
-    """The cycle nothing may pass unseen: the caller's horizon, the timer, the end of the host's slice."""
-    return min(min(S[state.UNTIL], S[state.TIMER]), S[state.SLICE_END])
+    """The cycle nothing may pass unseen: the caller's horizon, the timers, the end of the host's slice."""
+    return min(min(S[state.UNTIL], S[state.SLICE_END]), min(S[state.TIMER], S[state.GUEST + state.TIMER]))
 
 
 @jit
@@ -94,6 +96,7 @@ def fill(S, M, va, host, is_store):
         entry += WRITE_OFFSET
     st64(entry, page)
     st64(entry + 8, (host & ~0xFFF) - page)
+    note_fill(S, entry)
 
 
 @jit
@@ -118,7 +121,7 @@ def slow_access(S, M, op, pc, delay_slot):
     S[state.ACCESS_SIZE] = size
     pa, status = translate(S, ea, wanted)
     if status != 0:
-        fault(S, M, status, va, pc, delay_slot)
+        fault(S, M, status, pa + va - ea if status & ROOT else va, pc, delay_slot)
         return 2
     offset = host_offset(M, pa)
     if is_store and offset >= M[m.RAM_BYTES]:
@@ -127,7 +130,7 @@ def slow_access(S, M, op, pc, delay_slot):
         second = (ea & ~0xFFF) + 0x1000
         pa2, status = translate(S, second, wanted)
         if status != 0:
-            fault(S, M, status, second, pc, delay_slot)
+            fault(S, M, status, pa2 if status & ROOT else second, pc, delay_slot)
             return 2
         offset2 = host_offset(M, pa2)
         if offset < 0 or offset2 < 0 or (is_store and offset2 >= M[m.RAM_BYTES]):
@@ -198,8 +201,7 @@ def at_boundary(S):
     now = S[state.CYCLES]
     if now >= S[state.UNTIL]:
         return STOP_HORIZON
-    if now >= S[state.TIMER]:
-        timer.fire(S)
+    timer.catch_up(S, now)
     if S[state.WAITING]:
         if (S[C0_CAUSE] & S[C0_STATUS] & 0xFF00) == 0:
             then = S[state.UNTIL]
@@ -209,13 +211,17 @@ def at_boundary(S):
                 return STOP_DEADLOCK
             S[state.CYCLES] = then
             while S[state.TIMER] < then:
-                timer.fire(S)
+                timer.fire(S, 0)
             return -2
         S[state.WAITING] = 0
     S[state.SAMPLE] = 0
-    pending = interrupts(S)
+    bank = 0
+    pending = interrupts(S, 0)
+    if pending == 0 and S[state.BANK] != 0:
+        bank = state.GUEST
+        pending = interrupts(S, bank)
     if pending:
-        take_exception(S, 0, 0, S[state.PC], 0, -1)
+        take_exception(S, bank, 0, 0, S[state.PC], 0, -1)
         S[state.SAMPLE] = 1  # entering the handler may have taken until another event
         if S[state.IRQ_LOG_WANTED]:
             log_interrupt(S, now, pending)
@@ -237,16 +243,50 @@ def storm(S):
 
 @jit
 def unit_exception(S, op, pc, delay_slot):
-    """An instruction of a unit that is off. True when an exception was taken."""
-    if UNIT[op] == 1 and not (S[C0_STATUS] & FPU_ENABLED):
-        take_exception(S, 11, 1, pc, delay_slot, -1)
+    """An instruction of a unit that is off: the guest's own context is asked first. True when an exception was
+    taken."""
+    bank = S[state.BANK]
+    units = S[state.UNITS]
+    if UNIT[op] == 1 and not units & CU1:
+        taker = bank if not S[bank + C0_STATUS] & CU1 else 0
+        take_exception(S, taker, CPU, 1, pc, delay_slot, -1)
         return True
     if UNIT[op] == 2:
         # Vectors over 32-bit floating-point registers do not exist.
-        narrow = (S[C0_STATUS] & FPU_CONTROL) == FPU_ENABLED
-        take_exception(S, RESERVED_INSTRUCTION if narrow else MSA_DISABLED, 0, pc, delay_slot, -1)
+        narrow = S[bank + C0_STATUS] & (CU1 | FR) == CU1
+        if narrow or (bank and not S[bank + C0_CONFIG3] & CONFIG3_MSAP):
+            take_exception(S, bank, RI, 0, pc, delay_slot, -1)
+        else:
+            taker = bank if not S[bank + C0_CONFIG5] & MSAEN else 0
+            take_exception(S, taker, MSA_DISABLED, 0, pc, delay_slot, -1)
         return True
+    S[state.NOTED] = 0
     return False
+
+
+@jit
+def not_modelled(S, M, stop, pc, delay_slot):
+    """What comes of an instruction that is real but not modelled: its stop, or GOES_ON after an RI exception where the
+    machine wants that."""
+    S[state.PC] = pc
+    if not S[state.UNMODELLED_RI]:
+        return stop
+    S[state.UNMODELLED_COUNT] += 1
+    S[state.SAMPLE] = 1
+    note_instruction(S, M, pc, delay_slot)
+    take_exception(S, S[state.BANK], RI, 0, pc, delay_slot, -1)
+    return STOP_STORM if storm(S) else GOES_ON
+
+
+@jit
+def park(S, start, done, pc, delay_slot, resume, ip, space):
+    """The core waits for the answer to the access at `pc`, in a block that began at `start` after `done` instructions;
+    it will go on at micro-op `ip` in the way `resume`."""
+    S[state.BLOCK_START], S[state.BLOCK_DONE] = start, done
+    S[state.RESUME], S[state.RESUME_IP], S[state.RESUME_DELAY] = resume, ip, delay_slot
+    S[state.ACCESS_SPACE] = space
+    S[state.PC] = pc
+    S[state.MMIO_COUNT] += 1
 
 
 @jit
@@ -282,6 +322,8 @@ def run(S, M):
     scratch_end = M[m.POOL] + 8 * m.POOL_START
     S[state.DEADLINE] = 0
     if S[state.RESUME] != 0:
+        if S[state.RESUME] == m.RESUME_CSR:
+            finish_csr(S, ld64(S[state.RESUME_IP] - 8))
         slow = S[state.RESUME] == m.RESUME_SLOW
         S[state.RESUME] = 0
         ip = resume_at(S, M, slow)
@@ -298,6 +340,8 @@ def run(S, M):
                     continue
                 if what >= 0:
                     return what
+            if S[state.HYPERVISOR] and S[state.BANK] == 0:
+                return STOP_EXIT
             pc = S[state.PC]
             now = S[state.CYCLES]
             room = S[state.LIMIT] - S[state.INSTRUCTIONS]
@@ -307,7 +351,7 @@ def run(S, M):
                 return STOP_PC
             # A block holds at most 65 instructions: near the limit blocks are cut to size.
             cut = room <= 2 * LONGEST
-            if cut or M[m.STOP_COUNT] > 0 or interrupts(S):
+            if cut or M[m.STOP_COUNT] > 0 or any_interrupt(S):
                 until = now  # look again at the block's end: the jump cache knows neither stops nor a near limit
             else:
                 until = min(deadline(S), now + min(room - 2 * LONGEST, MOST_CYCLES))
@@ -346,6 +390,7 @@ def run(S, M):
                     continue
                 if link >= scratch_end and ip >= scratch_end and flushes == M[m.POOL_FLUSHES]:
                     st64(link, ip)
+                    link_native(M, link, ip)
             continue
         if reason == R_STOP:
             S[state.CYCLES], S[state.INSTRUCTIONS] = start, done
@@ -353,6 +398,14 @@ def run(S, M):
             ip = 0
             continue
         ip = S[state.EXIT_IP]
+        if reason == R_HOT:
+            if not translate_block(M, ip):
+                S[state.CYCLES], S[state.INSTRUCTIONS] = start, done
+                S[state.PC] = locate(M, ip)[2]
+                S[state.SAMPLE] = 0
+                flush_pool(M)
+                ip = 0
+            continue
         uop = ld64(ip)
         op = uop & 0xFFFF
         index, delay_slot, pc, spent = locate(M, ip)
@@ -372,23 +425,17 @@ def run(S, M):
                 if storm(S):
                     return STOP_STORM
                 continue
-            S[state.BLOCK_START], S[state.BLOCK_DONE] = start, done
-            S[state.RESUME_DELAY] = delay_slot
-            S[state.RESUME_IP] = ip
-            S[state.PC] = pc
             if outcome == 4:
-                return STOP_PARTIAL
-            S[state.RESUME] = m.RESUME_SLOW
-            S[state.MMIO_COUNT] += 1
+                stop = not_modelled(S, M, STOP_PARTIAL, pc, delay_slot)
+                if stop != GOES_ON:
+                    return stop
+                ip = 0
+                continue
+            park(S, start, done, pc, delay_slot, m.RESUME_SLOW, ip, state.MEMORY_SPACE)
             return STOP_READ
         if reason == R_STORED:
             if S[state.PENDING_STORE] == MMIO:
-                S[state.BLOCK_START], S[state.BLOCK_DONE] = start, done
-                S[state.RESUME_DELAY] = delay_slot
-                S[state.PC] = pc
-                S[state.RESUME_IP] = ip + 8
-                S[state.RESUME] = m.RESUME_STORED
-                S[state.MMIO_COUNT] += 1
+                park(S, start, done, pc, delay_slot, m.RESUME_STORED, ip + 8, state.MEMORY_SPACE)
                 return STOP_WRITE
             if S[state.PENDING_STORE] == CROSSING:
                 finish_crossing(S, M)
@@ -417,6 +464,12 @@ def run(S, M):
                     S[state.DEADLINE], S[state.DONE] = start, done
                     n = 0
                 continue
+            if what == READ_CSR:
+                park(S, start, done, pc, delay_slot, m.RESUME_CSR, ip + 8, state.CSR_SPACE)
+                return STOP_READ
+            if what == WRITE_CSR:
+                park(S, start, done, pc, delay_slot, m.RESUME_STORED, ip + 8, state.CSR_SPACE)
+                return STOP_WRITE
             S[state.SAMPLE] = 1
             if what == JUMP or what == RAISED:
                 ip = 0
@@ -425,28 +478,29 @@ def run(S, M):
                 elif storm(S):
                     return STOP_STORM
                 continue
-            if what == WAIT:
-                if delay_slot:
-                    S[state.PC] = pc
-                    S[state.STOP_WORD] = word
-                    return STOP_UNMODELLED
+            if what == WAIT and not delay_slot:
                 complete_instruction(S, M, op)
                 S[state.PC] = pc + 4
                 S[state.WAITING] = 1
                 ip = 0
                 continue
-            S[state.PC] = pc
             S[state.STOP_WORD] = word
-            return STOP_UNMODELLED
+            stop = not_modelled(S, M, STOP_UNMODELLED, pc, delay_slot)
+            if stop != GOES_ON:
+                return stop
+            ip = 0
+            continue
         S[state.SAMPLE] = 1
         ip = 0
         note_instruction(S, M, pc, delay_slot)
         if reason == R_TRAP:
-            take_exception(S, S[state.EXIT_CODE], 0, pc, delay_slot, -1)
+            take_exception(S, S[state.BANK], S[state.EXIT_CODE], 0, pc, delay_slot, -1)
         elif reason == R_UNIT:
             if not unit_exception(S, op, pc, delay_slot):
-                S[state.PC] = pc
-                return STOP_FR0
+                stop = not_modelled(S, M, STOP_FR0, pc, delay_slot)
+                if stop != GOES_ON:
+                    return stop
+                continue
         if storm(S):
             return STOP_STORM
 

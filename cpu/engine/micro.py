@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from cpu.isa import TABLE, Flow, Instruction
 from cpu.isa.errors import TableError
-from cpu.isa.ir import Emitter, IrOperands, Routines
+from cpu.isa.ir import Emitter, Frame, IrOperands, Routines
 from cpu.isa.table import FPR_FIELDS, GPR_FIELDS, Field
 
 # Operations that stand for no instruction of their own. A charge is that of the whole block, see budget.py.
@@ -23,20 +23,24 @@ INTERNAL = (
     "set_target",  # TARGET = register b
     "set_link",  # [op a][value]: register a = return address
     "clear_sink",  # the sink slot reads as r0 for an operand that is read and written
+    "b_count",  # [op count48]: a block that runs in tier T until it is hot
+    "b_native",  # [op address48]: a block that tier E has translated
     "b_stop",  # [op][pc][charge]: leave in the middle of a block, without a boundary
     "reserved",  # reserved instruction
 )
 # Exit reasons of a handler.
-(R_LINK, R_TRAP, R_MEMORY, R_HELPER, R_STORED, R_STOP, R_UNIT) = range(1, 8)
+(R_LINK, R_TRAP, R_MEMORY, R_HELPER, R_STORED, R_STOP, R_UNIT, R_HOT) = range(1, 9)
 
 UNITS = {None: 0, "fpu": 1, "msa": 2}
 FLOWS = {flow: number for number, flow in enumerate(Flow)}
 LOAD, STORE, MODIFY = 1, 2, 3
 
 
-# The general register a helper writes; it takes slot a.
+# The general registers a helper writes; the first takes slot a.
 HELPER_WRITES = {
     "mfc0": "rt", "dmfc0": "rt", "di": "rt", "ei": "rt", "rdpgpr": "rd", "wrpgpr": "rd", "rdhwr": "rt", "cpucfg": "rd",
+    "mfgc0": "rt", "dmfgc0": "rt", "lddir": "rt",
+    "rdcsr": "rd", "drdcsr": "rd", "drdtime": "rd rs",
 }  # fmt: skip
 
 
@@ -77,7 +81,7 @@ def pack_slots(instruction: Instruction) -> tuple[Slot, ...]:
     else:
         fields = list(instruction.fields)
     registers = [f for f in fields if f.is_register]
-    registers.sort(key=lambda f: f.name != HELPER_WRITES.get(instruction.helper))
+    registers.sort(key=lambda f: f.name not in HELPER_WRITES.get(instruction.helper, "").split()[:1])
     immediates = sorted((f for f in fields if not f.is_register), key=lambda f: (f.width, f.signed))
     if instruction.helper:
         immediates = []
@@ -99,7 +103,7 @@ def pack_slots(instruction: Instruction) -> tuple[Slot, ...]:
     return tuple(slots)
 
 
-class _Probe:
+class _Probe(Frame):
     """A frame that only lets a meaning run, to see what it uses."""
 
     def __init__(self, out: Emitter):
@@ -175,6 +179,6 @@ HELPER_ID: dict[str, int] = {name: k + 1 for k, name in enumerate(HELPERS)}
 def written_gpr_fields(op: MicroOp) -> set[str]:
     """GPR fields an op writes: those need the sink when they name r0."""
     fields = {f for f in op.writes if f in GPR_FIELDS}
-    if op.instruction and op.instruction.helper in HELPER_WRITES:
-        fields.add(HELPER_WRITES[op.instruction.helper])
+    if op.instruction:
+        fields.update(HELPER_WRITES.get(op.instruction.helper, "").split())
     return fields

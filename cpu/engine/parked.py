@@ -21,6 +21,9 @@ from cpu.isa.values import IntOperands
 if TYPE_CHECKING:
     from cpu.core import Core
 
+_AFTER = {m.RESUME_STORED: 8, m.RESUME_CSR: 8}
+"""Bytes from the micro-op that a core is parked at to where it goes on, by the way it does."""
+
 
 def place(core: Core) -> Place | None:
     """Where a core of the micro-op tiers is parked; None: it stands between blocks."""
@@ -28,33 +31,33 @@ def place(core: Core) -> Place | None:
     resume = int(S[state.RESUME])
     if not resume:
         return None
-    ip = int(S[state.RESUME_IP]) - (8 if resume == m.RESUME_STORED else 0)
-    index, delay_slot, pc, _ = (int(value) for value in locate(M, ip))
+    ip = int(S[state.RESUME_IP]) - _AFTER.get(resume, 0)
+    _, delay_slot, pc, _ = (int(value) for value in locate(M, ip))
     at = (ip - int(M[m.POOL])) >> 3
     following = None
     if delay_slot:
         following = _branches_to(core, at + 1)
     elif (pc + 4) & (BOUNDARY_BYTES - 1) == 0:
         following = pc + 4
-    return Place(_word(int(core.memory.pool[at])), index, following)
+    return Place(_word(int(core.memory.pool[at])), following)
 
 
 def stand(core: Core, where: Place) -> None:
-    """Has a core of the micro-op tiers, whose state says that it is parked, stand there: in its scratch area."""
+    """Has a core of the micro-op tiers, whose state says that it is parked, stand there: in a block of its scratch area
+    that begins with the instruction."""
     S, M = core.S, core.memory.shared
-    block = (core.number + 1) * m.SCRATCH_WORDS
-    core.memory.pool[block : block + m.HEADER] = 0
-    core.memory.pool[block + m.H_PC] = S[state.PC] - 4 * where.index
+    S[state.BLOCK_START], S[state.BLOCK_DONE] = S[state.CYCLES], S[state.INSTRUCTIONS]
     if where.following is not None:
         S[state.TARGET] = where.following
-    # A block of its own: what came before has been paid for.
-    S[state.BLOCK_START], S[state.BLOCK_DONE] = S[state.CYCLES], S[state.INSTRUCTIONS] - where.index
+    block = (core.number + 1) * m.SCRATCH_WORDS
+    core.memory.pool[block : block + m.HEADER] = 0
+    core.memory.pool[block + m.H_PC] = S[state.PC]
     number = int(decode(where.word))
     k = block + m.HEADER
-    for word in (int(pack(number, where.word)), B_TARGET, where.index + int(charge(M, number))):
-        k = emit(M, k, word, block, where.index, int(S[state.RESUME_DELAY]))
+    for word in (int(pack(number, where.word)), B_TARGET, int(charge(M, number))):
+        k = emit(M, k, word, block, 0, int(S[state.RESUME_DELAY]))
     first = int(M[m.POOL]) + 8 * (block + m.HEADER)
-    S[state.RESUME_IP] = first + (8 if S[state.RESUME] == m.RESUME_STORED else 0)
+    S[state.RESUME_IP] = first + _AFTER.get(int(S[state.RESUME]), 0)
     S[state.SLOW_POINTER] = S[state.STATE_ADDRESS] + 8 * state.BOUNCE
 
 
@@ -68,7 +71,10 @@ def _fields(uop: int) -> dict[str, int]:
 
 
 def _word(uop: int) -> int:
-    return OPS[uop & 0xFFFF].instruction.encode(**_fields(uop))
+    instruction = OPS[uop & 0xFFFF].instruction
+    if instruction.helper:
+        return uop >> 32 & 0xFFFFFFFF
+    return instruction.encode(**_fields(uop))
 
 
 def _branches_to(core: Core, at: int) -> int:

@@ -14,12 +14,13 @@ from cpu.cp0.exceptions import take_address_exception, take_exception
 from cpu.engine import loop, shared
 from cpu.engine.blocks import BOUNDARY_BYTES, note_instruction, raise_fetch
 from cpu.engine.decode import decode, pack
-from cpu.engine.helpers import JUMP, NEXT, RAISED, WAIT, run_helper
+from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, WAIT, WRITE_CSR, finish_csr, run_helper
 from cpu.engine.micro import HELPER_ID, OPS
 from cpu.isa import Flow
 from cpu.isa.int_values import M64
 from cpu.isa.values import EXC_CODES, GuestTrap, IntOperands
-from cpu.tlb.translate import FETCH, translate
+from cpu.tlb.translate import FETCH, ROOT, translate
+from cpu.vz.mode import CU1, FR, MSAEN
 
 PAGE_LAST_WORD = 0xFFC
 
@@ -41,11 +42,10 @@ class AddressFault(Exception):
 
 
 class Place(NamedTuple):
-    """Where a core is parked inside a block, without an address of the host: the word of the instruction, how many of
-    its block come before it, and the pc that follows the block where the instruction is its last (None: it goes on)."""
+    """Where a core is parked inside a block, without an address of the host: the word of the instruction, and the pc
+    that follows the block where the instruction is its last (None: the block goes on)."""
 
     word: int
-    index: int
     following: int | None
 
 
@@ -93,7 +93,8 @@ class Registers:
             count = min(ea + size - at, 0x1000 - (at & 0xFFF))
             pa, status = translate(self.S, _signed(at), 1 if is_store else 0)
             if status:
-                raise AddressFault(int(status), bad if at == ea else at)
+                where = bad if at == ea else at
+                raise AddressFault(int(status), int(pa) + where - at if status & ROOT else where)
             pieces.append((int(pa), count))
             at += count
         device = [not self._is_memory(pa, is_store) for pa, _ in pieces]
@@ -136,7 +137,7 @@ class Reference:
     def __init__(self, core):
         self.core, self.S, self.M = core, core.S, core.memory.shared
         self.registers = Registers(core)
-        self.index = self.block_pc = self.op = 0
+        self.index = self.block_pc = self.op = self.uop = 0
         self.target: int | None = None  # of the branch whose delay slot comes next
 
     def run(self) -> int:
@@ -146,8 +147,11 @@ class Reference:
             S[state.RESUME] = 0
             if resume == shared.RESUME_SLOW:
                 self.registers.reply = int(S[state.BOUNCE]) & M64
-            elif self._done():
-                resume = 0
+            else:
+                if resume == shared.RESUME_CSR:
+                    finish_csr(S, self.uop)
+                if self._done():
+                    resume = 0
             if resume:
                 outcome = self._block()
                 if outcome is not None:
@@ -161,6 +165,8 @@ class Reference:
                     continue
                 if what >= 0:
                     return what
+            if S[state.HYPERVISOR] and S[state.BANK] == 0:
+                return loop.STOP_EXIT
             if self._is_full():
                 return loop.STOP_LIMIT
             if self._is_stop(int(S[state.PC])):
@@ -189,12 +195,12 @@ class Reference:
         following = self.target
         if following is None and (self.pc + 4) & (BOUNDARY_BYTES - 1) == 0:
             following = self.pc + 4
-        return Place(word, self.index, None if following is None else _signed(following))
+        return Place(word, None if following is None else _signed(following))
 
     def stand(self, where: Place) -> None:
         """Has the core be parked there."""
-        self.index, self.op = where.index, int(decode(where.word))
-        self.block_pc = int(self.S[state.PC]) - 4 * where.index
+        self.block_pc, self.index, self.op = int(self.S[state.PC]), 0, int(decode(where.word))
+        self.uop = int(pack(self.op, where.word))
         self.target = where.following if self.S[state.RESUME_DELAY] else None
 
     def _leave(self, pc: int, boundary: bool) -> None:
@@ -219,19 +225,27 @@ class Reference:
 
     def _fetch(self, pc: int, delay_slot: bool) -> int | None:
         """The word at pc, or None after taking the exception."""
-        status = 4 if pc & 3 else 0
+        status, bad = 4 if pc & 3 else 0, _signed(pc)
         if not status:
             pa, status = translate(self.S, _signed(pc), FETCH)
             if not status:
                 if self.core.memory.is_ram(int(pa)):
                     return int.from_bytes(self.core.memory.read(int(pa), 4), "little")
                 status = -1
+            elif status & ROOT:
+                bad = int(pa)
         self._leave(pc, True)
-        raise_fetch(self.S, status, _signed(pc), _signed(pc), int(delay_slot))
+        raise_fetch(self.S, status, bad, _signed(pc), int(delay_slot))
         return None
 
     def _storm(self) -> int | None:
         return loop.STOP_STORM if loop.storm(self.S) else None
+
+    def _not_modelled(self, stop: int, pc: int) -> int | None:
+        """The stop, or None after the RI exception that stands for it."""
+        self._leave(pc, True)
+        what = int(loop.not_modelled(self.S, self.M, stop, _signed(pc), int(self.target is not None)))
+        return None if what == loop.GOES_ON else what
 
     def _block(self) -> int | None:
         """Runs from `index` to the block's end. None, or a stop."""
@@ -250,9 +264,9 @@ class Reference:
     def _raise(self, pc: int, enter: Callable[..., None], *arguments: int) -> int | None:
         """Takes an exception at `pc`: enter(S, *arguments, pc, delay slot, ...)."""
         self._leave(pc, True)
-        tail = (-1,) if enter is take_exception else ()
+        head, tail = ((self.S[state.BANK],), (-1,)) if enter is take_exception else ((), ())
         note_instruction(self.S, self.M, _signed(pc), int(self.target is not None))
-        enter(self.S, *arguments, _signed(pc), int(self.target is not None), *tail)
+        enter(self.S, *head, *arguments, _signed(pc), int(self.target is not None), *tail)
         return self._storm()
 
     def _instruction(self, word: int, pc: int):
@@ -268,7 +282,7 @@ class Reference:
             note_instruction(S, self.M, spc, int(delay))
             if loop.unit_exception(S, number, spc, int(delay)):
                 return self._storm()
-            return loop.STOP_FR0
+            return self._not_modelled(loop.STOP_FR0, pc)
         if entry.helper:
             return self._helper(entry, number, word, pc)
         fields = entry.decode(word)
@@ -284,28 +298,30 @@ class Reference:
         except Mmio as access:
             return self._park(access, pc)
         except PartialStore:
-            self._leave(pc, True)
-            return loop.STOP_PARTIAL
+            return self._not_modelled(loop.STOP_PARTIAL, pc)
         return None if self._done() else False
 
     def _enabled(self, op) -> bool:
-        status, config5 = int(self.S[loop.C0_STATUS]), int(self.S[state.CP0 + 16 * 8 + 5])
+        units = int(self.S[state.UNITS])
         if op.instruction.unit == "msa":
-            return bool(config5 >> 27 & 1) and status & loop.FPU_CONTROL != loop.FPU_ENABLED
-        return bool(status >> 29 & 1) and (bool(status >> 26 & 1) or not op.uses_fpr)
+            return bool(units & MSAEN)
+        return bool(units & CU1) and (bool(units & FR) or not op.uses_fpr)
 
     def _park(self, access: Mmio, pc: int) -> int:
         S = self.S
-        self._leave(pc, bool(S[state.SAMPLE]))
-        S[state.RESUME_DELAY] = int(self.target is not None)
         S[state.ACCESS_PA], S[state.ACCESS_SIZE] = access.address, access.size
-        S[state.MMIO_COUNT] += 1
         if access.is_store:
             S[state.BOUNCE] = _signed(access.value)
-            S[state.RESUME] = shared.RESUME_STORED
-            return loop.STOP_WRITE
-        S[state.RESUME] = shared.RESUME_SLOW
-        return loop.STOP_READ
+        return self._wait_for(shared.RESUME_STORED if access.is_store else shared.RESUME_SLOW, state.MEMORY_SPACE, pc)
+
+    def _wait_for(self, resume: int, space: int, pc: int) -> int:
+        """The access at `pc` leaves the core."""
+        S = self.S
+        self._leave(pc, bool(S[state.SAMPLE]))
+        S[state.RESUME], S[state.RESUME_DELAY] = resume, int(self.target is not None)
+        S[state.ACCESS_SPACE] = space
+        S[state.MMIO_COUNT] += 1
+        return loop.STOP_WRITE if resume == shared.RESUME_STORED else loop.STOP_READ
 
     def _branch(self, entry, fields: dict[str, int], pc: int):
         slot_address = pc + 4
@@ -339,7 +355,7 @@ class Reference:
         S = self.S
         delay = self.target is not None
         cycle = int(S[state.CYCLES])
-        uop = int(pack(number, word)) & 0xFFFFFFFF
+        uop = self.uop = int(pack(number, word)) & 0xFFFFFFFF
         what = int(run_helper(S, self.M, HELPER_ID[entry.helper], uop, word, _signed(pc), int(delay), cycle))
         if what == NEXT:
             if entry.flow is Flow.BOUNDARY and not delay:
@@ -347,6 +363,9 @@ class Reference:
                 self._leave(pc + 4, True)
                 return None
             return None if self._done() else False
+        if what in (READ_CSR, WRITE_CSR):
+            resume = shared.RESUME_CSR if what == READ_CSR else shared.RESUME_STORED
+            return self._wait_for(resume, state.CSR_SPACE, pc)
         if what == RAISED:
             S[state.SAMPLE] = 1
             return self._storm()
@@ -359,9 +378,8 @@ class Reference:
             self._leave(pc + 4, True)
             S[state.WAITING] = 1
             return None
-        self._leave(pc, True)
         S[state.STOP_WORD] = word
-        return loop.STOP_UNMODELLED
+        return self._not_modelled(loop.STOP_UNMODELLED, pc)
 
 
 class ReferenceTier:

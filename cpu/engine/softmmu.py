@@ -1,5 +1,6 @@
 """The soft-MMU: per translation context, tables of pages already translated, so that loads, stores and jumps of the
-fast tiers cost a compare. A context is a mode and an ASID; a core keeps the latest sixteen.
+fast tiers cost a compare. A context is a mode and an ASID, and for a guest its GuestID: both stages of its translation
+are cached as one. A core keeps the latest sixteen.
 
 Everything here is a cache of what `translate` says: dropping it never changes a result.
 """
@@ -7,7 +8,7 @@ Everything here is a cache of what `translate` says: dropping it never changes a
 from __future__ import annotations
 
 from cpu import state
-from cpu.cp0.registers import C0_ENTRYHI, C0_STATUS
+from cpu.cp0.registers import C0_ENTRYHI, C0_GUESTCTL1, C0_STATUS
 from cpu.engine import shared as m
 from cpu.engine.intrinsics import ld64, st64
 from cpu.engine.jit import jit
@@ -15,23 +16,31 @@ from cpu.engine.softmmu_layout import (
     CONTEXTS,
     FETCH_OFFSET,
     JUMP_CACHE_ENTRIES,
+    JUMP_CACHE_MASK,
     JUMP_CACHE_OFFSET,
     TABLE_BYTES,
     TABLE_MASK,
     WRITE_OFFSET,
 )
 from cpu.tlb.translate import ST_ERL, ST_KX, ST_SX, ST_UX, mode_of
+from cpu.vz.mode import select_bank
+from soc.ram import HIGH_BASE, LOW_BYTES, ROM_BASE
+
+KEY_ERL, KEY_GUEST, KEY_ID = 1 << 20, 1 << 21, 24
+PAGE_JUMPS = 1024
+
+CKSEG = (-1 << 62) | 0x1FFFF << 31
 
 
 @jit
 def host_offset(M, pa):
     """Offset of a physical address in the memory image, or -1 when it is not memory."""
-    if pa < m.LOW_BYTES:
+    if pa < LOW_BYTES:
         return pa if pa < M[m.RAM_BYTES] else -1
-    high = pa - m.HIGH_BASE
+    high = pa - HIGH_BASE
     if 0 <= high < M[m.RAM_BYTES]:
         return high
-    rom = pa - m.ROM_BASE
+    rom = pa - ROM_BASE
     if 0 <= rom < M[m.ROM_BYTES]:
         return M[m.RAM_BYTES] + rom
     return -1
@@ -49,8 +58,12 @@ def clear_context(S, context):
 
 
 @jit
-def flush_jumps(S, context):
-    clear_tags(S[state.SOFTMMU_BASE] + context * TABLE_BYTES + JUMP_CACHE_OFFSET, JUMP_CACHE_ENTRIES)
+def drop_jumps(table, page):
+    """Empties the jump cache of a context's table of the pcs in the page of 4 KiB at `page`."""
+    first = table + JUMP_CACHE_OFFSET + ((page << 2) & (JUMP_CACHE_MASK << 4))
+    for k in range(PAGE_JUMPS):
+        if ld64(first + 16 * k) & ~0xFFF == page:
+            st64(first + 16 * k, -1)
 
 
 @jit
@@ -63,11 +76,16 @@ def flush_all(S):
 
 @jit
 def update_context(S):
-    """Selects the tables of the current mode and ASID. Call after any change of Status or EntryHi."""
-    status = S[C0_STATUS]
-    key = (S[C0_ENTRYHI] & 0x3FF) << 8 | (status & (ST_UX | ST_SX | ST_KX)) | mode_of(status)
+    """Selects the context, and the tables of its mode and ASID. Call after any change of Status, Config5, EntryHi or
+    the VZ control registers."""
+    select_bank(S)
+    bank = S[state.BANK]
+    status = S[bank + C0_STATUS]
+    key = (S[bank + C0_ENTRYHI] & 0x3FF) << 8 | (status & (ST_UX | ST_SX | ST_KX)) | mode_of(status)
     if status & ST_ERL:
-        key |= 1 << 20
+        key |= KEY_ERL
+    if bank:
+        key |= KEY_GUEST | (S[C0_GUESTCTL1] & 0xFF) << KEY_ID
     current = S[state.CONTEXT]
     if S[state.CONTEXT_KEYS + current] == key:
         return
@@ -88,31 +106,70 @@ def update_context(S):
 
 
 @jit
-def drop_mapping(S, vpn2, mask, asid, is_global):
-    """Forgets the pages of one TLB entry in every context that could have used it."""
+def drop_mapping(S, owner, vpn2, mask, asid, is_global):
+    """Forgets the pages of one TLB entry in every context that could have used it. `owner`: KEY_GUEST and the GuestID
+    of an entry of the guest TLB, 0 for root's own."""
     pages = ((mask | 0x1FFF) + 1) >> 12
     first = vpn2 & ~(mask | 0x1FFF)
+    if first & CKSEG == CKSEG:
+        # The compatibility segments: bits 61 to 48 are not kept in an entry, and ones in an address.
+        first |= 0x3FFF << 48
     for context in range(CONTEXTS):
         key = S[state.CONTEXT_KEYS + context]
-        if key == -1 or (not is_global and ((key >> 8) & 0x3FF) != asid):
+        if key == -1 or key & (KEY_GUEST | 0xFF << KEY_ID) != owner:
             continue
-        base = S[state.SOFTMMU_BASE] + context * TABLE_BYTES
+        if not is_global and ((key >> 8) & 0x3FF) != asid:
+            continue
         if pages > 64:
             clear_context(S, context)
             continue
-        flush = False
+        table = S[state.SOFTMMU_BASE] + context * TABLE_BYTES
         for k in range(pages):
             page = first + (k << 12)
-            at = base + ((page >> 8) & (TABLE_MASK << 4))
+            at = table + ((page >> 8) & (TABLE_MASK << 4))
             if ld64(at) == page:
                 st64(at, -1)
             if ld64(at + WRITE_OFFSET) == page:
                 st64(at + WRITE_OFFSET, -1)
             if ld64(at + FETCH_OFFSET) == page:
                 st64(at + FETCH_OFFSET, -1)
-                flush = True
-        if flush:
-            flush_jumps(S, context)
+                drop_jumps(table, page)
+
+
+@jit
+def note_fill(S, entry):
+    """A guest context's table entry was filled through the root TLB entry that matched last; `entry`: its address."""
+    if S[state.BANK] == 0:
+        return
+    at = state.GUEST_FILLS + S[state.TLB_LAST] * state.GUEST_FILL_ROOM
+    count = S[at]
+    for k in range(1, min(count + 1, state.GUEST_FILL_ROOM)):
+        if S[at + k] == entry:
+            return
+    S[at] = count + 1
+    if count + 1 < state.GUEST_FILL_ROOM:
+        S[at + count + 1] = entry
+
+
+@jit
+def drop_guest_fills(S, e):
+    """Forgets what guest contexts know through root TLB entry e."""
+    at = state.GUEST_FILLS + e * state.GUEST_FILL_ROOM
+    count = S[at]
+    S[at] = 0
+    if count >= state.GUEST_FILL_ROOM:
+        for context in range(CONTEXTS):
+            key = S[state.CONTEXT_KEYS + context]
+            if key != -1 and key & KEY_GUEST:
+                clear_context(S, context)
+        return
+    for k in range(1, count + 1):
+        entry = S[at + k]
+        page = ld64(entry)
+        st64(entry, -1)
+        table = entry - (entry - S[state.SOFTMMU_BASE]) % TABLE_BYTES
+        if page != -1 and entry - table >= FETCH_OFFSET:
+            drop_jumps(table, page)
 
 
 @jit

@@ -7,8 +7,9 @@ from importlib import import_module
 from cpu.isa.table import TABLE, Flow, Instruction
 
 _CHAPTERS = (
-    "integer", "memory", "branches", "system", "fpu", "loongson",
-    "msa_integer", "msa_bitwise", "msa_compare", "msa_move", "msa_permute",
+    "integer", "memory", "branches", "system", "fpu", "paired_single", "loongson",
+    "msa_integer", "msa_bitwise", "msa_compare", "msa_move", "msa_permute", "msa_floating",
+    "msa_convert",
 )  # fmt: skip
 
 for _chapter in _CHAPTERS:

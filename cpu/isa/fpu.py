@@ -1,4 +1,4 @@
-"""The floating-point unit (COP1, COP1X), FR=1: formats S, D, W and L.
+"""The floating-point unit (COP1, COP1X), FR=1: formats S, D, W and L; cpu/isa/paired_single.py has PS.
 
 Source: MIPS Architecture For Programmers, volumes I-A and II (MD00083, MD00087); Loongson indexed forms: GNU binutils
 opcodes (names). A 32-bit result leaves bits 63:32 of its register alone, as QEMU does. An enabled exception leaves the
@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cpu.isa.branches import condition_bit
+from cpu.isa.memory import load_left, load_right, store_left, store_right
 from cpu.isa.softfloat import DOWN, NEAREST, TOWARD_ZERO, UP, D, Format, S
-from cpu.isa.table import insn, not_modelled
+from cpu.isa.table import insn
 
 FIR = 0x00770501
 FCSR_WRITABLE = 0xFF83FFFF
@@ -20,17 +21,12 @@ CAUSE, ENABLES, FLAGS = 12, 7, 2  # positions of FCSR's fields of five bits
 ROUNDING_MODE = 3
 
 FMT = {S: "10000", D: "10001"}
-FMT_W, FMT_L, FMT_PS = "10100", "10101", "10110"
+FMT_W, FMT_L = "10100", "10101"
 FMT3 = {S: "000", D: "001"}
-FMT3_PS = "110"
 
 
 def fpu_insn(syntax: str, pattern: str, timing: str | None = None):
     return insn(syntax, pattern, unit="fpu", timing=timing)
-
-
-def unmodelled(syntax: str, pattern: str) -> None:
-    not_modelled(syntax, pattern, unit="fpu")
 
 
 def raise_flags(i, flags):
@@ -340,36 +336,16 @@ for _fmt in FMT:
     for _condition in range(16):
         _compare(_fmt, _condition)
 
-# Not modelled: left and right parts, paired single.
-for _name, _function in (("lwl", "000100"), ("lwr", "000101"), ("ldl", "000110"), ("ldr", "000111")):
-    unmodelled(f"gs{_name}c1 ft, off8(base)", f"110010 base:5 ft:5 00 off8:s8 {_function}")
-    unmodelled(f"gs{_name.replace('l', 's', 1)}c1 ft, off8(base)", f"111010 base:5 ft:5 00 off8:s8 {_function}")
+# Left and right parts of a register, or of its lower half.
+for _size, _letter, _bit in ((4, "w", 0), (8, "d", 1)):
+    for _side, _side_bit, _loaded, _stored in (("l", 0, load_left, store_left), ("r", 1, load_right, store_right)):
+        _rest = f"base:5 ft:5 00 off8:s8 0001{_bit}{_side_bit}"
 
-for _name, _function in (
-    ("add.ps", "000000"),
-    ("sub.ps", "000001"),
-    ("mul.ps", "000010"),
-    ("pll.ps", "101100"),
-    ("plu.ps", "101101"),
-    ("pul.ps", "101110"),
-    ("puu.ps", "101111"),
-):
-    unmodelled(f"{_name} fd, fs, ft", f"010001 {FMT_PS} ft:5 fs:5 fd:5 {_function}")
-for _name, _function in (
-    ("abs.ps", "000101"),
-    ("mov.ps", "000110"),
-    ("neg.ps", "000111"),
-    ("cvt.s.pu", "100000"),
-    ("cvt.s.pl", "101000"),
-):
-    unmodelled(f"{_name} fd, fs", f"010001 {FMT_PS} 00000 fs:5 fd:5 {_function}")
-unmodelled("movf.ps fd, fs, cc", f"010001 {FMT_PS} cc:3 00 fs:5 fd:5 010001")
-unmodelled("movt.ps fd, fs, cc", f"010001 {FMT_PS} cc:3 01 fs:5 fd:5 010001")
-unmodelled("movz.ps fd, fs, rt", f"010001 {FMT_PS} rt:5 fs:5 fd:5 010010")
-unmodelled("movn.ps fd, fs, rt", f"010001 {FMT_PS} rt:5 fs:5 fd:5 010011")
-unmodelled("cvt.ps.s fd, fs, ft", f"010001 {FMT[S]} ft:5 fs:5 fd:5 100110")
-for _condition, _name in enumerate(CONDITIONS):
-    unmodelled(f"c.{_name}.ps cc, fs, ft", f"010001 {FMT_PS} ft:5 fs:5 cc:3 00 11 {_condition:04b}")
-unmodelled("alnv.ps fd, fs, ft, rs", "010011 rs:5 ft:5 fs:5 fd:5 011110")
-for _name, _function in (("madd", "100"), ("msub", "101"), ("nmadd", "110"), ("nmsub", "111")):
-    unmodelled(f"{_name}.ps fd, fr, fs, ft", f"010011 fr:5 ft:5 fs:5 fd:5 {_function} {FMT3_PS}")
+        @fpu_insn(f"gsl{_letter}{_side}c1 ft, off8(base)", f"110010 {_rest}")
+        def _load_part(i, size=_size, part=_loaded):
+            merged = part(i, i.base + i.off8, i.ft, size)
+            i.ft = i.ft.insert(0, 32, merged) if size == 4 else merged
+
+        @fpu_insn(f"gss{_letter}{_side}c1 ft, off8(base)", f"111010 {_rest}")
+        def _store_part(i, size=_size, part=_stored):
+            part(i, i.base + i.off8, i.ft, size)

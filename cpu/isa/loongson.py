@@ -1,4 +1,4 @@
-"""Loongson extensions: three-operand multiply and divide, CPUCFG, CSR access.
+"""Loongson extensions: three-operand multiply and divide, CPUCFG, configuration registers, the stable counter.
 
 Source: GNU binutils opcodes (names); Loongson-3A4000 as seen from Linux 6.1: arch/mips/include/asm/mach-loongson64/
 loongson_regs.h (encodings of the 0x32 group). Quotients by zero are as for DIV.
@@ -7,7 +7,7 @@ loongson_regs.h (encodings of the 0x32 group). Quotients by zero are as for DIV.
 from __future__ import annotations
 
 from cpu.isa.integer import MIN32, MIN64, divide_signed, divide_unsigned
-from cpu.isa.table import Flow, insn, not_modelled, row
+from cpu.isa.table import insn, not_modelled, row
 
 
 @insn("gsmult rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010000", timing="multiply")
@@ -108,12 +108,14 @@ _indexed_store("gsswx", "010", 4)
 _indexed_store("gssdx", "011", 8)
 
 row("cpucfg rd, rs", "110010 rs:5 01000 rd:5 00100 011000", helper="cpucfg")
-not_modelled("rdcsr rd, rs", "110010 rs:5 00000 rd:5 00100 011000")
-not_modelled("wrcsr rd, rs", "110010 rs:5 00001 rd:5 00100 011000", flow=Flow.BOUNDARY)
-not_modelled("drdcsr rd, rs", "110010 rs:5 00010 rd:5 00100 011000")
-not_modelled("dwrcsr rd, rs", "110010 rs:5 00011 rd:5 00100 011000", flow=Flow.BOUNDARY)
-not_modelled("lddir rt, rs, level", "110010 rs:5 rt:5 level:5 00010 011000")
-not_modelled("ldpte rs, level", "110010 rs:5 00000 level:5 00011 011000")
+row("drdtime rd, rs", "110010 rs:5 01001 rd:5 00100 011000", helper="drdtime")
+# Configuration register number rs, data rd; accesses that leave the core, as uncached loads and stores do.
+row("rdcsr rd, rs", "110010 rs:5 00000 rd:5 00100 011000", helper="rdcsr", timing="csr")
+row("wrcsr rd, rs", "110010 rs:5 00001 rd:5 00100 011000", helper="wrcsr", timing="csr")
+row("drdcsr rd, rs", "110010 rs:5 00010 rd:5 00100 011000", helper="drdcsr", timing="csr")
+row("dwrcsr rd, rs", "110010 rs:5 00011 rd:5 00100 011000", helper="dwrcsr", timing="csr")
+row("lddir rt, rs, level", "110010 rs:5 rt:5 level:5 00010 011000", helper="lddir")
+row("ldpte rs, level", "110010 rs:5 00000 level:5 00011 011000", helper="ldpte")
 not_modelled("gsle rs, rt", "011100 rs:5 rt:5 0000000000 100110")
 not_modelled("gsgt rs, rt", "011100 rs:5 rt:5 0000000000 100111")
 # The rest of the two groups: 128-bit and bounds-checked loads and stores.

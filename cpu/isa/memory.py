@@ -6,6 +6,8 @@ may not. Little endian. A load to r0 is a prefetch on this core, and Linux uses 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from cpu.isa.table import Flow, insn, row
 
 
@@ -38,70 +40,54 @@ _plain_store("sw", "101011", 4)
 _plain_store("sd", "111111", 8)
 
 
-# Left and right parts: the access is to the aligned unit, the fault reports the address itself.
-@insn("lwl rt, offset(base)", "100010 base:5 rt:5 offset:s16", prefetch="rt")
-def lwl(i):
-    where, old = address(i), i.rt
-    shift = (~where & 3) << 3
-    memory = i.load(where & -4, 4, bad=where)
-    keep = (i.const(1) << shift) - 1
-    i.rt = ((memory << shift) | (old & keep)).word
+# Left and right parts: the access is to the aligned unit of `size` bytes, the fault reports the address itself.
+def load_left(i, where, old, size: int):
+    """The lower part of the unit, up to `where`, as the upper part of `old`."""
+    shift = (~where & (size - 1)) << 3
+    memory = i.load(where & -size, size, bad=where)
+    return (memory << shift) | (old & ((i.const(1) << shift) - 1))
 
 
-@insn("lwr rt, offset(base)", "100110 base:5 rt:5 offset:s16", prefetch="rt")
-def lwr(i):
-    where, old = address(i), i.rt
-    shift = (where & 3) << 3
-    memory = i.load(where & -4, 4, signed=False, bad=where)
-    taken = i.const(0xFFFFFFFF) >> shift
-    merged = (memory >> shift) | (old & ~taken)
-    i.rt = merged.word
+def load_right(i, where, old, size: int):
+    """The upper part of the unit, from `where` on, as the lower part of `old`."""
+    shift = (where & (size - 1)) << 3
+    memory = i.load(where & -size, size, signed=False, bad=where)
+    return (memory >> shift) | (old & ~(i.const((1 << 8 * size) - 1) >> shift))
 
 
-@insn("ldl rt, offset(base)", "011010 base:5 rt:5 offset:s16", prefetch="rt")
-def ldl(i):
-    where, old = address(i), i.rt
-    shift = (~where & 7) << 3
-    memory = i.load(where & -8, 8, bad=where)
-    i.rt = (memory << shift) | (old & ((i.const(1) << shift) - 1))
+def store_left(i, where, value, size: int) -> None:
+    shift = (~where & (size - 1)) << 3
+    taken = i.const((1 << 8 * size) - 1) >> shift
+    value = value.zext(32) if size == 4 else value
+    i.modify(where & -size, size, lambda old: (old & ~taken) | (value >> shift), bad=where)
 
 
-@insn("ldr rt, offset(base)", "011011 base:5 rt:5 offset:s16", prefetch="rt")
-def ldr(i):
-    where, old = address(i), i.rt
-    shift = (where & 7) << 3
-    memory = i.load(where & -8, 8, bad=where)
-    i.rt = (memory >> shift) | (old & ~(i.const(-1) >> shift))
+def store_right(i, where, value, size: int) -> None:
+    shift = (where & (size - 1)) << 3
+    i.modify(where & -size, size, lambda old: (old & ((i.const(1) << shift) - 1)) | (value << shift), bad=where)
 
 
-@insn("swl rt, offset(base)", "101010 base:5 rt:5 offset:s16")
-def swl(i):
-    where, value = address(i), i.rt.uword
-    shift = (~where & 3) << 3
-    taken = i.const(0xFFFFFFFF) >> shift
-    i.modify(where & -4, 4, lambda old: (old & ~taken) | (value >> shift), bad=where)
+def _load_part(name: str, opcode: str, size: int, part: Callable) -> None:
+    @insn(f"{name} rt, offset(base)", f"{opcode} base:5 rt:5 offset:s16", prefetch="rt")
+    def load(i):
+        merged = part(i, address(i), i.rt, size)
+        i.rt = merged.word if size == 4 else merged
 
 
-@insn("swr rt, offset(base)", "101110 base:5 rt:5 offset:s16")
-def swr(i):
-    where, value = address(i), i.rt
-    shift = (where & 3) << 3
-    i.modify(where & -4, 4, lambda old: (old & ((i.const(1) << shift) - 1)) | (value << shift), bad=where)
+def _store_part(name: str, opcode: str, size: int, part: Callable) -> None:
+    @insn(f"{name} rt, offset(base)", f"{opcode} base:5 rt:5 offset:s16")
+    def store(i):
+        part(i, address(i), i.rt, size)
 
 
-@insn("sdl rt, offset(base)", "101100 base:5 rt:5 offset:s16")
-def sdl(i):
-    where, value = address(i), i.rt
-    shift = (~where & 7) << 3
-    taken = i.const(-1) >> shift
-    i.modify(where & -8, 8, lambda old: (old & ~taken) | (value >> shift), bad=where)
-
-
-@insn("sdr rt, offset(base)", "101101 base:5 rt:5 offset:s16")
-def sdr(i):
-    where, value = address(i), i.rt
-    shift = (where & 7) << 3
-    i.modify(where & -8, 8, lambda old: (old & ((i.const(1) << shift) - 1)) | (value << shift), bad=where)
+_load_part("lwl", "100010", 4, load_left)
+_load_part("lwr", "100110", 4, load_right)
+_load_part("ldl", "011010", 8, load_left)
+_load_part("ldr", "011011", 8, load_right)
+_store_part("swl", "101010", 4, store_left)
+_store_part("swr", "101110", 4, store_right)
+_store_part("sdl", "101100", 8, store_left)
+_store_part("sdr", "101101", 8, store_right)
 
 
 # Load linked, store conditional: the store succeeds while the link bit stands, the address is the same and memory holds

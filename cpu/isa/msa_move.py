@@ -8,13 +8,12 @@ Source: MIPS Architecture For Programmers, volume IV-j (MD00868), "Load/Store an
 
 from __future__ import annotations
 
+from cpu.isa.fpu import CAUSE, ENABLES, UNIMPLEMENTED
 from cpu.isa.msa import DF, DF_N, WIDTHS, msa_insn
+from cpu.isa.msa_signals import MSACSR_WRITABLE
 from cpu.isa.values import VECTOR_BYTES
 
 MSAIR = 0x140
-MSACSR_WRITABLE = 0x0107FFFF  # FS, NX, Cause, Enables, Flags, RM
-UNIMPLEMENTED = 1 << 17
-CAUSE, ENABLES = 12, 7
 
 
 def _access(df: str, width: int) -> None:

@@ -30,6 +30,8 @@ ROOT_BITS = 28  # bits of the root that the digit recurrence gives
 class Format:
     """A binary floating-point format of `width` bits, `fraction` of them the fraction; exponents are kept biased."""
 
+    flushed = 0  # what `pack` returns as flags when FS replaces a result
+
     def __init__(self, name: str, width: int, fraction: int):
         self.name = name
         self.width = width
@@ -97,6 +99,10 @@ class Format:
             nan, signalling = nan | self.is_nan(operand), signalling | self.is_signalling(operand)
         return nan, self.default_nan, signalling.choose(INVALID, 0)
 
+    def converted_nan(self, source: Format, a):
+        """What the NaN `a` of another format becomes in this one."""
+        return self.default_nan
+
 
 _BODIES: list[Callable] = []
 
@@ -106,7 +112,7 @@ def _per_format(body: Callable) -> Callable:
     return body
 
 
-def _cases(general, *special):
+def cases(general, *special):
     """The (result, flags) of the last (condition, result, flags) that holds, else `general`."""
     result, flags = general
     for condition, special_result, special_flags in special:
@@ -115,7 +121,7 @@ def _cases(general, *special):
     return result, flags
 
 
-def _shift_right_jam(a, count):
+def shift_right_jam(a, count):
     """a >> count (0 to 63), with the lost bits' OR in bit 0."""
     kept = a >> count
     return kept | ((kept << count) != a).value
@@ -137,7 +143,7 @@ def pack(fmt, i, sign, exponent, significand, fcsr):
     tiny = exponent.slt(0) | (exponent == 0) & ~carries
     shift = below.choose(1 - exponent, 0)
     shift = shift.ugt(63).choose(63, shift)
-    shifted = _shift_right_jam(significand, shift)
+    shifted = shift_right_jam(significand, shift)
     lost = shifted & (unit - 1)
     rounded = (shifted + increment) >> (LEADING - fmt.fraction)
     tie = (lost == unit >> 1) & ((fcsr & 3) == NEAREST)
@@ -149,10 +155,10 @@ def pack(fmt, i, sign, exponent, significand, fcsr):
     flags = inexact.choose(tiny.choose(UNDERFLOW | INEXACT, INEXACT), 0)
     too_big = packed.uge(fmt.infinity)
     flush = below & ((fcsr & (1 << FCSR_FS)) != 0)
-    packed, flags = _cases(
+    packed, flags = cases(
         (packed, flags),
         (too_big, (increment == 0).choose(fmt.largest, fmt.infinity), OVERFLOW | INEXACT),
-        (flush, 0, 0),
+        (flush & (significand != 0), 0, fmt.flushed),
     )
     return packed | (sign << (fmt.width - 1)), flags
 
@@ -169,14 +175,14 @@ def add(fmt, i, a, b, subtract, fcsr):
     exponent = fmt.exponent(big)
     distance = exponent - fmt.exponent(small)
     distance = distance.ugt(63).choose(63, distance)
-    x, y = fmt.significand(big) << align, _shift_right_jam(fmt.significand(small) << align, distance)
+    x, y = fmt.significand(big) << align, shift_right_jam(fmt.significand(small) << align, distance)
     opposite = fmt.sign(big) != fmt.sign(small)
     total = opposite.choose(x - y, x + y)
     zeros = total.clz()
     cancelled = (total == 0) & opposite
     sign = cancelled.choose(((fcsr & 3) == DOWN).value, fmt.sign(big))
     sum_ = i.call(fmt.pack, sign, exponent + 2 - zeros, total << (zeros - 1), fcsr)
-    return _cases(
+    return cases(
         sum_,
         (fmt.is_infinite(big), big, 0),
         (fmt.is_infinite(small) & opposite, fmt.default_nan, INVALID),
@@ -197,7 +203,7 @@ def mul(fmt, i, a, b, fcsr):
     product = i.call(fmt.pack, sign, exponent, significand, fcsr)
     signed = sign << (fmt.width - 1)
     zero, infinite = fmt.is_zero(a) | fmt.is_zero(b), fmt.is_infinite(a) | fmt.is_infinite(b)
-    return _cases(
+    return cases(
         product,
         (zero, signed, 0),
         (infinite, signed | fmt.infinity, 0),
@@ -231,7 +237,7 @@ def div(fmt, i, a, b, fcsr):
     ratio = i.call(fmt.pack, sign, exponent, significand, fcsr)
     signed = sign << (fmt.width - 1)
     none, infinite = fmt.is_zero(a), fmt.is_infinite(a)
-    return _cases(
+    return cases(
         ratio,
         (zero, signed | fmt.infinity, DIVIDE_BY_ZERO),
         (none | fmt.is_infinite(b), signed, 0),
@@ -279,7 +285,7 @@ def sqrt(fmt, i, a, fcsr):
         (root << (LEADING - leading)) | (remainder != 0).value,
         fcsr,
     )
-    return _cases(
+    return cases(
         rounded,
         (fmt.is_infinite(a), a, 0),
         (fmt.sign(a) != 0, fmt.default_nan, INVALID),
@@ -300,10 +306,8 @@ def compare(fmt, i, a, b, signalling):
     return relation, invalid.choose(INVALID, 0)
 
 
-@_per_format
-def to_integer(fmt, i, a, mode, width):
-    """a rounded by `mode` to a signed integer of `width` bits (32 or 64), sign-extended; invalid gives the largest."""
-    a = fmt.low(a)
+def integer_magnitude(fmt, i, a, mode):
+    """(|a| rounded by `mode` to an integer, is it inexact, is it 2^64 or more)."""
     sign = fmt.sign(a)
     power = fmt.exponent(a) - fmt.bias
     aligned = fmt.significand(a) << (63 - fmt.fraction)
@@ -318,9 +322,17 @@ def to_integer(fmt, i, a, mode, width):
     inexact = lost != 0
     nearest = lost.ugt(half) | (lost == half) & ((integer & 1) != 0)
     away = (mode == NEAREST) & nearest | (mode == UP) & (sign == 0) | (mode == DOWN) & (sign != 0)
-    integer = integer + (away & inexact).value
+    return integer + (away & inexact).value, inexact, power.sgt(63)
+
+
+@_per_format
+def to_integer(fmt, i, a, mode, width):
+    """a rounded by `mode` to a signed integer of `width` bits (32 or 64), sign-extended; invalid gives the largest."""
+    a = fmt.low(a)
+    sign = fmt.sign(a)
+    integer, inexact, huge = integer_magnitude(fmt, i, a, mode)
     largest = (i.const(1) << (width - 1)) - 1
-    invalid = fmt.is_nan(a) | power.sgt(63) | integer.ugt(largest + sign)
+    invalid = fmt.is_nan(a) | huge | integer.ugt(largest + sign)
     signed = (sign != 0).choose(-integer, integer)
     return invalid.choose(largest, signed), invalid.choose(INVALID, inexact.choose(INEXACT, 0))
 
@@ -335,20 +347,25 @@ def from_integer(fmt, i, a, fcsr):
     return i.call(fmt.pack, sign, fmt.bias + 63 - zeros, significand, fcsr)
 
 
-@_per_format
-def from_other(fmt, i, a, fcsr):
-    """The value a of the other format in this one."""
-    other = S if fmt is D else D
-    a = other.low(a)
-    exponent, significand = other.normalised(a)
-    converted = i.call(fmt.pack, other.sign(a), exponent + (fmt.bias - other.bias), significand, fcsr)
-    sign = other.sign(a) << (fmt.width - 1)
-    return _cases(
-        converted,
-        (other.is_infinite(a), sign | fmt.infinity, 0),
-        (other.is_nan(a), fmt.default_nan, other.is_signalling(a).choose(INVALID, 0)),
-    )
+def conversion(source: Format, to: Format) -> Callable:
+    """The routine (a, fcsr) that converts the value a of format `source` to format `to`."""
+
+    @routine
+    def convert(i, a, fcsr):
+        a = source.low(a)
+        exponent, significand = source.normalised(a)
+        converted = i.call(to.pack, source.sign(a), exponent + (to.bias - source.bias), significand, fcsr)
+        return cases(
+            converted,
+            (source.is_infinite(a), (source.sign(a) << (to.width - 1)) | to.infinity, 0),
+            (source.is_nan(a), to.converted_nan(source, a), source.is_signalling(a).choose(INVALID, 0)),
+        )
+
+    convert.__name__ = f"{source.name}_to_{to.name}"
+    return convert
 
 
 S = Format("s", 32, 23)
 D = Format("d", 64, 52)
+S.from_other = conversion(D, S)
+D.from_other = conversion(S, D)

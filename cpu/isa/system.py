@@ -1,6 +1,6 @@
 """Traps, system control, and the instructions that CP0 carries out (cpu/engine/helpers.py).
 
-Source: MIPS Architecture For Programmers, volumes II and III (MD00087, MD00091).
+Sources: MIPS Architecture For Programmers, volumes II and III (MD00087, MD00091); VZ module (MD00848).
 """
 
 from __future__ import annotations
@@ -68,3 +68,16 @@ row("eret", "010000 1 0000000000000000000 011000", flow=Flow.TRAP, helper="eret"
 not_modelled("deret", "010000 1 0000000000000000000 011111", flow=Flow.TRAP)
 row("wait code", "010000 1 code:19 100000", flow=Flow.BOUNDARY, helper="wait")
 row("rdhwr rt, c0", "011111 00000 rt:5 c0:5 00000 111011", helper="rdhwr")
+
+# VZ: root's moves to and from the guest context, root's operations on the guest TLB, and the guest's call of root.
+row("mfgc0 rt, c0, sel", "010000 00011 rt:5 c0:5 00000000 sel:3", helper="mfgc0")
+row("dmfgc0 rt, c0, sel", "010000 00011 rt:5 c0:5 00100000 sel:3", helper="dmfgc0")
+row("mtgc0 rt, c0, sel", "010000 00011 rt:5 c0:5 01000000 sel:3", flow=Flow.BOUNDARY, helper="mtgc0")
+row("dmtgc0 rt, c0, sel", "010000 00011 rt:5 c0:5 01100000 sel:3", flow=Flow.BOUNDARY, helper="dmtgc0")
+row("tlbgr", "010000 1 0000000000000000000 001001", flow=Flow.BOUNDARY, helper="tlbgr")
+row("tlbgwi", "010000 1 0000000000000000000 001010", flow=Flow.BOUNDARY, helper="tlbgwi")
+row("tlbginv", "010000 1 0000000000000000000 001011", flow=Flow.BOUNDARY, helper="tlbginv")
+row("tlbginvf", "010000 1 0000000000000000000 001100", flow=Flow.BOUNDARY, helper="tlbginvf")
+row("tlbgwr", "010000 1 0000000000000000000 001110", flow=Flow.BOUNDARY, helper="tlbgwr")
+row("tlbgp", "010000 1 0000000000000000000 010000", helper="tlbgp")
+row("hypcall code", "010000 1 0000 code:10 00000 101000", flow=Flow.TRAP, helper="hypcall")

@@ -1,107 +1,148 @@
 """TLB instructions: read, write, probe, invalidate.
 
-Source: MIPS Architecture For Programmers, volume III (MD00091); EHINV and TLBINVF as Config4.IE = 2 says.
+`bank` says whose TLB and registers (0: root's, state.GUEST: the guest's), `guest_id` whose entries: GuestCtl1.ID where
+a guest does it, RID where root does. Sources: MIPS Architecture For Programmers, volume III (MD00091), VZ module
+(MD00848); EHINV and TLBINVF as Config4.IE = 2 says.
 """
 
 from __future__ import annotations
 
 from cpu import state
 from cpu.cp0.registers import (
+    C0_CONFIG1,
     C0_ENTRYHI,
     C0_ENTRYLO0,
     C0_ENTRYLO1,
+    C0_GUESTCTL1,
     C0_INDEX,
     C0_PAGEMASK,
     C0_WIRED,
 )
 from cpu.engine.jit import jit
-from cpu.engine.softmmu import drop_mapping
+from cpu.engine.softmmu import KEY_GUEST, KEY_ID, drop_guest_fills, drop_mapping
 from cpu.tlb.translate import VPN2_MASK, find_entry
+from cpu.vz.guestctl import ID, RID_SHIFT
 
 EHINV = 1 << 10
 INVALID = -1
+RID = ID << RID_SHIFT
 
 
 @jit
-def drop_entry(S, e):
-    """Forgets what the soft-MMU knows through TLB entry e."""
-    at = state.TLB + e * state.TLB_FIELDS
-    if S[at + 1] >= 0:
-        drop_mapping(S, S[at], S[at + 1], S[at + 2], S[at + 3])
+def size_of(S, bank):
+    """Entries of a context's TLB; root decides how many of them the guest has (Config1.MMUSize)."""
+    if bank == 0:
+        return state.TLB_ENTRIES
+    return ((S[bank + C0_CONFIG1] >> 25) & 63) + 1
 
 
 @jit
-def write_entry(S, e, may_invalidate):
-    """TLB entry e from EntryHi, EntryLo0/1 and PageMask; TLBWI may make it invalid by EHINV. An entry that would match
-    the same address is dropped first: two matches are a machine check on hardware that has one, and undefined here."""
-    drop_entry(S, e)
-    at = state.TLB + e * state.TLB_FIELDS
-    high = S[C0_ENTRYHI]
-    if may_invalidate and high & EHINV:
-        S[at + 1] = INVALID
+def drop_entry(S, bank, e):
+    """Forgets what the soft-MMU knows through TLB entry e, and makes the entry invalid."""
+    at = bank + state.TLB + e * state.TLB_FIELDS
+    if S[at + 1] < 0:
         return
-    mask = S[C0_PAGEMASK] | 0x1FFF
-    vpn2 = high & VPN2_MASK & ~mask
+    if bank:
+        drop_mapping(S, KEY_GUEST | S[at + 6] << KEY_ID, S[at], S[at + 1], S[at + 2], S[at + 3])
+    else:
+        if S[at + 6] == 0:
+            drop_mapping(S, 0, S[at], S[at + 1], S[at + 2], S[at + 3])
+        drop_guest_fills(S, e)
+    S[at + 1] = INVALID
+
+
+@jit
+def put_entry(S, bank, e, guest_id, high, mask, lo0, lo1):
+    """TLB entry e. One that would match the same address is dropped first: two matches are a machine check on hardware
+    that has one, and undefined here. A root entry with a GuestID maps guest physical addresses and is global."""
+    drop_entry(S, bank, e)
+    tlb = bank + state.TLB
+    vpn2 = high & VPN2_MASK & ~(mask | 0x1FFF)
     asid = high & 0x3FF
-    is_global = S[C0_ENTRYLO0] & S[C0_ENTRYLO1] & 1
+    is_global = lo0 & lo1 & 1
+    if bank == 0 and guest_id != 0:
+        is_global = 1
     for k in range(state.TLB_ENTRIES):
-        other = state.TLB + k * state.TLB_FIELDS
-        if k != e and S[other + 1] >= 0:
+        other = tlb + k * state.TLB_FIELDS
+        if S[other + 1] >= 0 and S[other + 6] == guest_id:
             both = mask | S[other + 1] | 0x1FFF
             if ((S[other] ^ vpn2) & VPN2_MASK & ~both) == 0 and (is_global or S[other + 3] or S[other + 2] == asid):
-                drop_entry(S, k)
-                S[other + 1] = INVALID
+                drop_entry(S, bank, k)
+    at = tlb + e * state.TLB_FIELDS
     S[at] = vpn2
-    S[at + 1] = S[C0_PAGEMASK]
+    S[at + 1] = mask
     S[at + 2] = asid
     S[at + 3] = is_global
-    S[at + 4] = S[C0_ENTRYLO0]
-    S[at + 5] = S[C0_ENTRYLO1]
+    S[at + 4] = lo0
+    S[at + 5] = lo1
+    S[at + 6] = guest_id
 
 
 @jit
-def read_entry(S):
-    """TLBR."""
-    e = S[C0_INDEX] & (state.TLB_ENTRIES - 1)
-    at = state.TLB + e * state.TLB_FIELDS
-    if S[at + 1] < 0:
-        S[C0_ENTRYHI] = EHINV
-        S[C0_PAGEMASK] = 0
-        S[C0_ENTRYLO0] = 0
-        S[C0_ENTRYLO1] = 0
+def write_entry(S, bank, e, may_invalidate, guest_id):
+    """TLB entry e from EntryHi, EntryLo0/1 and PageMask; TLBWI may make it invalid by EHINV."""
+    high = S[bank + C0_ENTRYHI]
+    if may_invalidate and high & EHINV:
+        drop_entry(S, bank, e)
         return
-    S[C0_ENTRYHI] = S[at] | S[at + 2]
-    S[C0_PAGEMASK] = S[at + 1]
+    put_entry(S, bank, e, guest_id, high, S[bank + C0_PAGEMASK], S[bank + C0_ENTRYLO0], S[bank + C0_ENTRYLO1])
+
+
+@jit
+def read_entry(S, bank, by_guest):
+    """TLBR, TLBGR. Root learns the entry's GuestID in GuestCtl1.RID; to a guest other guests' entries are invalid."""
+    e = S[bank + C0_INDEX] % size_of(S, bank)
+    at = bank + state.TLB + e * state.TLB_FIELDS
+    invalid = S[at + 1] < 0
+    if by_guest:
+        invalid = invalid or S[at + 6] != S[C0_GUESTCTL1] & ID
+    else:
+        S[C0_GUESTCTL1] = S[C0_GUESTCTL1] & ~RID | (0 if invalid else S[at + 6] << RID_SHIFT)
+    if invalid:
+        S[bank + C0_ENTRYHI] = EHINV
+        S[bank + C0_PAGEMASK] = 0
+        S[bank + C0_ENTRYLO0] = 0
+        S[bank + C0_ENTRYLO1] = 0
+        return
+    S[bank + C0_ENTRYHI] = S[at] | S[at + 2]
+    S[bank + C0_PAGEMASK] = S[at + 1]
     keep = ~1 | S[at + 3]
-    S[C0_ENTRYLO0] = (S[at + 4] & keep) | S[at + 3]
-    S[C0_ENTRYLO1] = (S[at + 5] & keep) | S[at + 3]
+    S[bank + C0_ENTRYLO0] = (S[at + 4] & keep) | S[at + 3]
+    S[bank + C0_ENTRYLO1] = (S[at + 5] & keep) | S[at + 3]
 
 
 @jit
-def probe(S):
-    """TLBP: Index, or bit 31 when nothing matches."""
-    e = find_entry(S, S[C0_ENTRYHI], S[C0_ENTRYHI] & 0x3FF)
-    S[C0_INDEX] = e if e >= 0 else 0x80000000
+def probe(S, bank, guest_id):
+    """TLBP, TLBGP: Index, or bit 31 when nothing matches."""
+    high = S[bank + C0_ENTRYHI]
+    e = find_entry(S, bank, high, high & 0x3FF, guest_id)
+    S[bank + C0_INDEX] = e if e >= 0 else 0x80000000
 
 
 @jit
-def invalidate(S, everything):
+def invalidate(S, bank, everything, guest_id):
     """TLBINVF, or TLBINV: the entries of the current ASID that are not global."""
-    asid = S[C0_ENTRYHI] & 0x3FF
+    asid = S[bank + C0_ENTRYHI] & 0x3FF
     for e in range(state.TLB_ENTRIES):
-        at = state.TLB + e * state.TLB_FIELDS
-        if everything or (S[at + 2] == asid and S[at + 3] == 0):
-            drop_entry(S, e)
-            S[at + 1] = INVALID
+        at = bank + state.TLB + e * state.TLB_FIELDS
+        if S[at + 6] == guest_id and (everything or (S[at + 2] == asid and S[at + 3] == 0)):
+            drop_entry(S, bank, e)
 
 
 @jit
-def random_index(S):
-    """The entry TLBWR replaces: a seeded sequence over Wired..63, never one entry for ever."""
+def invalidate_all(S, bank, first):
+    """Every entry from `first` on, whosever it is."""
+    for e in range(first, state.TLB_ENTRIES):
+        drop_entry(S, bank, e)
+
+
+@jit
+def random_index(S, bank):
+    """The entry TLBWR replaces: a seeded sequence over Wired..last, never one entry for ever."""
     x = S[state.RANDOM]
     x ^= (x << 13) & 0x7FFFFFFF
     x ^= x >> 17
     x ^= (x << 5) & 0x7FFFFFFF
     S[state.RANDOM] = x
-    wired = S[C0_WIRED]
-    return wired + x % (state.TLB_ENTRIES - wired)
+    wired = min(S[bank + C0_WIRED], size_of(S, bank) - 1)
+    return wired + x % (size_of(S, bank) - wired)

@@ -1,13 +1,16 @@
 """Segments and the TLB: from a virtual address to a physical one, or to an exception.
 
-Source: MIPS Architecture For Programmers, volume III (MD00091), chapters "Virtual Memory" and "TLB"; 48-bit segments
-and physical addresses as this core has.
+In guest mode there are two stages: the guest's segments and TLB give a guest physical address, which the root TLB's
+entries of that GuestID translate on.
+
+Sources: MIPS Architecture For Programmers, volume III (MD00091), chapters "Virtual Memory" and "TLB"; VZ module
+(MD00848); 48-bit segments and physical addresses as this core has.
 """
 
 from __future__ import annotations
 
 from cpu import state
-from cpu.cp0.registers import C0_ENTRYHI, C0_PAGEGRAIN, C0_STATUS
+from cpu.cp0.registers import C0_ENTRYHI, C0_GUESTCTL1, C0_PAGEGRAIN, C0_STATUS
 from cpu.engine.intrinsics import shr, ult
 from cpu.engine.jit import jit
 
@@ -23,8 +26,9 @@ ST_EXL, ST_ERL, ST_UX, ST_SX, ST_KX = 1 << 1, 1 << 2, 1 << 5, 1 << 6, 1 << 7
 LO_G, LO_V, LO_D = 1, 2, 4
 PG_IEC = 1 << 27
 
-# Status of a translation besides ExcCode: the refill vector applies.
+# Status of a translation besides ExcCode: the refill vector applies; root refused a guest physical address.
 REFILL = 1 << 8
+ROOT = 1 << 9
 UNMAPPED = -1  # page size of an unmapped segment
 
 
@@ -37,25 +41,48 @@ def mode_of(status):
 
 
 @jit
-def find_entry(S, va, asid):
-    """Index of the TLB entry that matches, or -1."""
-    last = S[state.TLB_LAST]
+def find_entry(S, bank, va, asid, guest_id):
+    """Index of the entry of a context's TLB that matches, or -1."""
+    last = S[bank + state.TLB_LAST]
     for k in range(-1, state.TLB_ENTRIES):
         e = last if k < 0 else k
-        at = state.TLB + e * state.TLB_FIELDS
+        at = bank + state.TLB + e * state.TLB_FIELDS
         mask = S[at + 1]
         if mask < 0:
             continue
-        if ((va ^ S[at]) & VPN2_MASK & ~mask) == 0 and (S[at + 3] != 0 or S[at + 2] == asid):
-            S[state.TLB_LAST] = e
+        if ((va ^ S[at]) & VPN2_MASK & ~mask) == 0 and (S[at + 3] != 0 or S[at + 2] == asid) and S[at + 6] == guest_id:
+            S[bank + state.TLB_LAST] = e
             return e
     return -1
 
 
 @jit
-def translate(S, va, access):
-    """(physical address, 0), or (0, ExcCode | REFILL)."""
-    status = S[C0_STATUS]
+def look_up(S, bank, va, access, guest_id):
+    """(physical address, 0) by a context's TLB, or (0, ExcCode | REFILL)."""
+    e = find_entry(S, bank, va, S[bank + C0_ENTRYHI] & 0x3FF, guest_id)
+    if e < 0:
+        return 0, (3 if access == STORE else 2) | REFILL
+    at = bank + state.TLB + e * state.TLB_FIELDS
+    half = ((S[at + 1] | 0x1FFF) + 1) >> 1
+    lo = S[at + 5] if va & half else S[at + 4]
+    if not (lo & LO_V):
+        return 0, 3 if access == STORE else 2
+    if access == FETCH:
+        if lo & (1 << 62):
+            return 0, 20 if S[bank + C0_PAGEGRAIN] & PG_IEC else 2
+    elif access == LOAD:
+        if lo < 0:
+            return 0, 19 if S[bank + C0_PAGEGRAIN] & PG_IEC else 2
+    elif not (lo & LO_D):
+        return 0, 1
+    frame = ((lo >> 6) & 0xFFFFFFFFF) << 12
+    return (frame & ~(half - 1)) | (va & (half - 1)), 0
+
+
+@jit
+def translate_in(S, bank, va, access, guest_id):
+    """One context's stage, by its segments and its TLB: (address, 0), or (0, ExcCode | REFILL)."""
+    status = S[bank + C0_STATUS]
     mode = mode_of(status)
     address_error = 5 if access == STORE else 4
     region = shr(va, 62)
@@ -84,21 +111,21 @@ def translate(S, va, access):
             return 0, address_error
     elif mode != KERNEL:
         return 0, address_error
-    e = find_entry(S, va, S[C0_ENTRYHI] & 0x3FF)
-    if e < 0:
-        return 0, (3 if access == STORE else 2) | REFILL
-    at = state.TLB + e * state.TLB_FIELDS
-    half = ((S[at + 1] | 0x1FFF) + 1) >> 1
-    lo = S[at + 5] if va & half else S[at + 4]
-    if not (lo & LO_V):
-        return 0, 3 if access == STORE else 2
-    if access == FETCH:
-        if lo & (1 << 62):
-            return 0, 20 if S[C0_PAGEGRAIN] & PG_IEC else 2
-    elif access == LOAD:
-        if lo < 0:
-            return 0, 19 if S[C0_PAGEGRAIN] & PG_IEC else 2
-    elif not (lo & LO_D):
-        return 0, 1
-    frame = ((lo >> 6) & 0xFFFFFFFFF) << 12
-    return (frame & ~(half - 1)) | (va & (half - 1)), 0
+    return look_up(S, bank, va, access, guest_id)
+
+
+@jit
+def translate(S, va, access):
+    """(physical address, 0) in the current mode, or (0, ExcCode | REFILL), or (guest physical address, ExcCode | REFILL
+    | ROOT) when it is root that has no translation."""
+    bank = S[state.BANK]
+    if bank == 0:
+        return translate_in(S, 0, va, access, 0)
+    guest_id = S[C0_GUESTCTL1] & 0xFF
+    gpa, status = translate_in(S, bank, va, access, guest_id)
+    if status != 0:
+        return gpa, status
+    pa, status = look_up(S, 0, gpa, access, guest_id)
+    if status != 0:
+        return gpa, status | ROOT
+    return pa, 0

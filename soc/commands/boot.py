@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from soc.commands.checkpoint import add_saving, restored
-from soc.commands.options import PLATFORMS, add_limits, add_machine, count, refuse_unbuilt
+from soc.commands.options import PLATFORMS, add_limits, add_machine, refuse_unbuilt
 from soc.commands.session import build, session, settled
 from soc.commands.terminal import interactive
 from soc.errors import ConfigurationError
@@ -40,8 +40,6 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--restore", metavar="FILE", help="go on from a checkpoint instead of booting")
     add_machine(parser)
     add_limits(parser)
-    parser.add_argument("--hypervisor", choices=("kvm",), help="boot as a guest of the KVM model (not built yet)")
-    parser.add_argument("--vcpus", type=count, metavar="V", help="virtual CPUs of that guest (not built yet)")
     add_saving(parser)
     parser.set_defaults(command=boot)
 
@@ -70,7 +68,7 @@ def boot(arguments: argparse.Namespace) -> int:
             ram=machine.ram,
             initrd=initrd,
             append=arguments.append or machine.append,
-            cpus=machine.cpus,
+            cpus=machine.processors,
             run_stub=arguments.run_stub,
             kind="linux",
         )

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from soc.errors import ConfigurationError, TimeError
+from soc.options import UNIMPLEMENTED
 from soc.placement.places import Place
 from soc.platforms import function_options
 from soc.time import duration
 
 TIERS = ("auto", "reference", "threaded", "stencil")
 PLATFORMS = ("virt", "ls7a")
-BUILT_TIERS = ("auto", "reference", "threaded")
 
 
 def count(text: str) -> int:
@@ -40,6 +40,19 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ram-mb", type=count, metavar="MIB", help="RAM in MiB (default 512)")
     parser.add_argument("--tier", choices=TIERS, default="auto", help="execution engine (default auto)")
     parser.add_argument("--strict", action="store_true", help="stop at an access to an address that nothing answers")
+    parser.add_argument(
+        "--unimplemented",
+        choices=UNIMPLEMENTED,
+        help="an instruction that is real but not modelled ends the run (stop, the default) or raises RI (ri)",
+    )
+    parser.add_argument("--hypervisor", choices=("kvm",), help="run the program as a guest of the KVM model")
+    parser.add_argument(
+        "--vcpus", type=count, metavar="V", help="virtual CPUs of that guest (default: as many as cores)"
+    )
+    parser.add_argument("--kvm", choices=("vz", "ls3acomp"), help="KVM's back-end (default vz, Linux 6.1)")
+    parser.add_argument(
+        "--irqchip", choices=("kernel", "user"), help="who serves the guest's interrupt controllers (default kernel)"
+    )
     parser.add_argument("--place", metavar="MAP", help="where devices run: all=process, or device=place,...")
     parser.add_argument("--waits", action="store_true", help="show which channel waited for which device elsewhere")
 
@@ -55,13 +68,8 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
 
 def refuse_unbuilt(arguments: argparse.Namespace) -> None:
     """Raises ConfigurationError for options that are known but not built in this version."""
-    if arguments.tier not in BUILT_TIERS:
-        _not_built(f"--tier {arguments.tier}", f"built are {', '.join(BUILT_TIERS)}", "Use --tier auto.")
     devices(arguments)
     placement(arguments.place)
-    if getattr(arguments, "hypervisor", None) or getattr(arguments, "vcpus", None):
-        option = f"--hypervisor {arguments.hypervisor}" if arguments.hypervisor else f"--vcpus {arguments.vcpus}"
-        _not_built(option, "this version boots the kernel on the bare machine", "Leave it out.")
 
 
 def disk(text: str | None) -> dict[str, Any] | None:

@@ -58,6 +58,11 @@ def _described(arguments: argparse.Namespace) -> tuple[str | Path, dict[str, Any
         "strict": arguments.strict or None,
         "placement": placement(arguments.place) or None,
         "devices": devices(arguments) or None,
+        "hypervisor": arguments.hypervisor,
+        "vcpus": arguments.vcpus,
+        "unimplemented": arguments.unimplemented,
+        "kvm": arguments.kvm,
+        "irqchip": arguments.irqchip,
     }
 
 

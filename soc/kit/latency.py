@@ -23,7 +23,7 @@ def assert_latency(
 
     below  from beginning to end, ps or text such as "2 us"
     of     which figure is compared: "max" (every interrupt), "p99", "p50" or "min"
-    hops   the same for single hops: name of a hop, or a part of one that no other has, to its limit
+    hops   the same for single hops: name of a hop, its beginning, or a part that no other has, to its limit
     count  exactly so many interrupts must have come to their end
 
     The failure shows the time of every hop, those that took too long marked, and the story of the longest interrupt.
@@ -53,7 +53,8 @@ def assert_latency(
 
 def _hop(latency: Latency, name: str) -> Spread:
     exact = [row for row in latency.hops if row.name == name]
-    found = exact or [row for row in latency.hops if name in row.name]
+    found = exact or [row for row in latency.hops if row.name.startswith(name)]
+    found = found or [row for row in latency.hops if name in row.name]
     if len(found) != 1:
         what = "no hop" if not found else "several hops"
         raise ConfigurationError(f"{what} named {name!r}; the hops are: {'; '.join(row.name for row in latency.hops)}")

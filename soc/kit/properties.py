@@ -24,6 +24,7 @@ from devices.ports import EventIn, VectorIn
 from devices.registers import SIZES, Register
 from devices.rig import Rig
 from soc.errors import ConfigurationError, choose
+from soc.kit.coverage import unwatched
 from soc.time import in_ns
 
 PROPERTIES = ("accesses", "guest", "restore", "reset")
@@ -79,11 +80,12 @@ def _check(bench: _Bench, examples: int, skip: set[str], only: Iterable[str], se
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What a device does not decode is met on purpose here."""
+    """What a device does not decode is met on purpose here, and what happens at random is no test of a register."""
     log = logging.getLogger("devices.device")
     before, log.disabled = log.disabled, True
     try:
-        yield
+        with unwatched():
+            yield
     finally:
         log.disabled = before
 
@@ -357,9 +359,11 @@ def _search(bench: _Bench, name: str, examples: int, seed: int) -> None:
             sequence.insert(rng.randint(0, len(sequence)), SAVE)
         if (error := _broken(holds, bench, sequence)) is not None:
             short, error = _shortest(holds, bench, sequence, error)
-            what = str(error) if type(error) is AssertionError else f"{type(error).__name__}: {error}"
+            own = type(error) is AssertionError
+            what = str(error) if own else f"{type(error).__name__}: {error}"
             told = "\n".join(f"  {step.told}" for step in short)
-            raise AssertionError(f"{bench.cls.__name__}, {name}: {what}\nafter a reset, when\n{told}") from error
+            text = f"{bench.cls.__name__}, {name}: {what}\nafter a reset, when\n{told}"
+            raise AssertionError(text) from (None if own else error)
 
 
 def _broken(holds: Property, bench: _Bench, steps: list[Step]) -> Exception | None:
@@ -413,7 +417,7 @@ def _restore(bench: _Bench, steps: list[Step]) -> None:
 def _differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Names in two saved states that have different values."""
     return [
-        f"{part} {name}" if isinstance(one[part], dict) else part
+        f"{part.removesuffix('s')} {name}" if isinstance(one[part], dict) else part
         for part in one
         for name in (one[part] if isinstance(one[part], dict) else [""])
         if (one[part][name] != other[part].get(name) if name else one[part] != other[part])

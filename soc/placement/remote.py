@@ -211,6 +211,9 @@ class RemoteComponent:
     def restore(self, saved: dict[str, Any], channels: Mapping[int, Any]) -> None:
         """What `save` gave; `channels` has the machine's links by number. The device has it after `restored`."""
         self._saved = saved
+        self._timers.forget()
+        for requests in self._asked.values():
+            requests.clear()
         if "opaque" in saved:
             self._high = {(source, destination): cause for source, destination, cause in saved["high"]}
             for source, destination, sequence, cause in saved["asked"]:
@@ -218,8 +221,9 @@ class RemoteComponent:
             return
         risen = [(link, cause) for port, cause in saved["risen"].items() for link in self.links.get(port, ())]
         self._high = {(link.origin[1], link.target[1]): cause for link, cause in risen}
-        for _, back, request in saved["forwarded"]:
-            self._asked[channels[back].origin[1], channels[back].target[1]][request] = 0
+        for _, back, request, cause in saved["forwarded"]:
+            link = channels[back]
+            self._asked[link.origin[1], link.target[1]][request] = cause
 
     def restored(self) -> None:
         """Timers and counters are restored too: tell the device."""

@@ -27,7 +27,8 @@ def stable_timer(node: int) -> str:
 def _timer_part(node: int) -> Part:
     base = node << 44 | CHIP
     windows = tuple(Range(base + offset, size, base) for offset, size in load(STABLE_TIMER).ranges())
-    return Part(stable_timer(node), STABLE_TIMER, windows=windows, node=node)
+    options = lambda timing: {"hz": timing.stable_clock}  # noqa: E731
+    return Part(stable_timer(node), STABLE_TIMER, options=options, windows=windows, node=node)
 
 
 PARTS = (

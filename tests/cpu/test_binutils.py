@@ -17,11 +17,12 @@ from cpu.isa.expressions import evaluate
 PREFIX = "mips64el-linux-gnuabi64-"
 BASE = 0xFFFFFFFF80000000
 WORDS_PER_ROW = 8
-CPU_OPTIONS = ("-march=mips64r5", "-mloongson-ext", "-mloongson-ext2", "-mmsa", "-meva")
+CPU_OPTIONS = ("-march=mips64r5", "-mloongson-ext", "-mloongson-ext2", "-mmsa", "-mvirt", "-meva")
 
 # Rows that binutils 2.40 does not know, and why.
 UNKNOWN_TO_BINUTILS = {
     "cpucfg": "Loongson-3A4000 instruction, in binutils under no name",
+    "drdtime": "Loongson-3A4000 instruction, in binutils under no name",
     "rdcsr": "Loongson-3A4000 instruction, in binutils under no name",
     "wrcsr": "Loongson-3A4000 instruction, in binutils under no name",
     "drdcsr": "Loongson-3A4000 instruction, in binutils under no name",

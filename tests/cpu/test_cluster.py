@@ -531,7 +531,7 @@ def test_a_bus_error_is_one_cores_own():
 @pytest.mark.parametrize("tier", TIERS)
 def test_an_instruction_that_is_not_modelled_names_the_core(tier):
     m = Smp(3, tier)
-    m.load("_start: b _start\nnop\nbad: nop\nrdcsr $t0, $t1\nwait 0\n")
+    m.load("_start: b _start\nnop\nbad: nop\ngsle $t0, $t1\nwait 0\n")
     for core, label in ((0, "_start"), (1, "_start"), (2, "bad")):
         m.start(core, label)
     stop = m.run(until=4000)

@@ -24,7 +24,7 @@ from cpu.cp0.timer import count
 @njit(cache=True)
 def doubled(S, cycle):
     S[state.COUNT_DIVIDER] = 2
-    return 2 * count(S, cycle)
+    return 2 * count(S, 0, cycle)
 """
 RUN = """
 from pathlib import Path
@@ -76,7 +76,7 @@ def test_an_edit_in_a_callee_shows_and_its_undoing_too(tree):
     assert cold[0] == 1000 and cold[2] == 0
     warm = run(tree)
     assert warm[:2] == cold[:2] and warm[2] > 0, "the second process finds what the first one compiled"
-    right, wrong = "    return (cycle // S", "    return (cycle // 2 // S"
+    right, wrong = "        value += cycle // S", "        value += cycle // 2 // S"
     edit(timer, right, wrong)
     edited = run(tree)
     assert edited[0] == 500 and edited[1] != cold[1] and edited[2] == 0

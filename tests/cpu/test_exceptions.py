@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from cpu.core import StopKind
-from cpu.isa.assembler import assemble
 from tests.cpu.core_rig import (
     ADEL,
     ADES,
@@ -26,12 +25,12 @@ from tests.cpu.core_rig import (
     KSEG0,
     KX,
     M64,
-    MSADIS,
     OV,
     RI,
     STATUS,
     SX,
     SYS,
+    TIERS,
     TLBL,
     TLBS,
     TR,
@@ -40,6 +39,7 @@ from tests.cpu.core_rig import (
     WIDE,
     D,
     G,
+    Rig,
     V,
     lo,
     on_both_tiers,
@@ -123,21 +123,6 @@ def test_hardware_registers_from_user_mode(rig):
     end = rig.go("rdhwr $t0, $29\nsyscall 0", 0x10000, physical(CODE), status=STATUS | UM, cp0={"hwrena": 0xF})
     assert end.code == RI
     assert rig.go("rdhwr $t0, $4\nwait 0").code == RI
-
-
-def test_an_instruction_of_msa_while_msa_is_off(rig):
-    end = rig.go("ld.b $w0, 0($a0)", a0=CODE) if _assembles("ld.b $w0, 0($a0)") else rig.go(".word 0x78002020", a0=CODE)
-    assert (end.code, end.epc, end.vector) == (MSADIS, CODE, 0x180)
-
-
-def _assembles(text: str) -> bool:
-    from cpu.isa.errors import TableError
-
-    try:
-        assemble(text)
-    except TableError:
-        return False
-    return True
 
 
 @pytest.mark.parametrize(
@@ -331,7 +316,7 @@ def test_a_handler_that_faults_after_some_work_is_no_storm(rig):
 @pytest.mark.parametrize(
     ("text", "shown"),
     [("deret", "deret"), ("mfc0 $t0, $12, 6", "guestctl0"), ("b .+8\nderet", "deret"), ("lddir $t0, $t1, 2", "lddir"),
-     ("rdcsr $t0, $t1", "rdcsr")],
+     ("gsle $t0, $t1", "gsle")],
 )  # fmt: skip
 def test_what_is_real_but_not_modelled_stops_and_is_named(rig, text, shown):
     rig.load("nop\n" + text + "\nnop")
@@ -368,3 +353,20 @@ def test_a_conditional_store_to_a_device_stops_and_is_named(rig):
         rig.set(pc=CODE, a0=0xFFFF_FFFF_BFE0_0000, a1=CODE)
         stop = rig.core.run(None)
         assert stop.kind is StopKind.UNMODELLED and "0x1fe00000" in stop.text and text.split()[0] in stop.text
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_what_is_not_modelled_raises_ri_where_the_machine_wants_that(tier):
+    rig = Rig(tier, unmodelled_ri=True)
+    device = {"a0": 0xFFFF_FFFF_BFE0_0000, "a1": CODE}
+    rows = [
+        ("deret", 0, {}), ("mfc0 $t0, $12, 6", 0, {}), ("b .+8\nderet", 4, {}), ("gsle $t0, $t1", 0, {}),
+        ("b .+8\nwait 0\nnop", 4, {}), ("add.d $f0, $f2, $f4", 0, {"status": STATUS & ~FR}),
+        ("ll $t1, 0($a1)\nsc $t0, 0($a0)", 4, device), ("swl $t0, 3($a0)", 0, device),
+    ]  # fmt: skip
+    for count, (text, offset, given) in enumerate(rows, 1):
+        outcome = rig.go("nop\n" + text, **{"status": STATUS, **given})
+        assert (outcome.vector, outcome.code) == (0x180, RI), text
+        delayed = text.startswith("b ")
+        assert (outcome.bd, outcome.epc) == (delayed, CODE + 4 + (0 if delayed else offset)), text
+        assert rig.core.unmodelled == count

@@ -30,7 +30,10 @@ INDEXES = dict.fromkeys(("lwxc1", "swxc1"), (0, 4, 8)) | dict.fromkeys(("ldxc1",
 def stubs_of(entry) -> list[Stub]:
     extra = [f.name for f in entry.fields if not f.is_register]
     assert len(extra) <= 1 or extra == ["hint"]
-    return [Stub(entry, {extra[0]: value}) for value in EXTRA_FIELDS[extra[0]]] if extra else [Stub(entry, {})]
+    values = EXTRA_FIELDS[extra[0]] if extra else ()
+    if extra == ["cc"] and ".ps" in entry.mnemonic:
+        values = (0, 2, 6)  # a pair of codes; an odd first one is UNPREDICTABLE
+    return [Stub(entry, {extra[0]: value}) for value in values] or [Stub(entry, {})]
 
 
 def operand(rng: random.Random, entry, near: int | None = None) -> int:
@@ -38,6 +41,9 @@ def operand(rng: random.Random, entry, near: int | None = None) -> int:
     source = entry.mnemonic.split(".")[-1]
     if source == "s":
         return rng.getrandbits(32) << 32 | floating(rng, 32, None if near is None else near >> 23 & 0xFF)
+    if source in ("ps", "pl", "pu"):
+        high, low = (floating(rng, 32, None if near is None else near >> at & 0xFF) for at in (55, 23))
+        return high << 32 | low
     if source == "d":
         return floating(rng, 64, None if near is None else near >> 52 & 0x7FF)
     if source in ("w", "l"):

@@ -13,7 +13,7 @@ import pytest
 from cpu import state
 from cpu.core import StopKind
 from cpu.isa.assembler import assemble
-from tests.cpu.core_rig import CODE, CU0, IE, IP, KSEG0, STATUS, Rig, physical
+from tests.cpu.core_rig import CODE, CU0, IE, IP, KSEG0, M64, STATUS, Rig, physical
 from tests.oracles.layout import KERNEL
 from tests.oracles.sequences import generate
 
@@ -289,8 +289,9 @@ def test_the_oracles_sequences_cost_the_same_cycles_on_both_tiers(start):
             rig.memory.write(physical(KERNEL.done), assemble("wait 0").data)
             rig.memory.write(physical(case.scratch_address), case.scratch)
             rig.core.set_state(
-                {"pc": case.start, "gpr": case.gpr, "hi": case.hi, "lo": case.lo, "fcsr": case.fcsr, "fpr": case.fpr,
-                 "cp0": {"status": case.status, "cause": 0, "ebase": KSEG0}}
+                {"pc": case.start, "gpr": case.gpr, "hi": case.hi, "lo": case.lo, "fcsr": case.fcsr,
+                 "msacsr": case.msacsr, "msa": [(value & M64, value >> 64) for value in case.vectors],
+                 "cp0": {"status": case.status, "cause": 0, "ebase": KSEG0, "config5_msaen": case.config5 >> 27 & 1}}
             )  # fmt: skip
             rig.finish()
             states.append(whole_state(rig))

@@ -131,7 +131,8 @@ def test_global_needs_both_halves(rig):
     assert load_at(rig, 0x8000, cp0={"entryhi": 5}).vector is None
 
 
-def test_a_remapped_page_is_seen_at_once(rig):
+@pytest.mark.parametrize("base", [0x4000, 0xC000_0000_0000_4000, 0xFFFF_FFFF_C009_8000, 0xFFFF_FFFF_E000_0000], ids=hex)
+def test_a_remapped_page_is_seen_at_once(rig, base):
     rig.memory.write(DATA, b"\1")
     rig.memory.write(DATA + 0x1000, b"\2")
     text = """
@@ -145,8 +146,8 @@ def test_a_remapped_page_is_seen_at_once(rig):
         tlbwi
         lbu     $t0, 0($a0)
     """
-    rig.tlb(0, 0x4000, lo(DATA, V | D), 0)
-    end = rig.go(text, a0=0x4000, a1=lo(DATA + 0x1000, V | D), cp0={"entryhi": 0x4000})
+    rig.tlb(0, base, lo(DATA, V | D), 0)
+    end = rig.go(text, a0=base, a1=lo(DATA + 0x1000, V | D), cp0={"entryhi": base})
     assert (end["v0"], end["v1"], end.code, end.vector) == (1, 2, TLBL, 0x180)
     assert rig.memory.read(DATA, 2) == b"\1\1" and rig.memory.read(DATA + 0x1000, 2) == b"\2\2"
 

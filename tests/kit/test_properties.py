@@ -186,9 +186,9 @@ class Unfit(DmaDevice):
         (Wide, "guest", "small holds 256, declared are 1 bytes"),
         (Raises, "guest", "ZeroDivisionError: integer division or modulo by zero"),
         (Unfit, "guest", "DmaFault: the transfer met nothing that answers"),
-        (Forgetful, "restore", "the restored device differs in registers status"),
+        (Forgetful, "restore", "the restored device differs in register status"),
         (Random, "restore", "the restored device answers 0x.*, the other 0x"),
-        (Leftover, "reset", "a reset after use and a reset alone differ in registers shown"),
+        (Leftover, "reset", "a reset after use and a reset alone differ in register shown"),
         (Restless, "reset", r"settle\(\) changed the state when it ran a second time"),
     ],
 )

@@ -73,6 +73,11 @@ def _pattern(random: Random, exponent_bits: int, fraction_bits: int) -> int:
     return random.getrandbits(1 + exponent_bits + fraction_bits)
 
 
+def half(random: Random) -> int:
+    """A 16-bit floating-point pattern."""
+    return _pattern(random, 5, 10)
+
+
 def single(random: Random) -> int:
     """A 32-bit floating-point pattern."""
     return _pattern(random, 8, 23)
@@ -98,10 +103,13 @@ def float_register(random: Random) -> int:
 
 def vector_register(random: Random) -> int:
     """The 128 bits of an MSA register: elements of one format, mostly special ones."""
-    kind = random.randrange(6)
-    if kind < 3:
+    kind = random.randrange(8)
+    if kind < 2:
         return float_register(random) | float_register(random) << 64
-    if kind == 3:
+    if kind < 5:
+        width, element = random.choice(((16, half), (32, single), (64, double)))
+        return sum(element(random) << at for at in range(0, 128, width))
+    if kind == 5:
         return random.getrandbits(128)
     width = random.choice((8, 16, 32, 64))
     top = 1 << (width - 1)

@@ -567,6 +567,10 @@ class Builder:
     def copy(self, fields: dict[str, int]) -> None:
         fields["rd"] = fields["rd"] or 31
 
+    def condition_pair(self, fields: dict[str, int]) -> None:
+        """Paired-single comparisons and moves use codes cc and cc + 1: an odd cc is UNPREDICTABLE."""
+        fields["cc"] &= 6
+
     def bit_field(self, fields: dict[str, int]) -> None:
         """Mostly a field that fits; one that does not is a reserved instruction on this core and on QEMU."""
         if self.random.randrange(8) == 0:
@@ -597,6 +601,7 @@ OPERAND_RULES: dict[str, Callable[[Builder, dict[str, int]], None]] = {
     "cfc1": Builder.read_control,
     "ctc1": Builder.control,
     **dict.fromkeys(COPIES, Builder.copy),
+    **dict.fromkeys((n for n, row in TABLE.items() if "cc" in row.operands and ".ps" in n), Builder.condition_pair),
     "ctcmsa": Builder.msa_control,
     "sc": lambda builder, fields: builder.conditional(fields, 4),
     "scd": lambda builder, fields: builder.conditional(fields, 8),

@@ -16,6 +16,7 @@ from scenarios.library import FOLDER, loaded
 from soc.errors import ConfigurationError, SocError
 from soc.fetch import cpio
 from soc.fetch.cache import cache_root
+from soc.trace import Trace
 
 PAGE = Path(__file__).parents[2] / "docs" / "scenarios.md"
 SMALL = {
@@ -32,11 +33,11 @@ KEEPS = {
     "ipi_pingpong": ["latency.txt"],
     "ipi_storm": ["latency.txt"],
     "timer_jitter": ["jitter.txt"],
-    "irq_affinity": ["latency-uart.txt", "latency-pic_htvec.txt", "latency-msi_eiointc.txt"],
-    "msi_path": ["latency-msi_htvec.txt", "latency-msi_eiointc.txt"],
+    "irq_affinity": ["uart/trace.soc", "latency-uart.txt", "latency-pic_htvec.txt", "latency-msi_eiointc.txt"],
+    "msi_path": ["htvec/trace.soc", "latency-msi_htvec.txt", "latency-msi_eiointc.txt"],
     "eiointc_pins": ["reads.txt"],
     "irqfd_injection": ["latency.txt"],
-    "tour": ["latency.txt", "latency.html", "trace.soc"],
+    "tour": ["latency.txt", "latency.html"],
 }
 BOOTING = ("cyclictest",)
 ELSEWHERE = ("first_light",)
@@ -52,8 +53,10 @@ def test_a_scenario_runs_and_keeps_its_artefacts(name, tmp_path):
     assert run.ok, run.failures
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["ended"] == "poweroff"
-    for kept in ["shown.txt", *KEEPS[name]]:
+    for kept in ["shown.txt", "trace.soc", *KEEPS[name]]:
         assert (tmp_path / kept).stat().st_size > 0, kept
+    trace = Trace.load(tmp_path / "trace.soc")
+    assert (trace.run_hash, trace.about["scenario"]) == (result["trace_hash"], name)
     assert any(line.startswith(f"{name}  ") and "hash" in line for line in run.shown)
 
 

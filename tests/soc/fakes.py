@@ -152,6 +152,7 @@ class Request(NamedTuple):
     value: int
     cycle: int
     instructions: int
+    space: int = 0
 
 
 class ClusterStop(NamedTuple):

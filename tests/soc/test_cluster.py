@@ -411,7 +411,7 @@ def test_a_deadlock_of_many_cores_says_what_each_waits_for():
 
 
 def test_an_instruction_that_is_not_modelled_names_the_core():
-    m, _ = build(START + "work: bnez $s6, 1f\nnop\n2: b 2b\nnop\n1: rdcsr $t0, $t1\nhandler: nop\n", 2)
+    m, _ = build(START + "work: bnez $s6, 1f\nnop\n2: b 2b\nnop\n1: gsle $t0, $t1\nhandler: nop\n", 2)
     result = m.run()
     assert result.ended == "error" and result.reason.startswith("cpu1: core 1 at pc ")
 

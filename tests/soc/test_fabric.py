@@ -337,12 +337,12 @@ def inject(m):
     def again(descriptor):
         if left[0]:
             left[0] -= 1
-            eventfd.signal(m, descriptor)
+            m.signal(descriptor)
 
     m.devices["eventfd"].on_resample = again
-    eventfd.signal(m, LEVEL, at="200 us")
-    eventfd.signal(m, MESSAGE, at="150 us")
-    eventfd.signal(m, MESSAGE, at="201 us")
+    m.signal(LEVEL, at="200 us")
+    m.signal(MESSAGE, at="150 us")
+    m.signal(MESSAGE, at="201 us")
 
 
 @pytest.mark.parametrize("wire", [False, True])
@@ -365,7 +365,7 @@ def test_signals_between_runs_replay_to_the_same_run():
     assign(live)
     for descriptor in (LEVEL, MESSAGE, LEVEL, LEVEL, MESSAGE):
         assert live.run(max_virtual="170 us").ended == "limit"
-        eventfd.signal(live, descriptor)
+        live.signal(descriptor)
     done = finish(live)
     assert counters(live, built) == SERVED
     again = boot(built, 2)
@@ -389,16 +389,16 @@ def test_signals_that_cannot_be():
     m = boot(built, 1)
     for wrong in (-1, 1 << 32, "7"):
         with pytest.raises(DeviceError, match=r"allowed are 0 to 2\*\*32 - 1"):
-            eventfd.signal(m, wrong)
+            m.signal(wrong)
     with pytest.raises(DeviceError, match="count 0"):
-        eventfd.signal(m, 1, count=0)
+        m.signal(1, count=0)
     m.run(max_virtual="2 us")
     with pytest.raises(DeviceError, match="a signal for 1000000 ps; the machine has reached 2"):
-        eventfd.signal(m, 1, at="1 us")
+        m.signal(1, at="1 us")
     with pytest.raises(SocError, match="between runs or in answer to a resample"):
-        m.run(until=lambda m: eventfd.signal(m, 1))
+        m.run(until=lambda m: m.signal(1))
     with pytest.raises(DeviceError, match="platform virt has no event descriptors; ls7a has"):
-        eventfd.signal(Machine("virt", ram="16 MiB"), 1)
+        Machine("virt", ram="16 MiB").signal(1)
 
 
 def timer(core, value):

@@ -1,0 +1,133 @@
+"""MSA: floating-point arithmetic and comparisons.
+
+Source: MIPS Architecture For Programmers, volume IV-j (MD00868), "Floating-Point Arithmetic", "Floating-Point
+Non-Arithmetic" and "Floating-Point Compare". Where the manual allows an approximation (FRCP, FRSQRT) the steps are
+rounded one by one, as qemu-mips64el does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cpu.isa.msa import WIDTHS, msa_insn
+from cpu.isa.msa_signals import APPROXIMATE, EXACT_UNDERFLOW, SUBNORMAL_OPERANDS_ARE_EXACT, deliver, element
+from cpu.isa.softfloat import EQUAL, LESS, UNORDERED
+from cpu.isa.softfloat2008 import D, Format2008, S
+from cpu.isa.vectors import BITS
+
+FORMATS = {"w": S, "d": D}
+
+
+# Encodings: 3RF and 2RF, the format in one bit.
+def _rows(name: str, operands: str, operation: str, function: str, read: tuple[str, ...], compute: Callable, **how):
+    """wd = compute(i, format, the elements of the registers `read`, msacsr) of each element."""
+    fields = "wt:5 ws:5" if "wt" in operands else "ws:5"
+    for bit, (df, fmt) in enumerate(FORMATS.items()):
+        lane = element(name, fmt, fmt, lambda i, *values, fmt=fmt: compute(i, fmt, *values), **how)
+
+        @msa_insn(f"{name}.{df} {operands}", f"011110 {operation} {bit} {fields} wd:5 {function}")
+        def row(i, width=WIDTHS[df], lane=lane):
+            registers, msacsr = [getattr(i, field).of(width) for field in read], i.msacsr
+            numbers = range(BITS // width)
+            deliver(i, width, [i.call(lane, *(register.lane(k) for register in registers), msacsr) for k in numbers])
+
+
+def _arithmetic(name: str, operation: str, compute: Callable, **how) -> None:
+    _rows(name, "wd, ws, wt", operation, "011011", ("ws", "wt"), compute, **how)
+
+
+def _unary(name: str, operation: str, compute: Callable) -> None:
+    _rows(name, "wd, ws", operation, "011110", ("ws",), compute)
+
+
+def reciprocal(i, fmt: Format2008, a, msacsr, flags_before=0):
+    result, flags = i.call(fmt.div, fmt.one, a, msacsr)
+    exact = fmt.is_infinite(a) | fmt.is_nan(result)
+    return result, flags | flags_before, exact.choose(EXACT_UNDERFLOW, EXACT_UNDERFLOW | APPROXIMATE)
+
+
+def reciprocal_root(i, fmt: Format2008, a, msacsr):
+    root, flags = i.call(fmt.sqrt, a, msacsr)
+    return reciprocal(i, fmt, root, msacsr, flags)
+
+
+def _multiply_add(name: str, operation: str, negate: int) -> None:
+    def compute(i, fmt, d, a, b, msacsr):
+        return i.call(fmt.fused, a, b, d, negate, msacsr)
+
+    _rows(name, "wd, ws, wt", operation, "011011", ("wd", "ws", "wt"), compute)
+
+
+def scaled(i, fmt: Format2008, a, power, msacsr):
+    """a * 2^power; the power is an integer element, and nothing changes beyond four times the largest exponent."""
+    power, reach = power.sext(fmt.width), 4 * (fmt.bias + 1)
+    power = power.slt(-reach).choose(-reach, power.sgt(reach).choose(reach, power))
+    return i.call(fmt.scale, a, power, msacsr)
+
+
+_arithmetic("fadd", "0000", lambda i, fmt, a, b, msacsr: i.call(fmt.add, a, b, 0, msacsr))
+_arithmetic("fsub", "0001", lambda i, fmt, a, b, msacsr: i.call(fmt.add, a, b, 1, msacsr))
+_arithmetic("fmul", "0010", lambda i, fmt, a, b, msacsr: i.call(fmt.mul, a, b, msacsr))
+_arithmetic("fdiv", "0011", lambda i, fmt, a, b, msacsr: i.call(fmt.div, a, b, msacsr))
+_multiply_add("fmadd", "0100", 0)
+_multiply_add("fmsub", "0101", 1)
+_arithmetic("fexp2", "0111", scaled, floating=1)
+for _name, _operation, _largest, _by_magnitude in (
+    ("fmin", "1100", 0, 0),
+    ("fmin_a", "1101", 0, 1),
+    ("fmax", "1110", 1, 0),
+    ("fmax_a", "1111", 1, 1),
+):
+    _arithmetic(
+        _name,
+        _operation,
+        lambda i, fmt, a, b, msacsr, how=(_largest, _by_magnitude): i.call(fmt.extreme, a, b, *how),
+        actions=0,
+    )
+_unary("fsqrt", "110010011", lambda i, fmt, a, msacsr: i.call(fmt.sqrt, a, msacsr))
+_unary("frsqrt", "110010100", reciprocal_root)
+_unary("frcp", "110010101", reciprocal)
+_unary("frint", "110010110", lambda i, fmt, a, msacsr: i.call(fmt.round_to_integral, a, msacsr))
+_unary("flog2", "110010111", lambda i, fmt, a, msacsr: i.call(fmt.binary_logarithm, a, msacsr))
+
+for _bit, (_df, _fmt) in enumerate(FORMATS.items()):
+
+    @msa_insn(f"fclass.{_df} wd, ws", f"011110 110010000 {_bit} ws:5 wd:5 011110")
+    def _fclass(i, width=WIDTHS[_df], fmt=_fmt):
+        ws = i.ws.of(width)
+        i.wd = i.vector(width, [i.call(fmt.classify, ws.lane(k))[0] for k in range(BITS // width)])
+
+
+# Comparisons: all ones where one of the relations holds; the signalling ones are invalid for quiet NaNs too.
+GREATER = 8
+RELATIONS = {
+    "af": 0, "un": UNORDERED, "eq": EQUAL, "ueq": UNORDERED | EQUAL, "lt": LESS, "ult": UNORDERED | LESS,
+    "le": LESS | EQUAL, "ule": UNORDERED | LESS | EQUAL,
+    "or": LESS | EQUAL | GREATER, "une": UNORDERED | LESS | GREATER, "ne": LESS | GREATER,
+}  # fmt: skip
+
+
+def compare(i, fmt: Format2008, a, b, signalling, relations, msacsr):
+    relation, flags = i.call(fmt.compare, a, b, signalling)
+    relation = (relation == 0).choose(GREATER, relation)
+    return ((relation & relations) != 0).choose(-1, 0), flags
+
+
+def _comparisons(df: str, fmt: Format2008, bit: int) -> None:
+    width = WIDTHS[df]
+    lane = element(
+        "compare", fmt, fmt, lambda i, *values: compare(i, fmt, *values), SUBNORMAL_OPERANDS_ARE_EXACT, floating=2
+    )
+    for number, (relation, relations) in enumerate(RELATIONS.items()):
+        operation, function = (number, "011010") if number < 8 else (number - 7, "011100")
+        for signalling, letter in enumerate("cs"):
+            pattern = f"011110 {operation + 8 * signalling:04b} {bit} wt:5 ws:5 wd:5 {function}"
+
+            @msa_insn(f"f{letter}{relation}.{df} wd, ws, wt", pattern)
+            def row(i, how=(signalling, relations)):
+                a, b, msacsr = i.ws.of(width), i.wt.of(width), i.msacsr
+                deliver(i, width, [i.call(lane, a.lane(k), b.lane(k), *how, msacsr) for k in range(BITS // width)])
+
+
+for _bit, (_df, _fmt) in enumerate(FORMATS.items()):
+    _comparisons(_df, _fmt, _bit)

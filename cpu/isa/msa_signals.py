@@ -1,0 +1,95 @@
+"""MSA floating point: what an operation on elements does to MSACSR, and how it traps.
+
+Every element is computed for itself. Its exceptions go into Cause; when one of them is enabled the instruction traps,
+or, with NX (non-trapping) set, the element becomes a signalling NaN with its exceptions in the lowest six bits, and
+Cause hears nothing of them. Without a trap Flags collect Cause. FS replaces subnormal operands and tiny results by
+zero.
+
+Source: MIPS Architecture For Programmers, volume IV-j (MD00868), "Floating-Point Exceptions"; where the manual leaves
+it open as qemu-mips64el does it (target/mips/tcg/msa_helper.c: update_msacsr).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from cpu.isa.fpu import CAUSE, ENABLES, FLAGS
+from cpu.isa.softfloat import DIVIDE_BY_ZERO, INEXACT, INVALID, UNDERFLOW
+from cpu.isa.softfloat2008 import FLUSHED, Format2008
+from cpu.isa.values import routine
+
+# MSACSR has its fields where FCSR has them.
+MSACSR_WRITABLE = 0x0107FFFF  # FS, NX, Cause, Enables, Flags, RM
+FS, NX = 1 << 24, 1 << 18
+
+# How an operation departs from the usual.
+SUBNORMAL_OPERANDS_ARE_EXACT = 1  # as comparisons see them
+APPROXIMATE = 2  # inexact whatever the result, and nothing else unless invalid or divided by zero
+EXACT_UNDERFLOW = 4  # with Underflow enabled an exact subnormal result raises it
+
+_settlers: dict[Format2008, Callable] = {}
+
+
+def settler(fmt: Format2008) -> Callable:
+    """The routine (result, flags, squashed, actions, msacsr) -> (element, its part of Cause) of a result format.
+
+    `squashed` is SUBNORMAL_OPERANDS_ARE_EXACT when FS made an operand zero, else 0."""
+    if fmt not in _settlers:
+
+        @routine
+        def settle(i, result, flags, squashed, actions, msacsr):
+            enables = msacsr >> ENABLES
+            flags = ((flags & FLUSHED) != 0).choose(UNDERFLOW | INEXACT, flags)
+            exact = (squashed & actions) != 0
+            flags = (squashed != 0).choose(exact.choose(flags & ~INEXACT, flags | INEXACT), flags)
+            tiny = fmt.is_subnormal(fmt.low(result)) & ((actions & EXACT_UNDERFLOW) != 0)
+            flags = flags | (tiny.value & enables.bits(1, 1)) << 1
+            approximate = ((actions & APPROXIMATE) != 0) & ((flags & (INVALID | DIVIDE_BY_ZERO)) == 0)
+            flags = approximate.choose(INEXACT, flags)
+            enabled = (flags & enables) != 0
+            silent = enabled & ((msacsr & NX) != 0)
+            return enabled.choose(flags | fmt.infinity, result), silent.choose(0, flags)
+
+        settle.__name__ = f"settle_{fmt.name}"
+        _settlers[fmt] = settle
+    return _settlers[fmt]
+
+
+def element(
+    name: str,
+    source: Format2008,
+    to: Format2008,
+    compute: Callable,
+    actions: int = EXACT_UNDERFLOW,
+    floating: int | None = None,
+) -> Callable:
+    """The routine (operands..., msacsr) -> (element, its part of Cause) for compute(i, operands..., msacsr).
+
+    The first `floating` operands (all when None) have format `source`; `compute` sees what FS leaves of them. It gives
+    (result, flags), or (result, flags, actions) when the actions depend on the operands."""
+
+    @routine
+    def operation(i, *operands):
+        *operands, msacsr = operands
+        squashed, flush = i.const(0), (msacsr & FS) != 0
+        for k, a in enumerate(operands[:floating]):
+            tiny = flush & source.is_subnormal(source.low(a))
+            squashed = squashed | tiny.choose(SUBNORMAL_OPERANDS_ARE_EXACT, 0)
+            operands[k] = tiny.choose(a & source.sign_bit, a)
+        result, flags, *more = compute(i, *operands, msacsr)
+        return i.call(settler(to), result, flags, squashed, more[0] if more else actions, msacsr)
+
+    operation.__name__ = f"{name}_{source.name}"
+    return operation
+
+
+def deliver(i, width: int, elements: Sequence[tuple]) -> None:
+    """Ends an instruction with (element, its part of Cause) of all elements of wd, `width` bits each."""
+    cause = elements[0][1]
+    for _, part in elements[1:]:
+        cause = cause | part
+    msacsr = i.msacsr.insert(CAUSE, 6, cause)
+    enabled = (cause & (msacsr >> ENABLES)) != 0
+    i.msacsr = enabled.choose(msacsr, msacsr | (cause << FLAGS))
+    i.trap("MSAFPE", when=enabled)
+    i.wd = i.vector(width, [value for value, _ in elements])

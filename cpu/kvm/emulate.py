@@ -1,0 +1,161 @@
+"""Emulation of guest instructions that KVM must carry out itself: where the guest goes on, and loads and stores of
+devices.
+
+Source: Linux 6.1: arch/mips/kvm/emulate.c. The instruction word comes from BadInstr and the branch before it from
+BadInstrP; guest memory is never read for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from errno import EINVAL
+
+from cpu.kvm.errors import KvmError
+
+M64 = (1 << 64) - 1
+CAUSE_BD = 1 << 31
+
+# Major opcodes.
+SPECIAL, REGIMM, J, JAL, BEQ, BNE, BLEZ, BGTZ = range(8)
+BEQL, BNEL, BLEZL, BGTZL = range(0x14, 0x18)
+LDL, LDR, LDC2, SDC2 = 0x1A, 0x1B, 0x36, 0x3E
+LB, LH, LWL, LW, LBU, LHU, LWR, LWU = range(0x20, 0x28)
+SB, SH, SWL, SW, SDL, SDR, SWR = range(0x28, 0x2F)
+LD, SD = 0x37, 0x3F
+JR, JALR = 0x08, 0x09
+
+# mmio_needed: how the value of a load enters the register.
+ZERO_EXTEND, SIGN_EXTEND, LWL_0, LWR_0, LDL_0, LDR_0, GS_LOAD = 1, 2, 3, 7, 11, 19, 27
+
+_LOADS = {
+    LD: (8, SIGN_EXTEND), LWU: (4, ZERO_EXTEND), LW: (4, SIGN_EXTEND), LHU: (2, ZERO_EXTEND), LH: (2, SIGN_EXTEND),
+    LBU: (1, ZERO_EXTEND), LB: (1, SIGN_EXTEND),
+}  # fmt: skip
+_PART_LOADS = {LWL: (4, LWL_0), LWR: (4, LWR_0), LDL: (8, LDL_0), LDR: (8, LDR_0)}
+_STORES = {SD: 8, SW: 4, SH: 2, SB: 1}
+
+
+@dataclass(frozen=True)
+class Access:
+    """A load or store of a device: `address` is guest physical; a load goes to `register` by `needed`."""
+
+    address: int
+    size: int
+    is_store: bool
+    value: int = 0
+    register: int = 0
+    needed: int = 0
+
+
+def signed(value: int, bits: int = 64) -> int:
+    """`value`'s low `bits` as a two's complement number."""
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if value >> (bits - 1) else value
+
+
+def after(pc: int, cause: int, branch: int, gprs: Sequence[int]) -> tuple[int, tuple[int, int] | None]:
+    """Where the guest goes on behind the instruction an exit reports: (pc, (register, value) that the branch links).
+
+    `pc` is the exit's EPC, `branch` is BadInstrP, `gprs` are the guest's registers, signed. KvmError (EINVAL) where KVM
+    does not know the branch.
+    """
+    if not cause & CAUSE_BD:
+        return pc + 4 & M64, None
+    return _target(pc, branch, gprs)
+
+
+def _target(pc: int, word: int, gprs: Sequence[int]) -> tuple[int, tuple[int, int] | None]:
+    """kvm_compute_return_epc"""
+    if pc & 3:
+        raise KvmError(EINVAL, f"a branch at the unaligned pc {pc:#x}")
+    op, rs, rt, rd = word >> 26, word >> 21 & 31, word >> 16 & 31, word >> 11 & 31
+    a, b = int(gprs[rs]), int(gprs[rt])
+    behind, there = pc + 8 & M64, pc + 4 + (signed(word, 16) << 2) & M64
+    link = None
+    if op == SPECIAL and word & 63 in (JR, JALR):
+        link = (rd, behind) if word & 63 == JALR else None
+        return a & M64, link
+    if op == REGIMM and not rt & 0xC:
+        # BLTZ, BGEZ, their likely forms, and with bit 4 those that link.
+        link = (31, behind) if rt & 0x10 else None
+        taken = (a < 0) != bool(rt & 1)
+    elif op in (J, JAL):
+        link = (31, behind) if op == JAL else None
+        return (pc + 4) & ~0xFFFFFFF | (word & 0x3FFFFFF) << 2, link
+    elif op in (BEQ, BEQL):
+        taken = a == b
+    elif op in (BNE, BNEL):
+        taken = a != b
+    elif op in (BLEZ, BLEZL) and rt == 0:
+        taken = a <= 0
+    elif op in (BGTZ, BGTZL) and rt == 0:
+        taken = a > 0
+    else:
+        raise KvmError(EINVAL, f"no branch KVM computes: {word:#010x} at {pc:#x}")
+    return there if taken else behind, link
+
+
+def load(word: int, address: int) -> Access:
+    """The load `word` of a device at guest physical `address` (kvm_mips_emulate_load). KvmError for another opcode."""
+    op, rt = word >> 26, word >> 16 & 31
+    if op in _LOADS:
+        size, needed = _LOADS[op]
+        return Access(address, size, False, register=rt, needed=needed)
+    if op in _PART_LOADS:
+        size, first = _PART_LOADS[op]
+        return Access(address & -size, size, False, register=rt, needed=first + address % size)
+    if op == LDC2 and word & 7 <= 3:
+        return Access(address, 1 << (word & 7), False, register=rt, needed=GS_LOAD + (word & 7))
+    raise KvmError(EINVAL, f"a load KVM does not emulate: {word:#010x}")
+
+
+def store(word: int, address: int, gprs: Sequence[int], stale: int = 0) -> Access:
+    """The store `word` (kvm_mips_emulate_store). `stale` is what run->mmio.data still holds: the partial stores put
+    their bytes into it, without reading the device. KvmError for another opcode."""
+    op, value = word >> 26, int(gprs[word >> 16 & 31])
+    if op in _STORES:
+        size = _STORES[op]
+    elif op == SDC2 and word & 7 <= 3:
+        size = 1 << (word & 7)
+    elif op in (SWL, SDL):
+        size = 4 if op == SWL else 8
+        upper = 8 * (size - 1 - address % size)
+        whole = (1 << 8 * size) - 1
+        merged = stale & whole & ~(whole >> upper) | (value & whole) >> upper
+        return Access(address & -size, size, True, merged)
+    elif op in (SWR, SDR):
+        size = 4 if op == SWR else 8
+        lower = 8 * (address % size)
+        whole = (1 << 8 * size) - 1
+        merged = stale & ((1 << lower) - 1) | (value << lower) & whole
+        return Access(address & -size, size, True, merged)
+    else:
+        raise KvmError(EINVAL, f"a store KVM does not emulate: {word:#010x}")
+    return Access(address, size, True, value & (1 << 8 * size) - 1)
+
+
+def complete(access: Access, old: int, data: int) -> int:
+    """The register's new value, signed, when a device answers a load with `data` (kvm_mips_complete_mmio_load).
+
+    `old` is its value. A partial LWR leaves bits 63:32 zero, as the source has it and a core would not.
+    """
+    needed, size = access.needed, access.size
+    if needed == ZERO_EXTEND:
+        return signed(data & (1 << 8 * size) - 1)
+    if needed == SIGN_EXTEND or needed >= GS_LOAD:
+        return signed(data, 8 * size)
+    if needed >= LDR_0:
+        shift = 8 * (needed - LDR_0)
+        return signed(old & ~(M64 >> shift) | (data & M64) >> shift)
+    if needed >= LDL_0:
+        shift = 8 * (7 - (needed - LDL_0))
+        return signed(old & (1 << shift) - 1 | data << shift)
+    if needed >= LWR_0:
+        shift = 8 * (needed - LWR_0)
+        if not shift:
+            return signed(data, 32)
+        whole = 0xFFFFFFFF
+        return signed(old & whole & ~(whole >> shift) | (data & whole) >> shift)
+    shift = 8 * (3 - (needed - LWL_0))
+    return signed(signed(data << shift, 32) | old & (1 << shift) - 1)

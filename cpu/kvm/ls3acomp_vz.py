@@ -1,0 +1,131 @@
+"""The VZ back-end of the Loongson 4.19 tree for the 3A4000 ("compatible"): what differs from vz.
+
+Source: Loongson 4.19 tree: arch/mips/kvm/ls3acomp-vz.c, mips.c. Not modelled: huge root pages, the stable-timer mode
+(Config6.EXTIMER), and configuration registers other than those of the group table below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from cpu.kvm import hypcall, interrupt, lasx, onereg
+from cpu.kvm.callback import Resume
+from cpu.kvm.emulate import signed
+from cpu.kvm.lasx import CONFIG_LASXEN
+from cpu.kvm.uapi import Cap, ExitReason
+from cpu.kvm.vcpu import GSEXC, TLBRI, TLBXI
+from cpu.kvm.vz import CONFIG3_LPA, Vz, host_cpucfg
+from cpu.kvm.vz_exits import CONFIG, PAGEGRAIN
+
+if TYPE_CHECKING:
+    from cpu.core import Core
+    from cpu.kvm.vcpu import Vcpu
+
+LASX_DISABLED = 7
+RDCSR, WRCSR, DRDCSR, DWRCSR, CPUCFG, DRDTIME = 0, 1, 2, 3, 8, 9
+CSR_FEATURES = 0x8
+FEATURES_VM = 1 << 11
+DEBUG_HYPCALL = 5
+LBT1 = 1 << 4
+
+
+class Ls3acompVz(Vz):
+    """The callback table `ls3acomp`."""
+
+    name = "ls3acomp"
+    interrupts = interrupt.LOONGSON
+    cgi = 1 << 4
+    root_reserve = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.more_handlers = {GSEXC: self.handle_gsexc, TLBRI: self.handle_tlb_ld_miss, TLBXI: self.handle_tlb_ld_miss}
+
+    def check_extension(self, number: int) -> int:
+        return 1 if number == Cap.IRQCHIP else super().check_extension(number)
+
+    def handle_cop_unusable(self, vcpu: Vcpu) -> Resume:
+        if vcpu.exit.cause >> 28 & 3 == 2:
+            vcpu.core.vz.set_c0("status", vcpu.core.vz.c0("status") | 1 << 30)
+            return Resume.GUEST
+        return super().handle_cop_unusable(vcpu)
+
+    def handle_gsexc(self, vcpu: Vcpu) -> Resume:
+        """LASX disabled in the root context; any other code is logged and the guest resumed."""
+        if vcpu.exit.gscause >> 2 & 31 == LASX_DISABLED and vcpu.has_msa:
+            lasx.own_lasx(vcpu)
+        else:
+            vcpu.vm.log(f"vCPU {vcpu.number}: GSExc with code {vcpu.exit.gscause >> 2 & 31}")
+        return Resume.GUEST
+
+    def handle_tlb_ld_miss(self, vcpu: Vcpu) -> Resume:
+        """No slot means a device, without a look at who fetches."""
+        if self._root_fault(vcpu, vcpu.exit.badvaddr, False):
+            return Resume.GUEST
+        return vcpu.load_mmio()
+
+    # Guest exits.
+
+    def _hypcall(self, vcpu: Vcpu) -> Resume:
+        code = vcpu.exit.badinstr >> 11 & 0x3FF
+        if code == DEBUG_HYPCALL:
+            vcpu.kvm_run.exit_reason = ExitReason.DEBUG
+            return Resume.HOST
+        if code == 0:
+            vcpu.advance()
+            return hypcall.to_user(vcpu)
+        return super()._hypcall(vcpu)
+
+    def _gpsi_lwc2(self, vcpu: Vcpu, word: int) -> Resume:
+        """CPUCFG, and of the configuration registers FEATURES; the source logs others and leaves rd as it is."""
+        group, rd, address = word >> 16 & 31, word >> 11 & 31, int(vcpu.gprs[word >> 21 & 31]) & 0xFFFFFFFF
+        if group == CPUCFG:
+            vcpu.stats["lsvz_cpucfg"] += 1
+            vcpu.advance()
+            self._set(vcpu, rd, signed(self.cpucfg(vcpu.core, address), 32))
+            return Resume.GUEST
+        names = {RDCSR: "lsvz_rdcsr", WRCSR: "lsvz_wrcsr", DRDCSR: "lsvz_drdcsr", DWRCSR: "lsvz_dwrcsr"}
+        if group in names:
+            vcpu.stats[names[group]] += 1
+            vcpu.advance()
+            if group in (RDCSR, DRDCSR) and address == CSR_FEATURES:
+                vcpu.stats["lsvz_rdcsr_cpu_feature"] += 1
+                self._set(vcpu, rd, FEATURES_VM)
+            else:
+                vcpu.vm.log(f"vCPU {vcpu.number}: configuration register {address:#x} is not emulated")
+            return Resume.GUEST
+        if group == DRDTIME:
+            vcpu.stats["lsvz_stable_counter"] += 1
+            vcpu.advance()
+            self._set(vcpu, rd, signed(vcpu.now // 10))
+            return Resume.GUEST
+        return super()._gpsi_lwc2(vcpu, word)
+
+    def cpucfg(self, core: Core, word: int) -> int:
+        """The host's word as it is; word 2 loses LBT1, where the source means to hide VZ."""
+        return host_cpucfg(core, word) & (~LBT1 if word == 2 else -1)
+
+    def _change_other(self, vcpu: Vcpu, register: tuple[int, int], value: int) -> None:
+        if register == PAGEGRAIN:
+            vcpu.set_gc0("pagegrain", value)
+        elif register == CONFIG:
+            old = vcpu.gc0("config")
+            vcpu.set_gc0("config", old ^ (old ^ value) & self.guest_mask(vcpu, "config"))
+        else:
+            super()._change_other(vcpu, register, value)
+
+    # Registers by id.
+
+    def guest_mask(self, vcpu: Vcpu, name: str) -> int:
+        return super().guest_mask(vcpu, name) | (CONFIG_LASXEN if name == "config" else 0)
+
+    def user_mask(self, vcpu: Vcpu, name: str) -> int:
+        more = {"config3": CONFIG3_LPA, "config6": 0xFFFFFFFF, "config7": 7}
+        return super().user_mask(vcpu, name) | more.get(name, 0)
+
+    fixed_names = ("random", *onereg.FIXED_NAMES[:24], "config6", "config7", *onereg.FIXED_NAMES[24:], "gscause")
+    optional_names = tuple(name for name in onereg.OPTIONAL_NAMES if not name.startswith("pw"))
+
+    def vcpu_ioctls(self, vcpu: Vcpu) -> dict[int, Callable[[Any], Any]]:
+        return {}

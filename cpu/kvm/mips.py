@@ -1,0 +1,295 @@
+"""KVM and its VMs: the system and VM ioctls.
+
+Source: Linux 6.1: virt/kvm/kvm_main.c, arch/mips/kvm/mips.c. A refused call raises KvmError with the kernel's errno.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from errno import EEXIST, EFAULT, EINVAL, ENOENT, ENOTTY
+from typing import TYPE_CHECKING, Any
+
+from cpu.kvm import tlb
+from cpu.kvm.errors import KvmError
+from cpu.kvm.ls3acomp_vz import Ls3acompVz
+from cpu.kvm.mmu import GpaTable, Slot
+from cpu.kvm.trace import Tracer
+from cpu.kvm.uapi import (
+    API_VERSION,
+    MAX_SLOT_PAGES,
+    MAX_VCPUS,
+    MEM_LOG_DIRTY_PAGES,
+    MEM_READONLY,
+    PAGE_SHIFT,
+    PAGE_SIZE,
+    USER_MEM_SLOTS,
+    VCPU_MMAP_SIZE,
+    VM_TYPE_AUTO,
+    VM_TYPE_VZ,
+    Cap,
+    Ioctl,
+    MemoryRegion,
+)
+from cpu.kvm.vcpu import Mode, Vcpu
+from cpu.kvm.vz import Vz
+from soc.errors import ConfigurationError, choose
+
+if TYPE_CHECKING:
+    from cpu.kvm.host import Host
+
+BACKENDS: dict[str, type[Vz]] = {"vz": Vz, "ls3acomp": Ls3acompVz}
+"""Back-ends by name: Linux 6.1's, and the Loongson tree's for the 3A4000."""
+
+
+class Kvm:
+    """/dev/kvm of a host. `backend`: "vz" or "ls3acomp"; `is_memory(address, size)` says what user memory there is."""
+
+    def __init__(self, host: Host, backend: str = "vz", is_memory: Callable[[int, int], bool] | None = None) -> None:
+        if backend not in BACKENDS:
+            raise ConfigurationError(choose("KVM back-end", backend, BACKENDS))
+        self.host = host
+        self.callbacks = BACKENDS[backend]()
+        self.is_memory = is_memory or (lambda address, size: True)
+        self.tracer = Tracer()
+        self.vms: list[Vm] = []
+
+    def ioctl(self, request: int, argument: Any = None) -> Any:
+        """The system ioctl `request` (uapi.Ioctl). ENOTTY for one that there is not."""
+        if request == Ioctl.GET_API_VERSION or request == Ioctl.GET_VCPU_MMAP_SIZE:
+            if argument:
+                raise KvmError(EINVAL, f"ioctl {request:#x} takes no argument, got {argument!r}")
+            return API_VERSION if request == Ioctl.GET_API_VERSION else VCPU_MMAP_SIZE
+        calls = {Ioctl.CREATE_VM: self.create_vm, Ioctl.CHECK_EXTENSION: self.check_extension}
+        if request not in calls:
+            raise KvmError(ENOTTY, f"/dev/kvm has no ioctl {request:#x}")
+        return calls[request](argument)
+
+    def check_extension(self, number: int) -> int:
+        """KVM_CHECK_EXTENSION: 0 for what is not there."""
+        cpus = min(MAX_VCPUS, max(1, len(self.host.cpus)))
+        known = {
+            Cap.NR_VCPUS: cpus, Cap.MAX_VCPUS: MAX_VCPUS, Cap.MAX_VCPU_ID: MAX_VCPUS, Cap.SYNC_MMU: 1,
+            Cap.ENABLE_CAP: 1, Cap.ONE_REG: 1, Cap.READONLY_MEM: 1, Cap.IMMEDIATE_EXIT: 1, Cap.MIPS_FPU: 1,
+            Cap.MIPS_MSA: 1,
+        }  # fmt: skip
+        return known.get(number, self.callbacks.check_extension(number))
+
+    def create_vm(self, kind: int = VM_TYPE_AUTO) -> Vm:
+        """KVM_CREATE_VM. EINVAL for a type other than AUTO and VZ. The first VM enables the hardware of every core."""
+        if kind not in (VM_TYPE_AUTO, VM_TYPE_VZ):
+            raise KvmError(EINVAL, f"VM type {kind}; 0 (AUTO) and 1 (VZ) are possible")
+        if not self.vms:
+            for core in self.host.cores:
+                self.callbacks.hardware_enable(core)
+        vm = Vm(self)
+        self.vms.append(vm)
+        return vm
+
+
+class Vm:
+    """A VM: memory slots, the GPA table, vCPUs."""
+
+    def __init__(self, kvm: Kvm) -> None:
+        self.kvm, self.host, self.callbacks, self.tracer = kvm, kvm.host, kvm.callbacks, kvm.tracer
+        self.slots: dict[int, Slot] = {}
+        self.gpa = GpaTable(self.find_slot)
+        self.vcpus: list[Vcpu] = []
+        self.messages: list[str] = []
+        """What the kernel would have logged."""
+        self._kernel_devices: list[tuple[int, int]] = []
+        self._found: Slot | None = None
+
+    def log(self, text: str) -> None:
+        """A line of the kernel's log."""
+        self.messages.append(text)
+        logging.getLogger("kvm").info(text)
+
+    def ioctl(self, request: int, argument: Any = None) -> Any:
+        """The VM ioctl `request` (uapi.Ioctl). ENOTTY for one that this back-end has not."""
+        calls = {
+            Ioctl.CHECK_EXTENSION: self.kvm.check_extension,
+            Ioctl.CREATE_VCPU: self.create_vcpu,
+            Ioctl.SET_USER_MEMORY_REGION: self.set_user_memory_region,
+            Ioctl.GET_DIRTY_LOG: self.get_dirty_log,
+            **self.callbacks.vm_ioctls(self),
+        }
+        if request not in calls:
+            raise KvmError(ENOTTY, f"a VM has no ioctl {request:#x}")
+        return calls[request](argument)
+
+    def create_vcpu(self, number: int) -> Vcpu:
+        """KVM_CREATE_VCPU. EINVAL for an id of 16 or more, EEXIST for one there is."""
+        if not 0 <= number < MAX_VCPUS:
+            raise KvmError(EINVAL, f"vCPU id {number}; 0 to {MAX_VCPUS - 1}")
+        if any(vcpu.number == number for vcpu in self.vcpus):
+            raise KvmError(EEXIST, f"there is a vCPU {number}")
+        vcpu = Vcpu(self, number)
+        self.vcpus.append(vcpu)
+        return vcpu
+
+    # Devices within the kernel.
+
+    def add_kernel_device(self, base: int, size: int) -> None:
+        """Guest physical [base, base + size) belongs to a device that KVM serves without leaving the kernel."""
+        self._kernel_devices.append((base, base + size))
+
+    def in_kernel(self, gpa: int) -> bool:
+        """Whether such a device has the address."""
+        return any(base <= gpa < end for base, end in self._kernel_devices)
+
+    # Memory.
+
+    def find_slot(self, gfn: int) -> Slot | None:
+        """The memory slot that holds a page."""
+        found = self._found
+        if found is not None and found.base_gfn <= gfn < found.end_gfn:
+            return found
+        for slot in self.slots.values():
+            if slot.base_gfn <= gfn < slot.end_gfn:
+                self._found = slot
+                return slot
+        return None
+
+    def set_user_memory_region(self, region: MemoryRegion) -> None:
+        """KVM_SET_USER_MEMORY_REGION: make, delete (size 0), move, or change the flags of a slot.
+
+        EINVAL for what is misaligned, out of range or changes size, EEXIST for an overlap.
+        """
+        self._check(region)
+        old = self.slots.get(region.slot)
+        self._found = None
+        if not region.memory_size:
+            if old is None:
+                raise KvmError(EINVAL, f"slot {region.slot} is not there to be deleted")
+            del self.slots[region.slot]
+            self._flush_slot(old)
+            return
+        new = Slot(
+            region.slot, region.guest_phys_addr >> PAGE_SHIFT, region.memory_size >> PAGE_SHIFT, region.userspace_addr,
+            region.flags & MEM_READONLY,
+        )  # fmt: skip
+        if old is not None:
+            same_memory = (old.npages, old.userspace_addr) == (new.npages, new.userspace_addr)
+            if not same_memory or old.read_only != new.read_only:
+                raise KvmError(EINVAL, f"slot {region.slot} may move or change its logging, nothing else")
+        moved = old is None or old.base_gfn != new.base_gfn
+        if moved:
+            for other in self.slots.values():
+                if other is not old and other.base_gfn < new.end_gfn and new.base_gfn < other.end_gfn:
+                    raise KvmError(EEXIST, f"slot {region.slot} overlaps slot {other.number}")
+        logging_now = bool(region.flags & MEM_LOG_DIRTY_PAGES)
+        if not moved:
+            self._change_logging(old, logging_now)
+            return
+        if old is not None:
+            del self.slots[region.slot]
+            self._flush_slot(old)
+        new.log(logging_now)
+        self.slots[region.slot] = new
+
+    def _check(self, region: MemoryRegion) -> None:
+        if region.flags & ~(MEM_LOG_DIRTY_PAGES | MEM_READONLY):
+            raise KvmError(EINVAL, f"flags {region.flags:#x}; LOG_DIRTY_PAGES (1) and READONLY (2) there are")
+        for name in ("guest_phys_addr", "memory_size", "userspace_addr"):
+            if getattr(region, name) & (PAGE_SIZE - 1):
+                raise KvmError(EINVAL, f"{name} {getattr(region, name):#x} is no multiple of {PAGE_SIZE:#x}")
+        if not 0 <= region.slot < USER_MEM_SLOTS:
+            raise KvmError(EINVAL, f"slot {region.slot}; 0 to {USER_MEM_SLOTS - 1}")
+        if region.guest_phys_addr + region.memory_size >= 1 << 64 or region.memory_size >> PAGE_SHIFT > MAX_SLOT_PAGES:
+            raise KvmError(EINVAL, f"{region.memory_size:#x} bytes from {region.guest_phys_addr:#x} are too many")
+        if region.memory_size and not self.kvm.is_memory(region.userspace_addr, region.memory_size):
+            raise KvmError(EINVAL, f"{region.memory_size:#x} bytes from {region.userspace_addr:#x} are not all memory")
+
+    def _flush_slot(self, slot: Slot) -> None:
+        if self.gpa.flush(slot.base_gfn, slot.end_gfn - 1):
+            self.flush_remote_tlbs()
+
+    def _change_logging(self, slot: Slot, logging_now: bool) -> None:
+        if logging_now == bool(slot.flags & MEM_LOG_DIRTY_PAGES):
+            return
+        slot.log(logging_now)
+        if logging_now and self.gpa.mkclean(slot.base_gfn, slot.end_gfn - 1):
+            self.flush_remote_tlbs()
+
+    def get_dirty_log(self, number: int) -> bytes:
+        """KVM_GET_DIRTY_LOG: the bitmap of pages written since the last call, which the next stores will mark anew.
+
+        EINVAL for a slot number out of range, ENOENT where nothing is logged.
+        """
+        if not 0 <= number < USER_MEM_SLOTS:
+            raise KvmError(EINVAL, f"slot {number}; 0 to {USER_MEM_SLOTS - 1}")
+        slot = self.slots.get(number)
+        if slot is None or slot.dirty is None:
+            raise KvmError(ENOENT, f"slot {number} does not log")
+        bitmap, slot.dirty = bytes(slot.dirty), bytearray(len(slot.dirty))
+        changed = False
+        for word in range(0, len(bitmap), 8):
+            mask = int.from_bytes(bitmap[word : word + 8], "little")
+            if mask:
+                changed |= self.gpa.mkclean_masked(slot.base_gfn + 8 * word, mask)
+        if changed:
+            self.flush_remote_tlbs()
+        return bitmap
+
+    def flush_remote_tlbs(self) -> None:
+        """Every vCPU takes a new GuestID before it runs again; those in guest mode are kicked out of it.
+
+        The kernel waits until they have answered. Here the entries of a vCPU in guest mode are dropped at once, so that
+        nothing is done under them meanwhile.
+        """
+        for vcpu in self.vcpus:
+            vcpu.flush_requested = True
+            if vcpu.mode is Mode.IN_GUEST:
+                tlb.flush_roottlb_all_guests(vcpu.core)
+                self.host.kick(vcpu)
+
+    # Moving.
+
+    def save(self) -> dict[str, Any]:
+        """Slots and vCPUs as plain data; the memory itself is user space's. EBUSY while a vCPU is in KVM_RUN."""
+        return {
+            "backend": self.callbacks.name,
+            "slots": [
+                [slot.number, slot.base_gfn << PAGE_SHIFT, slot.npages << PAGE_SHIFT, slot.userspace_addr, slot.flags]
+                for slot in self.slots.values()
+            ],
+            "vcpus": [vcpu.save() for vcpu in self.vcpus],
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """The state of `save`, into a VM with as many vCPUs. EINVAL where it does not fit."""
+        numbers = [vcpu["number"] for vcpu in saved["vcpus"]]
+        if saved["backend"] != self.callbacks.name or numbers != [vcpu.number for vcpu in self.vcpus]:
+            raise KvmError(
+                EINVAL,
+                f"a state of back-end {saved['backend']} with vCPUs {numbers}; this VM is of {self.callbacks.name} "
+                f"and has {[vcpu.number for vcpu in self.vcpus]}",
+            )
+        for number in list(self.slots):
+            self.set_user_memory_region(MemoryRegion(number, 0, 0))
+        for number, base, size, address, flags in saved["slots"]:
+            self.set_user_memory_region(MemoryRegion(number, base, size, address, flags))
+        for vcpu, state in zip(self.vcpus, saved["vcpus"], strict=True):
+            vcpu.restore(state)
+
+    # The MMU notifier: the memory behind the slots changes.
+
+    def unmap(self, address: int, size: int) -> None:
+        """User space gives up root physical [address, address + size): the next guest access asks for it again."""
+        if self.gpa.unmap_range(list(self.slots.values()), address, address + size):
+            self.flush_remote_tlbs()
+
+    def age(self, address: int, size: int) -> bool:
+        """Whether the guest has used the range since the last call."""
+        young = self.gpa.age(list(self.slots.values()), address, address + size)
+        if young:
+            self.flush_remote_tlbs()
+        return young
+
+    def require(self, gpa: int, size: int) -> int:
+        """Root physical address of guest memory that lies in one slot. EFAULT where it does not."""
+        slot = self.find_slot(gpa >> PAGE_SHIFT)
+        if slot is None or gpa + size > slot.end_gfn << PAGE_SHIFT:
+            raise KvmError(EFAULT, f"{size} bytes at guest physical {gpa:#x} are not in one memory slot")
+        return slot.address(gpa >> PAGE_SHIFT) + gpa % PAGE_SIZE

@@ -1,0 +1,599 @@
+"""A virtual CPU: its state outside guest mode, KVM_RUN, the dispatch of exits, its registers by id.
+
+Source: Linux 6.1: arch/mips/kvm/mips.c. KVM_RUN is a generator that the host runs (cpu/kvm/host.py): what it yields is
+where the thread enters the guest, waits for a device, sleeps, or lets another thread have the core. It may come back on
+another core from the last two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from enum import Enum, auto
+from errno import E2BIG, EBUSY, EINTR, EINVAL, ENOTTY
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cpu import state
+from cpu.cp0 import registers
+from cpu.kvm import emulate, fpu, interrupt, onereg, stats, tlb, trace
+from cpu.kvm.callback import Resume
+from cpu.kvm.errors import KvmError
+from cpu.kvm.uapi import Cap, ExitReason, Ioctl, Mmio, RunArea
+from cpu.kvm.vz_timer import CAUSE_LINES
+
+if TYPE_CHECKING:
+    from cpu.core import Core
+    from cpu.kvm.mips import Vm
+
+M32, M64 = 0xFFFFFFFF, (1 << 64) - 1
+CONFIG1_FP, CONFIG3_MSAP = 1 << 0, 1 << 28
+FIR, MSAIR = 0x00770501, 0x140
+INT, MOD, TLBL, TLBS = 0, 1, 2, 3
+CPU, MSA_DISABLED, GSEXC, TLBRI, TLBXI, GUEST_EXIT = 11, 21, 16, 19, 20, 27
+_COUNTERS = {
+    INT: "int", MOD: "tlbmod", TLBL: "tlbmiss_ld", TLBS: "tlbmiss_st", 4: "addrerr_ld", 5: "addrerr_st", 8: "syscall",
+    9: "break_inst", 10: "resvd_inst", CPU: "cop_unusable", 13: "trap_inst", 14: "msa_fpe", 15: "fpe",
+    GSEXC: "lasx_disabled", TLBRI: "tlbri", TLBXI: "tlbxi", MSA_DISABLED: "msa_disabled",
+}  # fmt: skip
+
+
+class Do(Enum):
+    """What a vCPU's thread asks the host for, beside an access to a device (emulate.Access)."""
+
+    ENTER = auto()
+    """Enter the guest; comes back after the next exit."""
+    LOAD = auto()
+    """Load the vCPU into this core: KVM_RUN begins."""
+    BLOCK = auto()
+    """Sleep until an interrupt is pending."""
+    HOLD = auto()
+    """Sleep until the vCPU is released from reset; comes back with its mailboxes, or with None where it was woken."""
+    YIELD = auto()
+    """Let another thread have the core, if one waits."""
+    STOP = auto()
+    """Sleep until somebody wakes the thread: the VMM has stopped the guest."""
+
+
+Steps = Generator[Any, Any, None]
+
+
+class Mode(Enum):
+    """vcpu->mode: whether a request must come with a kick."""
+
+    OUTSIDE = auto()
+    IN_GUEST = auto()
+
+
+@dataclass
+class ExitState:
+    """Root registers as the exit code saved them (host_cp0_*)."""
+
+    badvaddr: int = 0
+    cause: int = 0
+    guestctl0: int = 0
+    badinstr: int = 0
+    badinstrp: int = 0
+    gscause: int = 0
+
+
+class Vcpu:
+    """One vCPU of a VM. Made by `Vm.create_vcpu`."""
+
+    def __init__(self, vm: Vm, number: int) -> None:
+        self.vm, self.number = vm, number
+        self.kvm_run = RunArea()
+        self.stats = stats.counters()
+        self.pc = 0
+        self.gprs = np.zeros(32, np.int64)
+        self.hi = self.lo = 0
+        self.exit = ExitState()
+        self.image = np.zeros(256, np.int64)
+        """cop0.reg: the guest's CP0 while it is not in a core, and always what only software has; 8 * rd + sel."""
+        self.written: set[str] = set()
+        """Registers that user space wrote into the image since the last load: they go in by MTGC0."""
+        self.context = fpu.Context()
+        self.fpu_enabled = self.msa_enabled = False
+        self.pending = interrupt.Pending()
+        self.timer: Any = None
+        self.timer_expires = 0
+        """Host time, ns, at which the host timer goes off; a cancelled one keeps its time."""
+        self.timer_active = False
+        self.guestids: dict[int, int] = {}
+        """vzguestid: core number to version and id."""
+        self.wired: list[Any] = []
+        self.maar = [0] * onereg.MAARS
+        self.last_sched_core = self.last_exec_core = -1
+        self.core: Core | None = None
+        """The core whose guest CP0 this vCPU owns now (between load and put)."""
+        self.mode = Mode.OUTSIDE
+        self.flush_requested = False
+        self.signal = False
+        """A signal is pending for the thread: KVM_RUN ends with EINTR."""
+        self.running = False
+        """Inside KVM_RUN."""
+        self.running_guest = False
+        """Between the first entry of a KVM_RUN and its end (PF_VCPU)."""
+        self._mmio: emulate.Access | None = None
+        self._io_pc = 0
+        self._stale = 0
+        self.is_hypcall = False
+        vm.callbacks.vcpu_init(self)
+        vm.callbacks.vcpu_setup(self)
+
+    # CP0 of the guest, wherever it is.
+
+    def gc0(self, name: str) -> int:
+        """A guest CP0 register, unsigned: from the core while loaded, else from the image; software's own always."""
+        if self.core is not None and name in self.vm.callbacks.in_hardware:
+            return self.core.vz.gc0(name)
+        return self.soft(name)
+
+    def set_gc0(self, name: str, value: int) -> None:
+        """Write one; in the core by MTGC0, with the core's mask."""
+        if name == "cause":
+            value &= ~CAUSE_LINES
+        if self.core is not None and name in self.vm.callbacks.in_hardware:
+            self.core.vz.set_gc0(name, value)
+        else:
+            self.set_soft(name, value)
+            self.written.add(name)
+
+    def soft(self, name: str) -> int:
+        """The image's value, unsigned."""
+        value = int(self.image[onereg.number(name)])
+        return value & (M64 if _is_wide(name) else M32)
+
+    def set_soft(self, name: str, value: int) -> None:
+        value &= M64 if _is_wide(name) else M32
+        self.image[onereg.number(name)] = emulate.signed(value)
+
+    # The host: time, timer, sleep, trace.
+
+    @property
+    def now(self) -> int:
+        """Host time in ns (ktime_get)."""
+        return self.vm.host.now(self.core)
+
+    def start_timer(self, expires: int) -> None:
+        """Have the host timer go off at `expires` ns."""
+        self.timer_expires, self.timer_active = expires, True
+        self.vm.host.timer_changed(self)
+
+    def cancel_timer(self) -> None:
+        self.timer_active = False
+        self.vm.host.timer_changed(self)
+
+    def timer_came(self) -> None:
+        """The host timer went off (kvm_mips_comparecount_wakeup)."""
+        self.start_timer(self.timer_expires + self.timer.expired())
+        self.wake()
+
+    def queue_timer_int(self) -> None:
+        self.vm.callbacks.queue_timer_int(self)
+
+    def dequeue_timer_int(self) -> None:
+        self.vm.callbacks.dequeue_timer_int(self)
+
+    def move_compare(self, compare: int, ack: bool, forward: bool) -> None:
+        """Write Guest.Compare so that Guest.Count, parked just behind it, never crosses it."""
+        self.vm.callbacks.move_compare(self, compare, ack, forward)
+
+    def wake(self) -> None:
+        """Wake the thread if it sleeps."""
+        self.vm.host.wake(self)
+
+    def charge(self, name: str) -> None:
+        """The handler took the time that the timing table has for `name`."""
+        if self.core is not None:
+            self.core.vz.charge(self.vm.host.cost(name))
+
+    def emit(self, name: str, *values: Any) -> None:
+        """A trace event."""
+        tracer = self.vm.tracer
+        if name in tracer.wanted:
+            tracer.emit(self.core.cycles if self.core is not None else 0, self.number, name, *values)
+
+    @property
+    def runnable(self) -> bool:
+        """kvm_arch_vcpu_runnable"""
+        return self.pending.set != 0
+
+    # Loading and putting, by the host's scheduler.
+
+    def load(self, core: Core) -> None:
+        """The thread runs on `core` from now on."""
+        self.stats["load"] += 1
+        self.core = core
+        self.charge("kvm_load")
+        self.vm.callbacks.vcpu_load(self, core)
+
+    def put(self) -> None:
+        """The thread leaves its core."""
+        self.stats["put"] += 1
+        self.charge("kvm_put")
+        self.vm.callbacks.vcpu_put(self, self.core)
+        self.core = None
+
+    # KVM_RUN.
+
+    def run(self) -> Steps:
+        """KVM_RUN: until `kvm_run.exit_reason` says why not. Raises KvmError (EINTR) for a signal or immediate_exit.
+
+        A second call while one runs would wait for the vCPU's mutex; here it is refused with EINTR, which is what a
+        signal makes of such a wait.
+        """
+        if self.running:
+            raise KvmError(EINTR, f"vCPU {self.number} is in KVM_RUN already, and its mutex held")
+        self.running = True
+        try:
+            yield from self._run()
+        finally:
+            self.running = False
+            if self.core is not None:
+                self.put()
+
+    def _run(self) -> Steps:
+        yield Do.LOAD
+        self._complete()
+        if self.kvm_run.immediate_exit:
+            raise KvmError(EINTR, "immediate_exit is set")
+        yield Do.YIELD
+        self.emit("kvm_enter", self.pc)
+        self.mode = Mode.IN_GUEST
+        self.vm.callbacks.vcpu_run(self)
+        while True:
+            yield Do.ENTER
+            resume = self._handle_exit()
+            if resume is Resume.ACCESS:
+                self.stats["mmio_kernel"] += 1
+                self._finish((yield self._mmio))
+            elif resume is Resume.BLOCK:
+                yield from self._block()
+            yield Do.YIELD
+            if resume is Resume.HOST:
+                break
+            self.vm.callbacks.acquire_timer(self)
+            interrupt.deliver(self)
+            if self.signal:
+                self.signal = False
+                self.stats["signal"] += 1
+                self.kvm_run.exit_reason = ExitReason.INTR
+                self.emit("kvm_exit", self.pc, trace.EXIT_SIGNAL)
+                self._leave()
+                raise KvmError(EINTR, "a signal is pending")
+            self.emit("kvm_reenter", self.pc)
+            self.mode = Mode.IN_GUEST
+            self.vm.callbacks.vcpu_reenter(self)
+        self._leave()
+
+    def _leave(self) -> None:
+        self.vm.callbacks.vcpu_leave(self)
+        self.emit("kvm_out", self.pc)
+
+    def _complete(self) -> None:
+        """What the last exit left for user space to answer."""
+        if self._mmio is not None:
+            self._finish(self.kvm_run.mmio.data)
+        elif self.is_hypcall:
+            self.gprs[2] = emulate.signed(self.kvm_run.hypercall.ret)
+            self.is_hypcall = False
+
+    def _finish(self, data: int) -> None:
+        """The device has answered."""
+        access, self._mmio = self._mmio, None
+        if access.is_store:
+            return
+        self._stale = data
+        if access.register:
+            self.gprs[access.register] = emulate.complete(access, int(self.gprs[access.register]), data)
+        self.pc = self._io_pc
+
+    def _block(self) -> Steps:
+        """kvm_vcpu_halt"""
+        self.stats["halt_wakeup"] += 1
+        while not (self.runnable or self.signal):
+            yield Do.BLOCK
+        self.kvm_run.exit_reason = ExitReason.IRQ_WINDOW_OPEN
+
+    def _handle_exit(self) -> Resume:
+        """kvm_mips_handle_exit"""
+        code = self.exit.cause >> 2 & 31
+        self.mode = Mode.OUTSIDE
+        run = self.kvm_run
+        run.exit_reason = ExitReason.UNKNOWN
+        run.ready_for_interrupt_injection = True
+        if code != GUEST_EXIT:
+            self.emit("kvm_exit", self.pc, code)
+            self.stats[_COUNTERS.get(code, "other")] += 1
+        backend = self.vm.callbacks
+        if code == INT:
+            self.charge("kvm_handle_int")
+            return Resume.GUEST
+        if code == GUEST_EXIT:
+            return backend.handle_guest_exit(self)
+        if code in (TLBL, TLBS, MOD):
+            self.charge("kvm_handle_fault")
+            return (backend.handle_tlb_mod, backend.handle_tlb_ld_miss, backend.handle_tlb_st_miss)[code - 1](self)
+        if code == CPU:
+            self.charge("kvm_handle_aux")
+            return backend.handle_cop_unusable(self)
+        if code == MSA_DISABLED:
+            self.charge("kvm_handle_aux")
+            return backend.handle_msa_disabled(self)
+        handler = backend.more_handlers.get(code)
+        if handler is not None:
+            return handler(self)
+        return self.internal_error(f"exit with ExcCode {code} that nothing handles")
+
+    def internal_error(self, why: str) -> Resume:
+        """KVM_EXIT_INTERNAL_ERROR; `why` is what the kernel would log."""
+        self.kvm_run.exit_reason = ExitReason.INTERNAL_ERROR
+        self.vm.log(f"vCPU {self.number} at pc {self.pc & M64:#018x}: {why}")
+        return Resume.HOST
+
+    # For the handlers.
+
+    def next_pc(self) -> int:
+        """Where the guest goes on; KvmError where KVM cannot tell. A branch that links does so."""
+        where, link = emulate.after(self.pc & M64, self.exit.cause, self.exit.badinstrp, self.gprs)
+        if link is not None and link[0]:
+            self.gprs[link[0]] = emulate.signed(link[1])
+        return where
+
+    def advance(self) -> None:
+        """Go on behind the instruction (update_pc)."""
+        self.pc = self.next_pc()
+
+    def load_mmio(self) -> Resume:
+        """The exit is a load of a device: kvm_mips_emulate_load."""
+        try:
+            access = emulate.load(self.exit.badinstr, self.exit.badvaddr)
+            self._io_pc = self.next_pc()
+        except KvmError as error:
+            return self.internal_error(str(error))
+        return self._device(access)
+
+    def store_mmio(self) -> Resume:
+        """The exit is a store to a device: kvm_mips_emulate_store. The pc moves on before the access."""
+        before = self.pc
+        try:
+            self.advance()
+            access = emulate.store(self.exit.badinstr, self.exit.badvaddr, self.gprs, self._stale)
+        except KvmError as error:
+            self.pc = before
+            return self.internal_error(str(error))
+        self._stale = access.value
+        return self._device(access)
+
+    def _device(self, access: emulate.Access) -> Resume:
+        self._mmio = access
+        self.charge("kvm_handle_mmio")
+        if self.vm.in_kernel(access.address):
+            return Resume.ACCESS
+        self.stats["mmio_user"] += 1
+        run = self.kvm_run
+        run.mmio = Mmio(access.address, access.value, access.size, access.is_store)
+        run.exit_reason = ExitReason.MMIO
+        return Resume.HOST
+
+    # Moving.
+
+    @property
+    def mmio_needed(self) -> bool:
+        """A load or store of user space waits to be completed by the next KVM_RUN."""
+        return self._mmio is not None
+
+    def save(self) -> dict[str, Any]:
+        """All of the vCPU as plain data, Count as it stands now. EBUSY inside KVM_RUN, or with a device's answer
+        still to be completed: that is what immediate_exit is for."""
+        if self.running or self._mmio is not None:
+            raise KvmError(EBUSY, f"vCPU {self.number} is in KVM_RUN, or its last MMIO exit is not completed")
+        return {
+            "number": self.number,
+            "pc": self.pc,
+            "gprs": self.gprs.tolist(),
+            "hi": self.hi,
+            "lo": self.lo,
+            "cp0": self.image.tolist(),
+            "written": sorted(self.written),
+            "registers": self.context.registers.tobytes(),
+            "control": [self.context.fcr31, self.context.msacsr],
+            "enabled": [self.fpu_enabled, self.msa_enabled],
+            "pending": [self.pending.set, self.pending.clear],
+            "count": [self.timer.hz, self.timer.ctl, self.timer.read()],
+            "maar": list(self.maar),
+            "wired": [list(entry) for entry in self.wired],
+            "stats": dict(self.stats),
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """The state of `save`; Count goes on from where it stood."""
+        self.pc, self.hi, self.lo = saved["pc"], saved["hi"], saved["lo"]
+        self.gprs[:] = saved["gprs"]
+        self.image[:] = saved["cp0"]
+        self.written = set(saved["written"])
+        self.context.registers.reshape(-1)[:] = np.frombuffer(saved["registers"], np.int64)
+        self.context.fcr31, self.context.msacsr = saved["control"]
+        self.fpu_enabled, self.msa_enabled = saved["enabled"]
+        self.pending.set, self.pending.clear = saved["pending"]
+        hz, ctl, count = saved["count"]
+        self.timer.set_hz(hz)
+        self.timer.set_ctl(ctl)
+        self.timer.write(count)
+        self.maar = list(saved["maar"])
+        self.wired = [tlb.Entry(*entry) for entry in saved["wired"]]
+        self.stats.update(saved["stats"])
+
+    # ioctls of the vCPU.
+
+    def ioctl(self, request: int, argument: Any = None) -> Any:
+        """The ioctl `request` (uapi.Ioctl) other than RUN. ENOTTY for one that a vCPU does not have."""
+        calls = {
+            Ioctl.GET_REGS: lambda _: self.get_regs(),
+            Ioctl.SET_REGS: lambda regs: self.set_regs(*regs),
+            Ioctl.INTERRUPT: self.interrupt,
+            Ioctl.ENABLE_CAP: self.enable_cap,
+            Ioctl.GET_ONE_REG: self.get_one_reg,
+            Ioctl.SET_ONE_REG: lambda pair: self.set_one_reg(*pair),
+            Ioctl.GET_REG_LIST: self.get_reg_list,
+            **self.vm.callbacks.vcpu_ioctls(self),
+        }
+        if request == Ioctl.RUN and argument:
+            raise KvmError(EINVAL, f"KVM_RUN takes no argument, got {argument!r}")
+        if request not in calls:
+            raise KvmError(ENOTTY, f"a vCPU has no ioctl {request:#x}")
+        return calls[request](argument)
+
+    def interrupt(self, irq: int) -> None:
+        """KVM_INTERRUPT on this vCPU; does not wait for a KVM_RUN under way."""
+        interrupt.interrupt(self, irq)
+
+    def get_regs(self) -> tuple[list[int], int, int, int]:
+        """KVM_GET_REGS: (gpr[32], hi, lo, pc), unsigned."""
+        return [int(v) & M64 for v in self.gprs], self.hi & M64, self.lo & M64, self.pc & M64
+
+    def set_regs(self, gpr: list[int], hi: int, lo: int, pc: int) -> None:
+        """KVM_SET_REGS."""
+        if len(gpr) != 32:
+            raise KvmError(EINVAL, f"{len(gpr)} general registers; 32 are needed")
+        self.gprs[1:] = [emulate.signed(v) for v in gpr[1:]]
+        self.hi, self.lo, self.pc = emulate.signed(hi), emulate.signed(lo), pc & M64
+
+    def enable_cap(self, cap: int, flags: int = 0, argument: int = 0) -> None:
+        """KVM_ENABLE_CAP: MIPS_FPU or MIPS_MSA. EINVAL for what the host has not, or with flags or arguments."""
+        if flags or argument or not self.vm.kvm.check_extension(cap):
+            raise KvmError(EINVAL, f"capability {cap} with flags {flags} and argument {argument}")
+        if cap == Cap.MIPS_FPU:
+            self.fpu_enabled = True
+        elif cap == Cap.MIPS_MSA:
+            self.msa_enabled = True
+        else:
+            raise KvmError(EINVAL, f"capability {cap} cannot be enabled: MIPS_FPU and MIPS_MSA can")
+
+    # Registers by id.
+
+    @property
+    def has_fpu(self) -> bool:
+        """Enabled by the capability, and present in the guest's Config1."""
+        return self.fpu_enabled and bool(self.gc0("config1") & CONFIG1_FP)
+
+    @property
+    def has_msa(self) -> bool:
+        return self.msa_enabled and bool(self.gc0("config3") & CONFIG3_MSAP)
+
+    def num_regs(self) -> int:
+        """The number KVM_GET_REG_LIST reports."""
+        total = len(onereg.BASE) + self.vm.callbacks.num_regs(self)
+        if self.fpu_enabled:
+            total += len(onereg.FPU_CONTROL) + 48 + (16 if FIR >> 22 & 1 else 0)
+        if self.msa_enabled:
+            total += len(onereg.MSA_CONTROL) + 32
+        return total
+
+    def get_reg_list(self, room: int | None = None) -> list[int]:
+        """KVM_GET_REG_LIST: all ids. E2BIG where the caller has `room` for fewer than `num_regs`."""
+        if room is not None and room < self.num_regs():
+            raise KvmError(E2BIG, f"room for {room} of {self.num_regs()} registers")
+        ids = list(onereg.BASE)
+        if self.fpu_enabled:
+            ids += onereg.FPU_CONTROL
+            for n in range(32):
+                ids.append(onereg.fpr_32(n))
+                if FIR >> 22 & 1 or not n & 1:
+                    ids.append(onereg.fpr_64(n))
+        if self.msa_enabled:
+            ids += [*onereg.MSA_CONTROL, *self.vm.callbacks.vector_ids(self)]
+        return ids + self.vm.callbacks.copy_reg_indices(self)
+
+    def get_one_reg(self, number: int) -> int:
+        """KVM_GET_ONE_REG, unsigned. EINVAL for an id that this vCPU has not."""
+        index, group = number & 0xFFFF, number >> 16 & 0xFF
+        if number in onereg.BASE:
+            if index < 32:
+                return int(self.gprs[index]) & M64
+            return {onereg.HI: self.hi, onereg.LO: self.lo, onereg.PC: self.pc}[number] & M64
+        if group == onereg.FPU and number >> 60 == 7:
+            return self._get_fpu(number, index)
+        return self.vm.callbacks.get_one_reg(self, number)
+
+    def set_one_reg(self, number: int, value: int) -> None:
+        """KVM_SET_ONE_REG. Vector registers take their value and drop it, as the kernel's do."""
+        index, group = number & 0xFFFF, number >> 16 & 0xFF
+        if number & onereg.SIZE_MASK in (onereg.U128, onereg.U256):
+            return
+        if number in onereg.BASE:
+            if 0 < index < 32:
+                self.gprs[index] = emulate.signed(value)
+            elif number == onereg.HI:
+                self.hi = emulate.signed(value)
+            elif number == onereg.LO:
+                self.lo = emulate.signed(value)
+            elif number == onereg.PC:
+                self.pc = value & M64
+        elif group == onereg.FPU and number >> 60 == 7:
+            self._set_fpu(number, index, value)
+        else:
+            self.vm.callbacks.set_one_reg(self, number, value)
+
+    def _lane(self, n: int, lane: int) -> tuple[np.ndarray, int]:
+        """Where 64 bits of a vector register are now: the core's file while live, else the save area."""
+        if self.context.in_use and self.core is not None:
+            return self.core.S, state.FPR + state.FPR_STRIDE * n + lane
+        return self.context.registers.reshape(-1), fpu.LANES * n + lane
+
+    def _double(self, number: int, index: int) -> tuple[np.ndarray, int, int]:
+        """Where an FPR_32 or FPR_64 is: (array, place, shift); with FR=0 odd singles are upper halves."""
+        wide = number & onereg.SIZE_MASK == onereg.U64
+        if not self.gc0("status") & fpu.ST_FR:
+            if wide and index & 1:
+                raise KvmError(EINVAL, f"FPR_64({index}) with Status.FR = 0")
+            return *self._lane(index & ~1, 0), 32 * (index & 1)
+        return *self._lane(index, 0), 0
+
+    def _get_fpu(self, number: int, index: int) -> int:
+        if number in onereg.MSA_CONTROL or number & onereg.SIZE_MASK in (onereg.U128, onereg.U256):
+            if not self.has_msa:
+                raise KvmError(EINVAL, f"register {number:#x}: the guest has no MSA")
+            if number == onereg.MSA_IR:
+                return MSAIR
+            if number == onereg.MSA_CSR:
+                return self.context.msacsr
+            if not self.gc0("status") & fpu.ST_FR or index > 31:
+                raise KvmError(EINVAL, f"register {number:#x} with Status.FR = 0")
+            places = [self._lane(index, lane) for lane in range(onereg.size(number) // 8)]
+            return sum((int(array[at]) & M64) << 64 * k for k, (array, at) in enumerate(places))
+        if not self.has_fpu:
+            raise KvmError(EINVAL, f"register {number:#x}: the guest has no FPU")
+        if number == onereg.FCR_IR:
+            return FIR
+        if number == onereg.FCR_CSR:
+            return self.context.fcr31
+        if index > 31:
+            raise KvmError(EINVAL, f"no register {number:#x}")
+        array, at, shift = self._double(number, index)
+        return int(array[at]) >> shift & (1 << 8 * onereg.size(number)) - 1
+
+    def _set_fpu(self, number: int, index: int, value: int) -> None:
+        if number in onereg.MSA_CONTROL:
+            if not self.has_msa:
+                raise KvmError(EINVAL, f"register {number:#x}: the guest has no MSA")
+            if number == onereg.MSA_CSR:
+                self.context.msacsr = value & M32
+            return
+        if not self.has_fpu:
+            raise KvmError(EINVAL, f"register {number:#x}: the guest has no FPU")
+        if number == onereg.FCR_CSR:
+            self.context.fcr31 = value & M32
+        elif number != onereg.FCR_IR:
+            if index > 31:
+                raise KvmError(EINVAL, f"no register {number:#x}")
+            array, at, shift = self._double(number, index)
+            kept = int(array[at]) & ~((1 << 8 * onereg.size(number)) - 1 << shift)
+            array[at] = emulate.signed(kept | (value & (1 << 8 * onereg.size(number)) - 1) << shift)
+
+
+def _is_wide(name: str) -> bool:
+    found = registers.REGISTERS.get(name)
+    return found.width == 64 if found is not None else name in ("maari", "xcontextconfig")

@@ -1,0 +1,260 @@
+"""What a guest exit (ExcCode 27) leads to: GPSI, GSFC, HC and the rest.
+
+Source: Linux 6.1: arch/mips/kvm/vz.c, kvm_trap_vz_handle_guest_exit and what it calls. An instruction that KVM does not
+emulate ends KVM_RUN with INTERNAL_ERROR.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cpu.kvm import fpu, hypcall, tlb, trace
+from cpu.kvm.callback import Resume
+from cpu.kvm.emulate import signed
+from cpu.kvm.errors import KvmError
+from cpu.kvm.vz_timer import HardTimer
+
+if TYPE_CHECKING:
+    from cpu.kvm.vcpu import Vcpu
+
+GPSI, GSFC, HC, GRR, GVA, GHFC, GPA = 0, 1, 2, 3, 8, 9, 10
+NAMES = {GPSI: "gpsi", GSFC: "gsfc", HC: "hc", GRR: "grr", GVA: "gva", GHFC: "ghfc", GPA: "gpa"}
+COP0, SPECIAL3, CACHE, LWC2 = 0x10, 0x1F, 0x2F, 0x32
+MFC0, DMFC0, MTC0, DMTC0 = 0, 1, 4, 5
+WAIT, RDHWR = 0x20, 0x3B
+HWR_CC = 2
+ICACHE, DCACHE = 0, 1
+INDEX_INVALIDATE_I, INDEX_WRITEBACK_INV_D = 0x00, 0x01
+
+COUNT, COMPARE, STATUS, INTCTL, CAUSE = (9, 0), (11, 0), (12, 0), (12, 1), (13, 0)
+PRID, LLADDR, MAARI, DIAG, ERRCTL = (15, 0), (17, 0), (17, 2), (22, 0), (26, 0)
+MAAR, CONFIG, CONFIG5, CONFIG6, CONFIG7 = (17, 1), (16, 0), (16, 5), (16, 6), (16, 7)
+PAGEGRAIN = (5, 1)
+SOFTWARE = {
+    PRID: "prid", (15, 2): None, (15, 3): None, (12, 2): "srsctl", (12, 3): None, ERRCTL: "errctl", CONFIG6: "config6",
+    CONFIG7: "config7", DIAG: "diag",
+}  # fmt: skip
+"""Registers that KVM answers from its image; None: CDMMBase, CMGCRBase, SRSMap, which read 0."""
+CAUSE_DC, CAUSE_IV, CAUSE_WP, CAUSE_IP10 = 1 << 27, 1 << 23, 1 << 22, 3 << 8
+LLB = 1
+ST_IE = 1
+DIAG_VTLB, DIAG_FTLB = 1 << 12, 1 << 13
+CONFIG5_FRE = 1 << 8
+MAAR_MASK = 0x000000FFFFFFFFFF
+"""VL and the address bits that a 3A4000 without ELPA has."""
+
+
+class _Unhandled(Exception):
+    """KVM has no case for it; the text is what the kernel would log."""
+
+
+class GuestExits(HardTimer):
+    """The guest-exit half of the VZ back-end."""
+
+    def handle_guest_exit(self, vcpu: Vcpu) -> Resume:
+        """kvm_trap_vz_handle_guest_exit"""
+        code = vcpu.exit.guestctl0 >> 2 & 31
+        name = NAMES.get(code, "resvd")
+        vcpu.stats[f"vz_{name}"] += 1
+        vcpu.emit("kvm_exit", vcpu.pc, trace.EXIT_GUEST + code)
+        vcpu.charge(f"kvm_handle_{name}" if code in (GPSI, GSFC, HC) else "kvm_handle_int")
+        if code == GHFC:
+            vcpu.emit("kvm_guest_mode_change", vcpu.gc0("epc"), vcpu.pc, vcpu.gc0("badvaddr"), vcpu.gc0("status"),
+                      vcpu.gc0("cause"))  # fmt: skip
+            return Resume.GUEST
+        before = vcpu.pc
+        try:
+            if code == GPSI:
+                return self._gpsi(vcpu)
+            if code == GSFC:
+                return self._gsfc(vcpu)
+            if code == HC:
+                return self._hypcall(vcpu)
+            raise _Unhandled(f"a guest exit with GExcCode {code}, which this machine cannot produce")
+        except (_Unhandled, KvmError) as error:
+            vcpu.pc = before
+            return vcpu.internal_error(str(error))
+
+    # GPSI.
+
+    def _gpsi(self, vcpu: Vcpu) -> Resume:
+        word = vcpu.exit.badinstr
+        major = word >> 26
+        if major == COP0:
+            return self._gpsi_cop0(vcpu, word)
+        if major == CACHE:
+            return self._gpsi_cache(vcpu, word)
+        if major == LWC2:
+            return self._gpsi_lwc2(vcpu, word)
+        if major == SPECIAL3 and word & 0x3F == RDHWR and word >> 11 & 31 == HWR_CC and not word >> 6 & 31:
+            vcpu.advance()
+            self._set(vcpu, word >> 16 & 31, signed(vcpu.timer.read(), 32))
+            vcpu.emit("kvm_hwr", trace.HWR_RDHWR, 0x100 | HWR_CC << 3, vcpu.timer.read())
+            return Resume.GUEST
+        raise _Unhandled(f"no emulation of the privileged instruction {word:#010x}")
+
+    @staticmethod
+    def _set(vcpu: Vcpu, register: int, value: int) -> None:
+        if register:
+            vcpu.gprs[register] = value
+
+    def _gpsi_cop0(self, vcpu: Vcpu, word: int) -> Resume:
+        vcpu.advance()
+        if word >> 25 & 1:
+            if word & 0x3F == WAIT:
+                return self._wait(vcpu)
+            raise _Unhandled(f"no emulation of the coprocessor 0 operation {word:#010x}")
+        rs, rt, register = word >> 21 & 31, word >> 16 & 31, (word >> 11 & 31, word & 7)
+        if rs in (MFC0, DMFC0):
+            value = self._read(vcpu, register)
+            value = signed(value, 32 if rs == MFC0 else 64)
+            self._set(vcpu, rt, value)
+        elif rs in (MTC0, DMTC0):
+            value = int(vcpu.gprs[rt])
+            self._write(vcpu, register, value, rs == DMTC0)
+        else:
+            raise _Unhandled(f"no emulation of the coprocessor 0 move {word:#010x}")
+        op = {MFC0: trace.HWR_MFC0, MTC0: trace.HWR_MTC0, DMFC0: trace.HWR_DMFC0, DMTC0: trace.HWR_DMTC0}[rs]
+        vcpu.emit("kvm_hwr", op, register[0] << 3 | register[1], value)
+        return Resume.GUEST
+
+    def _wait(self, vcpu: Vcpu) -> Resume:
+        """WAIT: without a pending interrupt the timer becomes soft and the thread sleeps (kvm_mips_emul_wait)."""
+        vcpu.stats["wait"] += 1
+        vcpu.emit("kvm_exit", vcpu.pc, trace.EXIT_WAIT)
+        status = vcpu.gc0("status")
+        if vcpu.pending.set or (status & 7 == ST_IE and status & vcpu.gc0("cause") & 0xFF00):
+            # A core takes an interrupt in front of WAIT that this model samples only at the next block boundary.
+            return Resume.GUEST
+        self.lose_timer(vcpu)
+        return Resume.BLOCK
+
+    def _read(self, vcpu: Vcpu, register: tuple[int, int]) -> int:
+        if register == COUNT:
+            return vcpu.timer.read()
+        if register == COMPARE:
+            return vcpu.gc0("compare")
+        if register == LLADDR:
+            return vcpu.core.vz.gc0("lladdr") & LLB
+        if register == MAAR:
+            return vcpu.maar[min(vcpu.soft("maari"), len(vcpu.maar) - 1)]
+        if register == MAARI:
+            return vcpu.soft("maari")
+        if register in SOFTWARE:
+            name = SOFTWARE[register]
+            return 0 if name is None else vcpu.soft(name)
+        raise _Unhandled(f"no emulation of a read of CP0 register {register[0]}, select {register[1]}")
+
+    def _write(self, vcpu: Vcpu, register: tuple[int, int], value: int, wide: bool) -> None:
+        if register == COUNT and not wide:
+            self.lose_timer(vcpu)
+            vcpu.timer.write(value & 0xFFFFFFFF)
+        elif register == COMPARE and not wide:
+            vcpu.timer.write_compare(value & 0xFFFFFFFF, True)
+        elif register == LLADDR:
+            if not value & LLB:
+                vcpu.core.vz.set_gc0("lladdr", 0)
+        elif register == MAAR:
+            if vcpu.soft("maari") < len(vcpu.maar):
+                vcpu.maar[vcpu.soft("maari")] = value & MAAR_MASK
+        elif register == MAARI:
+            vcpu.set_soft("maari", min(value & 0x3F, len(vcpu.maar) - 1))
+        elif register == CONFIG6:
+            vcpu.set_soft("config6", value)
+        elif register == ERRCTL:
+            pass
+        elif register == DIAG:
+            if value & (DIAG_VTLB | DIAG_FTLB):
+                # Of the guest's own: by its GuestID. There is no FTLB that a second step would have to walk.
+                self._flush_guest_tlb(vcpu)
+        else:
+            raise _Unhandled(f"no emulation of a write of CP0 register {register[0]}, select {register[1]}")
+
+    @staticmethod
+    def _flush_guest_tlb(vcpu: Vcpu) -> None:
+        core = vcpu.core
+        index = core.vz.gc0("index")
+        core.vz.set_gc0("index", 0)
+        tlb.set_root_gid_to_guest_gid(core)
+        core.vz.tlbginvf()
+        tlb.clear_root_gid(core)
+        core.vz.set_gc0("index", index)
+
+    def _gpsi_cache(self, vcpu: Vcpu, word: int) -> Resume:
+        """CACHE: this machine has no caches, so an operation that KVM would carry out is done."""
+        vcpu.advance()
+        vcpu.stats["cache"] += 1
+        vcpu.emit("kvm_exit", vcpu.pc, trace.EXIT_CACHE)
+        operation = word >> 16 & 31
+        if operation & 3 not in (ICACHE, DCACHE) or operation in (INDEX_INVALIDATE_I, INDEX_WRITEBACK_INV_D):
+            return Resume.GUEST
+        raise _Unhandled(f"no emulation of CACHE operation {operation:#x}")
+
+    def _gpsi_lwc2(self, vcpu: Vcpu, word: int) -> Resume:
+        """Of the group of configuration registers Linux 6.1 knows CPUCFG alone."""
+        vcpu.advance()
+        if word >> 16 & 31 != 8:
+            raise _Unhandled(f"no emulation of {word:#010x}; of its group KVM has CPUCFG")
+        vcpu.stats["vz_cpucfg"] += 1
+        number = int(vcpu.gprs[word >> 21 & 31])
+        self._set(vcpu, word >> 11 & 31, signed(self.cpucfg(vcpu.core, number), 32))
+        return Resume.GUEST
+
+    # GSFC.
+
+    def _gsfc(self, vcpu: Vcpu) -> Resume:
+        word = vcpu.exit.badinstr
+        if word >> 26 != COP0 or word >> 21 & 31 != MTC0:
+            raise _Unhandled(f"a field change by {word:#010x}, which is no MTC0")
+        register, value = (word >> 11 & 31, word & 7), int(vcpu.gprs[word >> 16 & 31]) & 0xFFFFFFFF
+        vcpu.advance()
+        if register == STATUS:
+            self._change_status(vcpu, value)
+        elif register == CAUSE:
+            self._change_cause(vcpu, value)
+        elif register == INTCTL:
+            vcpu.set_gc0("intctl", value)
+        elif register == CONFIG5:
+            self._change_config5(vcpu, value)
+        else:
+            self._change_other(vcpu, register, value)
+        vcpu.emit("kvm_hwr", trace.HWR_MTC0, register[0] << 3 | register[1], value)
+        return Resume.GUEST
+
+    def _change_status(self, vcpu: Vcpu, value: int) -> None:
+        if not vcpu.has_fpu:
+            value &= ~(fpu.ST_CU1 | fpu.ST_FR)
+        change = value ^ vcpu.gc0("status")
+        if change & fpu.ST_FR:
+            # Every register of the FPU and the MSA is undefined now.
+            fpu.drop_fpu(vcpu)
+        if change & fpu.ST_CU1 and not value & fpu.ST_FR and vcpu.context.in_use & (fpu.MSA | fpu.LASX):
+            fpu.lose_fpu(vcpu)
+        vcpu.set_gc0("status", value)
+
+    def _change_cause(self, vcpu: Vcpu, value: int) -> None:
+        old = vcpu.gc0("cause")
+        change = (old ^ value) & (CAUSE_DC | CAUSE_IV | CAUSE_WP | CAUSE_IP10) & (~CAUSE_WP | old)
+        if change & value & CAUSE_DC:
+            self.lose_timer(vcpu)
+            vcpu.timer.disable_cause()
+        vcpu.set_gc0("cause", old ^ change)
+        if change & ~value & CAUSE_DC:
+            vcpu.timer.enable_cause()
+
+    def _change_config5(self, vcpu: Vcpu, value: int) -> None:
+        old = vcpu.gc0("config5")
+        change = (old ^ value) & self.guest_mask(vcpu, "config5")
+        vcpu.set_gc0("config5", old ^ change)
+
+    def _change_other(self, vcpu: Vcpu, register: tuple[int, int], value: int) -> None:
+        raise _Unhandled(f"a field change of CP0 register {register[0]}, select {register[1]}")
+
+    # HC.
+
+    def _hypcall(self, vcpu: Vcpu) -> Resume:
+        code = vcpu.exit.badinstr >> 11 & 0x3FF
+        vcpu.advance()
+        if code == 0:
+            return hypcall.refuse(vcpu)
+        raise _Unhandled(f"HYPCALL {code}; KVM answers code 0")

@@ -1,0 +1,106 @@
+"""The hardware timer lent to the guest: soft to hard before it runs, hard to soft when it must not.
+
+Source: Linux 6.1: arch/mips/kvm/vz.c, kvm_vz_{acquire,save,lose,restore}_*timer. Hard: GuestCtl0.GT = 1 and GTOffset
+makes Guest.Count the guest's. Soft: GT = 0, Count and Compare trap, and Guest.Count is parked just behind Compare, so
+that the comparison, which never stops, finds nothing for a whole wrap.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cpu.cp0.registers import C0_GUESTCTL0
+from cpu.kvm.count import M32
+
+if TYPE_CHECKING:
+    from cpu.core import Core
+    from cpu.kvm.vcpu import Vcpu
+
+CTL0_GT = 1 << 25
+CAUSE_TI = 1 << 30
+CAUSE_LINES = 0x3F << 10
+MIN_DRIFT = -0x10000
+"""How far Guest.Count may seem to lag, in Count ticks, before the bias is moved."""
+
+
+def write_cause(core: Core, value: int) -> None:
+    """Guest.Cause from root. IP7 to IP2 follow from GuestCtl2.VIP and TI, and are read as such: they are not kept."""
+    core.vz.set_gc0("cause", value & ~CAUSE_LINES)
+
+
+class HardTimer:
+    """The timer half of the VZ back-end."""
+
+    def restore_timer(self, vcpu: Vcpu) -> None:
+        """At load: Compare and Cause into the core, in soft mode."""
+        core = vcpu.core
+        compare = vcpu.soft("compare")
+        core.vz.set_gc0("compare", compare)
+        self._restore_soft(core, compare, vcpu.soft("cause"))
+
+    def _restore_soft(self, core: Core, compare: int, cause: int) -> None:
+        self._park(core, compare)
+        write_cause(core, cause)
+
+    @staticmethod
+    def _park(core: Core, compare: int) -> None:
+        core.vz.set_c0("gtoffset", (compare - core.vz.c0("count")) & M32)
+
+    def acquire_timer(self, vcpu: Vcpu) -> None:
+        """Before the guest runs: lend it the hardware timer, if its Count has the same rate and is not stopped."""
+        core, timer = vcpu.core, vcpu.timer
+        ctl0 = int(core.S[C0_GUESTCTL0])
+        if ctl0 & CTL0_GT or timer.hz != vcpu.vm.host.count_hz or timer.disabled:
+            return
+        core.S[C0_GUESTCTL0] = ctl0 | CTL0_GT
+        # A match that lies behind is queued here; no time passes before the hardware goes on from this Count.
+        start = timer.freeze()[1]
+        core.vz.set_c0("gtoffset", (start - core.vz.c0("count")) & M32)
+
+    @staticmethod
+    def _take_back(vcpu: Vcpu) -> tuple[int, int]:
+        """Compare and Cause of a running hard timer; the soft one goes on from its Count."""
+        vz = vcpu.core.vz
+        compare, cause = vz.gc0("compare"), vz.gc0("cause")
+        vcpu.timer.restore(vcpu.now, vz.gc0("count"), MIN_DRIFT)
+        return compare, cause
+
+    @staticmethod
+    def _gives_up(core: Core) -> bool:
+        """Clears GuestCtl0.GT; whether it was set."""
+        ctl0 = int(core.S[C0_GUESTCTL0])
+        core.S[C0_GUESTCTL0] = ctl0 & ~CTL0_GT
+        return bool(ctl0 & CTL0_GT)
+
+    def save_timer(self, vcpu: Vcpu) -> None:
+        """At put: Compare and Cause into the image, the timer soft."""
+        core = vcpu.core
+        if self._gives_up(core):
+            compare, cause = self._take_back(vcpu)
+        else:
+            compare, cause = core.vz.gc0("compare"), core.vz.gc0("cause")
+        vcpu.set_soft("compare", compare)
+        vcpu.set_soft("cause", cause)
+
+    def lose_timer(self, vcpu: Vcpu) -> None:
+        """The guest stops, or writes Count: the timer becomes soft while the vCPU stays loaded."""
+        core = vcpu.core
+        if self._gives_up(core):
+            self._restore_soft(core, *self._take_back(vcpu))
+
+    def move_compare(self, vcpu: Vcpu, compare: int, ack: bool, forward: bool) -> None:
+        """A write of Compare in soft mode: GTOffset moves first where Compare goes forward, else last."""
+        core = vcpu.core
+        if core is None:
+            vcpu.set_soft("compare", compare)
+            if ack:
+                vcpu.set_soft("cause", vcpu.soft("cause") & ~CAUSE_TI)
+            return
+        if forward:
+            self._park(core, compare)
+        cause = core.vz.gc0("cause")
+        core.vz.set_gc0("compare", compare)
+        if not ack and cause & CAUSE_TI:
+            write_cause(core, cause)
+        if not forward:
+            self._park(core, compare)

@@ -1,0 +1,196 @@
+"""Root mode for a hypervisor in Python: the registers and instructions that it uses, by name.
+
+Every method does what the instruction does in root mode; none takes time by itself (`charge` does).
+"""
+
+from __future__ import annotations
+
+from cpu import state
+from cpu.cp0 import registers
+from cpu.cp0.access import read_cp0, write_cp0
+from cpu.cp0.exceptions import return_from_exception
+from cpu.cp0.registers import C0_GUESTCTL1, C0_INDEX, C0_RANDOM
+from cpu.engine.softmmu import update_context
+from cpu.tlb.operations import (
+    drop_entry,
+    invalidate,
+    probe,
+    random_index,
+    read_entry,
+    size_of,
+    write_entry,
+)
+from cpu.tlb.translate import find_entry
+from cpu.vz.guestctl import ID, RID_SHIFT
+from soc.errors import SocError
+
+M64 = (1 << 64) - 1
+M32 = 0xFFFFFFFF
+
+
+class RootModeError(SocError):
+    """The hypervisor asked a core for what its registers do not allow."""
+
+
+class RootMode:
+    """A core seen from root mode."""
+
+    def __init__(self, core):
+        self._core = core
+
+    # Registers
+    def c0(self, name: str) -> int:
+        """A root register by the manual's lower-case name, unsigned."""
+        return self._read(0, name)
+
+    def set_c0(self, name: str, value: int) -> None:
+        """MTC0 or DMTC0, as wide as the register is."""
+        r = registers.register(name)
+        self._write(0, r, value, r.mask)
+
+    def gc0(self, name: str) -> int:
+        """A guest register as MFGC0 or DMFGC0 gives it, unsigned."""
+        return self._read(state.GUEST, name)
+
+    def set_gc0(self, name: str, value: int) -> None:
+        """MTGC0 or DMTGC0, as wide as the register is."""
+        r = registers.register(name)
+        self._write(state.GUEST, r, value, r.root_mask)
+
+    def _read(self, bank: int, name: str) -> int:
+        r = self._known(bank, name)
+        wide = r.width == 64
+        return int(read_cp0(self._core.S, bank, r.index, wide, self._core.cycles)) & (M64 if wide else M32)
+
+    def _write(self, bank: int, r: registers.Register, value: int, mask: int) -> None:
+        self._known(bank, r.name)
+        if not 0 <= value <= M64:
+            raise RootModeError(f"{value:#x} for {r.name}: registers take 0 to {M64:#x}")
+        wide = r.width == 64
+        write_cp0(self._core.S, bank, r.index, _signed(value), _signed(mask), wide, self._core.cycles)
+
+    @staticmethod
+    def _known(bank: int, name: str) -> registers.Register:
+        r = registers.register(name)
+        if not r.modelled or (bank and not registers.IN_GUEST[r.index]):
+            where = "guest context" if bank else "core's model"
+            raise RootModeError(f"the {where} has no register {name}")
+        return r
+
+    # TLB
+    @property
+    def _rid(self) -> int:
+        return int(self._core.S[C0_GUESTCTL1]) >> RID_SHIFT & ID
+
+    def tlbp(self) -> None:
+        probe(self._core.S, 0, self._rid)
+
+    def tlbr(self) -> None:
+        self._read_entry(0)
+
+    def tlbwi(self) -> None:
+        self._write_index(0)
+
+    def tlbwr(self) -> None:
+        self._write_random(0)
+
+    def tlbinv(self) -> None:
+        invalidate(self._core.S, 0, False, self._rid)
+
+    def tlbinvf(self) -> None:
+        invalidate(self._core.S, 0, True, self._rid)
+
+    def tlbgp(self) -> None:
+        probe(self._core.S, state.GUEST, self._rid)
+
+    def tlbgr(self) -> None:
+        self._read_entry(state.GUEST)
+
+    def tlbgwi(self) -> None:
+        self._write_index(state.GUEST)
+
+    def tlbgwr(self) -> None:
+        self._write_random(state.GUEST)
+
+    def tlbginv(self) -> None:
+        invalidate(self._core.S, state.GUEST, False, self._rid)
+
+    def tlbginvf(self) -> None:
+        invalidate(self._core.S, state.GUEST, True, self._rid)
+
+    def _read_entry(self, bank: int) -> None:
+        read_entry(self._core.S, bank, False)
+        update_context(self._core.S)
+
+    def _write_index(self, bank: int) -> None:
+        S = self._core.S
+        write_entry(S, bank, int(S[bank + C0_INDEX]) % int(size_of(S, bank)), True, self._rid)
+
+    def _write_random(self, bank: int) -> None:
+        S = self._core.S
+        S[bank + C0_RANDOM] = e = int(random_index(S, bank))
+        write_entry(S, bank, e, False, self._rid)
+
+    def invalidate_gpa(self, gpa: int) -> bool:
+        """Drops the root entry that maps a guest physical address for GuestCtl1.ID. False when there is none."""
+        S = self._core.S
+        e = int(find_entry(S, 0, _signed(gpa), -1, int(S[C0_GUESTCTL1]) & ID))
+        if e < 0:
+            return False
+        drop_entry(S, 0, e)
+        return True
+
+    # Going on
+    @property
+    def mode(self) -> str:
+        """ "root" or "guest"."""
+        return "guest" if self._core.S[state.BANK] else "root"
+
+    @property
+    def refills(self) -> int:
+        """Root TLB refills that the core carried out itself."""
+        return int(self._core.S[state.ROOT_REFILLS])
+
+    def host(self, refill_cycles: int) -> None:
+        """Makes root mode a hypervisor in Python: a run comes back with EXIT instead of executing there. A root refill
+        that the core carries out itself, by the table at `set_table`, takes `refill_cycles`."""
+        if refill_cycles < 0:
+            raise RootModeError(f"a root refill of {refill_cycles} cycles; at least 0 is needed")
+        self._core.S[state.HYPERVISOR] = 1
+        self._core.S[state.REFILL_COST] = refill_cycles
+
+    def set_table(self, address: int) -> None:
+        """Host address of the page table of guest physical addresses (cpu/vz/refill.py); 0: none, every refill is an
+        exit."""
+        self._core.S[state.GPA_PGD] = address
+
+    def enter_guest(self) -> None:
+        """ERET. EPC is where it goes, and with GuestCtl0.GM set that is the guest."""
+        S = self._core.S
+        return_from_exception(S)
+        S[state.SAMPLE] = 1
+        S[state.FAULT_COUNT] = 0
+
+    def charge(self, cycles: int) -> None:
+        """The handler took that many core cycles."""
+        if cycles < 0:
+            raise RootModeError(f"a handler of {cycles} cycles; at least 0 is needed")
+        S = self._core.S
+        S[state.CYCLES] += cycles
+        S[state.SAMPLE] = 1
+
+    def park(self) -> None:
+        """Waits for the reply to an access of the hypervisor: its value is then in BOUNCE, or ACCESS_ERROR is 1."""
+        S = self._core.S
+        S[state.AWAITS] = 1
+        S[state.RESUME] = S[state.ACCESS_ERROR] = 0
+
+    def idle(self) -> None:
+        """WAIT in root mode: until an interrupt that Status.IM lets through."""
+        self._core.S[state.WAITING] = 1
+        self._core.S[state.SAMPLE] = 1
+
+
+def _signed(value: int) -> int:
+    value &= M64
+    return value - (1 << 64) if value >> 63 else value

@@ -1,0 +1,46 @@
+"""Which context executes: root or guest, and which units its instructions find enabled.
+
+Source: MIPS VZ module (MD00848), "Guest mode"; both contexts must enable a unit for the guest.
+"""
+
+from __future__ import annotations
+
+from cpu import state
+from cpu.cp0.registers import C0_CONFIG5, C0_GUESTCTL0, C0_STATUS
+from cpu.engine.jit import jit
+from cpu.tlb.translate import ST_ERL, ST_EXL
+from cpu.vz.guestctl import GM
+
+CU1, FR, MSAEN = 1 << 29, 1 << 26, 1 << 27
+
+
+@jit
+def bank_of(S):
+    """The mode equation: GUEST while GuestCtl0.GM is set and root is at neither exception nor error level."""
+    if S[C0_GUESTCTL0] & GM and not S[C0_STATUS] & (ST_EXL | ST_ERL):
+        return state.GUEST
+    return 0
+
+
+@jit
+def select_bank(S):
+    """Sets BANK and UNITS from the registers. Each context has its own link."""
+    bank = bank_of(S)
+    if bank != S[state.BANK]:
+        S[state.BANK] = bank
+        for k in range(3):
+            link = S[state.LLBIT + k]
+            S[state.LLBIT + k] = S[state.OTHER_LINK + k]
+            S[state.OTHER_LINK + k] = link
+    units = S[bank + C0_STATUS] & (CU1 | FR) | S[bank + C0_CONFIG5] & MSAEN
+    if bank:
+        units &= FR | S[C0_STATUS] & CU1 | S[C0_CONFIG5] & MSAEN
+    if S[bank + C0_STATUS] & (CU1 | FR) == CU1:
+        units &= ~MSAEN  # vectors over 32-bit floating-point registers do not exist
+    S[state.UNITS] = units
+
+
+@jit
+def link_slot(S, bank):
+    """Where the link bit of a context is now."""
+    return state.LLBIT if bank == S[state.BANK] else state.OTHER_LINK

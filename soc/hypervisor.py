@@ -1,0 +1,246 @@
+"""The KVM model in a machine: its cores' root mode, its guests' wires, and the VMM that owns them.
+
+The wiring of the platform leads to virtual CPUs: `cpu0` to `cpuV-1` are theirs. What a line or a reply does reaches the
+physical core on which the vCPU's thread is; the host's reschedule interrupts are messages of their own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from cpu.kvm import onereg
+from cpu.kvm.emulate import Access
+from cpu.kvm.errors import KvmError
+from cpu.kvm.host import Host, Thread, ThreadState
+from cpu.kvm.mips import Kvm
+from cpu.kvm.stats import REASONS
+from cpu.kvm.uapi import MEM_READONLY, Cap, ExitReason, MemoryRegion
+from cpu.kvm.vcpu import Do, Steps, Vcpu
+from soc.messages import InterruptLevel
+from soc.ram import HIGH_BASE, LOW_BYTES, ROM_BASE
+
+if TYPE_CHECKING:
+    from soc.cluster import ClusterComponent
+    from soc.link import Link, Source
+    from soc.timing import Timing
+
+RELEASE_GPRS = (29, 28, 5)
+"""sp, gp and a1 of a vCPU that leaves reset, from mailboxes 1 to 3."""
+CONFIG1_FP, CONFIG3_GUEST = 1, 1 << 28 | 1 << 13
+IP6 = 6
+
+
+class Hypervisor:
+    """KVM on the cores of a cluster, with one VM of `vcpus` vCPUs.
+
+    `backend` is that of cpu.kvm.mips; `stop(ended, reason)` ends the run.
+    """
+
+    def __init__(
+        self,
+        component: ClusterComponent,
+        memory: Any,
+        timing: Timing,
+        source: Source,
+        vcpus: int,
+        backend: str,
+        stop: Callable[[str, str], None],
+    ) -> None:
+        self._component, self._cluster, self._clock = component, component.cluster, timing.core
+        self._source, self._stop = source, stop
+        self._kicks: dict[int, Link] = {}
+        self._stopping = False
+        self._released: set[int] = set()
+        """vCPUs whose registers are those of a guest that was moved here."""
+        costs = {name: value for name, value, unit, _ in timing.rows() if name.startswith("kvm_") and unit == "cycle"}
+        slice_cycles = timing.core.ticks(timing.kvm_slice)
+        self.host = Host(self._cluster.cores, timing.core, costs, self, slice_cycles, timing.count_divider)
+        self.kvm = Kvm(self.host, backend, lambda address, size: _is_memory(memory, address, size))
+        self.vm = self.kvm.create_vm()
+        low = min(memory.ram_bytes, LOW_BYTES)
+        for slot, (base, size, flags) in enumerate((
+            (0, low, 0), (HIGH_BASE, memory.ram_bytes, 0), (ROM_BASE, memory.rom_bytes, MEM_READONLY),
+        )):  # fmt: skip
+            self.vm.set_user_memory_region(MemoryRegion(slot, base, size, base, flags))
+        self.vcpus = [self._vcpu(number) for number in range(vcpus)]
+        component.hypervisor = self.host.exit
+
+    def _vcpu(self, number: int) -> Vcpu:
+        """A vCPU as a VMM makes it: FPU and MSA enabled and shown to the guest."""
+        vcpu = self.vm.create_vcpu(number)
+        vcpu.enable_cap(Cap.MIPS_FPU)
+        vcpu.enable_cap(Cap.MIPS_MSA)
+        for name, bits in (("config1", CONFIG1_FP), ("config3", CONFIG3_GUEST)):
+            number = onereg.cp0(name)
+            vcpu.set_one_reg(number, vcpu.get_one_reg(number) | bits)
+        self.host.add(vcpu, self._thread(vcpu))
+        return vcpu
+
+    def serve_in_kernel(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Guest physical (base, size) of devices that KVM serves without leaving the kernel."""
+        for base, size in ranges:
+            self.vm.add_kernel_device(base, size)
+
+    # The VMM's thread of a vCPU.
+
+    def _thread(self, vcpu: Vcpu) -> Steps:
+        if vcpu.number:
+            while (mailboxes := (yield Do.HOLD)) is None:
+                pass
+            if vcpu.number not in self._released:
+                gpr, hi, lo, _ = vcpu.get_regs()
+                for register, value in zip(RELEASE_GPRS, mailboxes[1:], strict=True):
+                    gpr[register] = value
+                vcpu.set_regs(gpr, hi, lo, mailboxes[0])
+        run = vcpu.kvm_run
+        while True:
+            if self._stopping:
+                yield from self._wait_stopped(vcpu)
+            try:
+                yield from vcpu.run()
+            except KvmError:
+                # A signal: the guest is to stop, or nothing.
+                continue
+            self.host.charge(vcpu, "kvm_user")
+            if run.exit_reason is ExitReason.MMIO:
+                mmio = run.mmio
+                mmio.data = yield Access(mmio.phys_addr, mmio.len, mmio.is_write, mmio.data)
+            elif run.exit_reason is ExitReason.HYPERCALL:
+                run.hypercall.ret = -1
+            else:
+                said = self.vm.messages[-1] if self.vm.messages else ""
+                self._stop("error", f"KVM_RUN of vCPU {vcpu.number}: {run.exit_reason.name} ({said})")
+                return
+
+    def _wait_stopped(self, vcpu: Vcpu) -> Steps:
+        run = vcpu.kvm_run
+        if vcpu.mmio_needed:
+            # The answer is there; KVM_RUN takes it and comes back at once.
+            run.immediate_exit = True
+            with suppress(KvmError):
+                yield from vcpu.run()
+            run.immediate_exit = False
+        while self._stopping:
+            if all(thread.state is ThreadState.BLOCKED or thread.vcpu is vcpu for thread in self.host.threads):
+                self._stop("until", "the guest has stopped")
+            yield Do.STOP
+
+    # Stopping and moving the guest.
+
+    def stop_guest(self) -> None:
+        """Have every vCPU leave KVM_RUN; the run that follows ends where all have."""
+        self._stopping = True
+        for vcpu in self.vcpus:
+            self.host.interrupt(vcpu)
+
+    def resume_guest(self) -> None:
+        """Let the vCPUs of a stopped guest go on with the next run."""
+        self._stopping = False
+        for vcpu in self.vcpus:
+            vcpu.signal = False
+            self.host.wake(vcpu)
+
+    def save(self, memory: Any, devices: dict[str, Any]) -> dict[str, Any]:
+        """A stopped guest as plain data: VM, memory, devices, levels at its pins. KvmError (EBUSY) otherwise."""
+        self.host.settle()
+        return {
+            "time": self._component.time,
+            "vm": self.vm.save(),
+            "mailboxes": [thread.mailboxes for thread in self.host.threads],
+            "memory": [[offset, data] for offset, data in memory.contents()],
+            "devices": {name: device.save() for name, device in devices.items()},
+            "pins": [[[ip, list(drivers.items())] for ip, drivers in port.pins.items()] for port in self._ports],
+        }
+
+    def restore(self, saved: dict[str, Any], memory: Any, components: dict[str, Any]) -> None:
+        """The guest of `save`, in a machine that has not run. What its devices have still to do, they do as much later
+        as this machine is younger."""
+        for offset, data in saved["memory"]:
+            memory.restore(offset, data)
+        self.vm.restore(saved["vm"])
+        younger = saved["time"] - self._component.time
+        for name, state in saved["devices"].items():
+            timers = {token: time - younger for token, time in state["timers"].items()}
+            components[name].access(components[name].device.restore, {**state, "timers": timers})
+        for thread, mailboxes in zip(self.host.threads, saved["mailboxes"], strict=True):
+            thread.mailboxes = mailboxes
+            if mailboxes is not None and thread.vcpu.number:
+                self._released.add(thread.vcpu.number)
+        for port, pins in zip(self._ports, saved["pins"], strict=True):
+            for ip, drivers in pins:
+                port.pins[ip] = dict(drivers)
+
+    @property
+    def _ports(self) -> list[Any]:
+        return self._component.ports
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Registers of vCPU 0 from a state dictionary of a core: pc, gpr, cp0."""
+        vcpu = self.vcpus[0]
+        _, hi, lo, _ = vcpu.get_regs()
+        vcpu.set_regs(state["gpr"], hi, lo, state["pc"])
+        for name, value in state.get("cp0", {}).items():
+            vcpu.set_one_reg(onereg.cp0(name), value)
+
+    # Pins: what the wiring brings to a vCPU.
+
+    def line(self, core: int, time: int, ip: int, level: bool) -> None:
+        self.host.line(core, self._clock.tick_at_or_after(time), ip, level)
+
+    def answer(self, core: int, time: int, value: int | None) -> None:
+        self._cluster.answer(self.host.answer_core(core), self._clock.tick_at_or_after(time), value)
+
+    def release(self, core: int, time: int, mailboxes: list[int]) -> None:
+        self.host.release(core, self._clock.tick_at_or_after(time), mailboxes)
+
+    # Outside: what the host reaches.
+
+    def connect(self, core: int, link: Link) -> None:
+        """The way of reschedule interrupts to a core."""
+        self._kicks[core] = link
+
+    def kicked(self, core: int) -> Callable[[Any], None]:
+        """The handler for reschedule interrupts that arrive at a core."""
+        return lambda message: self._cluster.line(core, self._clock.tick_at_or_after(message.time), IP6, 1)
+
+    def arrives(self, core: int, cycle: int) -> None:
+        self._cluster.line(core, cycle, IP6, 1)
+
+    def kick(self, core: int, cycle: int) -> None:
+        sent = max(self._clock.time(cycle), self._component.time)
+        self._kicks[core].send(InterruptLevel, sent, self._source.new_cause(), 1)
+
+    def access(self, vcpu: int, cycle: int, access: Access) -> None:
+        self._component.exits += 1
+        core = self.host.answer_core(vcpu)
+        self._component.ports[vcpu].send(
+            access.is_store, self._clock.time(cycle), access.address, access.size, access.value,
+            self._cluster.cores[core].instructions,
+        )  # fmt: skip
+
+    # Looking.
+
+    def details(self) -> dict[str, int]:
+        """Exits by reason and KVM's other counters, summed over the vCPUs, and root refills."""
+        counted: Counter[str] = Counter()
+        for vcpu in self.vcpus:
+            counted.update({f"{'exit' if name in REASONS else 'kvm'} {name}": n for name, n in vcpu.stats.items() if n})
+        counted["refill root"] = sum(core.vz.refills for core in self._cluster.cores)
+        return dict(counted)
+
+    def waits_for(self) -> str:
+        """What the threads do, in words."""
+        return "; ".join(_shown(thread) for thread in self.host.threads)
+
+
+def _shown(thread: Thread) -> str:
+    vcpu = thread.vcpu
+    return f"vCPU {vcpu.number} {thread.state.name.lower()} at pc {vcpu.pc:#018x}"
+
+
+def _is_memory(memory: Any, address: int, size: int) -> bool:
+    first = memory.offset(address)
+    return first >= 0 and memory.offset(address + size - 1) == first + size - 1

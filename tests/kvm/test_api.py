@@ -1,0 +1,207 @@
+"""The KVM API without a guest: capabilities, ids, register lists, and the errno of every refusal."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from cpu.kvm import onereg
+from cpu.kvm.errors import KvmError
+from cpu.kvm.mips import Kvm
+from cpu.kvm.uapi import Cap, ExitReason, Ioctl, MemoryRegion
+from soc.errors import ConfigurationError
+from tests.kvm.rig import MIB, Bench, P
+
+PAGE = 1 << 14
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+@pytest.fixture
+def vcpu(bench):
+    return bench.vm.create_vcpu(0)
+
+
+def refused(number, call, *arguments):
+    with pytest.raises(KvmError) as caught:
+        call(*arguments)
+    assert errno.errorcode[caught.value.errno] == number
+
+
+@pytest.mark.parametrize(
+    ("cap", "value"),
+    [
+        (Cap.IRQCHIP, 0), (Cap.NR_VCPUS, 1), (Cap.MAX_VCPUS, 16), (Cap.MAX_VCPU_ID, 16), (Cap.SYNC_MMU, 1),
+        (Cap.IOEVENTFD, 1), (Cap.ENABLE_CAP, 1), (Cap.ONE_REG, 1), (Cap.READONLY_MEM, 1), (Cap.IMMEDIATE_EXIT, 1),
+        (Cap.SIGNAL_MSI, 0), (Cap.MIPS_FPU, 1), (Cap.MIPS_MSA, 1), (Cap.MIPS_VZ, 1), (Cap.MIPS_TE, 0),
+        (Cap.MIPS_64BIT, 2), (999, 0),
+    ],
+)  # fmt: skip
+def test_capabilities_of_linux(bench, cap, value):
+    assert bench.kvm.ioctl(Ioctl.CHECK_EXTENSION, cap) == value
+    assert bench.vm.ioctl(Ioctl.CHECK_EXTENSION, cap) == value
+
+
+def test_the_loongson_tree_has_an_irqchip():
+    assert Bench(backend="ls3acomp").kvm.check_extension(Cap.IRQCHIP) == 1
+
+
+def test_an_unknown_back_end_is_named(bench):
+    with pytest.raises(ConfigurationError, match="ls3acomp"):
+        Kvm(bench.host, "trap_emul")
+
+
+def test_system_ioctls(bench):
+    assert bench.kvm.ioctl(Ioctl.GET_API_VERSION) == 12
+    refused("EINVAL", bench.kvm.ioctl, Ioctl.GET_API_VERSION, 1)
+    assert bench.kvm.ioctl(Ioctl.GET_VCPU_MMAP_SIZE) > 0
+    refused("ENOTTY", bench.kvm.ioctl, 0x99)
+
+
+@pytest.mark.parametrize(("kind", "refusal"), [(0, None), (1, None), (2, "EINVAL"), (3, "EINVAL")])
+def test_vm_types(bench, kind, refusal):
+    if refusal:
+        refused(refusal, bench.kvm.ioctl, Ioctl.CREATE_VM, kind)
+    else:
+        assert bench.kvm.ioctl(Ioctl.CREATE_VM, kind) in bench.kvm.vms
+
+
+def test_vcpu_ids(bench, vcpu):
+    refused("EEXIST", bench.vm.create_vcpu, 0)
+    refused("EINVAL", bench.vm.create_vcpu, 16)
+    assert bench.vm.ioctl(Ioctl.CREATE_VCPU, 15).number == 15
+
+
+def test_what_vms_and_vcpus_have_no_ioctl_for(bench, vcpu):
+    refused("ENOTTY", bench.vm.ioctl, 0x77)
+    refused("ENOTTY", bench.vm.ioctl, Ioctl.CREATE_IRQCHIP)
+    refused("ENOTTY", vcpu.ioctl, 0x9B)
+    refused("ENOTTY", vcpu.ioctl, Ioctl.GET_VCPU_STATE)
+    refused("EINVAL", vcpu.ioctl, Ioctl.RUN, 1)
+
+
+REGION = MemoryRegion(1, 16 * MIB, MIB, 0)
+
+
+@pytest.mark.parametrize(
+    ("region", "refusal"),
+    [
+        (MemoryRegion(1, 16 * MIB, MIB + 4096, 0), "EINVAL"),
+        (MemoryRegion(1, 16 * MIB + 4096, MIB, 0), "EINVAL"),
+        (MemoryRegion(1, 16 * MIB, MIB, 8), "EINVAL"),
+        (MemoryRegion(16, 16 * MIB, MIB, 0), "EINVAL"),
+        (MemoryRegion(1, 16 * MIB, MIB, 0, flags=4), "EINVAL"),
+        (MemoryRegion(1, (1 << 64) - MIB, MIB, 0), "EINVAL"),
+        (MemoryRegion(1, 8 * MIB - PAGE, MIB, 0), "EEXIST"),
+        (MemoryRegion(1, 0, 0, 0), "EINVAL"),
+        (MemoryRegion(0, 0, 4 * MIB, 8 * MIB), "EINVAL"),
+        (MemoryRegion(0, 0, 8 * MIB, 0), "EINVAL"),
+        (MemoryRegion(0, 0, 8 * MIB, 8 * MIB, flags=2), "EINVAL"),
+    ],
+)
+def test_memory_regions_that_are_refused(bench, region, refusal):
+    refused(refusal, bench.vm.ioctl, Ioctl.SET_USER_MEMORY_REGION, region)
+
+
+def test_memory_regions_come_move_and_go(bench):
+    bench.vm.set_user_memory_region(REGION)
+    assert bench.vm.require(16 * MIB + 5, 8) == 5
+    bench.vm.set_user_memory_region(MemoryRegion(1, 32 * MIB, MIB, 0))
+    refused("EFAULT", bench.vm.require, 16 * MIB, 1)
+    assert bench.vm.require(32 * MIB, 1) == 0
+    bench.vm.set_user_memory_region(MemoryRegion(1, 32 * MIB, 0))
+    refused("EFAULT", bench.vm.require, 32 * MIB, 1)
+
+
+def test_memory_outside_the_machine_is_no_memory():
+    bench = Bench()
+    kvm = Kvm(bench.host, is_memory=lambda address, size: address + size <= 16 * MIB)
+    refused("EINVAL", kvm.create_vm().set_user_memory_region, MemoryRegion(0, 0, 32 * MIB, 0))
+
+
+def test_dirty_log_of_a_slot_that_does_not_log(bench):
+    refused("ENOENT", bench.vm.ioctl, Ioctl.GET_DIRTY_LOG, 0)
+    refused("ENOENT", bench.vm.get_dirty_log, 5)
+    refused("EINVAL", bench.vm.get_dirty_log, 16)
+
+
+def test_enable_cap(vcpu):
+    refused("EINVAL", vcpu.enable_cap, Cap.MIPS_TE)
+    refused("EINVAL", vcpu.enable_cap, Cap.MIPS_FPU, 1)
+    refused("EINVAL", vcpu.enable_cap, Cap.MIPS_FPU, 0, 1)
+    refused("EINVAL", vcpu.enable_cap, Cap.SYNC_MMU)
+    vcpu.ioctl(Ioctl.ENABLE_CAP, Cap.MIPS_FPU)
+    assert vcpu.fpu_enabled
+
+
+def test_an_fpu_needs_the_capability_and_the_guests_config(vcpu):
+    ids = [onereg.FCR_CSR, onereg.fpr_64(2), onereg.fpr_32(3)]
+    for number in ids:
+        refused("EINVAL", vcpu.get_one_reg, number)
+    vcpu.enable_cap(Cap.MIPS_FPU)
+    assert set(ids) <= set(vcpu.get_reg_list())
+    for number in ids:
+        refused("EINVAL", vcpu.set_one_reg, number, 0)
+    vcpu.set_one_reg(onereg.cp0("config1"), vcpu.get_one_reg(onereg.cp0("config1")) | 1)
+    vcpu.set_one_reg(onereg.fpr_64(2), 0x1122334455667788)
+    assert vcpu.get_one_reg(onereg.fpr_64(2)) == 0x1122334455667788
+    assert vcpu.get_one_reg(onereg.fpr_32(2)) == 0x55667788
+    assert vcpu.get_one_reg(onereg.fpr_32(3)) == 0x11223344, "FR = 0: an odd single is an upper half"
+    refused("EINVAL", vcpu.get_one_reg, onereg.fpr_64(3))
+    vcpu.set_one_reg(onereg.FCR_IR, 5)
+    assert vcpu.get_one_reg(onereg.FCR_IR) == 0x00770501
+
+
+def test_registers_by_id(vcpu):
+    vcpu.set_one_reg(onereg.gpr(0), 7)
+    vcpu.set_one_reg(onereg.gpr(31), 1 << 63)
+    assert vcpu.get_one_reg(onereg.gpr(0)) == 0
+    assert vcpu.get_regs()[0][31] == 1 << 63
+    vcpu.set_one_reg(onereg.PC, P)
+    assert vcpu.get_regs()[3] == P
+    for unknown in (0, onereg.gpr(35), onereg.maar(0), onereg.cp0("random"), onereg.COUNTER):
+        refused("EINVAL", vcpu.get_one_reg, unknown)
+    refused("EINVAL", vcpu.set_regs, [0] * 31, 0, 0, 0)
+
+
+def test_every_listed_register_can_be_read_and_written_back(vcpu):
+    vcpu.enable_cap(Cap.MIPS_FPU)
+    vcpu.enable_cap(Cap.MIPS_MSA)
+    for name, bit in (("config1", 1), ("config3", 1 << 28)):
+        vcpu.set_one_reg(onereg.cp0(name), vcpu.get_one_reg(onereg.cp0(name)) | bit)
+    vcpu.set_one_reg(onereg.cp0("status"), 1 << 26)
+    ids = vcpu.get_reg_list()
+    assert len(ids) == len(set(ids)) == vcpu.num_regs()
+    for number in ids:
+        value = vcpu.get_one_reg(number)
+        assert 0 <= value < 1 << 8 * onereg.size(number)
+        vcpu.set_one_reg(number, value)
+        assert vcpu.get_one_reg(number) == value
+
+
+def test_config_is_written_through_a_mask(vcpu):
+    before = vcpu.get_one_reg(onereg.cp0("config1"))
+    vcpu.set_one_reg(onereg.cp0("config1"), 0)
+    assert vcpu.get_one_reg(onereg.cp0("config1")) == before & ~(1 << 31), "M alone may change; no FPU is enabled"
+
+
+def test_the_second_run_of_a_vcpu_is_refused(bench):
+    vcpu = bench.vcpu("1: b 1b\n nop")
+    bench.run(2_000)
+    with pytest.raises(KvmError) as caught:
+        next(vcpu.run())
+    assert caught.value.errno == errno.EINTR
+
+
+def test_immediate_exit_comes_before_the_guest(bench):
+    vcpu = bench.vcpu("1: b 1b\n nop")
+    vcpu.kvm_run.immediate_exit = True
+    bench.on_exit = lambda vcpu: True
+    bench.run(20_000)
+    assert bench.exits == [f"errno {errno.EINTR}"]
+    assert vcpu.get_one_reg(onereg.PC) == P
+    assert vcpu.kvm_run.exit_reason is ExitReason.UNKNOWN
