@@ -16,6 +16,7 @@ from cpu.kvm.emulate import Access
 from cpu.kvm.errors import KvmError
 from cpu.kvm.host import Host, Thread, ThreadState
 from cpu.kvm.mips import Kvm
+from cpu.kvm.stats import REASONS
 from cpu.kvm.uapi import MEM_READONLY, Cap, ExitReason, MemoryRegion
 from cpu.kvm.vcpu import Do, Steps, Vcpu
 from soc.messages import InterruptLevel
@@ -223,10 +224,10 @@ class Hypervisor:
     # Looking.
 
     def details(self) -> dict[str, int]:
-        """Exits by counter, summed over the vCPUs, and root refills."""
+        """Exits by reason and KVM's other counters, summed over the vCPUs, and root refills."""
         counted: Counter[str] = Counter()
         for vcpu in self.vcpus:
-            counted.update({f"exit {name}": n for name, n in vcpu.stats.items() if n})
+            counted.update({f"{'exit' if name in REASONS else 'kvm'} {name}": n for name, n in vcpu.stats.items() if n})
         counted["refill root"] = sum(core.vz.refills for core in self._cluster.cores)
         return dict(counted)
 

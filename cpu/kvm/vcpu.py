@@ -306,9 +306,7 @@ class Vcpu:
         run.ready_for_interrupt_injection = True
         if code != GUEST_EXIT:
             self.emit("kvm_exit", self.pc, code)
-        name = _COUNTERS.get(code)
-        if name is not None:
-            self.stats[name] += 1
+            self.stats[_COUNTERS.get(code, "other")] += 1
         backend = self.vm.callbacks
         if code == INT:
             self.charge("kvm_handle_int")

@@ -266,7 +266,7 @@ class DeviceComponent:
                 self.device.line_in(port, 0)
         elif type(message) is InterruptVector:
             self.device.vector_in(port, message.vector)
-        elif type(message) is Mailbox:
+        elif type(message) is Mailbox and hasattr(self.device, "mailbox_in"):
             self.device.mailbox_in(port, message.mailbox, message.value)
         elif type(message) is EventSignal:
             self.device.event_in(port, message.descriptor, message.count)

@@ -17,15 +17,10 @@ from soc.errors import ConfigurationError, DeviceLost, ProtocolError, UnmappedAc
 from soc.link import Link, Source, Timers
 from soc.messages import (
     Configure,
-    ConsoleBytes,
-    CsrWrite,
     DmaRead,
     DmaWrite,
-    EventSignal,
     InterruptLevel,
-    InterruptVector,
     LinkOut,
-    Mailbox,
     Message,
     MmioError,
     MmioRead,
@@ -42,7 +37,7 @@ from soc.messages import (
     pack,
 )
 from soc.placement.places import Place
-from soc.placement.serve import STRICT
+from soc.placement.serve import SIGNALS, STRICT
 from soc.placement.stream import frame
 from soc.placement.supervision import Supervisor
 from soc.ports import split
@@ -52,9 +47,8 @@ if TYPE_CHECKING:
     from soc.kernel import Kernel
 
 _SPACES = {space.label: int(space) for space in Space}
-_SIGNALS = (InterruptLevel, InterruptVector, Mailbox, EventSignal, CsrWrite, ConsoleBytes)
 _ACCESSES, _REPLIES, _TRANSFERS = (MmioRead, MmioWrite), (MmioReply, MmioError), (DmaRead, DmaWrite)
-_CARRIES = {Role.REGISTERS: _REPLIES, Role.DMA: _TRANSFERS, Role.ANSWERS: _ACCESSES, Role.INPUT: _SIGNALS}
+_CARRIES = {Role.REGISTERS: _REPLIES, Role.DMA: _TRANSFERS, Role.ANSWERS: _ACCESSES, Role.INPUT: SIGNALS}
 """What may leave a port, by what arrives there."""
 _GONE = "the device is disconnected"
 

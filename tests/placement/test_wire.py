@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 
+import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,12 +19,25 @@ from soc import Machine, PoweredOff
 from soc.__main__ import main
 from soc.errors import MessageError, ProtocolError, SocError
 from soc.fetch import debian
-from soc.messages import KINDS, InterruptLevel, SyncPromise, describe, pack, unpack
+from soc.messages import (
+    KINDS,
+    Configure,
+    InterruptLevel,
+    LinkOut,
+    PortIn,
+    Role,
+    SyncPromise,
+    describe,
+    pack,
+    unpack,
+)
 from soc.placement.places import address
+from soc.placement.serve import Peer
 from soc.placement.socket import TOKEN
 from soc.placement.stream import Stream, StreamClosed, StreamTimeout, frame
 from soc.placement.sync import Conversation, Waits
 from tests.placement.conftest import ROOT
+from tests.soc.test_messages import values
 
 PAGE = (ROOT / "docs" / "wire.md").read_text()
 SOURCE = ROOT / "docs" / "examples" / "router.c"
@@ -115,9 +129,9 @@ def test_the_device_in_c_boots_debian_with_the_same_hash(c_server):
 @pytest.mark.parametrize(
     "model",
     [
-        "devices.uart16550:Uart16550",
-        "devices.ls3a_ext_irq:Ls3aExtIrq",
         "devices.stable_timer:StableTimer",
+        pytest.param("devices.uart16550:Uart16550", marks=pytest.mark.slow),
+        pytest.param("devices.ls3a_ext_irq:Ls3aExtIrq", marks=pytest.mark.slow),
         pytest.param("devices.rtc:GoldfishRtc", marks=pytest.mark.slow),
         pytest.param("devices.ls7a_irq:Ls7aIrq", marks=pytest.mark.slow),
         pytest.param("devices.ls3a_ht_irq:Ls3aHtIrq", marks=pytest.mark.slow),
@@ -255,6 +269,41 @@ def _answer(data):
     finally:
         stream.close()
         writer.close()
+
+
+def described():
+    """A device's side that has been configured, with a register port, a line and its timers."""
+    peer = Peer("uart", lambda model: model.startswith("devices."))
+    for message in (
+        Configure(0, 0, 0, 0, 0, "devices.uart16550:Uart16550", msgpack.packb({}), 3),
+        PortIn(0, 0, 1, 0, 0, "mmio", Role.REGISTERS, 0, 0),
+        PortIn(0, 0, 2, 0, 0, "cts", Role.INPUT, 0, 0),
+        PortIn(0, 0, 3, 0, 0, "timer", Role.TIMER, 0, 0),
+        LinkOut(0, 1, 4, 0, 0, "mmio", 1000, 1),
+        LinkOut(0, 5, 6, 0, 0, "irq", 1000, 2),
+    ):
+        assert peer.handle(message) == b""
+    return peer
+
+
+small = st.integers(0, 8)
+any_message = st.one_of(
+    [
+        st.builds(cls, st.integers(0, 100), small, small, small, small, *map(values, list(cls.FIELDS.values())[5:]))
+        for cls in KINDS.values()
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(any_message, max_size=8))
+def test_no_message_makes_a_device_process_raise_anything_but_our_own(messages):
+    peer = described()
+    try:
+        for message in messages:
+            peer.handle(message)
+    except SocError:
+        pass
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from soc.errors import ConfigurationError
 from soc.time import duration, seconds
 from tests.soc.test_cluster import RECEIVE, START, STORM, TYPED_AT, build, whole
 
-TIERS = ("threaded", "reference")
+TIERS = ("threaded", "reference", "stencil")
 
 # Accesses to the UART's scratch register in every place of a block, among them every kind of delay slot.
 SLOTS = (
@@ -185,14 +185,14 @@ def saved(name: str, times: list[int], **options) -> list[bytes]:
 @pytest.mark.parametrize("name", MACHINES)
 def test_a_restored_machine_ends_as_the_undisturbed_one(name, tier):
     for number, checkpoint in enumerate(saved(name, moments(name, 6), tier=tier)):
-        assert finish(Machine.restore(checkpoint, tier=TIERS[number % 2])) == undisturbed(name)
+        assert finish(Machine.restore(checkpoint, tier=TIERS[number % 3])) == undisturbed(name)
 
 
 @pytest.mark.parametrize("tier", TIERS)
 def test_a_core_parked_in_any_place_of_a_block_is_restored(tier):
     times = range(duration("100 ns"), undisturbed("slots")[-1], duration("300 ns"))
     for number, checkpoint in enumerate(saved("slots", list(times), tier=tier)):
-        assert finish(Machine.restore(checkpoint, tier=TIERS[number % 2])) == undisturbed("slots"), times[number]
+        assert finish(Machine.restore(checkpoint, tier=TIERS[number % 3])) == undisturbed("slots"), times[number]
 
 
 @pytest.mark.slow
@@ -200,7 +200,7 @@ def test_a_core_parked_in_any_place_of_a_block_is_restored(tier):
 @pytest.mark.parametrize("name", MACHINES)
 def test_many_moments(name, tier):
     for number, checkpoint in enumerate(saved(name, moments(name, 40), tier=tier)):
-        assert finish(Machine.restore(checkpoint, tier=TIERS[number % 2])) == undisturbed(name)
+        assert finish(Machine.restore(checkpoint, tier=TIERS[number % 3])) == undisturbed(name)
 
 
 def test_it_works_again_and_again():
