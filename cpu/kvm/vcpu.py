@@ -378,6 +378,28 @@ class Vcpu:
         run.exit_reason = ExitReason.MMIO
         return Resume.HOST
 
+    def get_state(self) -> dict[str, Any]:
+        """Every register, unsigned, wherever it is now; the keys are those of `Core.get_state`."""
+        S = self.core.S if self.mode is Mode.IN_GUEST and self.core is not None else None
+        gprs = self.gprs if S is None else S[state.GPR : state.GPR + 32]
+        hi, lo, pc = (self.hi, self.lo, self.pc) if S is None else S[[state.HI, state.LO, state.PC]].tolist()
+        control = self.context.fcr31, self.context.msacsr
+        if S is not None and self.context.in_use:
+            control = S[[state.FCSR, state.MSACSR]].tolist()
+        lanes = [[int(array[at]) & M64 for array, at in (self._lane(n, 0), self._lane(n, 1))] for n in range(32)]
+        names = (*self.vm.callbacks.in_hardware, "prid", "config6")
+        return {
+            "pc": pc & M64,
+            "gpr": [int(v) & M64 for v in gprs],
+            "hi": hi & M64,
+            "lo": lo & M64,
+            "fpr": [low for low, _ in lanes],
+            "msa": [tuple(pair) for pair in lanes],
+            "fcsr": control[0] & M32,
+            "msacsr": control[1] & M32,
+            "cp0": {name: self.gc0(name) for name in sorted(names)} | {"config5_msaen": self.gc0("config5") >> 27 & 1},
+        }
+
     # Moving.
 
     @property

@@ -1,4 +1,4 @@
-"""Options that several commands share, and clear refusals for what this version does not build yet."""
+"""Options that several commands share."""
 
 import argparse
 from collections.abc import Iterable
@@ -66,8 +66,8 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="keep result.json, console.log and the trace in DIR")
 
 
-def refuse_unbuilt(arguments: argparse.Namespace) -> None:
-    """Raises ConfigurationError for options that are known but not built in this version."""
+def refuse_malformed(arguments: argparse.Namespace) -> None:
+    """Raises ConfigurationError for --device, --disk and --place that cannot be read, before anything is built."""
     devices(arguments)
     placement(arguments.place)
 
@@ -144,7 +144,3 @@ def placement(text: str | None) -> dict[str, str]:
 
 def _items(text: str | None) -> Iterable[str]:
     return [item.strip() for item in text.split(",")] if text else []
-
-
-def _not_built(option: str, why: str, advice: str) -> None:
-    raise ConfigurationError(f"{option} is not built yet: {why}.\n{advice}")
