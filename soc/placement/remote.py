@@ -336,7 +336,7 @@ class RemoteComponent:
                 del self._asked[source, destination][message.request]
             elif kind is InterruptLevel:
                 if message.level:
-                    self._high[source, destination] = message.cause
+                    self._high.setdefault((source, destination), message.cause)
                 else:
                     self._high.pop((source, destination), None)
             self._out[source, destination][0].resume(message)

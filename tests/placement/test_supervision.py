@@ -134,7 +134,7 @@ def test_five_strikes_at_every_device_of_a_boot(kind):
     ("kind", "says"),
     [
         ("kill", "its process was killed by SIGKILL"),
-        ("hang", "no answer for 0.3 s; its process is still there"),
+        pytest.param("hang", "no answer for 0.3 s; its process is still there", marks=pytest.mark.slow),
         ("garble", "CRC-32"),
     ],
 )
