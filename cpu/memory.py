@@ -1,18 +1,19 @@
-"""Physical memory of a machine: RAM (first 256 MB at 0, all of it from 0x80000000) and the boot ROM, as the cores see
-it.
-
-Source: Linux 6.1: arch/mips/boot/dts/loongson/loongson64v_4core_virtio.dts; QEMU: hw/mips/loongson3_virt.c.
-"""
+"""Physical memory of a machine: RAM and the boot ROM where soc/ram.py puts them, as the cores see it."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cpu.engine import shared as m
 from soc.errors import SocError
+from soc.ram import HIGH_BASE, LOW_BYTES, ROM_BASE, ROM_BYTES
+
+if TYPE_CHECKING:
+    from cpu.engine.code_buffer import CodeBuffer
 
 PAGE = 4096
 POOL_WORDS = 4 << 20
@@ -26,7 +27,7 @@ class MemoryRangeError(SocError):
 class Memory:
     """`ram_bytes` of RAM, a multiple of 4 KiB, and 2 MiB of ROM at 0x1fc00000; all zero."""
 
-    def __init__(self, ram_bytes: int, rom_bytes: int = 2 << 20):
+    def __init__(self, ram_bytes: int, rom_bytes: int = ROM_BYTES):
         if ram_bytes <= 0 or ram_bytes % PAGE or ram_bytes > 64 << 30:
             raise MemoryRangeError(f"RAM of {ram_bytes} bytes: needs a positive multiple of {PAGE}, at most 64 GiB")
         self.ram_bytes = ram_bytes
@@ -45,6 +46,7 @@ class Memory:
         self.charges = np.zeros(0, np.int64)
         self._stops = np.zeros(4096, np.int64)
         self.stops: frozenset[int] = frozenset()
+        self.code_buffer: CodeBuffer | None = None  # of tier E
         self.shared = shared = np.zeros(m.SIZE, np.int64)
         shared[m.RAM] = self.image.ctypes.data
         shared[m.RAM_BYTES], shared[m.ROM_BYTES], shared[m.PAGES] = ram_bytes, rom_bytes, pages
@@ -63,12 +65,12 @@ class Memory:
 
     def offset(self, paddr: int) -> int:
         """Offset in the image of a physical address, or -1 when it is not memory."""
-        if paddr < m.LOW_BYTES:
+        if paddr < LOW_BYTES:
             return paddr if 0 <= paddr < self.ram_bytes else -1
-        if m.HIGH_BASE <= paddr < m.HIGH_BASE + self.ram_bytes:
-            return paddr - m.HIGH_BASE
-        if m.ROM_BASE <= paddr < m.ROM_BASE + self.rom_bytes:
-            return self.ram_bytes + paddr - m.ROM_BASE
+        if HIGH_BASE <= paddr < HIGH_BASE + self.ram_bytes:
+            return paddr - HIGH_BASE
+        if ROM_BASE <= paddr < ROM_BASE + self.rom_bytes:
+            return self.ram_bytes + paddr - ROM_BASE
         return -1
 
     def is_ram(self, paddr: int) -> bool:
@@ -79,8 +81,8 @@ class Memory:
         if count and (first < 0 or self.offset(paddr + count - 1) != first + count - 1):
             raise MemoryRangeError(
                 f"{count} bytes at physical {paddr:#x} are not all memory: there is RAM from 0 to "
-                f"{min(self.ram_bytes, m.LOW_BYTES):#x} from {m.HIGH_BASE:#x} to {m.HIGH_BASE + self.ram_bytes:#x}, "
-                f"and ROM from {m.ROM_BASE:#x} to {m.ROM_BASE + self.rom_bytes:#x}"
+                f"{min(self.ram_bytes, LOW_BYTES):#x} from {HIGH_BASE:#x} to {HIGH_BASE + self.ram_bytes:#x}, "
+                f"and ROM from {ROM_BASE:#x} to {ROM_BASE + self.rom_bytes:#x}"
             )
         return first
 

@@ -136,6 +136,15 @@ class Device:
         """Where `core` meets this device's own registers through configuration register `offset`, None: nowhere."""
         return None
 
+    def latched(self) -> int | None:
+        """The interrupts it holds, a bit each: what has arrived and is not served, masked or not. None: it is no
+        interrupt controller."""
+        return None
+
+    def behind(self, port: str) -> int:
+        """Those of `latched` that output `port` stands for now."""
+        return 0
+
     @classmethod
     def ranges(cls, space: str = "memory", core: int = 0) -> list[tuple[int, int]]:
         """(offset, length) of all that is decoded in `space` as `core` sees it, neighbours joined, lowest first."""
@@ -267,6 +276,10 @@ class Device:
             raise DeviceError(f"{self.name} has no event input {port!r}; it has {', '.join(self._events) or 'none'}")
         getattr(self, "on_event_" + port)(descriptor, count)
         self.settle()
+
+    def mailbox_in(self, port: str, mailbox: int, value: int) -> None:
+        """Mail arrived at `port`. Only cores have mailboxes: DeviceError."""
+        raise DeviceError(f"{self.name}.{port}: mail for mailbox {mailbox}; a device takes none")
 
     def receive(self, port: str, data: bytes) -> None:
         """Bytes arrived at byte port `port`. Raises DeviceError for a port the device does not have."""

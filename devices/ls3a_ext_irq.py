@@ -6,7 +6,7 @@ from typing import Any
 from devices.device import Device
 from devices.errors import DeviceError
 from devices.lines import LineOut, LineOuts
-from devices.ports import VectorIn, VectorOuts
+from devices.ports import VectorIn, VectorOuts, index
 from devices.registers import Internal, Register, RegisterArray
 
 CORES = 4
@@ -88,6 +88,8 @@ class Ls3aExtIrq(Device):
             raise DeviceError(f"node {node}: there are nodes 0 to {NODES - 1}")
         self.node = node
         self._warned = 0
+        self._passing = 0
+        # The vector that is being sent on to another node.
         super().__init__(**options)
 
     @staticmethod
@@ -111,6 +113,21 @@ class Ls3aExtIrq(Device):
 
     def on_write_core_isr(self, index: int, value: int, old: int) -> None:
         self.isr[index % 4] &= ~value
+
+    def latched(self) -> int:
+        return sum(pending << 64 * quad for quad, pending in enumerate(self.isr))
+
+    def behind(self, port: str) -> int:
+        name, number = port.partition("[")[0], index(port)
+        if name != "pin":
+            return self._passing
+        core, pin = divmod(number, 4)
+        found = 0
+        for group in range(8):
+            if self._pin(group) >> pin & 1:
+                quad, half = divmod(group, 2)
+                found |= (self.core_isr[4 * core + quad] & self.en[quad] & HALF << 32 * half) << 64 * quad
+        return found
 
     def settle(self) -> None:
         """Deliver what is pending, enabled and held by no core; then the pins."""
@@ -142,8 +159,9 @@ class Ls3aExtIrq(Device):
         if node == self.node:
             self.core_isr[4 * core + quad] |= bit
         else:
-            self.isr[quad] &= ~bit
+            self._passing = bit << 64 * quad
             self.to_node[node].send(core << 8 | 64 * quad + lowest(bit))
+            self.isr[quad] &= ~bit
 
     def _target(self, vector: int) -> tuple[int, int]:
         entry = self.coremap[vector]

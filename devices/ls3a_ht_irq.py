@@ -5,7 +5,7 @@ from typing import Any
 from devices.device import Device
 from devices.errors import DeviceError
 from devices.lines import LineIn, LineOuts
-from devices.ports import VectorIn, VectorOut
+from devices.ports import VectorIn, VectorOut, index
 from devices.registers import Register, RegisterArray
 
 VECTORS = 256
@@ -63,8 +63,15 @@ class Ls3aHtIrq(Device):
         else:
             self.vector[vector // 32] |= 1 << vector % 32
 
+    def latched(self) -> int:
+        return sum(pending << 32 * word for word, pending in enumerate(self.vector))
+
+    def behind(self, port: str) -> int:
+        return self._asking() & self._members[index(port)]
+
+    def _asking(self) -> int:
+        return sum((self.vector[word] & self.enable[word]) << 32 * word for word in range(8))
+
     def settle(self) -> None:
-        pending = 0
-        for word in range(8):
-            pending |= (self.vector[word] & self.enable[word]) << 32 * word
+        pending = self._asking()
         self.line.levels = sum(1 << n for n, members in enumerate(self._members) if pending & members)

@@ -5,7 +5,7 @@ from typing import Any
 from devices.device import Device
 from devices.errors import DeviceError
 from devices.lines import LineOuts
-from devices.ports import CsrOut, MailOuts
+from devices.ports import CsrOut, MailOuts, index
 from devices.registers import Register, RegisterArray
 
 CORES = 4
@@ -108,6 +108,13 @@ class Ls3aIpi(Device):
     def on_write_mailbox(self, index: int, value: int, old: int) -> None:
         core, box = divmod(index, 4)
         self.mail[core].send(box, value)
+
+    def latched(self) -> int:
+        return sum(status << 32 * core for core, status in enumerate(self.status))
+
+    def behind(self, port: str) -> int:
+        core = index(port)
+        return (self.status[core] & self.enable[core]) << 32 * core
 
     def settle(self) -> None:
         pins = 0

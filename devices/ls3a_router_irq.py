@@ -2,6 +2,7 @@
 
 from devices.device import Device
 from devices.lines import LineIns, LineOuts
+from devices.ports import index
 from devices.registers import Internal, Register, RegisterArray
 
 CSR_INTISR = 0x1010
@@ -57,6 +58,13 @@ class Ls3aRouterIrq(Device):
 
     def on_write_intenclr(self, value: int, old: int) -> None:
         self.latch &= ~value
+
+    def latched(self) -> int:
+        return self.intedge & self.latch | ~self.intedge & self.input.levels
+
+    def behind(self, port: str) -> int:
+        pin = 1 << index(port)
+        return sum(1 << n for n, entry in enumerate(self.entry) if self.intisr >> n & 1 and PINS_OF_ENTRY[entry] & pin)
 
     def settle(self) -> None:
         """Gate, split by core, route. Everything follows within the access or line change that caused it."""

@@ -79,6 +79,8 @@ class Ls7aIrq(Device):
             raise DeviceError(f"pins {pins}: the controller has 1 to {PINS}")
         super().__init__(**options)
         self.pins = pins
+        self._issuing = 0
+        # The pin whose message is being sent.
         for port in self.input_lines()[pins:]:
             del self._inputs[port]
 
@@ -97,6 +99,14 @@ class Ls7aIrq(Device):
     def on_write_htmsi_en(self, value: int, old: int) -> None:
         self.intisr &= ~(value & ~old)
 
+    def latched(self) -> int:
+        return self.intirr
+
+    def behind(self, port: str) -> int:
+        if port in ("lo", "hi"):
+            return self._issuing
+        return (self.intisr_chip1 if port == "intn1" else self.intisr_chip0) & ~self.htmsi_en
+
     def settle(self) -> None:
         """Derive requests, end the service of pins that lost theirs, issue the others, drive the lines."""
         self.latch &= self.intedge
@@ -113,6 +123,7 @@ class Ls7aIrq(Device):
                 self.intisr_chip0 |= 1 << pin
             elif output == HI:
                 self.intisr_chip1 |= 1 << pin
+            self._issuing = 1 << pin
             if output and self.htmsi_en >> pin & 1:
                 (self.lo if output == LO else self.hi).send(self.htmsi_vector[pin])
         self.intn0.level = self.intisr_chip0 & ~self.htmsi_en != 0

@@ -72,6 +72,12 @@ class CsrOut(Port):
     """Writes to the configuration registers of a core leave here."""
 
 
+def index(port: str) -> int:
+    """The number of an element's port, as in ``pin[5]``; 0 for a single one."""
+    _, bracket, number = port.partition("[")
+    return int(number[:-1]) if bracket else 0
+
+
 class _Sender:
     __slots__ = ("_device", "_port")
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
@@ -129,12 +129,14 @@ def _parts(machine: Machine) -> Iterator[tuple[Any, ...]]:
 
 def _described(options: Options) -> dict[str, Any]:
     """The options as plain data, and which were values of the program (such as functions) that must be given again."""
+    if options.fault:
+        raise CheckpointError("a machine with faults cannot be saved: what they will do next is not part of its state")
     values = {entry.name: getattr(options, entry.name) for entry in fields(options)}
     values |= {
+        "placement": {name: asdict(place) for name, place in options.placement.items()},
         "platform": options.platform.name,
         "timing": {name: value for name, value, *_ in options.timing.rows()},
         "disk": None,
-        "placement": None,
     }
     devices, told = {}, []
     for device, given in options.devices.items():
@@ -142,11 +144,19 @@ def _described(options: Options) -> dict[str, Any]:
         for key, value in given.items():
             if isinstance(value, os.PathLike) or key == "image":
                 value = str(Path(value).absolute())
-            if isinstance(value, str | int | bool | bytes | None):
+            if _is_plain(value):
                 devices[device][key] = value
             else:
                 told.append([device, key])
     return {"options": {**values, "devices": devices}, "told": told}
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, str | int | float | bytes | None)
 
 
 def _system(machine: Machine) -> bytes:

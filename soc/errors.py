@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 
 class SocError(Exception):
@@ -30,7 +31,9 @@ class ProtocolError(SocError):
 
 
 class DeviceLost(SocError):
-    """A device in another process failed: which, how, and what it said last. The run cannot go on as it was."""
+    """A device in another process failed: which, how, and what it said last. `told` is what it was told then."""
+
+    told: Any = None
 
 
 class UnmappedAccessError(SocError):

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from cpu.engine import shared
 from cpu.kvm import onereg
 from cpu.kvm.emulate import Access
 from cpu.kvm.errors import KvmError
-from cpu.kvm.host import Host, Thread
+from cpu.kvm.host import Host, Thread, ThreadState
 from cpu.kvm.mips import Kvm
 from cpu.kvm.stats import REASONS
 from cpu.kvm.uapi import MEM_READONLY, Cap, ExitReason, MemoryRegion
 from cpu.kvm.vcpu import Do, Steps, Vcpu
 from soc.messages import InterruptLevel
+from soc.ram import HIGH_BASE, LOW_BYTES, ROM_BASE
 
 if TYPE_CHECKING:
     from soc.cluster import ClusterComponent
@@ -51,14 +52,17 @@ class Hypervisor:
         self._component, self._cluster, self._clock = component, component.cluster, timing.core
         self._source, self._stop = source, stop
         self._kicks: dict[int, Link] = {}
+        self._stopping = False
+        self._released: set[int] = set()
+        """vCPUs whose registers are those of a guest that was moved here."""
         costs = {name: value for name, value, unit, _ in timing.rows() if name.startswith("kvm_") and unit == "cycle"}
         slice_cycles = timing.core.ticks(timing.kvm_slice)
         self.host = Host(self._cluster.cores, timing.core, costs, self, slice_cycles, timing.count_divider)
         self.kvm = Kvm(self.host, backend, lambda address, size: _is_memory(memory, address, size))
         self.vm = self.kvm.create_vm()
-        low = min(memory.ram_bytes, shared.LOW_BYTES)
+        low = min(memory.ram_bytes, LOW_BYTES)
         for slot, (base, size, flags) in enumerate((
-            (0, low, 0), (shared.HIGH_BASE, memory.ram_bytes, 0), (shared.ROM_BASE, memory.rom_bytes, MEM_READONLY),
+            (0, low, 0), (HIGH_BASE, memory.ram_bytes, 0), (ROM_BASE, memory.rom_bytes, MEM_READONLY),
         )):  # fmt: skip
             self.vm.set_user_memory_region(MemoryRegion(slot, base, size, base, flags))
         self.vcpus = [self._vcpu(number) for number in range(vcpus)]
@@ -86,16 +90,19 @@ class Hypervisor:
         if vcpu.number:
             while (mailboxes := (yield Do.HOLD)) is None:
                 pass
-            gpr, hi, lo, _ = vcpu.get_regs()
-            for register, value in zip(RELEASE_GPRS, mailboxes[1:], strict=True):
-                gpr[register] = value
-            vcpu.set_regs(gpr, hi, lo, mailboxes[0])
+            if vcpu.number not in self._released:
+                gpr, hi, lo, _ = vcpu.get_regs()
+                for register, value in zip(RELEASE_GPRS, mailboxes[1:], strict=True):
+                    gpr[register] = value
+                vcpu.set_regs(gpr, hi, lo, mailboxes[0])
         run = vcpu.kvm_run
         while True:
+            if self._stopping:
+                yield from self._wait_stopped(vcpu)
             try:
                 yield from vcpu.run()
             except KvmError:
-                # Interrupted: nothing to do but go on.
+                # A signal: the guest is to stop, or nothing.
                 continue
             self.host.charge(vcpu, "kvm_user")
             if run.exit_reason is ExitReason.MMIO:
@@ -107,6 +114,68 @@ class Hypervisor:
                 said = self.vm.messages[-1] if self.vm.messages else ""
                 self._stop("error", f"KVM_RUN of vCPU {vcpu.number}: {run.exit_reason.name} ({said})")
                 return
+
+    def _wait_stopped(self, vcpu: Vcpu) -> Steps:
+        run = vcpu.kvm_run
+        if vcpu.mmio_needed:
+            # The answer is there; KVM_RUN takes it and comes back at once.
+            run.immediate_exit = True
+            with suppress(KvmError):
+                yield from vcpu.run()
+            run.immediate_exit = False
+        while self._stopping:
+            if all(thread.state is ThreadState.BLOCKED or thread.vcpu is vcpu for thread in self.host.threads):
+                self._stop("until", "the guest has stopped")
+            yield Do.STOP
+
+    # Stopping and moving the guest.
+
+    def stop_guest(self) -> None:
+        """Have every vCPU leave KVM_RUN; the run that follows ends where all have."""
+        self._stopping = True
+        for vcpu in self.vcpus:
+            self.host.interrupt(vcpu)
+
+    def resume_guest(self) -> None:
+        """Let the vCPUs of a stopped guest go on with the next run."""
+        self._stopping = False
+        for vcpu in self.vcpus:
+            vcpu.signal = False
+            self.host.wake(vcpu)
+
+    def save(self, memory: Any, devices: dict[str, Any]) -> dict[str, Any]:
+        """A stopped guest as plain data: VM, memory, devices, levels at its pins. KvmError (EBUSY) otherwise."""
+        self.host.settle()
+        return {
+            "time": self._component.time,
+            "vm": self.vm.save(),
+            "mailboxes": [thread.mailboxes for thread in self.host.threads],
+            "memory": [[offset, data] for offset, data in memory.contents()],
+            "devices": {name: device.save() for name, device in devices.items()},
+            "pins": [[[ip, list(drivers.items())] for ip, drivers in port.pins.items()] for port in self._ports],
+        }
+
+    def restore(self, saved: dict[str, Any], memory: Any, components: dict[str, Any]) -> None:
+        """The guest of `save`, in a machine that has not run. What its devices have still to do, they do as much later
+        as this machine is younger."""
+        for offset, data in saved["memory"]:
+            memory.restore(offset, data)
+        self.vm.restore(saved["vm"])
+        younger = saved["time"] - self._component.time
+        for name, state in saved["devices"].items():
+            timers = {token: time - younger for token, time in state["timers"].items()}
+            components[name].access(components[name].device.restore, {**state, "timers": timers})
+        for thread, mailboxes in zip(self.host.threads, saved["mailboxes"], strict=True):
+            thread.mailboxes = mailboxes
+            if mailboxes is not None and thread.vcpu.number:
+                self._released.add(thread.vcpu.number)
+        for port, pins in zip(self._ports, saved["pins"], strict=True):
+            for ip, drivers in pins:
+                port.pins[ip] = dict(drivers)
+
+    @property
+    def _ports(self) -> list[Any]:
+        return self._component.ports
 
     def load(self, state: dict[str, Any]) -> None:
         """Registers of vCPU 0 from a state dictionary of a core: pc, gpr, cp0."""

@@ -97,6 +97,10 @@ class Link:
         """Put `message` on its way to its own time."""
         self._post(message[2], message.PHASE, self.channel, message[5], self._arrival, message)
 
+    def again(self, message: Message) -> None:
+        """Deliver `message` once more, now: its first delivery was taken back."""
+        self._post(self._kernel._now, message.PHASE, self.channel, message[5], self._arrive, message)
+
     def intercept(self, arrival: Callable[[Any], None]) -> Callable[[Any], None]:
         """Have every message go to `arrival` at its time, as the value of an event. Returns what delivers one."""
         before, self._arrival = self._arrival, arrival

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time as host
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from hashlib import blake2b
@@ -26,6 +27,7 @@ from soc.messages import Message, pack, unpack
 from soc.options import Options
 from soc.placement.inprocess import DeviceComponent
 from soc.placement.memory import MemoryComponent
+from soc.placement.sharing import Sharing
 from soc.platforms import Part, Platform, load
 from soc.ports import split
 from soc.time import PS_PER_SECOND, duration, seconds
@@ -83,7 +85,7 @@ class Machine:
     `ram` is text such as "512 MiB" or a number of MiB. `trace` keeps records and interrupt latencies (the hash is
     always kept). `strict` ends the run at the first access to nothing. `timing` is a Timing or a mapping of constants.
     `csr`: CPUCFG tells the guest of the CSR instructions, on a platform with configuration registers; Linux then sends
-    its inter-processor interrupts with them.
+    its inter-processor interrupts with them. `vz`: the bare cores have the VZ module (see docs/vz.md).
     `hypervisor="kvm"` runs the program as a guest of the KVM model with `vcpus` virtual CPUs on the `cpus` cores; `kvm`
     is its back-end, `irqchip` ("kernel", "user") who serves the guest's interrupt controllers.
     `unimplemented` is what becomes of an instruction that is real on this core but not modelled: "stop" ends the run
@@ -111,6 +113,7 @@ class Machine:
         trace: bool | None = None,
         strict: bool | None = None,
         csr: bool | None = None,
+        vz: bool | None = None,
         unimplemented: str | None = None,
         disk: str | Path | None = None,
         devices: Mapping[str, Mapping[str, Any]] | None = None,
@@ -134,6 +137,7 @@ class Machine:
             "trace": trace,
             "strict": strict,
             "csr": csr,
+            "vz": vz,
             "unimplemented": unimplemented,
             "disk": disk,
             "devices": devices,
@@ -154,7 +158,7 @@ class Machine:
         self._sources: dict[str, Source] = {}
         self._ended: tuple[str, str] | None = None
         self._interrupted = False
-        self._broken = ""
+        self._lost = False
         self.is_off = False
         """The guest has switched the machine off; it cannot run any more."""
 
@@ -167,7 +171,8 @@ class Machine:
         guest = self.options.hypervisor is not None
         shortest = min(self.timing.mmio_request, self.timing.kvm_kick) if guest else self.timing.mmio_request
         window = window_cycles(self.timing.core_window, shortest, self.clock)
-        make_cluster = make_cluster or partial(_make_cluster, options=self.options, vz=guest)
+        vz = guest or self.options.vz
+        make_cluster = make_cluster or partial(_make_cluster, options=self.options, vz=vz)
         cluster = make_cluster(self.memory, self.options.cpus, self.options.tier, window)
         self.cpu: list[Any] = cluster.cores
         sources = [self._source(f"cpu{number}") for number in range(self.options.processors)]
@@ -338,7 +343,7 @@ class Machine:
                 if part.csr and part.node == core.number // CORES_PER_NODE:
                     component = self.components[part.name]
                     link = self._registers(core, component, f"{part.name}.iocsr", 0, strict)
-                    for number, size in component.device.ranges("csr"):
+                    for number, size in load(part.model).ranges("csr"):
                         core.csrs.add(part.name, number, size, link)
 
     def _registers(
@@ -427,20 +432,19 @@ class Machine:
 
     def state(self) -> dict[str, Any]:
         """All that the future depends on apart from RAM, as msgpack types."""
-        if self._ended is not None and self._ended[0] == "error":
+        if self._ended is not None and self._ended[0] == "error" and not self._lost:
             raise CheckpointError(f"the machine has ended in an error and cannot be saved: {self._ended[1]}")
         if self.hypervisor is not None:
             raise CheckpointError("a machine under the KVM model has no checkpoint; its guest moves by the KVM API")
-        # First: it brings the counters of devices in other processes here.
-        components = {name: component.save() for name, component in self.components.items()}
         return {
             "now": self.kernel.now,
             "is_off": self.is_off,
             "unmapped": self.open_bus.unmapped,
-            "sources": {name: source.save() for name, source in self._sources.items()},
             "events": self._events(),
             "cores": self._cluster.save(),
-            "components": components,
+            # Before the sources: a device in another process tells its count with its state.
+            "components": {name: component.save() for name, component in self.components.items()},
+            "sources": {name: source.save() for name, source in self._sources.items()},
             "dma_errors": dict(self.dma.errors) if self.dma is not None else {},
             "console": self._console.save(),
             "trace": self.trace.saved(),
@@ -466,7 +470,7 @@ class Machine:
             source.restore(state["sources"][name])
         for component in self.components.values():
             if component.remote:
-                component.hand_over()
+                component.restored()
         self.trace.restore(state["trace"])
 
     def _events(self) -> list[list[Any]]:
@@ -560,8 +564,6 @@ class Machine:
                 raise ConfigurationError(f"{name} = {value!r}; a positive number of instructions is needed")
         if self.is_off:
             raise ConfigurationError("the machine has been switched off: build a new Machine to run again")
-        if self._broken:
-            raise ConfigurationError(f"the machine has lost a device and cannot run any more: {self._broken}")
         window = duration(max_virtual) if max_virtual is not None else None
         visit = None
         if at is not None:
@@ -572,7 +574,7 @@ class Machine:
                 )
         began = host.monotonic()
         start, instructions, exits = self.now, self._instructions(), self._exits()
-        self._ended, self._interrupted = None, False
+        self._ended, self._interrupted, self._lost = None, False, False
         self._console.watch(None)
         predicate = None
         if isinstance(until, str | bytes):
@@ -589,19 +591,20 @@ class Machine:
         cluster = self._cluster
         cluster.cluster.limit(None if max_insns is None else instructions + max_insns)
         cluster.slice, cluster.ending, cluster.predicate = slice, False, predicate
-        cluster.host = self._host(progress, progress_ms)
+        sharing = Sharing(self._processes)
+        cluster.host = self._host(progress, progress_ms, sharing if self._processes() else None)
         cluster.pace = (lambda time: seconds(time - start) - (host.monotonic() - began)) if pace else None
         cluster.visit = visit
         cluster.stop_at = None if window is None else (start + window, f"{seconds(window):g} s of model time")
         cluster.start()
         try:
-            self.kernel.loop()
+            with sharing if self._processes() else nullcontext():
+                self.kernel.loop()
         except UnmappedAccessError as error:
             self._ended = ("error", str(error))
         except DeviceLost as error:
-            # The machine stands in the middle of an event.
             self._ended = ("error", str(error))
-            self._broken = str(error)
+            self._not_delivered(error.told)
         ended, reason = self._ended or ("deadlock", self._cluster.waits_for())
         wall = host.monotonic() - began
         done = self._instructions() - instructions
@@ -617,6 +620,25 @@ class Machine:
             unmapped=self.open_bus.count,
             details=self._details(),
         )
+
+    def waits(self) -> str:
+        """Which channel waited how long for which device in another process, in wall time: a table."""
+        from soc.placement.profile import table, waits
+
+        remote = [component for component in self.components.values() if component.remote]
+        return table(waits(remote, self.trace.wiring, self._ports), remote)
+
+    def _not_delivered(self, message: Message) -> None:
+        """The device `message` was for is lost. The machine stands before it: it can be saved, or run on."""
+        self._lost = True
+        if not message.HASHED or not message.source:
+            return
+        self.trace.take_back(message)
+        link = self.trace.wiring.channels.get((message.source, message.destination))
+        if link is not None:
+            link.again(message)
+        else:
+            next(c for c in self.components.values() if c.remote and c.owns(message)).resume(message)
 
     def close(self) -> None:
         """End the processes and connections of devices elsewhere; the machine cannot run after that. At the latest this
@@ -661,13 +683,22 @@ class Machine:
             counted.update(self.hypervisor.details())
         return dict(counted)
 
-    def _host(self, progress: Callable[[Machine], None] | None, every_ms: int) -> Callable[[], None]:
+    def _processes(self) -> list[int]:
+        """The device processes on this host."""
+        connections = [c.supervisor.connection for c in self.components.values() if c.remote]
+        return [connection.process.pid for connection in connections if connection.process is not None]
+
+    def _host(
+        self, progress: Callable[[Machine], None] | None, every_ms: int, sharing: Sharing | None
+    ) -> Callable[[], None]:
         due = host.monotonic() + every_ms / 1000
 
         def between() -> None:
             nonlocal due
             if self._interrupted:
                 self._end_soon("limit", "interrupted")
+            if sharing is not None:
+                sharing.turn()
             if progress is not None and host.monotonic() >= due:
                 progress(self)
                 due = host.monotonic() + every_ms / 1000

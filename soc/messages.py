@@ -359,7 +359,7 @@ class FaultInjected(Message, kind=21, phase=Phase.LINE):
 class Configure(Message, kind=32, phase=Phase.SETUP, hashed=False):
     """What the peer is to be: the model, its options (a msgpack map), and its component number for cause ids."""
 
-    model: Name
+    model: Annotated[str, Text(4096)]
     options: StateBytes
     component: Annotated[int, Unsigned(24, "component number")]
 
@@ -458,18 +458,17 @@ def _shown(value: Any) -> str:
 
 
 def describe() -> str:
-    """The wire as a Markdown table, for the docs."""
-    lines = [
-        f"Wire version {VERSION}.",
-        "",
-        "| kind | message | phase | field | width | unit |",
-        "|---|---|---|---|---|---|",
-    ]
+    """The messages as a Markdown table, for docs/wire.md: kind, name, own fields with their widths, meaning."""
+    lines = ["| kind | message | phase | its own fields | |", "|---|---|---|---|---|"]
     for kind, cls in sorted(KINDS.items()):
         own = list(cls.FIELDS.items())[len(_Head._fields) :]
-        if not own:
-            lines.append(f"| {kind} | {cls.__name__} | {cls.PHASE.name.lower()} | | | |")
-        for name, spec in own:
-            width = f"{spec.bits} bit" if isinstance(spec, Unsigned) else f"up to {spec.most}"
-            lines.append(f"| {kind} | {cls.__name__} | {cls.PHASE.name.lower()} | {name} | {width} | {spec.unit} |")
+        fields = ", ".join(f"`{name}` {_width(spec)}" for name, spec in own)
+        meaning = " ".join((cls.__doc__ or "").split("\n\n")[0].split())
+        lines.append(f"| {kind} | {cls.__name__} | {cls.PHASE.name.lower()} | {fields} | {meaning} |")
     return "\n".join(lines)
+
+
+def _width(spec: FieldType) -> str:
+    if isinstance(spec, Unsigned):
+        return f"{spec.bits} bit" + (f" ({spec.unit})" if spec.unit.startswith("ps") else "")
+    return f"{'bytes' if isinstance(spec, Octets) else 'text'} up to {spec.most}"

@@ -18,7 +18,7 @@ from soc.platforms import Platform, find
 from soc.platforms.added import anchored
 from soc.timing import Timing
 
-TIERS = ("auto", "reference", "threaded")
+TIERS = ("auto", "reference", "threaded", "stencil")
 UNIMPLEMENTED = ("stop", "ri")
 HYPERVISORS = (None, "kvm")
 IRQCHIPS = ("kernel", "user")
@@ -47,6 +47,8 @@ class Options:
     strict: bool = False
     csr: bool = False
     """CPUCFG tells the guest that there are CSR instructions."""
+    vz: bool = False
+    """The bare cores have the VZ module; those under a hypervisor always do."""
     unimplemented: str = "stop"
     """An instruction that is real but not modelled ends the run ("stop"), or raises RI and is counted ("ri")."""
     disk: str | Path | None = None
@@ -120,7 +122,7 @@ class Options:
             raise ConfigurationError(choose("irqchip", self.irqchip, IRQCHIPS))
         if self.tier not in TIERS:
             raise ConfigurationError(choose("tier", self.tier, TIERS))
-        for name in ("trace", "strict", "csr"):
+        for name in ("trace", "strict", "csr", "vz"):
             if type(getattr(self, name)) is not bool:
                 raise ConfigurationError(f"{name} = {getattr(self, name)!r}; allowed: true, false")
         if self.csr and not any(part.csr for part in self.platform.parts):

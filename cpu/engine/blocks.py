@@ -12,6 +12,7 @@ from cpu import state
 from cpu.cp0.exceptions import take_address_exception, take_exception
 from cpu.engine import shared as m
 from cpu.engine.budget import INSTRUCTIONS, SHIFT, charge
+from cpu.engine.code_buffer import reset_code
 from cpu.engine.decode import (
     FLOW,
     LINK,
@@ -25,7 +26,7 @@ from cpu.engine.decode import (
     decode,
     pack,
 )
-from cpu.engine.intrinsics import ld32, ld64, shr, st8, st64
+from cpu.engine.intrinsics import ld32, ld64, shr, st8, st32, st64
 from cpu.engine.jit import jit, jit_as
 from cpu.engine.micro import FLOWS, OP
 from cpu.engine.softmmu import drop_all_jumps, drop_jumps, drop_writes, host_offset, note_fill
@@ -46,6 +47,7 @@ B_GOTO, B_FAR, B_COND, B_REGISTER, B_TARGET = (
     OP[name] for name in ("b_goto", "b_far", "b_cond", "b_register", "b_target")
 )
 SET_TARGET, SET_LINK, CLEAR_SINK, B_STOP = (OP[name] for name in ("set_target", "set_link", "clear_sink", "b_stop"))
+B_COUNT = OP["b_count"]
 BUS_ERROR = 6
 BOUNDARY_BYTES = 256
 RESERVE = 1024  # words kept free in the pool for one more block
@@ -162,6 +164,8 @@ def build(M, k, pc, host, limit, next_host):
         st64(M[m.POOL] + 8 * (block + field), 0)
     k += m.HEADER
     at = 0  # the charge so far
+    if M[m.CODE] != 0 and block >= m.POOL_START:
+        k = emit(M, k, B_COUNT | M[m.HOT_AFTER] << 16, block, 0, 0)
     while True:
         if at & INSTRUCTIONS >= limit or (at > 0 and M[m.STOP_COUNT] > 0 and is_stop(M, pc)):
             k = emit_stop(M, k, pc, block, at)
@@ -369,6 +373,10 @@ def drop_page(M, page, chunk):
             k = ld64(at + 8 * field)
             if k != 0:
                 st64(M[m.POOL] + 8 * k, 0)
+        for field in range(m.H_JUMP1, m.H_JUMP2 + 1):
+            jump = ld64(at + 8 * field)
+            if jump != 0:
+                st32(jump, 0)
         for core in range(M[m.CORES]):
             keys = M[m.STATES] + core * M[m.STATES_BYTES] + 8 * state.CONTEXT_KEYS
             for context in range(CONTEXTS):
@@ -439,6 +447,7 @@ def flush_pool(M):
     M[m.CHUNK_FREE] = 0
     M[m.POOL_NEXT] = m.POOL_START
     M[m.POOL_FLUSHES] += 1
+    reset_code(M)
     drop_all_jumps(M)
 
 
@@ -513,6 +522,7 @@ def find_block(S, M, pc, limit):
     st64(at + 8 * m.H_ALIAS, ld64(slot))
     st64(slot, k)
     st64(at + 8 * m.H_NEXT, ld64(M[m.PAGE_BLOCKS] + 8 * page))
+    st64(at + 8 * m.H_PAGE, page)
     st64(M[m.PAGE_BLOCKS] + 8 * page, k)
     jump_cache(S, pc, at + 8 * m.HEADER)
     return at + 8 * m.HEADER

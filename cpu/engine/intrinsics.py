@@ -41,7 +41,7 @@ def _store(bits: int):
 
 
 ld8, ld32, ld64 = _load(8, False), _load(32, False), _load(64, False)
-st8, st64 = _store(8), _store(64)
+st8, st32, st64 = _store(8), _store(32), _store(64)
 
 
 @intrinsic

@@ -26,6 +26,7 @@ from cpu.engine.blocks import (
     emit,
     emit_stop,
     find_block,
+    flush_pool,
     is_stop,
     note_instruction,
     side_block,
@@ -36,9 +37,10 @@ from cpu.engine.decode import ACCESS, ACCESS_ALIGNED, ACCESS_SIZE, FLOW, HELPER,
 from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, WAIT, WRITE_CSR, finish_csr, run_helper
 from cpu.engine.intrinsics import call_code, ld8, ld64, st8, st64
 from cpu.engine.jit import jit
-from cpu.engine.micro import LOAD, MODIFY, R_HELPER, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT
+from cpu.engine.micro import LOAD, MODIFY, R_HELPER, R_HOT, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT
 from cpu.engine.softmmu import host_offset, note_fill
 from cpu.engine.softmmu_layout import TABLE_MASK, WRITE_OFFSET
+from cpu.engine.translation import link_native, translate_block
 from cpu.tlb.translate import ROOT, translate
 from cpu.vz.mode import CU1, FR, MSAEN
 from cpu.vz.traps import CONFIG3_MSAP
@@ -388,6 +390,7 @@ def run(S, M):
                     continue
                 if link >= scratch_end and ip >= scratch_end and flushes == M[m.POOL_FLUSHES]:
                     st64(link, ip)
+                    link_native(M, link, ip)
             continue
         if reason == R_STOP:
             S[state.CYCLES], S[state.INSTRUCTIONS] = start, done
@@ -395,6 +398,14 @@ def run(S, M):
             ip = 0
             continue
         ip = S[state.EXIT_IP]
+        if reason == R_HOT:
+            if not translate_block(M, ip):
+                S[state.CYCLES], S[state.INSTRUCTIONS] = start, done
+                S[state.PC] = locate(M, ip)[2]
+                S[state.SAMPLE] = 0
+                flush_pool(M)
+                ip = 0
+            continue
         uop = ld64(ip)
         op = uop & 0xFFFF
         index, delay_slot, pc, spent = locate(M, ip)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from cpu.isa import TABLE, Flow, Instruction
 from cpu.isa.errors import TableError
-from cpu.isa.ir import Emitter, IrOperands, Routines
+from cpu.isa.ir import Emitter, Frame, IrOperands, Routines
 from cpu.isa.table import FPR_FIELDS, GPR_FIELDS, Field
 
 # Operations that stand for no instruction of their own. A charge is that of the whole block, see budget.py.
@@ -23,11 +23,13 @@ INTERNAL = (
     "set_target",  # TARGET = register b
     "set_link",  # [op a][value]: register a = return address
     "clear_sink",  # the sink slot reads as r0 for an operand that is read and written
+    "b_count",  # [op count48]: a block that runs in tier T until it is hot
+    "b_native",  # [op address48]: a block that tier E has translated
     "b_stop",  # [op][pc][charge]: leave in the middle of a block, without a boundary
     "reserved",  # reserved instruction
 )
 # Exit reasons of a handler.
-(R_LINK, R_TRAP, R_MEMORY, R_HELPER, R_STORED, R_STOP, R_UNIT) = range(1, 8)
+(R_LINK, R_TRAP, R_MEMORY, R_HELPER, R_STORED, R_STOP, R_UNIT, R_HOT) = range(1, 9)
 
 UNITS = {None: 0, "fpu": 1, "msa": 2}
 FLOWS = {flow: number for number, flow in enumerate(Flow)}
@@ -101,7 +103,7 @@ def pack_slots(instruction: Instruction) -> tuple[Slot, ...]:
     return tuple(slots)
 
 
-class _Probe:
+class _Probe(Frame):
     """A frame that only lets a meaning run, to see what it uses."""
 
     def __init__(self, out: Emitter):

@@ -31,6 +31,20 @@ _names = [
     "STOPS",  # address of stop pcs, sorted
     "STOP_COUNT",
     "CHARGES",  # per micro-op: cycles << 20 | 1, see budget.py
+    "HOT_AFTER",  # tier E: how often a block runs in tier T first
+    "CODE",  # tier E: the code buffer, 0: no tier E
+    "CODE_CONSTANTS",  # constants of stencils in it
+    "CODE_FIRST",  # translated blocks grow from here,
+    "CODE_NEXT",
+    "CODE_STUBS",  # exits to tier T from its end
+    "CODE_LIMIT",
+    "STENCIL_CODE",  # tables of cpu/engine/stencils.py
+    "STENCIL_OPS",
+    "STENCILS",
+    "STENCIL_HOLES",
+    "HELD",  # while a block is translated: per value, its general register and when it was last used
+    "LOOP_FIRST",  # 1: the block is being translated for the first time
+    "BLOCKS_TRANSLATED",
 ]
 for _number, _name in enumerate(_names):
     globals()[_name] = _number
@@ -47,9 +61,8 @@ POOL_START = SCRATCH_WORDS * (MAX_CORES + 1)
 # read of a configuration register, whose value is still to be written.
 RESUME_SLOW, RESUME_STORED, RESUME_CSR = 1, 2, 3
 
-ROM_BASE = 0x1FC00000
-LOW_BYTES = 0x10000000
-HIGH_BASE = 0x80000000
 
 # Header of a block in the pool.
-H_PC, H_NEXT, H_ALIAS, H_LINK1, H_LINK2, H_COUNT, HEADER = range(7)
+# H_PAGE: page of the image. H_JUMP1, H_JUMP2: host address of the
+# displacement of the native jump that goes with each link, 0: none.
+H_PC, H_NEXT, H_ALIAS, H_LINK1, H_LINK2, H_COUNT, H_PAGE, H_JUMP1, H_JUMP2, HEADER = range(10)

@@ -24,6 +24,7 @@ from cpu.engine.softmmu_layout import (
 )
 from cpu.tlb.translate import ST_ERL, ST_KX, ST_SX, ST_UX, mode_of
 from cpu.vz.mode import select_bank
+from soc.ram import HIGH_BASE, LOW_BYTES, ROM_BASE
 
 KEY_ERL, KEY_GUEST, KEY_ID = 1 << 20, 1 << 21, 24
 PAGE_JUMPS = 1024
@@ -34,12 +35,12 @@ CKSEG = (-1 << 62) | 0x1FFFF << 31
 @jit
 def host_offset(M, pa):
     """Offset of a physical address in the memory image, or -1 when it is not memory."""
-    if pa < m.LOW_BYTES:
+    if pa < LOW_BYTES:
         return pa if pa < M[m.RAM_BYTES] else -1
-    high = pa - m.HIGH_BASE
+    high = pa - HIGH_BASE
     if 0 <= high < M[m.RAM_BYTES]:
         return high
-    rom = pa - m.ROM_BASE
+    rom = pa - ROM_BASE
     if 0 <= rom < M[m.ROM_BYTES]:
         return M[m.RAM_BYTES] + rom
     return -1

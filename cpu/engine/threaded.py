@@ -19,26 +19,29 @@ import llvmlite.binding as llvm
 
 from cpu import state
 from cpu.engine import cache
-from cpu.engine.micro import OPS, R_HELPER, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT, MicroOp
+from cpu.engine.micro import OPS, R_HELPER, R_HOT, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT, MicroOp
 from cpu.engine.shared import FAR_LINK
 from cpu.engine.softmmu_layout import JUMP_CACHE_MASK, JUMP_CACHE_OFFSET, TABLE_MASK, WRITE_OFFSET
 from cpu.isa import Flow
 from cpu.isa.errors import TableError
-from cpu.isa.ir import DECLARATIONS, Emitter, IrOperands, Routines
+from cpu.isa.ir import DECLARATIONS, Emitter, Frame, IrOperands, Routines
 
 ARGUMENTS = "ptr %S, ptr %ip, i64 %n, ptr %TB, ptr %HT, i64 %w"
 CU1_FR = (1 << 29) | (1 << 26)
 PAGE = ~0xFFF
+X86_64 = platform.machine().lower() in ("x86_64", "amd64")
+MXCSR_DEFAULT, MXCSR_FLAGS = 0x1F80, 0x3F
 
 # ghccc keeps all six arguments in registers and saves none, which is what a chain of tail calls wants.
-CONVENTION = "ghccc" if platform.machine().lower() in ("x86_64", "amd64", "aarch64", "arm64") else "tailcc"
+CONVENTION = "ghccc" if X86_64 or platform.machine().lower() in ("aarch64", "arm64") else "tailcc"
+MXCSR = "declare void @llvm.x86.sse.stmxcsr(ptr)\ndeclare void @llvm.x86.sse.ldmxcsr(ptr)" if X86_64 else ""
 
 # On x86-64 ghccc passes an argument in rbp, which a function that realigns its stack for wide vectors overwrites.
 ATTRIBUTES = 'nounwind "no-realign-stack"'
 
 
-class Handler:
-    """One handler under construction; also the `frame` of its meaning."""
+class Handler(Frame):
+    """One handler under construction; also the frame of its meaning."""
 
     def __init__(self, op: MicroOp, slow: bool = False):
         self.op = op
@@ -184,6 +187,14 @@ class Handler:
         elif name == "clear_sink":
             out.store_slot(state.SINK, 0)
             self.next()
+        elif name == "b_count":
+            out.unlikely(out.op("icmp ult i64 %w, 65536"), self.leave(R_HOT))
+            out.do(f"store i64 {out.op('sub i64 %w, 65536')}, ptr %ip, align 8")
+            self.next()
+        elif name == "b_native":
+            code = out.op(f"inttoptr i64 {out.op('lshr i64 %w, 16')} to ptr")
+            out.do(f"musttail call {CONVENTION} void {code}({ARGUMENTS})")
+            out.do("ret void")
         elif name == "b_stop":
             self.leave_now(R_STOP, [(state.PC, self.word_at(1))], out.op(f"sub i64 %n, {self.word_at(2)}"))
         elif name in ("reserved", "none"):
@@ -250,6 +261,19 @@ class Handler:
         return f"{'slow' if self.slow else 'op'}_{self.op.number}"
 
 
+def default_environment() -> str:
+    """On x86-64: the floating-point environment that tier E's code counts on. The host's default; a library of the
+    process may have changed it."""
+    if not X86_64:
+        return ""
+    return (
+        "  %m = alloca i32\n  call void @llvm.x86.sse.stmxcsr(ptr %m)\n  %was = load i32, ptr %m\n"
+        f"  %modes = and i32 %was, {~MXCSR_FLAGS}\n  %usual = icmp eq i32 %modes, {MXCSR_DEFAULT}\n"
+        "  br i1 %usual, label %ready, label %set\nset:\n"
+        f"  store i32 {MXCSR_DEFAULT}, ptr %m\n  call void @llvm.x86.sse.ldmxcsr(ptr %m)\n  br label %ready\nready:\n"
+    )
+
+
 def module_text() -> str:
     """LLVM IR of the whole tier: handlers, their table, and the entry points `enter` and `enter_slow`."""
     routines = Routines()
@@ -285,6 +309,7 @@ def module_text() -> str:
             f"define i64 @{name}(ptr %S, i64 %ipi, i64 %n, ptr %TB, i64 %unused) nounwind {{\n"
             "  %ip = inttoptr i64 %ipi to ptr\n  %w = load i64, ptr %ip\n  %op = and i64 %w, 65535\n"
             f"  %slot = getelementptr ptr, ptr @{first}, i64 %op\n  %h = load ptr, ptr %slot\n"
+            f"{default_environment()}"
             f"  call {CONVENTION} void %h(ptr %S, ptr %ip, i64 %n, ptr %TB, ptr @HT, i64 %w)\n"
             f"  %rp = getelementptr i64, ptr %S, i64 {state.EXIT_REASON}\n  %r = load i64, ptr %rp\n  ret i64 %r\n}}"
         )
@@ -292,6 +317,7 @@ def module_text() -> str:
     return "\n".join(
         [
             DECLARATIONS,
+            MXCSR,
             routines.text,
             *handlers,
             table("HT", symbols),

@@ -31,6 +31,34 @@ class ThreadedTier:
         return lambda: run(S, M)
 
 
+class StencilTier(ThreadedTier):
+    """Tier E: hot blocks translated by copy-and-patch, tier T for the rest."""
+
+    name = "stencil"
+
+    def __init__(self) -> None:
+        super().__init__()
+        from cpu.engine import stencils
+
+        if not stencils.available():
+            raise TierError("tier stencil needs Linux on x86-64; use auto or threaded")
+        self.stencils = stencils.load()
+
+    def runner(self, core) -> Callable[[], int]:
+        from cpu.engine.code_buffer import CodeBuffer
+
+        memory = core.memory
+        if memory.code_buffer is None:
+            memory.code_buffer = CodeBuffer(self.stencils)
+            memory.code_buffer.attach(memory.shared)
+        return super().runner(core)
+
+
+@functools.cache
+def _stencil() -> StencilTier:
+    return StencilTier()
+
+
 @functools.cache
 def _threaded() -> ThreadedTier:
     return ThreadedTier()
@@ -42,13 +70,18 @@ def _reference():
     return ReferenceTier()
 
 
-_TIERS = {"auto": _threaded, "threaded": _threaded, "reference": _reference}
+def _auto():
+    """The fastest there is on this host."""
+    from cpu.engine import code_buffer
+
+    return _stencil() if code_buffer.usable() else _threaded()
+
+
+_TIERS = {"auto": _auto, "stencil": _stencil, "threaded": _threaded, "reference": _reference}
 
 
 def choose(name: str):
     """The tier of that name; "auto" is the fastest there is."""
-    if name == "stencil":
-        raise TierError("tier stencil is not built yet; use auto, threaded or reference")
     if name not in _TIERS:
-        raise TierError(f"no tier {name!r}; there are auto, threaded and reference")
+        raise TierError(f"no tier {name!r}; there are {', '.join(_TIERS)}")
     return _TIERS[name]()

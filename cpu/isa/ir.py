@@ -92,12 +92,48 @@ def slot_offset(name: str) -> int:
     return state.SLOTS[name][0]
 
 
-class IrOperands:
-    """One emission. `frame` offers field(name) -> ssa of a field's raw value, trap(condition, code, coprocessor),
-    pointer(ea, size, bad, access, aligned) -> ssa pointer ("load", "store" or "modify"). What the meaning used is
-    recorded."""
+class Frame:
+    """What a tier supplies to an emission: where operands are, and how control leaves. A register operand is found
+    here by its number, which `field` gives; a tier that knows better overrides `register`, `read` and `write`."""
 
-    def __init__(self, out: Emitter, routines: Routines, frame, fields: tuple[str, ...]):
+    out: Emitter
+
+    def field(self, name: str) -> str:
+        """Value of an immediate field, or the number in a register field."""
+        raise NotImplementedError
+
+    def trap(self, condition: str, code: int, coprocessor: int) -> None:
+        """Leaves with an exception where the i1 `condition` holds."""
+        raise NotImplementedError
+
+    def pointer(self, ea: str, size: int, bad: str, access: str, aligned: bool) -> str:
+        """Host pointer of a memory access: "load", "store" or "modify"."""
+        raise NotImplementedError
+
+    def read(self, name: str) -> str:
+        """Value of the register that a field names."""
+        return self.out.load(self.register(name))
+
+    def write(self, name: str, value: str) -> None:
+        self.out.do(f"store i64 {value}, ptr {self.register(name)}, align 8")
+
+    def call(self, function: Callable, values: tuple) -> tuple | None:
+        """Results of a routine that the tier has its own code for, or None."""
+        return None
+
+    def register(self, name: str) -> str:
+        """Pointer to the register, of whichever file, that a field names."""
+        number = self.field(name)
+        if REGISTER_KIND[name] == "gpr":
+            return self.out.slot(number)
+        offset = self.out.op(f"mul i64 {number}, {state.FPR_STRIDE}")
+        return self.out.slot(self.out.op(f"add i64 {offset}, {state.FPR}"))
+
+
+class IrOperands:
+    """One emission into `out`, with operands and exits supplied by `frame`. What the meaning used is recorded."""
+
+    def __init__(self, out: Emitter, routines: Routines, frame: Frame, fields: tuple[str, ...]):
         object.__setattr__(self, "_out", out)
         object.__setattr__(self, "_shared", RoutineOperands(out, routines))
         object.__setattr__(self, "_frame", frame)
@@ -106,30 +142,22 @@ class IrOperands:
         object.__setattr__(self, "writes", set())
         object.__setattr__(self, "access", None)
 
-    def _register(self, name: str) -> str:
-        number = self._frame.field(name)
-        kind = REGISTER_KIND[name]
-        if kind == "gpr":
-            return self._out.slot(number)
-        offset = self._out.op(f"mul i64 {number}, {state.FPR_STRIDE}")
-        return self._out.slot(self._out.op(f"add i64 {offset}, {state.FPR}"))
-
     def __getattr__(self, name: str):
         self.reads.add(name)
         if name in self._names:
             if REGISTER_KIND.get(name) == "msa":
-                return IrVector(self._out, self._out.op(f"load {VECTOR}, ptr {self._register(name)}, align 8"))
+                return IrVector(self._out, self._out.op(f"load {VECTOR}, ptr {self._frame.register(name)}, align 8"))
             if name in REGISTER_KIND:
-                return Ir(self._out, self._out.load(self._register(name)))
+                return Ir(self._out, self._frame.read(name))
             return Ir(self._out, self._frame.field(name))
         return Ir(self._out, self._out.load_slot(slot_offset(name)))
 
     def __setattr__(self, name: str, value):
         self.writes.add(name)
         if REGISTER_KIND.get(name) == "msa":
-            self._out.do(f"store {VECTOR} {value.of(64).ssa}, ptr {self._register(name)}, align 8")
+            self._out.do(f"store {VECTOR} {value.of(64).ssa}, ptr {self._frame.register(name)}, align 8")
         elif name in self._names:
-            self._out.do(f"store i64 {text_of(value)}, ptr {self._register(name)}, align 8")
+            self._frame.write(name, text_of(value))
         else:
             self._out.store_slot(slot_offset(name), text_of(value))
 
@@ -184,4 +212,4 @@ class IrOperands:
         self._stored(pointer, size, function(self._loaded(pointer, size, False)).ssa)
 
     def call(self, function: Callable, *values):
-        return self._shared.call(function, *values)
+        return self._frame.call(function, values) or self._shared.call(function, *values)

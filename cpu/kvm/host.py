@@ -98,7 +98,8 @@ class PhysicalCpu:
         self.slice_end: int | None = None
         self.armed: int | None = None
         self.timers: dict[Thread, int] = {}
-        self.idle_cycles = 0
+        self.exits = 0
+        """Times a guest was left."""
 
     def deadline(self) -> int | None:
         """The next cycle at which the host's timer is wanted."""
@@ -244,6 +245,7 @@ class Host:
         answer = None
         if cpu.in_guest:
             cpu.in_guest = False
+            cpu.exits += 1
             entry.leave(cpu.thread.vcpu)
             cpu.thread.vcpu.stats["exits"] += 1
             cpu.core.vz.charge(self.cost("kvm_exit"))
@@ -256,6 +258,12 @@ class Host:
         if self._queue:
             self._balance()
         self._on = None
+
+    def settle(self) -> None:
+        """Everything that is on its way to a vCPU has arrived, for a VMM that has stopped them all."""
+        for thread in self.threads:
+            if thread.arrivals:
+                self._take(thread, thread.arrivals[-1].cycle)
 
     # Interrupts of the host.
 
@@ -353,6 +361,8 @@ class Host:
                 self._catch_up(cpu, thread)
                 if not (thread.vcpu.runnable or thread.vcpu.signal):
                     self._switch_from(cpu, ThreadState.BLOCKED)
+            elif step is Do.STOP:
+                self._switch_from(cpu, ThreadState.BLOCKED)
             elif step is Do.HOLD:
                 self._catch_up(cpu, thread)
                 answer = thread.mailboxes

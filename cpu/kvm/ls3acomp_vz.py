@@ -15,10 +15,11 @@ from cpu.kvm.emulate import signed
 from cpu.kvm.lasx import CONFIG_LASXEN
 from cpu.kvm.uapi import Cap, ExitReason
 from cpu.kvm.vcpu import GSEXC, TLBRI, TLBXI
-from cpu.kvm.vz import CONFIG3_LPA, Vz
+from cpu.kvm.vz import CONFIG3_LPA, Vz, host_cpucfg
 from cpu.kvm.vz_exits import CONFIG, PAGEGRAIN
 
 if TYPE_CHECKING:
+    from cpu.core import Core
     from cpu.kvm.vcpu import Vcpu
 
 LASX_DISABLED = 7
@@ -82,7 +83,7 @@ class Ls3acompVz(Vz):
         if group == CPUCFG:
             vcpu.stats["lsvz_cpucfg"] += 1
             vcpu.advance()
-            self._set(vcpu, rd, signed(self.cpucfg(address), 32))
+            self._set(vcpu, rd, signed(self.cpucfg(vcpu.core, address), 32))
             return Resume.GUEST
         names = {RDCSR: "lsvz_rdcsr", WRCSR: "lsvz_wrcsr", DRDCSR: "lsvz_drdcsr", DWRCSR: "lsvz_dwrcsr"}
         if group in names:
@@ -101,13 +102,9 @@ class Ls3acompVz(Vz):
             return Resume.GUEST
         return super()._gpsi_lwc2(vcpu, word)
 
-    def cpucfg(self, word: int) -> int:
+    def cpucfg(self, core: Core, word: int) -> int:
         """The host's word as it is; word 2 loses LBT1, where the source means to hide VZ."""
-        from cpu.engine.helpers import CPUCFG as WORDS
-
-        if not 0 <= word < len(WORDS):
-            return 0
-        return int(WORDS[word]) & (~LBT1 if word == 2 else -1)
+        return host_cpucfg(core, word) & (~LBT1 if word == 2 else -1)
 
     def _change_other(self, vcpu: Vcpu, register: tuple[int, int], value: int) -> None:
         if register == PAGEGRAIN:

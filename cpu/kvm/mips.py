@@ -244,6 +244,35 @@ class Vm:
                 tlb.flush_roottlb_all_guests(vcpu.core)
                 self.host.kick(vcpu)
 
+    # Moving.
+
+    def save(self) -> dict[str, Any]:
+        """Slots and vCPUs as plain data; the memory itself is user space's. EBUSY while a vCPU is in KVM_RUN."""
+        return {
+            "backend": self.callbacks.name,
+            "slots": [
+                [slot.number, slot.base_gfn << PAGE_SHIFT, slot.npages << PAGE_SHIFT, slot.userspace_addr, slot.flags]
+                for slot in self.slots.values()
+            ],
+            "vcpus": [vcpu.save() for vcpu in self.vcpus],
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """The state of `save`, into a VM with as many vCPUs. EINVAL where it does not fit."""
+        numbers = [vcpu["number"] for vcpu in saved["vcpus"]]
+        if saved["backend"] != self.callbacks.name or numbers != [vcpu.number for vcpu in self.vcpus]:
+            raise KvmError(
+                EINVAL,
+                f"a state of back-end {saved['backend']} with vCPUs {numbers}; this VM is of {self.callbacks.name} "
+                f"and has {[vcpu.number for vcpu in self.vcpus]}",
+            )
+        for number in list(self.slots):
+            self.set_user_memory_region(MemoryRegion(number, 0, 0))
+        for number, base, size, address, flags in saved["slots"]:
+            self.set_user_memory_region(MemoryRegion(number, base, size, address, flags))
+        for vcpu, state in zip(self.vcpus, saved["vcpus"], strict=True):
+            vcpu.restore(state)
+
     # The MMU notifier: the memory behind the slots changes.
 
     def unmap(self, address: int, size: int) -> None:

@@ -119,6 +119,7 @@ class GpaTable:
 
     def _leaves(self, start: int, end: int) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
         """The parts of existing leaf tables that hold gfns start..end, both included, each with where it hangs."""
+        end = min(end, GPA_MASK >> PAGE_SHIFT)
         while start <= end:
             pmd = self._below(self.pgd, start >> (2 * PTE_BITS) & _INDEX, False)
             if pmd is None:

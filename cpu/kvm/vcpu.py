@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 from enum import Enum, auto
-from errno import E2BIG, EINTR, EINVAL, ENOTTY
+from errno import E2BIG, EBUSY, EINTR, EINVAL, ENOTTY
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cpu import state
 from cpu.cp0 import registers
-from cpu.kvm import emulate, fpu, interrupt, onereg, stats, trace
+from cpu.kvm import emulate, fpu, interrupt, onereg, stats, tlb, trace
 from cpu.kvm.callback import Resume
 from cpu.kvm.errors import KvmError
 from cpu.kvm.uapi import Cap, ExitReason, Ioctl, Mmio, RunArea
@@ -52,6 +52,8 @@ class Do(Enum):
     """Sleep until the vCPU is released from reset; comes back with its mailboxes, or with None where it was woken."""
     YIELD = auto()
     """Let another thread have the core, if one waits."""
+    STOP = auto()
+    """Sleep until somebody wakes the thread: the VMM has stopped the guest."""
 
 
 Steps = Generator[Any, Any, None]
@@ -375,6 +377,76 @@ class Vcpu:
         run.mmio = Mmio(access.address, access.value, access.size, access.is_store)
         run.exit_reason = ExitReason.MMIO
         return Resume.HOST
+
+    def get_state(self) -> dict[str, Any]:
+        """Every register, unsigned, wherever it is now; the keys are those of `Core.get_state`."""
+        S = self.core.S if self.mode is Mode.IN_GUEST and self.core is not None else None
+        gprs = self.gprs if S is None else S[state.GPR : state.GPR + 32]
+        hi, lo, pc = (self.hi, self.lo, self.pc) if S is None else S[[state.HI, state.LO, state.PC]].tolist()
+        control = self.context.fcr31, self.context.msacsr
+        if S is not None and self.context.in_use:
+            control = S[[state.FCSR, state.MSACSR]].tolist()
+        lanes = [[int(array[at]) & M64 for array, at in (self._lane(n, 0), self._lane(n, 1))] for n in range(32)]
+        names = (*self.vm.callbacks.in_hardware, "prid", "config6")
+        return {
+            "pc": pc & M64,
+            "gpr": [int(v) & M64 for v in gprs],
+            "hi": hi & M64,
+            "lo": lo & M64,
+            "fpr": [low for low, _ in lanes],
+            "msa": [tuple(pair) for pair in lanes],
+            "fcsr": control[0] & M32,
+            "msacsr": control[1] & M32,
+            "cp0": {name: self.gc0(name) for name in sorted(names)} | {"config5_msaen": self.gc0("config5") >> 27 & 1},
+        }
+
+    # Moving.
+
+    @property
+    def mmio_needed(self) -> bool:
+        """A load or store of user space waits to be completed by the next KVM_RUN."""
+        return self._mmio is not None
+
+    def save(self) -> dict[str, Any]:
+        """All of the vCPU as plain data, Count as it stands now. EBUSY inside KVM_RUN, or with a device's answer
+        still to be completed: that is what immediate_exit is for."""
+        if self.running or self._mmio is not None:
+            raise KvmError(EBUSY, f"vCPU {self.number} is in KVM_RUN, or its last MMIO exit is not completed")
+        return {
+            "number": self.number,
+            "pc": self.pc,
+            "gprs": self.gprs.tolist(),
+            "hi": self.hi,
+            "lo": self.lo,
+            "cp0": self.image.tolist(),
+            "written": sorted(self.written),
+            "registers": self.context.registers.tobytes(),
+            "control": [self.context.fcr31, self.context.msacsr],
+            "enabled": [self.fpu_enabled, self.msa_enabled],
+            "pending": [self.pending.set, self.pending.clear],
+            "count": [self.timer.hz, self.timer.ctl, self.timer.read()],
+            "maar": list(self.maar),
+            "wired": [list(entry) for entry in self.wired],
+            "stats": dict(self.stats),
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """The state of `save`; Count goes on from where it stood."""
+        self.pc, self.hi, self.lo = saved["pc"], saved["hi"], saved["lo"]
+        self.gprs[:] = saved["gprs"]
+        self.image[:] = saved["cp0"]
+        self.written = set(saved["written"])
+        self.context.registers.reshape(-1)[:] = np.frombuffer(saved["registers"], np.int64)
+        self.context.fcr31, self.context.msacsr = saved["control"]
+        self.fpu_enabled, self.msa_enabled = saved["enabled"]
+        self.pending.set, self.pending.clear = saved["pending"]
+        hz, ctl, count = saved["count"]
+        self.timer.set_hz(hz)
+        self.timer.set_ctl(ctl)
+        self.timer.write(count)
+        self.maar = list(saved["maar"])
+        self.wired = [tlb.Entry(*entry) for entry in saved["wired"]]
+        self.stats.update(saved["stats"])
 
     # ioctls of the vCPU.
 

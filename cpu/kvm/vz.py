@@ -54,6 +54,15 @@ CPUCFG_MASKS = {1: 1 << 0 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 29, 2: 1 << 0 | 1 <<
 _CTL2 = onereg.number("guestctl2")
 
 
+def host_cpucfg(core: Core, word: int) -> int:
+    """A word of CPUCFG as the core itself has it, 0 beyond the last."""
+    from cpu.engine.helpers import CPUCFG
+
+    if not 0 <= word < len(CPUCFG):
+        return 0
+    return int(CPUCFG[word]) | (int(core.S[state.CPUCFG2]) if word == 2 else 0)
+
+
 class Vz(GuestExits):
     """The callback table `vz`. One object serves all VMs of a host: it keeps the GuestID allocation of each core."""
 
@@ -108,13 +117,11 @@ class Vz(GuestExits):
     def check_extension(self, number: int) -> int:
         return {Cap.MIPS_VZ: 1, Cap.MIPS_64BIT: 2, Cap.IOEVENTFD: 1}.get(number, 0)
 
-    def cpucfg(self, word: int) -> int:
+    def cpucfg(self, core: Core, word: int) -> int:
         """What the guest's CPUCFG reads: the host's word through a mask."""
-        from cpu.engine.helpers import CPUCFG
-
         if word == 0:
             return 0x14C000
-        return int(CPUCFG[word]) & CPUCFG_MASKS[word] if word in CPUCFG_MASKS else 0
+        return host_cpucfg(core, word) & CPUCFG_MASKS.get(word, 0)
 
     # A vCPU's life.
 

@@ -197,7 +197,7 @@ class GuestExits(HardTimer):
             raise _Unhandled(f"no emulation of {word:#010x}; of its group KVM has CPUCFG")
         vcpu.stats["vz_cpucfg"] += 1
         number = int(vcpu.gprs[word >> 21 & 31])
-        self._set(vcpu, word >> 11 & 31, signed(self.cpucfg(number), 32))
+        self._set(vcpu, word >> 11 & 31, signed(self.cpucfg(vcpu.core, number), 32))
         return Resume.GUEST
 
     # GSFC.

@@ -14,29 +14,44 @@ from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
-from soc.errors import ConfigurationError
+from soc.errors import ConfigurationError, choose
 from soc.fetch.cache import cache_root, sha256, write_atomically
 
 FOLDER = Path(__file__).parent
 COMPILER = "ziglang"
-# MIPS64 release 2, n64, no FPU, absolute addresses: what every machine under comparison has, and no start-up code.
+# MIPS64 release 2, n64, absolute addresses: what every machine under comparison has, and no start-up code.
 OPTIONS = (
-    "-target mips64el-freestanding -mcpu=mips64r2 -mabi=64 -msoft-float -mno-abicalls -fno-pic -G0 -static -nostdlib "
-    "-ffreestanding -fno-builtin -fno-stack-protector -fomit-frame-pointer -O2 -g0 -Wall -Wextra -Werror "
-    "-Wl,--entry=_start -Wl,--build-id=none -Wl,--no-eh-frame-hdr"
+    "-target mips64el-freestanding -mcpu=mips64r2 -mabi=64 -mno-abicalls -fno-pic -G0 -static -nostdlib "
+    "-ffreestanding -fno-builtin -fno-math-errno -fno-stack-protector -fomit-frame-pointer -O2 -g0 "
+    "-Wall -Wextra -Werror -Wl,--entry=_start -Wl,--build-id=none -Wl,--no-eh-frame-hdr"
 ).split()
+# Guests that enable the FPU; the others are compiled without it.
+FLOATING = ("compute",)
+COMPUTE_PARTS = ("integer", "double", "memory", "calls")
 
 
 def bench(iterations: int = 1) -> bytes:
     """The ELF of the benchmark, set to run `iterations` times (1 to 2^32 - 1). Raises ConfigurationError."""
+    return _repeated(build("bench"), iterations)
+
+
+def compute(part: str, iterations: int = 1) -> bytes:
+    """The ELF of one of `COMPUTE_PARTS`, set to run `iterations` times (1 to 2^32 - 1). Raises ConfigurationError."""
+    if part not in COMPUTE_PARTS:
+        raise ConfigurationError(choose("part of the compute set", part, COMPUTE_PARTS))
+    return _repeated(with_word(build("compute"), "part", COMPUTE_PARTS.index(part) + 1), iterations)
+
+
+def _repeated(elf: bytes, iterations: int) -> bytes:
     if not 1 <= iterations < 1 << 32:
         raise ConfigurationError(f"iterations = {iterations}; allowed: 1 to {(1 << 32) - 1}.\nGive a number in it.")
-    return with_word(build("bench"), "iterations", iterations)
+    return with_word(elf, "iterations", iterations)
 
 
 def build(name: str) -> bytes:
-    """The ELF of `name`.c, linked by `name`.ld. Raises ConfigurationError when there is no compiler or it fails."""
-    source, script = FOLDER / f"{name}.c", FOLDER / f"{name}.ld"
+    """The ELF of `name`.c, linked by bench.ld. Raises ConfigurationError when there is no compiler or it fails."""
+    source, script = FOLDER / f"{name}.c", FOLDER / "bench.ld"
+    options = OPTIONS if name in FLOATING else [*OPTIONS, "-msoft-float"]
     try:
         version = metadata.version(COMPILER)
     except metadata.PackageNotFoundError as cause:
@@ -44,19 +59,19 @@ def build(name: str) -> bytes:
             f"the guest {source.name} is written in C, and the compiler package {COMPILER} is not installed.\n"
             "`pip install '.[guests]'` in the project's folder installs it."
         ) from cause
-    made_of = b"\0".join([source.read_bytes(), script.read_bytes(), " ".join(OPTIONS).encode(), version.encode()])
+    made_of = b"\0".join([source.read_bytes(), script.read_bytes(), " ".join(options).encode(), version.encode()])
     folder = cache_root() / "guests"
     path = folder / f"{name}-{sha256(made_of)[:24]}.elf"
     if not path.exists():
-        write_atomically(path, _compile(source, script, folder))
+        write_atomically(path, _compile(source, script, options, folder))
     return path.read_bytes()
 
 
-def _compile(source: Path, script: Path, folder: Path) -> bytes:
+def _compile(source: Path, script: Path, options: list[str], folder: Path) -> bytes:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         made = Path(scratch) / "guest.elf"
-        command = [sys.executable, "-m", COMPILER, "cc", *OPTIONS, f"-Wl,-T,{script}", str(source), "-o", str(made)]
+        command = [sys.executable, "-m", COMPILER, "cc", *options, f"-Wl,-T,{script}", str(source), "-o", str(made)]
         environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(folder / "zig"), "ZIG_LOCAL_CACHE_DIR": scratch}
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment)
         if done.returncode or not made.exists():

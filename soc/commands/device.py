@@ -4,7 +4,7 @@ import argparse
 import signal
 import socket
 
-from soc.commands.output import OK, say
+from soc.commands.output import FAILED, OK, say
 from soc.errors import ConfigurationError
 
 
@@ -20,6 +20,24 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--allow", action="append", default=[], metavar="MODULE:CLASS", help="a model besides those of this package"
     )
     serving.set_defaults(command=serve)
+    checking = actions.add_parser("check", help="see whether a device server keeps the rules of docs/wire.md")
+    checking.add_argument("server", metavar="HOST:PORT", help="where it listens; SOC_DEVICE_TOKEN has its token")
+    checking.add_argument("model", metavar="MODULE:CLASS", help="the class that declares its ports and registers")
+    checking.add_argument("--same", action="store_true", help="it must also behave as that class does")
+    checking.add_argument("--seed", type=int, default=1, help="of the random traffic (default 1)")
+    checking.set_defaults(command=check)
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Prints one line per check; status 1 when one of them failed."""
+    from soc.placement.check import Check
+    from soc.placement.places import address
+
+    failed = 0
+    for name, problem in Check(*address(arguments.server), arguments.model, arguments.same, arguments.seed).run():
+        failed += bool(problem)
+        print(f"{'FAILED' if problem else 'ok':8}{name}{f': {problem}' if problem else ''}", flush=True)
+    return FAILED if failed else OK
 
 
 def serve(arguments: argparse.Namespace) -> int:

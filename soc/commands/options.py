@@ -1,4 +1,4 @@
-"""Options that several commands share, and clear refusals for what this version does not build yet."""
+"""Options that several commands share."""
 
 import argparse
 from collections.abc import Iterable
@@ -12,7 +12,6 @@ from soc.time import duration
 
 TIERS = ("auto", "reference", "threaded", "stencil")
 PLATFORMS = ("virt", "ls7a")
-BUILT_TIERS = ("auto", "reference", "threaded")
 
 
 def count(text: str) -> int:
@@ -55,6 +54,7 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
         "--irqchip", choices=("kernel", "user"), help="who serves the guest's interrupt controllers (default kernel)"
     )
     parser.add_argument("--place", metavar="MAP", help="where devices run: all=process, or device=place,...")
+    parser.add_argument("--waits", action="store_true", help="show which channel waited for which device elsewhere")
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
@@ -66,10 +66,8 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="keep result.json, console.log and the trace in DIR")
 
 
-def refuse_unbuilt(arguments: argparse.Namespace) -> None:
-    """Raises ConfigurationError for options that are known but not built in this version."""
-    if arguments.tier not in BUILT_TIERS:
-        _not_built(f"--tier {arguments.tier}", f"built are {', '.join(BUILT_TIERS)}", "Use --tier auto.")
+def refuse_malformed(arguments: argparse.Namespace) -> None:
+    """Raises ConfigurationError for --device, --disk and --place that cannot be read, before anything is built."""
     devices(arguments)
     placement(arguments.place)
 
@@ -146,7 +144,3 @@ def placement(text: str | None) -> dict[str, str]:
 
 def _items(text: str | None) -> Iterable[str]:
     return [item.strip() for item in text.split(",")] if text else []
-
-
-def _not_built(option: str, why: str, advice: str) -> None:
-    raise ConfigurationError(f"{option} is not built yet: {why}.\n{advice}")

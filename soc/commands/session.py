@@ -99,6 +99,7 @@ def session(
                 raise
             machine.trace.close(result.trace_hash)
             finish(machine)
+            waits = machine.waits() if getattr(arguments, "waits", False) else ""
     except SocError as error:
         say(error_text(error))
         say(result_line({**NOTHING_RAN, "reason": str(error)}))
@@ -108,6 +109,8 @@ def session(
         folder.finish(data, machine.typed)
     if data["ended"] == "error":
         say(f"soc: the run failed: {data['reason']}")
+    if waits:
+        say(waits)
     say(summary(data))
     say(result_line(data))
     return INTERRUPTED if interrupted else STATUS[data["ended"]]

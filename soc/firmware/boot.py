@@ -14,6 +14,7 @@ from soc.firmware.errors import LoadError
 from soc.firmware.initrd import check_initrd, kernel_pointer, place_initrd
 from soc.firmware.kernel import looks_like_linux, read_kernel
 from soc.firmware.memory_map import FIRMWARE_RAM, KSEG0, LOW_RAM, MIB
+from soc.ram import ROM_BASE
 
 KINDS = ("auto", "bare", "linux")
 GPR = {"zero": 0, "at": 1, "a0": 4, "a1": 5, "a2": 6, "a3": 7, "gp": 28, "sp": 29, "ra": 31}
@@ -73,7 +74,7 @@ def prepare(
     if initrd is not None or append:
         extra = "an initrd" if initrd is not None else "a command line"
         raise LoadError(name, f"it is no Linux kernel, so {extra} has no meaning for it", "Leave that option out.")
-    return BootImage(pc=image.entry, segments=_segments((Segment(rom.BASE, rom.rom_code(platform)), *image.segments)))
+    return BootImage(pc=image.entry, segments=_segments((Segment(ROM_BASE, rom.rom_code(platform)), *image.segments)))
 
 
 def _read(source: str | Path | bytes, what: str) -> tuple[str, bytes]:
@@ -114,7 +115,7 @@ def _linux(
         placed = (Segment(address, archive),)
     arguments = cmdline.argument_block(cmdline.command_line(append, place))
     firmware = (
-        Segment(rom.BASE, code),
+        Segment(ROM_BASE, code),
         Segment(lefi.BLOCK, tables()),
         Segment(arguments.address, arguments.data),
     )

@@ -8,8 +8,9 @@ from soc.firmware.errors import TableError
 from soc.firmware.layout import Array, Field, Struct
 from soc.firmware.memory_map import HIGH_RAM, KSEG1, LOW_RAM, LOW_RAM_REPORTED, MIB
 from soc.firmware.rom import RESET, SHUTDOWN, SUSPEND
+from soc.ram import ROM_BASE
 
-BLOCK = 0x1FC0_1000
+BLOCK = ROM_BASE + 0x1000
 PARAMS_AT = 0x28
 
 PRID_3A4000 = 0x14C000
@@ -216,7 +217,7 @@ def tables(platform: str, ram_bytes: int, cpus: int = 1, cpu_clock_hz: int = 800
         "board_devices": {"name": name},
     }
     offsets = {pointer: offset for _, pointer, offset in PARTS}
-    entry = KSEG1 + 0x1FC0_0000
+    entry = KSEG1 + ROM_BASE
     head = {
         **offsets,
         "efi.smbios.vers": 1,

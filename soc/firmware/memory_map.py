@@ -6,15 +6,13 @@ Source: linux-boot.md 2.1; the low 256 MiB of RAM are seen at 0 and again at 0x8
 from dataclasses import dataclass
 
 from soc.firmware.errors import LoadError
+from soc.ram import HIGH_BASE, LOW_BYTES, ROM_BASE, ROM_BYTES
 
 MIB = 1 << 20
-LOW_RAM = 256 * MIB
+LOW_RAM = LOW_BYTES
 LOW_RAM_REPORTED = 240 * MIB  # the rest of the low RAM belongs to the firmware
 FIRMWARE_RAM = 0x0F00_0000
-RAM_ALIAS = 0x8000_0000
-HIGH_RAM = 0x9000_0000
-ROM = 0x1FC0_0000
-ROM_BYTES = 2 * MIB
+HIGH_RAM = HIGH_BASE + LOW_BYTES
 
 KSEG0 = 0xFFFF_FFFF_8000_0000
 KSEG1 = 0xFFFF_FFFF_A000_0000
@@ -35,8 +33,8 @@ def loadable(ram_bytes: int) -> tuple[Window, ...]:
     """The windows a segment may lie in, for a machine with `ram_bytes` of RAM."""
     return (
         Window("low RAM", 0, min(ram_bytes, LOW_RAM)),
-        Window("RAM", RAM_ALIAS, RAM_ALIAS + ram_bytes),
-        Window("boot ROM", ROM, ROM + ROM_BYTES),
+        Window("RAM", HIGH_BASE, HIGH_BASE + ram_bytes),
+        Window("boot ROM", ROM_BASE, ROM_BASE + ROM_BYTES),
     )
 
 

@@ -3,7 +3,6 @@
 Source: linux-boot.md 1.8 (mailboxes) and 1.9 (power byte); the places are those of the LEFI reset table.
 """
 
-BASE = 0x1FC0_0000
 START = 0x00
 RESET = 0x80
 SHUTDOWN = 0xA8

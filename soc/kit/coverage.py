@@ -7,9 +7,8 @@ written  a bus write reached it; of w1c and w1s, wrote a 1
 set      a bit of it went from 0 to 1, by software or by the device
 cleared  a bit of it went from 1 to 0
 
-What `check_device` tries at random does not count. Bits are those of the declared fields; without
-fields, those that a write can change. Elements of an array count together. Devices that run in other processes are not
-seen.
+Bits are those of the declared fields; without fields, those that a write can change. Elements of an array count
+together. What `check_device` tries at random does not count, nor do devices in other processes.
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _SPACE = {int(space): space.label for space in Space}
 _NUMBER = {label: number for number, label in _SPACE.items()}
 _CARRIES_ON = (InterruptLevel, InterruptVector, Mailbox, EventSignal, CsrWrite)
+_STORES = (MmioWrite, CsrWrite)
 DMA_PAGE = 4096
 """A transfer is cut at multiples of this many bytes: one message never crosses a page."""
 
@@ -53,9 +54,11 @@ class _Transfer:
 class DeviceComponent:
     """A device and its place in the machine; the device's `Outside`.
 
-    Cause ids: an output line that rises while an interrupt message is handled carries that message's cause on. One that
-    rises for another reason, such as an unmask, carries the cause of the input line asserted last, if one is asserted;
-    otherwise that of the access being handled; otherwise a new one. A falling line carries the cause it rose with.
+    Cause ids: what leaves for an interrupt that the device has latched carries the cause by which that was latched,
+    however much later it leaves; of several, the oldest. Anything else carries on the cause of the interrupt message
+    being handled; otherwise that of the input line asserted last, if one is asserted; otherwise that of the access;
+    otherwise a new one. A falling line carries the cause it rose with. Where a store latches an interrupt behind a line
+    that is up already, the level is sent again, with the store's cause: nothing else would carry that.
 
     Several outputs may drive one input line: it is high while any of them is.
     """
@@ -84,6 +87,9 @@ class DeviceComponent:
         self._asserted: dict[tuple[int, int], int] = {}
         # (input, output that holds it high) to cause, in the order in which they rose.
         self._risen: dict[str, int] = {}
+        self._latches = getattr(device, "latched", lambda: None)() is not None
+        self._latched: dict[int, int] = {}
+        # Bit of what the device has latched to cause, in the order in which they came.
         self._transfers: dict[int, tuple[_Transfer, int]] = {}
         self._forwarded: dict[int, tuple[Link, int, int]] = {}
         # The request sent on: where its reply goes, the request it came as, its cause.
@@ -118,7 +124,7 @@ class DeviceComponent:
     def line(self, port: str, level: int) -> None:
         handled = self._handled
         if level:
-            cause = self._risen[port] = self._cause(handled)
+            cause = self._risen[port] = self._cause(handled, port)
         else:
             cause = self._risen.pop(port, 0)
         for link in self.links.get(port, ()):
@@ -129,17 +135,17 @@ class DeviceComponent:
         if links is None:
             self.dropped[port] += 1
             return
-        cause = self._cause(self._handled)
+        cause = self._cause(self._handled, port)
         for link in links:
             link.send(InterruptVector, self._kernel._now, cause, vector)
 
     def mailbox(self, port: str, mailbox: int, value: int) -> None:
-        cause = self._cause(self._handled)
+        cause = self._cause(self._handled, port)
         for link in self.links.get(port, ()):
             link.send(Mailbox, self._kernel._now, cause, mailbox, value)
 
     def event(self, port: str, descriptor: int, count: int = 1) -> None:
-        cause = self._cause(self._handled)
+        cause = self._cause(self._handled, port)
         for link in self.links.get(port, ()):
             link.send(EventSignal, self._kernel._now, cause, descriptor, count)
 
@@ -163,7 +169,7 @@ class DeviceComponent:
         if links is None:
             self.dropped[port] += 1
             return
-        cause = self._cause(self._handled)
+        cause = self._cause(self._handled, port)
         for link in links:
             link.send(CsrWrite, self._kernel._now, cause, core, offset, size, value)
 
@@ -200,16 +206,51 @@ class DeviceComponent:
     def stop(self, reason: str) -> None:
         self._stop(self.name, reason)
 
-    def _cause(self, handled: Message | None) -> int:
+    def _cause(self, handled: Message | None, port: str) -> int:
+        if self._latches:
+            self._note()
+            behind = self.device.behind(port)
+            for bit, cause in self._latched.items():
+                if behind >> bit & 1:
+                    return cause
         if handled is not None and isinstance(handled, _CARRIES_ON):
             return handled.cause
         if self._asserted:
             return next(reversed(self._asserted.values()))
         return (handled.cause if handled is not None else 0) or self._source.new_cause()
 
+    def _note(self) -> None:
+        """Give what the device has latched since the last time its cause, and forget what it holds no more."""
+        held, known = self.device.latched(), self._latched
+        for bit in [bit for bit in known if not held >> bit & 1]:
+            del known[bit]
+        fresh = held & ~sum(1 << bit for bit in known)
+        cause = self._handled.cause if self._handled is not None else 0
+        while fresh:
+            bit = (fresh & -fresh).bit_length() - 1
+            fresh ^= 1 << bit
+            known[bit] = cause or self._source.new_cause()
+
+    def _noted(self, message: Message) -> None:
+        """After `message`: what it latched has its cause, and goes out where a line is up already."""
+        self._note()
+        if type(message) not in _STORES or message.cause in self._risen.values():
+            return
+        fresh = sum(1 << bit for bit, cause in self._latched.items() if cause == message.cause)
+        if fresh:
+            for port in self._risen:
+                if self.device.behind(port) & fresh:
+                    for link in self.links.get(port, ()):
+                        link.send(InterruptLevel, self._kernel._now, message.cause, 1)
+
     # Messages to the device.
 
     def _arrive(self, message: Message) -> None:
+        self._take(message)
+        if self._latches:
+            self._noted(message)
+
+    def _take(self, message: Message) -> None:
         self._handled = message
         port = self._inputs[message.destination]
         if type(message) is InterruptLevel:
@@ -218,11 +259,14 @@ class DeviceComponent:
             if message.level:
                 asserted[driver] = message.cause
                 self.device.line_in(port, 1)
-            elif not any(held == message.destination for held, _ in asserted):
+            elif others := [cause for (held, _), cause in asserted.items() if held == message.destination]:
+                # The line stays up for another reason.
+                self._latched = {bit: others[0] if c == message.cause else c for bit, c in self._latched.items()}
+            else:
                 self.device.line_in(port, 0)
         elif type(message) is InterruptVector:
             self.device.vector_in(port, message.vector)
-        elif type(message) is Mailbox:
+        elif type(message) is Mailbox and hasattr(self.device, "mailbox_in"):
             self.device.mailbox_in(port, message.mailbox, message.value)
         elif type(message) is EventSignal:
             self.device.event_in(port, message.descriptor, message.count)
@@ -236,6 +280,8 @@ class DeviceComponent:
     def _tick(self, message: Message) -> None:
         self._handled = message
         self.device.on_timer(message.token)
+        if self._latches:
+            self._noted(message)
 
     def dma_done(self, message: Message) -> None:
         """A reply from memory: when it is a transfer's last, the device hears of it."""
@@ -278,6 +324,7 @@ class DeviceComponent:
             "device": self.device.save(),
             "asserted": [[*driver, cause] for driver, cause in self._asserted.items()],
             "risen": dict(self._risen),
+            "latched": [list(latched) for latched in self._latched.items()],
             "dropped": dict(self.dropped),
             "transfers": [[t.token, t.left, t.failed, list(t.pieces)] for t in transfers],
             "under_way": [[sequence, transfers.index(t), index] for sequence, (t, index) in self._transfers.items()],
@@ -290,6 +337,7 @@ class DeviceComponent:
         self._timers.forget()
         self._asserted = {(held, driver): cause for held, driver, cause in saved["asserted"]}
         self._risen = dict(saved["risen"])
+        self._latched = {bit: cause for bit, cause in saved["latched"]}
         self.dropped = Counter(saved["dropped"])
         transfers = []
         for token, left, failed, pieces in saved["transfers"]:
@@ -347,6 +395,8 @@ class MmioPort:
             if self._strict is None:
                 raise
             self._strict(f"{self._component.name}: {error}")
+        if self._component._latches:
+            self._component._noted(message)
         self._send(MmioReply, self._kernel._now, cause, sequence, value)
 
 

@@ -17,15 +17,10 @@ from soc.errors import ConfigurationError, DeviceLost, ProtocolError, UnmappedAc
 from soc.link import Link, Source, Timers
 from soc.messages import (
     Configure,
-    ConsoleBytes,
-    CsrWrite,
     DmaRead,
     DmaWrite,
-    EventSignal,
     InterruptLevel,
-    InterruptVector,
     LinkOut,
-    Mailbox,
     Message,
     MmioError,
     MmioRead,
@@ -33,7 +28,6 @@ from soc.messages import (
     MmioWrite,
     PortIn,
     Reset,
-    Restore,
     Role,
     Snapshot,
     Space,
@@ -43,7 +37,7 @@ from soc.messages import (
     pack,
 )
 from soc.placement.places import Place
-from soc.placement.serve import STRICT
+from soc.placement.serve import SIGNALS, STRICT
 from soc.placement.stream import frame
 from soc.placement.supervision import Supervisor
 from soc.ports import split
@@ -53,9 +47,8 @@ if TYPE_CHECKING:
     from soc.kernel import Kernel
 
 _SPACES = {space.label: int(space) for space in Space}
-_SIGNALS = (InterruptLevel, InterruptVector, Mailbox, EventSignal, CsrWrite, ConsoleBytes)
 _ACCESSES, _REPLIES, _TRANSFERS = (MmioRead, MmioWrite), (MmioReply, MmioError), (DmaRead, DmaWrite)
-_CARRIES = {Role.REGISTERS: _REPLIES, Role.DMA: _TRANSFERS, Role.ANSWERS: _ACCESSES, Role.INPUT: _SIGNALS}
+_CARRIES = {Role.REGISTERS: _REPLIES, Role.DMA: _TRANSFERS, Role.ANSWERS: _ACCESSES, Role.INPUT: SIGNALS}
 """What may leave a port, by what arrives there."""
 _GONE = "the device is disconnected"
 
@@ -88,14 +81,16 @@ class RemoteDevice:
         self._component.reset()
 
     def save(self) -> dict[str, Any]:
-        """Everything the device's future depends on."""
-        return self._component.save()["device"]
+        """Everything the device's future depends on; what is the device's own affair as bytes, `opaque`."""
+        saved = self._component.save()
+        return saved.get("device", saved)
 
     @property
     def state(self) -> dict[str, Any]:
         """Registers, internal state and line levels by name, for people."""
         saved = self.save()
-        return {**saved["registers"], **saved["internals"], **saved["lines"]}
+        parts = [saved[part] for part in ("registers", "internals", "lines") if part in saved]
+        return {name: value for part in parts for name, value in part.items()} if parts else saved
 
 
 class RemoteComponent:
@@ -135,7 +130,6 @@ class RemoteComponent:
         # Requests not answered yet, by reply link: sequence to cause. Lines that are high: the cause they rose by.
         self._asked: dict[tuple[int, int], dict[int, int]] = {}
         self._high: dict[tuple[int, int], int] = {}
-        self._saved: dict[str, Any] | None = None
 
     # Building.
 
@@ -204,36 +198,50 @@ class RemoteComponent:
         return direct[0].value
 
     def save(self) -> dict[str, Any]:
-        """The device's state, as its process has it, for a snapshot. ProtocolError for one that is disconnected."""
-        if self.disconnected:
-            raise ProtocolError(f"{self.name} has no state: {_GONE}")
+        """The state for a snapshot, as DeviceComponent gives it; `opaque` where the peer has a form of its own."""
         state = self.supervisor.state(self._kernel._now)
-        saved = msgpack.unpackb(state, strict_map_key=False)
-        # The process counts the causes.
-        self._source.restore(saved["source"])
+        saved = _map(state)
+        if not saved.keys() >= {"component", "source"}:
+            high = [[*way, cause] for way, cause in self._high.items()]
+            asked = [[*way, *request] for way, requests in self._asked.items() for request in requests.items()]
+            return {"opaque": state, "high": high, "asked": asked}
+        self._source.restore({**saved["source"], "sequence": self._source.sequence})
         return saved["component"]
 
-    def restore(self, saved: dict[str, Any], channels: Mapping[int, Link]) -> None:
-        """What `save` gave; `channels` has the machine's links by number. Its process has it from `hand_over`."""
+    def restore(self, saved: dict[str, Any], channels: Mapping[int, Any]) -> None:
+        """What `save` gave; `channels` has the machine's links by number. The device has it after `restored`."""
         self._saved = saved
         self._timers.forget()
         for requests in self._asked.values():
             requests.clear()
+        if "opaque" in saved:
+            self._high = {(source, destination): cause for source, destination, cause in saved["high"]}
+            for source, destination, sequence, cause in saved["asked"]:
+                self._asked[source, destination][sequence] = cause
+            return
+        risen = [(link, cause) for port, cause in saved["risen"].items() for link in self.links.get(port, ())]
+        self._high = {(link.origin[1], link.target[1]): cause for link, cause in risen}
         for _, back, request, cause in saved["forwarded"]:
             link = channels[back]
             self._asked[link.origin[1], link.target[1]][request] = cause
-        self._high = {
-            (link.origin[1], link.target[1]): cause
-            for port, cause in saved["risen"].items()
-            for link in self.links.get(port, ())
-        }
 
-    def hand_over(self) -> None:
-        """Give the device's process what `restore` took, now that the machine's counters and timers fit it."""
+    def restored(self) -> None:
+        """Timers and counters are restored too: tell the device."""
         self._due = self._timers.deadlines()
-        state = {"component": self._saved, "source": self._source.save(), "timers": self._due}
-        self._tell(Restore(self._kernel._now, 0, 0, 0, 0, msgpack.packb(state)))
-        self._saved = None
+        saved = self._saved
+        state = saved.get("opaque") or msgpack.packb(
+            {"component": saved, "source": self._source.save(), "timers": self._due}
+        )
+        self.supervisor.restore(self._kernel._now, state)
+
+    def owns(self, tick: Message) -> bool:
+        """Whether `tick` is of this device's timers."""
+        return tick.source == self._timers.port
+
+    def resume(self, tick: Message) -> None:
+        """Arm the timer whose `tick` could not be delivered."""
+        self._due[tick.token] = tick.time
+        self._timers.resume(tick)
 
     # Messages to the device.
 
@@ -369,6 +377,14 @@ class RemoteComponent:
         """End the device's process, or the connection to it."""
         if self.supervisor is not None:
             self.supervisor.close()
+
+
+def _map(state: bytes) -> dict[str, Any]:
+    try:
+        found = msgpack.unpackb(state, strict_map_key=False)
+    except (ValueError, msgpack.UnpackException):
+        found = None
+    return found if type(found) is dict else {}
 
 
 def _plain(name: str, options: Mapping[str, Any]) -> bytes:

@@ -18,9 +18,17 @@ from soc.errors import ConfigurationError, MessageError, ProtocolError, SocError
 from soc.link import Source
 from soc.messages import (
     Configure,
+    ConsoleBytes,
+    CsrWrite,
+    DmaError,
+    DmaReply,
+    EventSignal,
     Failure,
     Hello,
+    InterruptLevel,
+    InterruptVector,
     LinkOut,
+    Mailbox,
     Message,
     MmioError,
     MmioRead,
@@ -50,6 +58,8 @@ PACKAGES = ("devices.", "soc.platforms.")
 """Where a model may come from unless the server was told of others."""
 STRICT = "strict: "
 """How the reason of a Stop begins when the device refused an access."""
+SIGNALS = (InterruptLevel, InterruptVector, Mailbox, EventSignal, CsrWrite, ConsoleBytes)
+"""What may arrive at an input of a device, and leave it."""
 HELLO_BYTES = 4096
 """The longest message taken from somebody who has not said the token yet."""
 
@@ -113,7 +123,8 @@ class Peer:
         self._answer = bytearray()
         self._answers = 0
         self._component: DeviceComponent | None = None
-        self._arrivals: dict[tuple[int, int] | int, Callable[[Message], None]] = {}
+        # Port, or for registers (source, port), to what takes messages there, and which.
+        self._arrivals: dict[tuple[int, int] | int, tuple[Callable[[Message], None], tuple[type[Message], ...]]] = {}
         self._registers: dict[int, PortIn] = {}
         self._memory: int | None = None
         self._channels: dict[int, OutLink] = {}
@@ -138,13 +149,13 @@ class Peer:
             raise ProtocolError(f"{message} is of the past: it is {present._now} ps")
         present._now = message[2]
         source, destination = message[3], message[4]
-        arrive = self._arrivals.get(destination) or self._arrivals.get((source, destination))
-        if kind is TimerTick:
-            self._timers.armed.pop(message.token, None)
-        if arrive is not None and kind.HASHED:
-            arrive(message)
-        else:
+        arrival = self._arrivals.get(destination) or self._arrivals.get((source, destination))
+        if not kind.HASHED or arrival is None:
             self._other(message)
+        elif kind in arrival[1]:
+            arrival[0](message)
+        else:
+            raise ProtocolError(f"{self._name} cannot take {message} at port {destination}")
         self._answers += 1
         timers = self._timers.armed
         until = min(timers.values()) if timers else NEVER
@@ -160,9 +171,14 @@ class Peer:
             raise ConfigurationError(
                 f"model {message.model!r} is not served here; `soc device serve --allow {message.model}` allows it"
             )
+        from devices.device import Device
+
         try:
             options = msgpack.unpackb(message.options, strict_map_key=False)
-            device = load(message.model)(**options)
+            model = load(message.model)
+            if not issubclass(model, Device):
+                raise ConfigurationError(f"{message.model!r} is no device")
+            device = model(**options)
         except (ImportError, AttributeError, TypeError, ValueError) as error:
             raise ConfigurationError(f"model {message.model!r} with {message.options!r:.80}: {error}") from error
         self._source = Source(self._name, message.component)
@@ -175,30 +191,34 @@ class Peer:
         self._tick = tick
         return self._timers
 
+    def _ticked(self, message: TimerTick) -> None:
+        self._timers.armed.pop(message.token, None)
+        self._tick(message)
+
     def _port(self, message: PortIn) -> None:
         component, number = self._component, message.destination
         if message.role == Role.REGISTERS:
             self._registers[number] = message
         elif message.role == Role.TIMER:
             self._timers.port = number
-            self._arrivals[number] = self._tick
+            self._arrivals[number] = self._ticked, (TimerTick,)
         elif message.role == Role.ANSWERS:
-            self._arrivals[number] = component.answered
+            self._arrivals[number] = component.answered, (MmioReply, MmioError)
         elif message.role == Role.DMA:
             self._memory = number
-            self._arrivals[number] = component.dma_done
+            self._arrivals[number] = component.dma_done, (DmaReply, DmaError)
         else:
             known = component.device.input_ports()
             if message.name not in known and not hasattr(component.device, "on_receive_" + message.name):
                 raise ConfigurationError(f"{self._name} has no input {message.name!r}; it has {', '.join(known)}")
-            self._arrivals[number] = component.input(message.name, number)
+            self._arrivals[number] = component.input(message.name, number), SIGNALS
 
     def _link(self, message: LinkOut) -> None:
         link = self._channels[message.channel] = OutLink(message, self._source, self._answer)
         registers = self._registers.get(message.source)
         if registers is not None:
             arrive = self._component.registers(registers.base, link, self._refuse if registers.strict else None)
-            self._arrivals[message.destination, message.source] = arrive
+            self._arrivals[message.destination, message.source] = arrive, (MmioRead, MmioWrite)
         elif message.source == self._memory:
             self._component.memory = link
         else:
@@ -245,7 +265,7 @@ class Peer:
             self._component.restore(saved["component"], self._channels)
             self._source.restore(saved["source"])
             self._timers.armed.update(saved["timers"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise MessageError(f"{self._name} cannot be restored from {len(state)} bytes: {error!r}") from error
         # The other side has its ticks and lines: nothing of this is news to it.
         self._answer.clear()

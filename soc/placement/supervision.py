@@ -2,7 +2,7 @@
 
 A device that comes back is a new process with the description of the first, the last state the old one gave, and every
 message since told again. Its answers to these must be, byte for byte, those the machine has acted on; so a run with a
-restart is the run without it, or it ends.
+restart is the run without it, or it ends. A run that stopped because a device was lost goes on in the same way.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Supervisor:
         # Time in ps and bytes of the last state; then what was told since: frames, channel, time, the answer's bytes.
         self._told: list[tuple[bytes, tuple[int, int], int, list[bytes]]] = []
         self._size = 0
+        self._down = False
 
     def start(self) -> None:
         """Start the process, or connect. It is greeted by `greet`, so that several can start at a time."""
@@ -78,37 +79,37 @@ class Supervisor:
         channel = message[3], message[4]
         for attempt in range(ATTEMPTS):
             try:
-                if attempt:
+                if self._down:
                     self._bring_back()
                 messages, pieces = self._conversation.ask(frames, channel, message[2])
                 judged = judge(messages)
                 break
             except (ProtocolError, MessageError, PlacementError) as error:
+                self._down = True
                 lost = self._lost(error, f"on {message!r:.300}")
+                lost.told = message
                 if self.place.on_failure != "restart" or attempt == ATTEMPTS - 1:
                     raise lost from error
         if len(messages) > 1:
             self.last = messages[-2]
-        if self.place.on_failure == "restart":
-            self._remember(message[2], frames, channel, pieces)
-        return judged
-
-    def _remember(self, now: int, frames: bytes, channel: tuple[int, int], pieces: list[bytes]) -> None:
-        self._told.append((frames, channel, now, pieces))
+        self._told.append((frames, channel, message[2], pieces))
         self._size += len(frames) + sum(map(len, pieces))
         if len(self._told) >= SNAPSHOT_MESSAGES or self._size >= SNAPSHOT_BYTES:
-            self._take_state(now)
+            self.take_state(message[2])
+        return judged
 
     def state(self, now: int) -> bytes:
         """The device's state at `now`, as its Snapshot has it."""
         return self.ask(Snapshot(now, 0, 0, 0, 0, b""), _state_of)
 
-    def _take_state(self, now: int) -> None:
+    def take_state(self, now: int) -> None:
+        """Ask for the device's state at `now` ps: what was told before need not be told again."""
         try:
             messages, _ = self._conversation.ask(frame(pack(Snapshot(now, 0, 0, 0, 0, b""))), (0, 0), now)
             state = _state_of(messages)
         except (ProtocolError, MessageError) as error:
             # What was told since the last state is still here: the next message brings the device back.
+            self._down = True
             self.failures.append(self._text(error, "on a request for its state"))
             return
         self._state = now, state
@@ -131,6 +132,13 @@ class Supervisor:
                 raise PeerFailure(
                     f"answered differently when it was told again: {again[:-1]!r:.200}, before {pieces[:-1]!r:.200}"
                 )
+        self._down = False
+
+    def restore(self, now: int, state: bytes) -> None:
+        """Have the device go on from `state`, at `now` ps; what it was told before is forgotten."""
+        self._told.clear()
+        self._size, self._state = 0, (now, state)
+        self.ask(Restore(now, 0, 0, 0, 0, state), lambda answer: answer)
 
     def _lost(self, error: Exception, when: str) -> DeviceLost:
         text = self._text(error, when)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from soc.bus import Window
 from soc.errors import ConfigurationError, choose
+from soc.ram import ROM_BASE, ROM_BYTES
 from soc.timing import Timing
 
 NAMES = ("virt", "ls7a")
@@ -88,7 +89,7 @@ class Platform:
     """The wires for a number of cores."""
     console: tuple[str, str]
     """Ports of the console's serial line: the one that sends, and the one that receives."""
-    rom: tuple[int, int] = (0x1FC0_0000, 0x20_0000)
+    rom: tuple[int, int] = (ROM_BASE, ROM_BYTES)
     """Base and size of the boot ROM, which the memory holds."""
     pci: PciBus | None = None
     doorbells: Mapping[int, str] = field(default_factory=dict)

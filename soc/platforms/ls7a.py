@@ -7,12 +7,16 @@ The bridge's own functions (network, SATA, display, USB, audio) are not modelled
 their device numbers, because the tree gives these fixed interrupt pins. There are no PCIe ports, so everything is on
 the root bus.
 
-More than four cores are further nodes, each with inter-processor interrupts, stable timers, extended interrupts and a
-configuration page. The bridge and the router are node 0's: what comes to a core of another node comes as a vector
-between extended controllers, or as a write to its configuration registers.
+More than four cores are further nodes, each a processor with inter-processor interrupts, stable timers, extended
+interrupts, a router and a configuration page of its own. The bridge is node 0's: what comes to a core of another node
+comes as a vector between extended controllers, or as a write to its configuration registers. What a board has at the
+serial ports and HyperTransport controllers of the other processors is not known: there is nothing here, and the inputs
+of their routers stay low.
 
 INTn0 is router input 0. INTn1 has no place in the sources and leads nowhere. HT-hi messages meet a controller of their
-own, at HT1's upper half, whose four lines share inputs 28 to 31 with HT-lo's upper four.
+own, whose four lines share inputs 28 to 31 with HT-lo's upper four. Its address is that of the configuration block,
+0xfd_fb00_0000, in the window HT1_HI, which begins at 0xf00_0000_0000. Source: Loongson 3B1500 user manual, volume 1,
+HyperTransport: address windows, interrupt vectors; that the 3A4000 has kept them is an assumption.
 
 `ls7a_irqfd` stands for what a hypervisor's event descriptors inject; `eventfd` is the host's end of them
 (soc/platforms/eventfd.py).
@@ -61,6 +65,15 @@ def _node(node: int) -> tuple[Part, ...]:
             csr=True,
         ),
         Part(
+            _name("ls3a_router_irq", node),
+            ROUTER,
+            (above | 0x3FF0_1400,),
+            0x64,
+            windows=_at(ROUTER, above | CHIP + 0x1400),
+            node=node,
+            csr=True,
+        ),
+        Part(
             _name("stable_timer", node),
             TIMER,
             options=lambda timing: {"hz": timing.stable_clock},
@@ -76,7 +89,6 @@ PARTS = (
     Part(
         "uart", "devices.uart16550:Uart16550", (0x1FE0_0100, 0x1FE0_01E0), 0x8, lambda timing: {"clock_hz": 100_000_000}
     ),
-    Part("ls3a_router_irq", ROUTER, (0x3FF0_1400,), 0x64, windows=_at(ROUTER, CHIP + 0x1400), csr=True),
     *(part for node in range(NODES) for part in _node(node)),
     Part("ls3a_csr", "soc.platforms.csr:CsrNetwork"),
     Part("ls3a_ht_irq", HT_IRQ, (0xEFD_FB00_0000,), 0x278),
@@ -149,10 +161,10 @@ def _host() -> tuple[Wire, ...]:
 
 
 def _cores(cpus: int) -> Iterator[Wire]:
-    """What reaches the inputs of each core. The router has node 0's cores."""
+    """What reaches the inputs of each core."""
     for core in range(cpus):
         node, place = divmod(core, CORES)
-        for source in (*(["ls3a_router_irq"] if node == 0 else []), _name("ls3a_ext_irq", node)):
+        for source in (_name("ls3a_router_irq", node), _name("ls3a_ext_irq", node)):
             yield from (Wire(f"{source}.pin[{4 * place + k}]", f"cpu{core}.ip[{2 + k}]", "core_pin") for k in range(4))
         for port, pin in (("pin", "ip[6]"), ("mail", "mailbox")):
             yield Wire(f"{_name('ls3a_ipi', node)}.{port}[{place}]", f"cpu{core}.{pin}", "ipi_pin")

@@ -118,12 +118,13 @@ class _Reader:
     def __init__(self, into: Activity) -> None:
         self.into = into
         self.of_cause: dict[int, list[Path]] = {}
-        self.up: dict[str, tuple[int, int]] = {}
+        self.up: dict[str, tuple[int, list[int]]] = {}
         self.reached: dict[str, set[int]] = {}
-        self.stores: dict[int, tuple[str, int]] = {}
+        self.stores: dict[int, tuple[str, int, str, int]] = {}
+        # Cause to core, when it left, what it was for, when it came there.
         self.writes: dict[int, list[tuple[str, int, int, bytes]]] = {}
         self.waiting: dict[int, tuple[str, int]] = {}
-        self.pins: dict[str, dict[int, dict[int, int]]] = {}
+        self.pins: dict[str, dict[int, dict[int, list[int]]]] = {}
         self.timers: dict[tuple[str, int], Path] = {}
         self.expiries: set[tuple[str, int]] = set()
         """(core, time in ps of the cycle) at which a stable timer's expiry reached IP7: not Count's doing."""
@@ -152,8 +153,8 @@ class _Reader:
             do = handle(type(message))
             if do is not None and link is not None:
                 do(message, link)
-        for port, (rose, cause) in self.up.items():
-            self.into.lines.setdefault(port, []).append(High(rose, None, cause, False))
+        for port, (rose, causes) in self.up.items():
+            self.into.lines.setdefault(port, []).append(High(rose, None, causes[0], False))
         self._join()
         for path in self.into.paths:
             path.settle()
@@ -174,7 +175,7 @@ class _Reader:
         found.append(access)
         self.waiting[message.cause] = origin, len(found) - 1
         if is_store:
-            self.stores[message.cause] = origin, left
+            self.stores[message.cause] = origin, left, owner, message.time
 
     def _csr(self, message, link) -> None:
         # A store that another node passes on.
@@ -200,24 +201,27 @@ class _Reader:
         port, sent = link.origin[0], message.time - link.latency
         owner = component(port)
         if message.level:
-            if self.up.get(port) != (sent, message.cause):
-                self.up[port] = sent, message.cause
+            causes = self.up.setdefault(port, (sent, []))[1]
+            if message.cause not in causes:
+                # More than one: an interrupt that came behind a line that was up already.
+                causes.append(message.cause)
             path = self._hop(message, link, sent)
             path.rises.setdefault(port, sent)
             if path.vector_at is not None and path.vector_at[0] == owner:
                 self.line_of[path.vector_at[:2]] = port
         elif port in self.up:
-            rose, cause = self.up.pop(port)
+            rose, causes = self.up.pop(port)
             by_access = sent in self.reached.get(owner, ())
-            self.into.lines.setdefault(port, []).append(High(rose, sent, cause, by_access))
-            path = self._last(cause, lambda path: port in path.rises and port not in path.falls)
-            if by_access and path is not None:
-                path.falls[port] = sent
+            self.into.lines.setdefault(port, []).append(High(rose, sent, causes[0], by_access))
+            for cause in causes:
+                path = self._last(cause, lambda path: port in path.rises and port not in path.falls)
+                if by_access and path is not None:
+                    path.falls[port] = sent
         core, _, pin = link.target[0].partition(".ip[")
         if pin:
             drivers = self.pins.setdefault(core, {}).setdefault(int(pin[:-1]), {})
             if message.level:
-                drivers[message.source] = message.cause
+                drivers.setdefault(message.source, []).append(message.cause)
                 if pin == "7]":
                     self.expiries.add((core, self._cycle_start(message.time)))
             else:
@@ -256,7 +260,7 @@ class _Reader:
         elif store is not None and sent in self.reached.get(owner, ()) and commanded(owner):
             path.begin(f"store leaves {store[0]}", store[1])
             path.sender = store[0]
-            path.places.append((owner, sent, None))
+            path.places.append((owner, store[3] if store[2] == owner else sent, None))
         else:
             path.begin(f"{link.origin[0]} edge", sent)
         self.of_cause.setdefault(cause, []).append(path)
@@ -285,7 +289,7 @@ class _Reader:
         self.into.taken.setdefault(core, []).append(taken)
         for ip, drivers in self.pins.get(core, {}).items():
             if taken.mask >> ip & 1:
-                for cause in drivers.values():
+                for cause in (cause for causes in drivers.values() for cause in causes):
                     pin = f"{core}.ip[{ip}]"
                     path = self._last(cause, lambda path: any(place == pin for place, _, _ in path.places))  # noqa: B023
                     if path is not None:

@@ -69,14 +69,22 @@ class Trace:
 
     def add(self, message: Message, link: Link | None) -> None:
         """A model message was delivered. Called in the order of law 2, before the receiver handles it."""
-        self.messages += 1
         pending = self._pending
-        pending += pack(message)
         if len(pending) > _CHUNK:
             self._keep()
             self._chain = blake2b(self._chain + pending, digest_size=HASH_BYTES).digest()
             self._kept = 0
             pending.clear()
+        self.messages += 1
+        pending += pack(message)
+
+    def take_back(self, message: Message) -> None:
+        """The last message added, which its receiver could not take, has not been delivered."""
+        data = pack(message)
+        if not self._pending.endswith(data):
+            raise SocError(f"{message} is not what was delivered last")
+        self.messages -= 1
+        del self._pending[-len(data) :]
 
     def taken(self, core: int, time: int, mask: int, deadline: int | None) -> None:
         """Core `core` took an interrupt: its handler's first instruction is at `time`; `mask` has the IP bits that were

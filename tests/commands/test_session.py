@@ -8,6 +8,7 @@ import pytest
 
 from soc.__main__ import main
 from soc.commands import boot, run
+from soc.commands.session import settled
 from soc.errors import SocError
 from tests.commands.fake import FakeMachine, FakeResult
 from tests.firmware.images import elf, vmlinuz
@@ -161,14 +162,12 @@ def test_boot_takes_what_was_fetched(with_machine, monkeypatch, tmp_path, capsys
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["--tier", "stencil"], "--tier stencil is not built yet"),
         (["--place", "uart=elsewhere"], "placement of uart: unknown place 'elsewhere'"),
         (["--place", "uart"], "'uart' is not DEVICE=PLACE"),
         (["--ram-mb", "128"], "128 MiB is too little memory"),
         (["--initrd", "/nonexistent"], "cannot load initrd /nonexistent: No such file"),
         (["--script", "/nonexistent"], "cannot read --script /nonexistent: No such file"),
-        (["--hypervisor", "kvm"], "--hypervisor kvm is not built yet"),
-        (["--vcpus", "2"], "--vcpus 2 is not built yet"),
+        (["--vcpus", "2"], "vcpus = 2 without a hypervisor"),
         (["--disk", "d.img,cow"], "--disk d.img,cow: 'cow' is no option of a disk"),
     ],
 )
@@ -195,3 +194,25 @@ def test_a_foreign_kernel_reads_as_the_taste_page_shows(with_machine, tmp_path, 
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].endswith("it is an x86 Linux image (bzImage), this machine runs 64-bit little-endian MIPS ELF.")
     assert lines[1] == "     `soc fetch debian` gets a kernel that boots; `--kernel FILE` takes another."
+
+
+BOARD = """
+[machine]
+platform = "ls7a"
+cpus = 2
+ram = "256 MiB"
+"""
+
+
+def test_a_machine_file_describes_the_machine_and_options_replace_what_it_says(tmp_path, monkeypatch, program):
+    (tmp_path / "board.toml").write_text(BOARD)
+    built = []
+    monkeypatch.setattr(run, "build", lambda arguments: built.append(settled(arguments)) or FakeMachine())
+    assert main(["run", program, "--machine", str(tmp_path / "board.toml"), "--ram-mb", "512"]) == 0
+    assert (built[0].platform.name, built[0].cpus, built[0].ram) == ("ls7a", 2, 512 << 20)
+
+
+def test_a_machine_file_leaves_no_choice_of_platform(tmp_path, kernel, capsys):
+    (tmp_path / "board.toml").write_text(BOARD)
+    assert main(["boot", *kernel, "--platform", "virt", "--machine", str(tmp_path / "board.toml")]) == 2
+    assert "--platform virt with --machine" in capsys.readouterr().err

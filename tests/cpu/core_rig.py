@@ -15,13 +15,15 @@ from cpu import state
 from cpu.core import Core, Stop, StopKind
 from cpu.costs import Costs
 from cpu.cp0 import registers
+from cpu.engine import shared
+from cpu.engine.code_buffer import usable
 from cpu.isa.assembler import assemble
 from cpu.isa.names import GPR_NAMES
 from cpu.isa.program import Program
 from cpu.memory import Memory
 from cpu.tlb.operations import write_entry
 
-TIERS = ("threaded", "reference")
+TIERS = ("stencil", "threaded", "reference") if usable() else ("threaded", "reference")
 M64 = (1 << 64) - 1
 MIB = 1 << 20
 
@@ -104,6 +106,8 @@ class Rig:
     written: list[tuple[int, int, int]] = field(default_factory=list)
     latency: int = 0
     slice_cycles: int | None = None
+    hot_after: int = 1
+    """Tier stencil: how often a block runs in tier T before it is translated."""
     costs: Costs | None = None
     vz: bool = False
     unmodelled_ri: bool = False
@@ -111,6 +115,7 @@ class Rig:
     def __post_init__(self) -> None:
         self.memory = Memory(self.ram_bytes)
         self.core = Core(0, self.memory, self.tier, costs=self.costs, vz=self.vz, unmodelled_ri=self.unmodelled_ri)
+        self.memory.shared[shared.HOT_AFTER] = self.hot_after
         self.program: Program | None = None
         for vector in VECTORS:
             self.memory.write(vector, wait_word())

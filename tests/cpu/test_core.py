@@ -106,8 +106,6 @@ def test_misuse_of_a_core_is_refused():
     memory = Memory(MIB)
     with pytest.raises(CoreError, match="core 1"):
         Core(1, memory)
-    with pytest.raises(TierError, match="stencil is not built"):
-        Core(0, memory, "stencil")
     with pytest.raises(TierError, match="no tier 'fast'"):
         Core(0, memory, "fast")
     core = Core(0, memory)

@@ -182,17 +182,18 @@ def test_a_line_that_rises_while_a_handler_is_entered_is_seen_there():
 
 
 @pytest.mark.parametrize("number", range(200, 224))
-def test_both_tiers_agree_under_random_costs(number):
+def test_the_tiers_agree_under_random_costs(number):
     program, costs = Program(number), random_costs(number, (3, 50, 3000)[number % 3])
-    threaded, reference = (run_whole(program, tier, costs=costs) for tier in TIERS)
-    assert different(threaded, reference) == {}
-    assert threaded["cycles"] > threaded["instructions"]
+    *others, reference = (run_whole(program, tier, costs=costs) for tier in TIERS)
+    for fast in others:
+        assert different(fast, reference) == {}
+    assert reference["cycles"] > reference["instructions"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(1000, 1400))
-def test_both_tiers_agree_under_many_random_costs(number):
-    test_both_tiers_agree_under_random_costs(number)
+def test_the_tiers_agree_under_many_random_costs(number):
+    test_the_tiers_agree_under_random_costs(number)
 
 
 @pytest.mark.parametrize("number", range(224, 232))

@@ -8,6 +8,7 @@ from itertools import count
 
 import pytest
 
+from cpu.engine.code_buffer import usable
 from cpu.isa import TABLE
 from cpu.isa.vectors import IntVector
 from tests.oracles import layout as at
@@ -20,7 +21,8 @@ from tests.oracles.sequences import BRANCHES, JUMPS, LEFT_OUT, generate, rows
 from tests.oracles.tiers import TierError, open_tier
 
 SEED = 20260
-TIERS = ("int", "threaded", "reference")
+FAST = ("stencil", "threaded") if usable() else ("threaded",)
+TIERS = ("int", *FAST, "reference")
 
 needs_user = pytest.mark.skipif(
     shutil.which(qemu.USER_PROGRAM) is None, reason=f"{qemu.USER_PROGRAM} is not installed (Debian: qemu-user)"
@@ -47,12 +49,12 @@ def test_the_int_backend_agrees_with_user_mode_qemu():
 @pytest.mark.qemu
 @pytest.mark.parametrize("tier", TIERS)
 def test_a_tier_agrees_with_bare_metal_qemu(tier):
-    agree(tier, KERNEL, 5000 if tier == "threaded" else 1500)
+    agree(tier, KERNEL, 5000 if tier in FAST else 1500)
 
 
 @needs_system
 @pytest.mark.qemu
-@pytest.mark.parametrize("tier", ["threaded", "reference"])
+@pytest.mark.parametrize("tier", [*FAST, "reference"])
 def test_a_tier_agrees_with_qemu_in_user_mode_behind_the_tlb(tier):
     agree(tier, MAPPED, 2000 if tier == "threaded" else 900)
 
@@ -60,7 +62,7 @@ def test_a_tier_agrees_with_qemu_in_user_mode_behind_the_tlb(tier):
 @needs_system
 @pytest.mark.qemu
 @pytest.mark.slow
-@pytest.mark.parametrize(("tier", "sequences"), [("threaded", 100_000), ("reference", 10_000)])
+@pytest.mark.parametrize(("tier", "sequences"), [*((tier, 100_000) for tier in FAST), ("reference", 10_000)])
 def test_a_tier_agrees_with_qemu_in_user_mode_behind_the_tlb_for_long(tier, sequences):
     agree(tier, MAPPED, sequences)
 
@@ -68,7 +70,9 @@ def test_a_tier_agrees_with_qemu_in_user_mode_behind_the_tlb_for_long(tier, sequ
 @needs_system
 @pytest.mark.qemu
 @pytest.mark.slow
-@pytest.mark.parametrize(("tier", "sequences"), [("threaded", 200_000), ("reference", 20_000), ("int", 50_000)])
+@pytest.mark.parametrize(
+    ("tier", "sequences"), [*((tier, 200_000) for tier in FAST), ("reference", 20_000), ("int", 50_000)]
+)
 def test_a_tier_agrees_with_bare_metal_qemu_for_long(tier, sequences):
     agree(tier, KERNEL, sequences)
 

@@ -108,15 +108,15 @@ class Bench:
             elif run.exit_reason is not ExitReason.INTR:
                 return
 
-    def run(self, cycles: int = 100_000) -> None:
-        """Runs all cores for that many cycles, or until nothing is left to do."""
+    def run(self, cycles: int = 100_000, ends: tuple[StopKind, ...] = ()) -> None:
+        """Runs all cores for that many cycles, or until nothing is left to do, or one of `ends`."""
         target = self.cluster.grid + cycles // WINDOW * WINDOW
         while True:
             stop = self.cluster.run(target)
             if stop.kind is StopKind.EXIT:
                 self.host.exit(stop.core)
             elif stop.kind is not StopKind.SLICE:
-                assert stop.kind in (StopKind.HORIZON, StopKind.DEADLOCK), stop
+                assert stop.kind in (StopKind.HORIZON, StopKind.DEADLOCK, *ends), stop
                 return
 
     @staticmethod

@@ -21,7 +21,7 @@ from tests.scenarios.test_scenarios import SMALL
 
 PLATFORMS = ("virt", "ls7a")
 SCENARIOS = {**SMALL, "first_light": {"rounds": 10}}
-IN_DEFAULT_RUN = ("first_light", "msi_path", "ipi_pingpong")
+IN_DEFAULT_RUN = ("first_light",)
 
 
 def hash_of(name, placement, folder):

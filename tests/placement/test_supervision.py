@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -15,7 +16,7 @@ import pytest
 
 from scenarios.library import guest
 from soc import Machine, PoweredOff
-from soc.errors import ConfigurationError, DeviceLost
+from soc.errors import DeviceLost
 from soc.messages import (
     VERSION,
     Failure,
@@ -66,8 +67,10 @@ def undisturbed():
     return ended.trace_hash, short.now, long.run(until=PoweredOff).trace_hash
 
 
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("kind", ["kill", "garble"])
+@pytest.mark.parametrize(
+    ("kind", "device"),
+    [("kill", "uart"), ("garble", "ls3a_router_irq"), pytest.param("garble", "uart", marks=pytest.mark.slow)],
+)
 def test_restart_ends_with_the_hash_of_an_undisturbed_run(kind, device, undisturbed):
     expected, end, _ = undisturbed
     faults = [{"device": device, kind: moments(device, 3, end)}]
@@ -76,8 +79,7 @@ def test_restart_ends_with_the_hash_of_an_undisturbed_run(kind, device, undistur
         supervisor = machine.components[device].supervisor
     assert (result.ended, result.trace_hash) == ("poweroff", expected)
     # A strike at a device that nobody speaks to afterwards is never noticed, and changes nothing.
-    assert supervisor.restarts <= 3 and len(supervisor.failures) == supervisor.restarts
-    assert supervisor.restarts or device == "power"
+    assert 1 <= supervisor.restarts <= 3 and len(supervisor.failures) == supervisor.restarts
 
 
 def test_a_stopped_process_is_noticed_within_the_watchdog_and_replaced(undisturbed):
@@ -125,7 +127,7 @@ def test_five_strikes_at_every_device_of_a_boot(kind):
     faults = [{"device": name, kind: moments(f"{name} {kind}", 5, end)} for name in names]
     found, restarts, _ = boot({name: place("restart", 2.0) for name in names}, faults)
     assert found == expected
-    assert sum(restarts.values()) >= 20, restarts
+    assert all(restarts[name] for name in ("uart", "ls3a_router_irq", "ls3a_ipi")), restarts
 
 
 @pytest.mark.parametrize(
@@ -143,10 +145,18 @@ def test_stop_names_the_device_and_ends_the_run_as_an_error(kind, says, undistur
         assert result.ended == "error" and not result.ok
         assert result.reason.startswith("device uart (process ") and says in result.reason
         assert "on Mmio" in result.reason and "last good message Mmio" in result.reason
-        # What there is can still be looked at, but not gone on with.
-        assert machine.console and machine.cpu[0].get_state()["pc"] and machine.devices["power"].state is not None
-        with pytest.raises(ConfigurationError, match="has lost a device"):
-            machine.run(max_insns=1)
+        # The machine stands before the message that nobody took: it can be saved, and run on with a new process.
+        assert machine.run(until=PoweredOff).trace_hash == undisturbed[0]
+
+
+def test_what_a_lost_device_left_can_be_saved(undisturbed):
+    with light({"uart": place("stop")}) as machine:
+        machine.run(max_virtual=undisturbed[1] // 2)
+        os.kill(machine.components["uart"].supervisor.connection.process.pid, signal.SIGKILL)
+        assert machine.run(until=PoweredOff).ended == "error"
+        saved = machine.save()
+    with Machine.restore(saved, placement="inprocess") as machine:
+        assert machine.run(until=PoweredOff).trace_hash == undisturbed[0]
 
 
 def test_disconnect_gives_bus_errors_and_low_lines_and_the_result_says_so(undisturbed):
@@ -190,29 +200,49 @@ def test_a_restart_begins_from_the_last_state(monkeypatch, undisturbed):
         assert all(count < 10 for count in told.values()) and machine.components["uart"].supervisor._state
 
 
-def test_the_devices_go_when_the_machine_is_closed_or_forgotten_or_fails_to_build():
-    before = children()
-    machine = light("process")
-    assert len(children() - before) == len(machine.components)
+def test_a_checkpoint_goes_from_one_placement_to_another(undisturbed):
+    elsewhere = {"uart": "process", "ls3a_router_irq": "process", "stable_timer": "process"}
+    for here, there in (({}, elsewhere), (elsewhere, {}), (elsewhere, elsewhere)):
+        with light(here) as machine:
+            machine.run(max_virtual=undisturbed[1] // 2)
+            saved = machine.save()
+        with Machine.restore(saved, placement=there or "inprocess") as machine:
+            assert machine.run(until=PoweredOff).trace_hash == undisturbed[0], (here, there)
+
+
+def test_the_devices_go_when_the_machine_is_closed_or_forgotten():
+    before, two = children(), {"uart": "process", "rtc": "process"}
+    machine = light(two)
+    assert len(children() - before) == 2
     machine.close()
     assert children() == before
-    with light("process"):
+    with light(two):
         pass
     assert children() == before
-    with pytest.raises(ConfigurationError):
-        Machine("virt", placement="process", faults=[{"channel": "a -> b", "drop": 1}])
+    machine = light(two)
+    assert len(children() - before) == 2
+    del machine
+    gc.collect()
     assert children() == before
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "how",
+    [
+        signal.SIGKILL,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+    ],
+)
 def test_the_devices_go_when_the_simulator_is_killed(how):
     code = (
-        "import time; from soc import Machine; m = Machine('virt', placement='process'); "
-        "print(*(c.supervisor.connection.process.pid for c in m.components.values()), flush=True); time.sleep(60)"
+        "import time; from soc import Machine; m = Machine('virt', placement={'uart': 'process', 'rtc': 'process'}); "
+        "print(*(c.supervisor.connection.process.pid for c in m.components.values() if c.remote), flush=True); "
+        "time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     pids = [int(word) for word in process.stdout.readline().split()]
-    assert len(pids) > 3
+    assert len(pids) == 2
     process.send_signal(how)
     process.wait(20)
     process.stdout.close()
@@ -321,7 +351,12 @@ def _last_changed(answer, message):
     return whole
 
 
-@pytest.mark.parametrize("name", FALSE)
+QUICK = ("garbage", "a late message", "a broken promise", "endless talk")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in FALSE]
+)
 def test_a_false_answer_is_named_and_never_a_result(name, monkeypatch):
     change, says = FALSE[name]
     impostor = Impostor(monkeypatch, change)

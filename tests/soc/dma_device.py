@@ -32,3 +32,21 @@ class Copier(PciFunction):
     def on_fault(self, method, fault) -> None:
         assert isinstance(fault, DmaFault)
         self.failed += 1
+
+
+class Asker(Copier):
+    """A copier that asks for service by INTA# when a copy is done, until `quiet` is written."""
+
+    quiet = Register(0x20, width=4, access="wo", space="bar0")
+
+    asking = Internal(False)
+
+    def copy(self, source: int, target: int, length: int) -> Process:
+        yield from super().copy(source, target, length)
+        self.asking = True
+
+    def on_write_quiet(self, value: int, old: int) -> None:
+        self.asking = False
+
+    def intx(self) -> bool:
+        return self.asking

@@ -11,6 +11,7 @@ from devices.ports import VectorOut
 from devices.registers import Register
 from devices.virtio.rng import VirtioRng
 from soc.errors import SocError
+from soc.machine import Machine
 from tests.soc.fakes import machine
 
 BASE, ROUTER = 0x1000_E000, 0x3FF0_1400
@@ -165,3 +166,40 @@ def test_a_local_class_has_no_name_for_others():
 
     with pytest.raises(SocError, match="Local is no class of a module"):
         machine(idle, devices={"latch": {"model": Local, "base": BASE}})
+
+
+def test_a_checkpoint_brings_it_back():
+    m = Machine("virt", ram=16, devices=add(options={"initial": 6}, wires={"out": ["latch.back"]}))
+    m.bus.write(BASE, 4, 5)
+    restored = Machine.restore(m.save())
+    assert (restored.bus.read(BASE, 4), restored.devices["latch"].first) == (5, 6)
+    assert restored.links.keys() == m.links.keys()
+
+
+def test_it_runs_in_a_process_of_its_own_with_the_same_hash(tmp_path):
+    (tmp_path / "lamp.py").write_text(
+        "from devices.device import Device\n"
+        "from devices.lines import LineIn, LineOut\n"
+        "from devices.registers import Register\n"
+        "class Lamp(Device):\n"
+        "    on = Register(0, width=4)\n"
+        "    count = Register(4, access='ro')\n"
+        "    out, back = LineOut(), LineIn()\n"
+        "    def on_line_back(self, index, level):\n"
+        "        self.count += level\n"
+        "    def settle(self):\n"
+        "        self.out.level = self.on & 1\n"
+    )
+    lamp = {"model": f"{tmp_path / 'lamp.py'}:Lamp", "base": BASE, "wires": {"out": "lamp.back"}}
+    seen, hashes = [], set()
+
+    def program(core):
+        for value in (1, 0, 1):
+            yield ("write", BASE, 4, value)
+            yield ("run", 100)
+        seen.append((yield ("read", BASE + 4, 4)))
+
+    for placement in ({}, {"lamp": "process"}):
+        with machine(program, devices={"lamp": lamp}, placement=placement) as m:
+            hashes.add(m.run(max_virtual="10 us").trace_hash)
+    assert seen == [2, 2] and len(hashes) == 1

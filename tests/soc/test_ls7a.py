@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 
+from soc import Machine, platforms
 from soc.messages import InterruptLevel, InterruptVector
 from soc.platforms import eventfd
 from soc.timing import Timing
@@ -183,3 +184,66 @@ def test_the_host_sees_the_same_addresses():
     assert m.bus.read(0x1FE0_1420, 4) == 0
     m.bus.write(0x1FE0_1028, 8, 7)
     assert m.bus.read(0x3FF0_1028, 8) == 7
+
+
+@pytest.mark.parametrize(("slot", "pin"), [(8, 16), (7, 58), (5, 51), (4, 49), (3, 12), (6, 29)])
+def test_inta_of_a_function_in_every_slot_reaches_a_core_through_the_pin_of_its_slot(monkeypatch, slot, pin):
+    """Device numbers and pins: Linux 6.1 arch/mips/boot/dts/loongson/ls7a-pch.dtsi, interrupt-map of each bridge."""
+    monkeypatch.setitem(platforms.FUNCTIONS, "asker", "tests.soc.dma_device:Asker")
+    order = (8, 7, 5, 4, 3, 6)
+    config, bar, vector = 0x1A00_0000 | slot << 11, 0x4000_0000, 40
+    m = run(
+        *ROUTER_ON,
+        ("write", HT + 0x20 + 4 * (vector // 32), 4, 1 << vector % 32),
+        ("write", PIC + 0x200 + pin, 1, vector),
+        ("write", PIC + 0x40, 8, 1 << pin),
+        ("write", PIC + 0x20, 8, ~(1 << pin) & (1 << 64) - 1),
+        ("write", config + 0x10, 4, bar),
+        ("write", config + 0x04, 2, 6),
+        ("write", bar + 0x08, 8, 0x8000_1000),
+        ("write", bar, 8, 0x8000_0000),
+        ("write", bar + 0x10, 4, 16),
+        ("write", bar + 0x14, 4, 1),
+        WAIT,
+        ("write", bar + 0x20, 4, 1),
+        WAIT,
+        devices={f"asker_{n}": {} for n in range(1 + order.index(slot))},
+    )
+    name = f"asker_{order.index(slot)}"
+    assert [hop for hop, message in hops(m) if message.cause == hops(m)[0][1].cause] == [
+        f"{name}.irq -> ls7a_irq.input[{pin}]",
+        "ls7a_irq.lo -> ls3a_ht_irq.message",
+        "ls3a_ht_irq.line[1] -> ls3a_router_irq.input[25]",
+        "ls3a_router_irq.pin[1] -> cpu0.ip[3]",
+        f"{name}.irq -> ls7a_irq.input[{pin}]",
+    ]
+    assert [message.level for hop, message in hops(m) if hop.startswith(name)] == [1, 0]
+
+
+def test_a_function_with_intx_disabled_asks_nobody(monkeypatch):
+    monkeypatch.setitem(platforms.FUNCTIONS, "asker", "tests.soc.dma_device:Asker")
+    config, bar = 0x1A00_4000, 0x4000_0000
+    m = run(
+        ("write", config + 0x10, 4, bar),
+        ("write", config + 0x04, 2, 0x406),
+        ("write", bar + 0x08, 8, 0x8000_1000),
+        ("write", bar, 8, 0x8000_0000),
+        ("write", bar + 0x10, 4, 16),
+        ("write", bar + 0x14, 4, 1),
+        WAIT,
+        ("read", config + 0x06, 2),
+        devices={"asker": {}},
+    )
+    assert hops(m) == []
+    assert seen(m) == [0x18], "capabilities, and the interrupt status all the same"
+
+
+def test_every_node_has_a_router_for_its_own_cores():
+    m = Machine("ls7a", cpus=8, ram="16 MiB")
+    m.bus.write(1 << 44 | ROUTER + 3, 1, 0x24)
+    assert m.bus.read(1 << 44 | 0x1FE0_1403, 1) == 0x24, "both windows are one controller"
+    assert m.bus.read(ROUTER + 3, 1) == 0, "and not node 0's"
+    m.bus.write(1 << 44 | ROUTER + 0x28, 4, 1 << 3)
+    m.components["ls3a_router_irq_1"].access(m.devices["ls3a_router_irq_1"].line_in, "input[3]", 1)
+    m.run(max_virtual="1 us")
+    assert [core.cp0("cause") >> 8 & 0x3C for core in m.cpu] == [0, 0, 0, 0, 0, 0, 1 << 3, 0], "IP3 of its core 2"

@@ -411,7 +411,7 @@ def test_records_and_latency_need_trace():
         ({"platform": "malta"}, "unknown platform 'malta'; allowed: virt"),
         ({"cpus": 17}, "1 to 16 cores"),
         ({"cpus": 0}, "1 to 16 cores"),
-        ({"tier": "stencil"}, "allowed: auto, reference, threaded"),
+        ({"tier": "fast"}, "allowed: auto, reference, threaded, stencil"),
         ({"placement": "thread"}, "unknown place 'thread'; allowed: inprocess, process, tcp://HOST:PORT"),
         ({"placement": "process+retry"}, "unknown policy 'retry'; allowed: stop, restart, disconnect"),
         ({"placement": {"uart": {"where": "process", "dog": 1}}}, "placement of uart: unknown key 'dog'"),

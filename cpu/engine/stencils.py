@@ -1,0 +1,554 @@
+"""Stencils of tier E: the host code of every micro-op, compiled once by LLVM, with holes where its operands go.
+
+A stencil is what a handler of tier T (threaded.py) is, less the dispatch: it works on the state array and falls through
+to the next. Operand fields, immediates and jumps are external symbols; LLVM leaves a relocation for each, and
+`code_buffer.py` puts the values in when it copies the bytes. Whatever is not the straight way (a soft-MMU miss, an
+exception, a target not yet translated) jumps to `cold`: tier T takes over at the same micro-op, which has changed
+nothing so far. So the exit record, slow accesses and helpers are T's alone.
+
+Arguments, in the registers that tier T passes them in: S, a value, n, the soft-MMU table TB, T's handler table HT,
+further values. The values hold general registers that a block has loaded or written; which ones is known when it is
+translated. An operation of `HELD` works on values: each combination of them is a variant of its stencil, and `fetch`
+loads what is missing. A result goes to the state array as well, at once, so that tier T can take over anywhere. The
+other operations work on the state array alone.
+
+Holes are named after what fills them: `GPR_l`, `FPR_l` offset in the state array of the register whose number is the
+byte at bit l of the micro-op, `U_l_w`, `I_l_w` unsigned and signed field of w bits at bit l.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import platform
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+
+import llvmlite
+import llvmlite.binding as llvm
+import numpy as np
+
+from cpu import state
+from cpu.engine import cache, hostfloat
+from cpu.engine import stencil_layout as e
+from cpu.engine.hostfloat import HostFloat
+from cpu.engine.micro import OP, OPS, MicroOp, written_gpr_fields
+from cpu.engine.softmmu_layout import JUMP_CACHE_MASK, JUMP_CACHE_OFFSET, TABLE_MASK, WRITE_OFFSET
+from cpu.engine.threaded import ATTRIBUTES, CU1_FR, PAGE
+from cpu.isa import Flow
+from cpu.isa.errors import TableError
+from cpu.isa.ir import DECLARATIONS, Emitter, Frame, IrOperands, Routines
+from cpu.isa.table import GPR_FIELDS
+from cpu.isa.values import EXC_CODES, REGISTER_KIND
+
+JUMPS = ("NEXT", "COLD", "TARGET", "TAKEN", "FALL", "THREADED")
+SOURCES = {name: getattr(e, name) for name in ("IP", "COUNT", "PC", "ENTRY", "VALUE", "CONSTANT", *JUMPS)}
+# ELF relocation types of x86-64 (System V ABI, table 4.9).
+RELOCATIONS = {1: e.ABS64, 2: e.REL32, 4: e.REL32, 10: e.ABS32, 11: e.ABS32, 14: e.ABS8}
+HOLE = re.compile(r"(GPR|FPR)_\d+$|[UI]_\d+_\d+$")
+
+# Stencils that belong to no micro-op, in the order of their numbers.
+FETCHES = tuple(f"fetch_{k}" for k in range(e.VALUES))
+CU1 = 1 << 29
+CHECKS = {"check_cu1": CU1, "check_cu1_fr": CU1_FR, "check_msa": 1 << 27}  # in the slot UNITS
+SHARED = ("near", "far", "cold", "threaded", *CHECKS, *FETCHES)
+
+# What compiled code is mostly made of.
+HELD = frozenset(
+    "addu subu daddu dsubu and or xor nor slt sltu mul addiu daddiu andi ori xori slti sltiu lui "
+    "sll srl sra dsll dsrl dsra dsll32 dsrl32 dsra32 rotr drotr drotr32 ext dext dextm dextu ins dins movz movn "
+    "seb seh mult multu dmult dmultu mflo mfhi lb lbu lh lhu lw lwu ld sb sh sw sd "
+    "ldc1 lwc1 sdc1 swc1 mtc1 dmtc1 mfc1 dmfc1 beq bne blez bgtz bltz bgez beql bnel b_register set_link".split()
+)
+
+
+class Left(TableError):
+    """An operation without a stencil: tier T carries it out."""
+
+
+def available() -> bool:
+    """Whether this host has tier E's instruction set and object format."""
+    return sys.platform == "linux" and platform.machine().lower() in ("x86_64", "amd64")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The general register fields of an operation, by their low bit in the micro-op; -1: none."""
+
+    reads: tuple[int, ...]
+    write: int
+
+    @property
+    def is_same(self) -> bool:
+        """The field written is the first one read, and stays in the value it is in."""
+        return self.write in self.reads
+
+    def variants(self) -> Iterator[tuple[tuple[int, ...], int]]:
+        """(value of each read field or ZERO, value that takes the result or -1), in the order of their number."""
+        for values in itertools.product(range(e.VALUES + 1), repeat=len(self.reads)):
+            if self.write < 0 or self.is_same:
+                yield values, values[0] if self.is_same and values[0] != e.ZERO else -1
+            else:
+                yield from ((values, into) for into in range(e.VALUES))
+
+
+def shape(op: MicroOp) -> Shape:
+    """Which operands of an operation are values."""
+    if op.name not in HELD:
+        return Shape((), -1)
+    places = {s.field.name: s.low for s in op.slots if s.field.name in GPR_FIELDS}
+    if op.name == "b_register":
+        return Shape((24,), -1)
+    if op.name == "set_link":
+        return Shape((), 16)
+    writes = [places[name] for name in sorted(places) if name in op.writes]
+    reads = [places[name] for name in sorted(places) if name in op.reads]
+    reads.sort(key=lambda low: low not in writes)
+    if len(reads) > 3 or len(writes) > 1:
+        raise TableError(f"{op.name} has too many operands to be in HELD")
+    return Shape(tuple(reads), writes[0] if writes else -1)
+
+
+class Stencil(Frame):
+    """One stencil under construction; also the frame of its meaning."""
+
+    def __init__(self, name: str, features: frozenset[str], op: MicroOp | None = None):
+        self.name = name
+        self.op = op
+        self.out = Emitter()
+        self.colds: list[str] = []
+        self.values = [f"%v{k}" for k in range(e.VALUES)]
+        self.held: dict[int, str] = {}  # low bit of a read field -> its value
+        self.into = -1
+        self.shape = Shape((), -1)
+        self.operands: IrOperands | None = None
+        self.host = HostFloat(self.out, self.cold, features)
+        self.calm = False  # no flag that the operation raises is enabled
+
+    # The frame
+    def field(self, name: str) -> str:
+        slot = self._slot(name)
+        if REGISTER_KIND.get(name):
+            raise TableError(f"{self.name}: the number of register {name} is no value here")
+        kind = "I" if slot.signed else "U"
+        return hole(f"{kind}_{slot.low}_{min(slot.width, slot.field.width)}")
+
+    def _slot(self, name: str):
+        slot = next((s for s in self.op.slots if s.field.name == name), None)
+        if slot is None:
+            raise TableError(f"{self.op.name}: field {name} has no place in its micro-op")
+        return slot
+
+    def register(self, name: str) -> str:
+        kind = "GPR" if REGISTER_KIND[name] == "gpr" else "FPR"
+        return self.offset(hole(f"{kind}_{self._slot(name).low}"))
+
+    def offset(self, hole_text: str) -> str:
+        return self.out.op(f"getelementptr i8, ptr %S, i64 {hole_text}")
+
+    def read(self, name: str) -> str:
+        if self.operands.writes & set(REGISTER_KIND):
+            raise Left(f"{self.name}: reads {name} after writing a register, which may be the same")
+        value = self.held.get(self._slot(name).low) if REGISTER_KIND[name] == "gpr" else None
+        return self.out.load(self.register(name)) if value is None else value
+
+    def write(self, name: str, value: str) -> None:
+        self.out.do(f"store i64 {value}, ptr {self.register(name)}, align 8")
+        if REGISTER_KIND[name] == "gpr" and self.into >= 0:
+            self.values[self.into] = value
+
+    def trap(self, condition: str, code: int, coprocessor: int) -> None:
+        if self.calm and code == EXC_CODES["FPE"]:
+            return
+        self.cold(condition)
+
+    def pointer(self, ea: str, size: int, bad: str, access: str, aligned: bool) -> str:
+        out = self.out
+        index = out.op(f"and i64 {out.op(f'lshr i64 {ea}, 8')}, {TABLE_MASK << 4}")
+        if access != "load":
+            index = out.op(f"add i64 {index}, {WRITE_OFFSET}")
+        entry = out.op(f"getelementptr i8, ptr %TB, i64 {index}")
+        page = out.op(f"and i64 {ea}, {PAGE | (size - 1)}")
+        self.cold(out.op(f"icmp ne i64 {out.load(entry)}, {page}"))
+        addend = out.load(out.op(f"getelementptr i64, ptr {entry}, i64 1"))
+        return out.op(f"inttoptr i64 {out.op(f'add i64 {ea}, {addend}')} to ptr")
+
+    def call(self, function: Callable, values: tuple) -> tuple:
+        routine = self.host.find(function)
+        if routine is None:
+            raise Left(f"{self.name}: {function.__name__} is not for this host's unit")
+        self.calm = True
+        return routine(*values)
+
+    # Control
+    def cold(self, condition: str = "true") -> None:
+        """Tier T takes over where the condition holds."""
+        if self.operands is not None and self.operands.writes:
+            raise Left(f"{self.name}: may leave after a write")
+        label = self.out.fresh("cold")
+        self.colds.append(label)
+        if condition == "true":
+            self.out.do(f"br label %{label}")
+            self.out.label(self.out.fresh("dead"))
+        else:
+            self.out.unlikely(condition, label)
+
+    def jump(self, target: str, values: list[str] | None = None, n: str = "%n") -> None:
+        """To a symbol or pointer, with the values given (unknown ones otherwise)."""
+        values = values or ["poison"] * e.VALUES
+        given = ["ptr %S", f"i64 {values[0]}", f"i64 {n}", "ptr %TB", "ptr %HT", *(f"i64 {v}" for v in values[1:])]
+        self.out.do(f"musttail call ghccc void {target}({', '.join(given)})")
+        self.out.do("ret void")
+
+    def next(self) -> None:
+        self.jump("@NEXT", self.values)
+
+    def threaded(self, ip: str, n: str = "%n") -> None:
+        """Goes on in tier T at the micro-op at address `ip`."""
+        out = self.out
+        word = out.load(out.op(f"inttoptr i64 {ip} to ptr"))
+        handler = out.op(f"getelementptr ptr, ptr %HT, i64 {out.op(f'and i64 {word}, 65535')}")
+        self.jump(out.op(f"load ptr, ptr {handler}, align 8"), [ip, word, *["poison"] * (e.VALUES - 2)], n)
+
+    def far(self, pc: str, offset: str) -> None:
+        """To the block at virtual address `pc`, whose entry of the jump cache is at `offset` of TB."""
+        out = self.out
+        entry = out.op(f"getelementptr i8, ptr %TB, i64 {offset}")
+        self.cold(out.op(f"icmp ne i64 {out.load(entry)}, {pc}"))
+        count = hole("COUNT")
+        self.cold(out.op(f"icmp sle i64 %n, {count}"))
+        n = out.op(f"sub i64 %n, {count}")
+        ip = out.load(out.op(f"getelementptr i64, ptr {entry}, i64 1"))
+        word = out.load(out.op(f"inttoptr i64 {ip} to ptr"))
+        interpreted = out.fresh("interpreted")
+        number = out.op(f"and i64 {word}, 65535")
+        out.unlikely(out.op(f"icmp ne i64 {number}, {OP['b_native']}"), interpreted)
+        self.jump(out.op(f"inttoptr i64 {out.op(f'lshr i64 {word}, 16')} to ptr"), None, n)
+        out.label(interpreted)
+        self.jump("@THREADED", [ip, *["poison"] * (e.VALUES - 1)], n)
+
+    def far_register(self, pc: str) -> None:
+        offset = self.out.op(f"and i64 {self.out.op(f'shl i64 {pc}, 2')}, {JUMP_CACHE_MASK << 4}")
+        self.far(pc, self.out.op(f"add i64 {offset}, {JUMP_CACHE_OFFSET}"))
+
+    def branch(self, condition: str) -> None:
+        taken, fall = self.out.fresh("taken"), self.out.fresh("fall")
+        self.out.do(f"br i1 {condition}, label %{taken}, label %{fall}")
+        self.out.label(taken)
+        self.jump("@TAKEN", None if self.is_last else self.values)
+        self.out.label(fall)
+        self.jump("@FALL")
+
+    @property
+    def is_last(self) -> bool:
+        return self.op.instruction is None or self.op.instruction.flow is not Flow.LIKELY
+
+    # Bodies
+    def shared(self) -> None:
+        out = self.out
+        if self.name == "near":
+            # By hand, as LLVM does not fold the condition into the jump. An unlinked jump leads behind itself.
+            text = "subq $$COUNT, $0; jg TARGET; addq $$COUNT, $0"
+            n = out.op(f'call i64 asm sideeffect "{text}", "={{r12}},0,~{{flags}}"(i64 %n)')
+            self.jump("@COLD", None, n)
+        elif self.name == "far":
+            self.far(wide_hole(out, "PC"), hole("ENTRY"))
+        elif self.name == "cold":
+            self.jump("@THREADED", [wide_hole(out, "IP"), *["poison"] * (e.VALUES - 1)])
+        elif self.name == "threaded":
+            self.threaded("%v0")
+        elif self.name in FETCHES:
+            self.values[FETCHES.index(self.name)] = out.load(self.offset(hole("GPR_0")))
+            self.next()
+        else:
+            wanted = CHECKS[self.name]
+            have = out.op(f"and i64 {out.load_slot(state.UNITS)}, {wanted}")
+            self.cold(out.op(f"icmp ne i64 {have}, {wanted}"))
+            self.next()
+
+    def internal(self) -> None:
+        out, name = self.out, self.op.name
+        if name == "b_cond":
+            self.branch(out.op(f"icmp ne i64 {out.load_slot(state.COND)}, 0"))
+        elif name == "b_register":
+            self.far_register(self.general(24))
+        elif name == "b_target":
+            self.far_register(out.load_slot(state.TARGET))
+        elif name == "set_target":
+            out.store_slot(state.TARGET, self.general(24))
+            self.next()
+        elif name == "set_link":
+            value = wide_hole(out, "VALUE")
+            out.do(f"store i64 {value}, ptr {self.offset(hole('GPR_16'))}, align 8")
+            self.values[self.into] = value
+            self.next()
+        elif name == "clear_sink":
+            out.store_slot(state.SINK, 0)
+            self.next()
+        else:
+            raise Left(f"operation {name}")
+
+    def general(self, low: int) -> str:
+        """The general register whose number is at bit `low`."""
+        value = self.held.get(low)
+        return self.out.load(self.offset(hole(f"GPR_{low}"))) if value is None else value
+
+    def instruction(self) -> None:
+        out, op = self.out, self.op
+        entry = op.instruction
+        if entry.helper or entry.meaning is None or entry.flow in (Flow.TRAP, Flow.BOUNDARY):
+            raise Left(f"{op.name}: {entry.flow.value}")
+        self.operands = IrOperands(out, Routines(), self, tuple(f.name for f in entry.fields))
+        result = entry.meaning(self.operands)
+        if op.variant == "test":
+            out.store_slot(state.COND, out.op(f"zext i1 {result.ssa} to i64"))
+            self.next()
+        elif entry.flow in (Flow.BRANCH, Flow.LIKELY):
+            self.branch(result.ssa)
+        else:
+            self.next()
+
+    def text(self) -> str:
+        if self.op is None:
+            self.shared()
+        elif self.op.instruction is None:
+            self.internal()
+        else:
+            self.instruction()
+        for label in self.colds:
+            self.out.label(label)
+            self.jump("@COLD")
+        body = "\n".join(self.out.lines)
+        return f"define dso_local ghccc void @{self.name}({_PARAMETERS}) {ATTRIBUTES} optsize {{\nentry:\n{body}\n}}"
+
+
+_PARAMETERS = "ptr %S, i64 %v0, i64 %n, ptr %TB, ptr %HT, " + ", ".join(f"i64 %v{k}" for k in range(1, e.VALUES))
+
+
+def hole(name: str) -> str:
+    return f"ptrtoint (ptr @{name} to i64)"
+
+
+def wide_hole(out: Emitter, name: str) -> str:
+    return out.op(f'call i64 asm "movabsq $${name}, $0", "=r"()')
+
+
+def _range(name: str) -> tuple[int, int]:
+    """Values a hole can take, from the first up to the second."""
+    kind, *numbers = name.split("_")
+    width = int(numbers[1]) if len(numbers) > 1 else 31
+    if kind == "I":
+        return -(1 << (width - 1)), 1 << (width - 1)
+    return 0, 1 << width
+
+
+def module_text(features: frozenset[str]) -> tuple[str, dict[int, Shape], dict[str, str]]:
+    """(LLVM IR of all stencils, shapes of the operations that have some, reason for each that has none)."""
+    functions = [Stencil(name, features).text() for name in SHARED]
+    shapes: dict[int, Shape] = {}
+    left: dict[str, str] = {}
+    for op in OPS:
+        if op.variant == "plain":
+            continue
+        form = shape(op)
+        try:
+            texts = []
+            for number, (reads, into) in enumerate(form.variants()):
+                stencil = Stencil(f"s_{op.number}_{number}", features, op)
+                stencil.held = {low: "0" if v == e.ZERO else f"%v{v}" for low, v in zip(form.reads, reads, strict=True)}
+                stencil.into = into
+                texts.append(stencil.text())
+        except Left as reason:
+            left[op.name] = str(reason)
+            continue
+        functions += texts
+        shapes[op.number] = form
+    body = "\n".join(functions)
+    names = sorted(set(re.findall(r"ptr @([A-Z]+(?:_\d+)*) to", body)))
+    lines = [DECLARATIONS, hostfloat.DECLARATIONS]
+    for number, name in enumerate(names):
+        low, high = _range(name)
+        # Weak, as LLVM takes any other symbol for not 0 and for different from every other.
+        lines.append(f"@{name} = extern_weak dso_local global i8, !absolute_symbol !{number}")
+        lines.append(f"!{number} = !{{i64 {low}, i64 {high}}}")
+    lines += [f"declare dso_local ghccc void @{name}({_PARAMETERS})" for name in JUMPS]
+    return "\n".join([*lines, body]), shapes, left
+
+
+@dataclass
+class Stencils:
+    """The compiled stencils as arrays: bytes of `code` and of the `constants` it needs in memory, and rows of `ops`,
+    `stencils` and `holes` as stencil_layout.py names them."""
+
+    code: np.ndarray
+    constants: np.ndarray
+    ops: np.ndarray
+    stencils: np.ndarray
+    holes: np.ndarray
+    compiled: bool = False
+
+
+def load() -> Stencils:
+    """The stencils for this host, from the disk cache or compiled now."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    llvm.initialize_native_asmparser()
+    # Mask registers only lengthen scalar comparisons.
+    given = llvm.get_host_cpu_features()
+    features = ",".join(f"{'+' if on and not n.startswith('avx512') else '-'}{n}" for n, on in sorted(given.items()))
+    cpu_name = llvm.get_host_cpu_name()
+    key_text = f"{cache.source_hash()} {cpu_name} {features} {llvmlite.__version__} {llvm.llvm_version_info}"
+    path = cache.directory() / f"stencils-{hashlib.sha256(key_text.encode()).hexdigest()[:24]}.npz"
+    if path.exists():
+        with np.load(path) as kept:
+            return Stencils(*(kept[f.name] for f in fields(Stencils) if f.name != "compiled"))
+    machine = llvm.Target.from_default_triple().create_target_machine(
+        cpu=cpu_name, features=features, opt=2, reloc="static", codemodel="small"
+    )
+    on = frozenset(word[1:] for word in features.split(",") if word.startswith("+"))
+    text, shapes, _ = module_text(on)
+    found = extract(_compile(text, machine), shapes)
+    packed = io.BytesIO()
+    np.savez(packed, **{name: value for name, value in vars(found).items() if name != "compiled"})
+    cache.write_atomically(path, packed.getvalue())
+    return found
+
+
+def _compile(text: str, machine: llvm.TargetMachine) -> bytes:
+    module = llvm.parse_assembly(text)
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+    return machine.emit_object(module)
+
+
+def extract(elf: bytes, shapes: dict[int, Shape]) -> Stencils:
+    """The stencils of an object file."""
+    from elftools.elf.elffile import ELFFile
+
+    file = ELFFile(io.BytesIO(elf))
+    text = file.get_section_by_name(".text").data()
+    symbols = list(file.get_section_by_name(".symtab").iter_symbols())
+    places = {s.name: (s["st_value"], s["st_size"]) for s in symbols if s["st_info"]["type"] == "STT_FUNC"}
+    constants, bases = _constants(file)
+    relocations = []
+    for r in file.get_section_by_name(".rela.text").iter_relocations():
+        symbol, addend = symbols[r["r_info_sym"]], r["r_addend"]
+        name = symbol.name
+        if symbol["st_shndx"] in bases:
+            name, addend = "CONSTANT", addend + bases[symbol["st_shndx"]] + symbol["st_value"]
+        relocations.append((r["r_offset"], r["r_info_type"], name, addend))
+    relocations.sort()
+    starts = [r[0] for r in relocations]
+    unusable = {
+        _function_at(places, at) for at, _, symbol, _ in relocations if symbol not in SOURCES and not HOLE.match(symbol)
+    }
+    shapes = {op: form for op, form in shapes.items() if f"s_{op}_0" not in unusable}
+    code, holes, rows, ids = bytearray(), [], [[0] * e.STENCIL_FIELDS], {}
+    order = [*SHARED, *(f"s_{op}_{k}" for op, form in shapes.items() for k in range(len(list(form.variants()))))]
+    for name in order:
+        at, size = places[name]
+        first, last = np.searchsorted(starts, (at, at + size))
+        mine = [(offset - at, *rest) for offset, *rest in relocations[first:last]]
+        body = text[at : at + size]
+        # The jump to what is placed next falls through instead.
+        if mine and mine[-1][0] == size - 4 and body[size - 5] == 0xE9 and mine[-1][2] in ("NEXT", "FALL"):
+            mine, body = mine[:-1], body[:-5]
+        ids[name] = len(rows)
+        rows.append([len(code), len(body), len(holes), len(mine)])
+        holes += [_hole(name, *entry) for entry in mine]
+        code += body + b"\x90" * (-len(body) % 8)
+    return Stencils(
+        np.frombuffer(bytes(code), np.uint8).copy(),
+        np.frombuffer(constants, np.uint8).copy(),
+        _op_rows(shapes, ids, rows, holes),
+        np.array(rows, np.int64),
+        np.array(holes, np.int64),
+        True,
+    )
+
+
+def _constants(file) -> tuple[bytes, dict[int, int]]:
+    """(all constants of an object file, where those of a section begin in them)."""
+    data, bases = bytearray(), {}
+    for number, section in enumerate(file.iter_sections()):
+        if section.name.startswith(".rodata"):
+            data += bytes(-len(data) % max(section["sh_addralign"], 16))
+            bases[number] = len(data)
+            data += section.data()
+    return bytes(data), bases
+
+
+def _function_at(places: dict[str, tuple[int, int]], at: int) -> str:
+    """The function that needs what is no hole: one of the host's library."""
+    return next(name for name, (start, size) in places.items() if start <= at < start + size)
+
+
+def _hole(stencil: str, at: int, kind: int, symbol: str, addend: int) -> list[int]:
+    form = RELOCATIONS.get(kind)
+    if form is None:
+        raise TableError(f"stencil {stencil}: relocation type {kind} of {symbol} has no meaning for a code buffer")
+    name, *numbers = symbol.split("_")
+    if symbol in SOURCES:
+        if (form == e.REL32) != (symbol in JUMPS or symbol == "CONSTANT"):
+            raise TableError(f"stencil {stencil}: {symbol} in a relocation of type {kind}")
+        return [at, form, SOURCES[symbol], 0, 0, 0, 0, addend]
+    if not HOLE.match(symbol) or form == e.REL32:
+        raise TableError(f"stencil {stencil} needs {symbol}, which is no hole")
+    low = int(numbers[0])
+    width = int(numbers[1]) if len(numbers) > 1 else 8
+    # Shifted up and down again; a signed field's copies of its sign come from its place in the micro-op.
+    scale = {"GPR": 8, "FPR": 8 * state.FPR_STRIDE}.get(name, 1)
+    base = 8 * state.FPR if name == "FPR" else 8 * state.GPR if name == "GPR" else 0
+    up = 64 - low - width
+    return [at, form, e.FIELD, low, up, 64 - width if name != "I" else -(64 - width), scale, addend + base]
+
+
+def _op_rows(shapes: dict[int, Shape], ids: dict[str, int], rows: list, holes: list) -> np.ndarray:
+    ops = np.zeros((len(OPS), e.OP_FIELDS), np.int64)
+    ops[:, (e.O_READ0, e.O_READ1, e.O_READ2, e.O_WRITE, e.O_CLOBBER)] = -1
+    for op in OPS:
+        row = ops[op.number]
+        row[e.O_KIND], row[e.O_WORDS] = _kind(op)
+        if op.number not in shapes:
+            if row[e.O_KIND] not in (e.K_GOTO, e.K_FAR):
+                row[e.O_KIND] = e.K_LEAVE
+            continue
+        form = shapes[op.number]
+        row[e.O_STENCIL] = ids[f"s_{op.number}_0"]
+        for k, low in enumerate(form.reads):
+            row[e.O_READ0 + k] = low
+        row[e.O_WRITE], row[e.O_SAME] = form.write, form.is_same
+        if form.write < 0:
+            written = [s.low for s in op.slots if s.field.name in written_gpr_fields(op)]
+            if len(written) > 1:
+                raise TableError(f"{op.name} writes two general registers")
+            row[e.O_CLOBBER] = written[0] if written else -1
+        if op.instruction is not None and op.instruction.unit == "fpu":
+            row[e.O_UNIT] = e.CHECK_CU1_FR if op.uses_fpr else e.CHECK_CU1
+        elif op.instruction is not None and op.instruction.unit == "msa":
+            row[e.O_UNIT] = e.CHECK_MSA
+        _, _, first, count = rows[row[e.O_STENCIL]]
+        row[e.O_COLD] = any(h[e.H_SOURCE] == e.COLD for h in holes[first : first + count]) or row[e.O_UNIT] != 0
+    return ops
+
+
+def _kind(op: MicroOp) -> tuple[int, int]:
+    """(what a translation does at this operation, its length in words)."""
+    internal = {
+        "b_goto": (e.K_GOTO, 4), "b_far": (e.K_FAR, 3), "b_cond": (e.K_BRANCH, 6), "b_register": (e.K_REGISTER, 2),
+        "b_target": (e.K_REGISTER, 2), "set_target": (e.K_STRAIGHT, 1), "set_link": (e.K_STRAIGHT, 2),
+        "clear_sink": (e.K_STRAIGHT, 1),
+    }  # fmt: skip
+    if op.instruction is None:
+        return internal.get(op.name, (e.K_LEAVE, 1))
+    flow = op.instruction.flow
+    if flow is Flow.BRANCH and op.variant == "":
+        return e.K_BRANCH, 6
+    if flow is Flow.LIKELY:
+        return e.K_LIKELY, 4
+    return (e.K_STRAIGHT, 1) if flow in (Flow.PLAIN, Flow.BRANCH) else (e.K_LEAVE, 1)

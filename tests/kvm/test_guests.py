@@ -1,0 +1,207 @@
+"""Guests of several vCPUs on few cores: units never mix, pages written are pages logged, nobody leaves their memory."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from cpu.core import StopKind
+from cpu.kvm import onereg
+from cpu.kvm.uapi import ExitReason, MemoryRegion
+from tests.kvm.rig import CU1, KSEG0, MIB, STATUS, UNCACHED, Bench, P
+
+FPU_LOOP = f"""li t0, {CU1 | STATUS:#x}
+        mtc0 t0, c0_status
+        dmtc1 a0, $f1
+        dmtc1 a0, $f31
+1:      add.d $f2, $f1, $f1
+        dmfc1 t1, $f31
+        bne t1, a0, wrong
+        dmfc1 t2, $f1
+        bne t2, a0, wrong
+        daddiu s0, s0, 1
+        b 1b
+        nop
+wrong:  hypcall 1"""
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_fpu_registers_never_mix(cores):
+    bench = Bench(cores=cores, slice_cycles=6_000)
+    vcpus = [bench.vcpu(FPU_LOOP if not n else "", pc=P) for n in range(3)]
+    for n, vcpu in enumerate(vcpus):
+        vcpu.set_one_reg(onereg.gpr(4), 0x3FF0_0000_0000_0000 + n)
+    bench.run(300_000)
+    assert not bench.exits
+    for vcpu in vcpus:
+        assert vcpu.stats["cop_unusable"] > 2, "its registers went and came"
+        assert vcpu.get_one_reg(onereg.gpr(16)) > 1_000
+
+
+def test_an_integer_guest_never_pays_for_the_fpu():
+    bench = Bench(slice_cycles=6_000)
+    vcpus = [bench.vcpu("1: daddiu s0, s0, 1\n b 1b\n nop" if not n else "", pc=P) for n in range(2)]
+    bench.run(200_000)
+    assert [vcpu.stats["cop_unusable"] for vcpu in vcpus] == [0, 0]
+    assert all(vcpu.stats["load"] > 5 for vcpu in vcpus)
+
+
+def test_threads_share_a_core_fairly():
+    bench = Bench(slice_cycles=8_000)
+    vcpus = [bench.vcpu("1: daddiu s0, s0, 1\n b 1b\n nop" if not n else "", pc=P) for n in range(4)]
+    bench.run(1_600_000)
+    done = [vcpu.get_one_reg(onereg.gpr(16)) for vcpu in vcpus]
+    assert min(done) > 0.8 * max(done)
+
+
+def test_three_threads_on_two_cores_move_about():
+    bench = Bench(cores=2, slice_cycles=8_000)
+    vcpus = [bench.vcpu("1: daddiu s0, s0, 1\n b 1b\n nop" if not n else "", pc=P) for n in range(3)]
+    bench.run(800_000)
+    assert sum(vcpu.stats["migration"] for vcpu in vcpus) > 5
+    done = [vcpu.get_one_reg(onereg.gpr(16)) for vcpu in vcpus]
+    assert min(done) > 0.6 * max(done)
+
+
+WRITER = f"""dli t0, {KSEG0 + 0x400000:#x}
+1:      # a pseudo-random page of 128, a word in it
+        dsll t1, a0, 13
+        xor a0, a0, t1
+        dsrl t1, a0, 7
+        xor a0, a0, t1
+        dsll t1, a0, 17
+        xor a0, a0, t1
+        andi t2, a0, 0x7f
+        dsll t2, t2, 14
+        daddu t2, t2, t0
+        daddiu s0, s0, 1
+        sd s0, 8(t2)
+        dsrl t3, a0, 30
+        andi t3, t3, 0x7f
+        dsll t3, t3, 14
+        daddu t3, t3, t0
+        ld v0, 16(t3)
+        andi v1, s0, 0x1f
+        bnez v1, 1b
+        nop
+        # now and then it rests
+        li a1, 4000
+2:      bnez a1, 2b
+        addiu a1, a1, -1
+        b 1b
+        nop"""
+
+
+@pytest.mark.parametrize("cores", [1, 2, 4])
+def test_the_dirty_log_is_what_was_written(cores):
+    bench = Bench(cores=cores, slice_cycles=20_000)
+    for n in range(4):
+        vcpu = bench.vcpu(WRITER if not n else "", pc=P)
+        vcpu.set_one_reg(onereg.gpr(4), 0x9E3779B9 * (n + 1))
+        vcpu.set_one_reg(onereg.gpr(16), n << 32)
+    bench.run(50_000)
+    bench.vm.set_user_memory_region(MemoryRegion(0, 0, 8 * MIB, bench.base, flags=1))
+    before = bench.memory.read(bench.base, 8 * MIB)
+    written = 0
+    for _ in range(12):
+        bench.run(25_000)
+        bitmap = int.from_bytes(bench.vm.get_dirty_log(0), "little")
+        now = bench.memory.read(bench.base, 8 * MIB)
+        size = 1 << 14
+        changed = {n for n in range(512) if now[n * size : (n + 1) * size] != before[n * size : (n + 1) * size]}
+        logged = {n for n in range(512) if bitmap >> n & 1}
+        # A store that has faulted and not yet been repeated is logged ahead of time, and will be again.
+        faulted = {int(vcpu.gprs[14]) >> 14 & 511 for vcpu in bench.vm.vcpus}
+        assert changed <= logged <= changed | faulted
+        before, written = now, written + len(changed)
+    assert written > 100
+
+
+def test_a_page_that_user_space_takes_away_is_another_at_the_next_access():
+    """The canonical flush: unmap, remap, and every vCPU sees the new page (vz-kvm.md Q31)."""
+    bench = Bench(cores=2)
+    text = f"dli t0, {KSEG0 + 0x700000:#x}\n1: ld s0, 0(t0)\n b 1b\n nop"
+    vcpus = [bench.vcpu(text if not n else "", pc=P) for n in range(2)]
+    bench.memory.write(bench.base + 0x700000, (1).to_bytes(8, "little"))
+    bench.memory.write(0, (2).to_bytes(8, "little"))
+    bench.run(40_000)
+    bench.vm.set_user_memory_region(MemoryRegion(0, 0, 0))
+    bench.vm.set_user_memory_region(MemoryRegion(0, 0, 7 * MIB, bench.base))
+    bench.vm.set_user_memory_region(MemoryRegion(1, 7 * MIB, MIB, 0))
+    for vcpu in vcpus:
+        bench.host.interrupt(vcpu)
+    bench.run(40_000)
+    for vcpu in vcpus:
+        bench.host.interrupt(vcpu)
+    bench.run(2_000)
+    assert [vcpu.get_one_reg(onereg.gpr(16)) for vcpu in vcpus] == [2, 2]
+
+
+def wild(seed: int) -> Bench:
+    """A guest of random words, with registers that point into, around and beyond its memory."""
+    chance = random.Random(seed)
+    bench = Bench(tier="auto")
+    code = b"".join(word(chance).to_bytes(4, "little") for _ in range(256))
+    vcpu = bench.vcpu(status=STATUS | CU1 | chance.choice((0, 1, 0x10)))
+    bench.memory.write(bench.base + 0x100000, code)
+    # Its vectors go on in the code.
+    for vector in (0x000, 0x080, 0x180, 0x200):
+        bench.write(0xFFFFFFFF80200000 + vector, "mfc0 k0, c0_epc\n daddiu k0, k0, 4\n dmtc0 k0, c0_epc\n eret")
+    for n in range(1, 32):
+        place = chance.choice((KSEG0, KSEG0 + 0x20000000, UNCACHED, 0x9800000000000000, 0, 0xC000000000000000))
+        vcpu.set_one_reg(onereg.gpr(n), place + chance.choice((chance.getrandbits(23), chance.getrandbits(40))))
+    return bench
+
+
+def word(chance: random.Random) -> int:
+    """A random instruction, often a privileged one or an access to memory."""
+    kind = chance.random()
+    if kind < 0.25:
+        return (
+            0x40000000
+            | chance.choice((0, 1, 4, 5)) << 21
+            | chance.getrandbits(16) & 0xF807
+            | chance.getrandbits(21) & 0x1F0000
+        )
+    if kind < 0.35:
+        return 0x42000000 | chance.choice((1, 2, 3, 4, 6, 8, 0x18, 0x20, 0x28, 0x10, 0x0C))
+    if kind < 0.6:
+        return chance.choice((0x20, 0x23, 0x24, 0x28, 0x2B, 0x37, 0x3F, 0x2F, 0x1A, 0x2C)) << 26 | chance.getrandbits(
+            26
+        )
+    if kind < 0.8:
+        return chance.getrandbits(26) & ~0x3F | chance.choice((0x20, 0x21, 0x2D, 0x25, 0x2A, 0x38))
+    return chance.getrandbits(32)
+
+
+def rampage(seed: int, cycles: int) -> int:
+    """Instructions that a wild guest completed; it must leave everything outside of its memory alone."""
+    bench = wild(seed)
+    core = bench.cluster.cores[0]
+    outside = bench.memory.read(0, 8 * MIB)
+    config = [core.vz.c0(name) for name in ("config", "config1", "config3", "prid", "ebase", "wired")]
+    bench.run(cycles, ends=(StopKind.UNMODELLED,))
+    assert bench.memory.read(0, 8 * MIB) == outside, "foreign memory"
+    assert [core.vz.c0(name) for name in ("config", "config1", "config3", "prid", "ebase", "wired")] == config
+    vcpu = bench.vm.vcpus[0]
+    if bench.exits:
+        assert bench.exits[-1] in (ExitReason.MMIO, ExitReason.INTERNAL_ERROR), bench.exits[-1]
+    for access in bench.accesses:
+        assert bench.vm.find_slot(access.address >> 14) is None, f"{access} is memory, not a device"
+    counted = sum(vcpu.stats[name] for name in EXITS)
+    assert counted == bench.host.cpus[0].exits, "every exit is accounted for"
+    return core.instructions
+
+
+EXITS = ("int", "cop_unusable", "tlbmod", "tlbmiss_ld", "tlbmiss_st", "msa_disabled", "vz_gpsi", "vz_gsfc", "vz_hc",
+         "vz_grr", "vz_gva", "vz_ghfc", "vz_gpa", "vz_resvd", "addrerr_ld", "addrerr_st")  # fmt: skip
+
+
+def test_wild_guests_stay_inside():
+    assert sum(rampage(seed, 20_000) for seed in range(40)) > 1_000
+
+
+@pytest.mark.slow
+def test_a_thousand_wild_guests_stay_inside():
+    assert sum(rampage(1_000 + seed, 100_000) for seed in range(1_000)) > 1_000_000

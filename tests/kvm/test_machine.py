@@ -1,0 +1,118 @@
+"""Guests on a machine: the same program bare and as a guest, on several cores, with the controllers in either place."""
+
+from __future__ import annotations
+
+import msgpack
+import pytest
+
+from scenarios.library import guest, loaded
+from soc import ConfigurationError, Machine, PoweredOff
+
+ALONE = ("first_light.S", "llsc.S", "memory.S", "self_modifying.S", "timer.S", "tlb.S", "traps.S")
+
+
+def run(name, **options):
+    machine = Machine("virt", **options)
+    machine.load(guest(name).to_elf())
+    result = machine.run(until=PoweredOff, max_virtual="2 s")
+    assert result.ended == "poweroff", result.reason
+    return machine, result
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_a_program_does_the_same_as_a_guest(name):
+    bare, _ = run(name)
+    machine, result = run(name, hypervisor="kvm")
+    assert machine.console == bare.console
+    assert result.details["exit mmio_user"] > 0
+
+
+def test_the_registers_are_those_of_the_bare_program():
+    """All but pc: at the end one stands at the store that switches off, the other is behind it."""
+    states = [
+        run("memory.S")[0].cpu[0].get_state(),
+        run("memory.S", hypervisor="kvm")[0].hypervisor.vcpus[0].get_state(),
+    ]
+    for key in ("gpr", "hi", "lo", "fpr", "fcsr"):
+        assert states[0][key] == states[1][key], key
+    for name in ("status", "ebase", "epc"):
+        assert states[0]["cp0"][name] == states[1]["cp0"][name], name
+
+
+def test_the_hash_depends_on_neither_tier_nor_slice():
+    hashes = set()
+    for tier, sliced in (("auto", None), ("auto", 1_000), ("reference", None)):
+        machine = Machine("virt", hypervisor="kvm", vcpus=2, cpus=1, tier=tier)
+        machine.load(guest("first_light.S", rounds=5).to_elf())
+        hashes.add(machine.run(until=PoweredOff, max_virtual="1 s", slice=sliced).trace_hash)
+    assert len(hashes) == 1
+
+
+def test_user_space_costs_time():
+    _, kernel = run("first_light.S", hypervisor="kvm", irqchip="kernel")
+    _, user = run("first_light.S", hypervisor="kvm", irqchip="user")
+    assert kernel.details["exit mmio_kernel"] > 0
+    assert "exit mmio_kernel" not in user.details
+    assert user.virtual_s > kernel.virtual_s
+
+
+@pytest.mark.parametrize("backend", ["vz", "ls3acomp"])
+@pytest.mark.parametrize("cores", [1, 2, 4])
+def test_vcpus_on_fewer_and_as_many_cores(cores, backend):
+    options = {"hypervisor": "kvm", "vcpus": 4, "kvm": backend}
+    told = loaded("ipi_pingpong.S", cpus=cores, options=options, cores=4, rounds=20)
+    result = told.run()
+    assert result.ended == "poweroff", result.reason
+    ran = {vcpu.last_exec_core for vcpu in told.machine.hypervisor.vcpus}
+    assert ran <= set(range(cores)) and -1 not in ran
+
+
+def test_options_that_make_no_sense():
+    with pytest.raises(ConfigurationError, match="without a hypervisor"):
+        Machine("virt", vcpus=2)
+    with pytest.raises(ConfigurationError, match="kvm"):
+        Machine("virt", hypervisor="xen")
+    with pytest.raises(ConfigurationError, match="user"):
+        Machine("virt", hypervisor="kvm", irqchip="none")
+    with pytest.raises(ConfigurationError, match="ls3acomp"):
+        Machine("virt", hypervisor="kvm", kvm="te")
+
+
+def test_a_guest_that_leaves_its_memory_ends_with_an_internal_error():
+    from cpu.isa.assembler import assemble
+
+    machine = Machine("virt", hypervisor="kvm")
+    machine.load(assemble("hypcall 3").to_elf())
+    result = machine.run(max_virtual="1 ms")
+    assert result.ended == "error"
+    assert "INTERNAL_ERROR" in result.reason and "HYPCALL 3" in result.reason
+
+
+@pytest.mark.parametrize("at", ["100 us", "777 us"])
+def test_a_guest_moves_to_another_machine(at):
+    whole, _ = run("first_light.S", hypervisor="kvm")
+    source = Machine("virt", hypervisor="kvm")
+    source.load(guest("first_light.S").to_elf())
+    source.run(max_virtual=at)
+    source.hypervisor.stop_guest()
+    assert source.run().reason == "the guest has stopped"
+    source.run(max_virtual="1 us")
+    saved = msgpack.unpackb(msgpack.packb(source.hypervisor.save(source.memory, source.devices)), strict_map_key=False)
+    target = Machine("virt", hypervisor="kvm")
+    target.hypervisor.restore(saved, target.memory, target.components)
+    result = target.run(until=PoweredOff, max_virtual="1 s")
+    assert result.ended == "poweroff", result.reason
+    assert source.console + target.console == whole.console
+    assert result.details["refill root"] > 0, "nothing of its translations came along"
+
+
+def test_a_stopped_guest_goes_on():
+    machine = Machine("virt", hypervisor="kvm")
+    machine.load(guest("first_light.S").to_elf())
+    for _ in range(3):
+        machine.run(max_virtual="300 us")
+        machine.hypervisor.stop_guest()
+        machine.run()
+        machine.hypervisor.resume_guest()
+    assert machine.run(until=PoweredOff, max_virtual="1 s").ended == "poweroff"
+    assert b"timer interrupts 100, UART transmit interrupts 100" in machine.console
