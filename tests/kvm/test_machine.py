@@ -24,7 +24,7 @@ def test_a_program_does_the_same_as_a_guest(name):
     bare, _ = run(name)
     machine, result = run(name, hypervisor="kvm")
     assert machine.console == bare.console
-    assert result.details["exit mmio_user"] > 0
+    assert result.details["kvm mmio_user"] > 0
 
 
 def test_the_registers_are_those_of_the_bare_program():
@@ -51,8 +51,8 @@ def test_the_hash_depends_on_neither_tier_nor_slice():
 def test_user_space_costs_time():
     _, kernel = run("first_light.S", hypervisor="kvm", irqchip="kernel")
     _, user = run("first_light.S", hypervisor="kvm", irqchip="user")
-    assert kernel.details["exit mmio_kernel"] > 0
-    assert "exit mmio_kernel" not in user.details
+    assert kernel.details["kvm mmio_kernel"] > 0
+    assert "kvm mmio_kernel" not in user.details
     assert user.virtual_s > kernel.virtual_s
 
 
