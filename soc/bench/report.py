@@ -135,7 +135,7 @@ def separation_table(results: Sequence[Separation]) -> str:
                 f"{result.added_us:.1f}",
             )
         )
-    return _table(rows)
+    return table(rows)
 
 
 def cold_lines(cold: Mapping[str, float]) -> list[str]:
