@@ -19,21 +19,21 @@ SLOTS = (0, 1)
 MOST_POLLS = 1000
 
 
-@scenario(vcpus=4, cpus=4, rounds=400, pages=256, work=20, interval="20 us", tier="auto")
+@scenario(vcpus=4, cpus=4, rounds=400, pages=256, work=20, interval="20 us", tick="100 us", tier="auto")
 def dirty_logging(
-    run: Run, vcpus: int, cpus: int, rounds: int, pages: int, work: int, interval: str, tier: str
+    run: Run, vcpus: int, cpus: int, rounds: int, pages: int, work: int, interval: str, tick: str, tier: str
 ) -> None:
     """The vCPUs store to `pages` pages in pseudo-random order; the VMM takes the log every `interval` of model time and
-    compares it with memory."""
+    compares it with memory. `tick`: the host's time slice, where there are fewer cores than vCPUs."""
     within("vcpus", vcpus, 1, 16)
     within("cpus", cpus, 1, vcpus)
     within("rounds", rounds, 1, 1_000_000)
     within("pages", pages, 1, 512)
-    plain = prepare(vcpus, cpus, rounds, pages, work, tier)
+    plain = prepare(vcpus, cpus, rounds, pages, work, tick, tier)
     without = plain.run()
     run.expect(without.ended, equals="poweroff", what="the end without logging")
     run.trace(plain.machine, without, "without")
-    guest = prepare(vcpus, cpus, rounds, pages, work, tier)
+    guest = prepare(vcpus, cpus, rounds, pages, work, tick, tier)
     rows, unlogged, early, named, changed_ever, ends = [], 0, 0, set(), set(), []
     for number, poll in enumerate(polls(guest, interval)):
         ends.append(poll.result)
@@ -75,9 +75,17 @@ class Poll(NamedTuple):
     under_way: set[int]
 
 
-def prepare(vcpus: int, cpus: int, rounds: int, pages: int, work: int, tier: str = "auto") -> Loaded:
+def prepare(vcpus: int, cpus: int, rounds: int, pages: int, work: int, tick: str, tier: str = "auto") -> Loaded:
     """The VM, not logging yet."""
-    return in_vm("pages.S", cpus, vcpus, {"tier": tier, "ram": RAM}, rounds=rounds, pages=pages, work=work)
+    return in_vm(
+        "pages.S",
+        cpus,
+        vcpus,
+        {"tier": tier, "ram": RAM, "timing": {"kvm_slice": tick}},
+        rounds=rounds,
+        pages=pages,
+        work=work,
+    )
 
 
 def polls(guest: Loaded, interval: str) -> Iterator[Poll]:
