@@ -54,13 +54,15 @@ def test_the_page_has_every_message_and_a_true_example():
     assert b"".join(bytes_of) == frame(pack(InterruptLevel(1000, 5, 9, 3, 0x100_0000_0001, 1)))
 
 
-@pytest.fixture(scope="module", params=range(len(COMPILERS) or 1), ids=lambda n: COMPILERS[n][-1 if n else 0])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(n, marks=pytest.mark.slow if n else ()) for n in range(len(COMPILERS) or 1)],
+    ids=["cc", "zig cc"][: len(COMPILERS) or 1],
+)
 def router(request, tmp_path_factory):
     """The C router, built with each compiler there is."""
     if not COMPILERS:
         pytest.skip("no cc and no ziglang here")
-    if request.param and request.config.getoption("-m", "").strip() not in ("", "slow"):
-        pytest.skip("the second compiler is long evidence")
     program = tmp_path_factory.mktemp("router") / "router"
     command = [*COMPILERS[request.param], "-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror"]
     subprocess.run([*command, "-o", str(program), str(SOURCE)], check=True, timeout=300)
