@@ -11,14 +11,18 @@ constants make no further copies of it.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from cpu.engine import cache
 
 cache.prepare()
 from numba import types  # noqa: E402
+from numba.core.caching import FunctionCache, NullCache  # noqa: E402
 from numba.core.codegen import JITCodeLibrary  # noqa: E402
 from numba.core.compiler import Compiler, Flags, compile_extra  # noqa: E402
 from numba.core.dispatcher import _FunctionCompiler  # noqa: E402
 from numba.core.registry import CPUDispatcher  # noqa: E402
+from numba.core.runtime import rtsys  # noqa: E402
 
 _OPTIONS = {"nopython": True, "_nrt": False, "no_cfunc_wrapper": True}
 
@@ -101,18 +105,35 @@ class _Part(CPUDispatcher):
         return super().get_call_template(tuple(_widened(kind) for kind in args), {})
 
 
+class _Cache(FunctionCache):
+    """numba's, without the import of all that numba can compile, which takes longer than to load what is compiled."""
+
+    def load_overload(self, sig, target_context):
+        rtsys.initialize(target_context)
+        return self._load_overload(sig, target_context)
+
+
 class _Root(CPUDispatcher):
     """A function as Python sees it; with a `signature`, compiled for that one alone."""
 
     def __init__(self, function, signature=None):
         super().__init__(function, targetoptions=_OPTIONS)
         self._compiler = _RootCompiler(function, self.targetdescr, _OPTIONS, {}, Compiler)
-        self.enable_caching()
         self._signature = signature
-        part = _Part(function)
-        self.get_call_template, self.get_overload = part.get_call_template, part.get_overload
+
+    @cached_property
+    def _part(self) -> _Part:
+        return _Part(self.py_func)
+
+    def get_call_template(self, args, kws):
+        return self._part.get_call_template(args, kws)
+
+    def get_overload(self, sig):
+        return self._part.get_overload(sig)
 
     def compile(self, sig):
+        if isinstance(self._cache, NullCache):
+            self._cache = _Cache(self.py_func)
         if self._signature is None:
             return super().compile(sig)
         entry = super().compile(self._signature)
