@@ -110,8 +110,8 @@ class Meter:
 
 
 def _module(record: int, descriptor: int, cycle_counter: bool) -> str:
-    """LLVM IR of the meter. An exit by a link with no budget left (threaded.py) is one at a boundary; one after which the
-    number of blocks built has grown is one that built blocks."""
+    """LLVM IR of the meter. An exit by a link with no budget left (threaded.py) is one at a boundary; one after which
+    the number of blocks built has grown is one that built blocks."""
     clock = "  %now = call i64 @llvm.readcyclecounter()\n"
     if not cycle_counter:
         clock = (

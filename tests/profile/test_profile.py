@@ -70,8 +70,8 @@ def test_in_every_tier(plain, profiled, tier, program):
 
 
 def test_on_several_cores():
-    program = guest("ipi_pingpong.S", rounds=20).to_elf()
-    profile = Profile(500)
+    program = guest("ipi_pingpong.S", rounds=200).to_elf()
+    profile = Profile(100)
     assert run(program, profile, cpus=2) == run(program, cpus=2)
     assert {place.core for place in profile.samples.places} == {0, 1}
 
@@ -157,9 +157,7 @@ def test_the_command_leaves_data_and_a_page(tmp_path, program, plain, capsys):
     elf = tmp_path / "two.elf"
     elf.write_bytes(program)
     out = tmp_path / "out"
-    status = main(
-        ["run", str(elf), "--ram-mb", "16", "--profile", "--profile-every", str(EVERY), "--out", str(out)]
-    )
+    status = main(["run", str(elf), "--ram-mb", "16", "--profile", "--profile-every", str(EVERY), "--out", str(out)])
     shown = capsys.readouterr().err
     assert status == 0 and f'"trace_hash": "{plain[1]}"' in shown
     assert "translated code" in shown and "hot" in shown
