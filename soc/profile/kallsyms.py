@@ -29,12 +29,13 @@ def read(image: bytes) -> list[tuple[int, str, str]]:
     at, symbols = -1, []
     while (at := image.find(DIGITS, at + 1)) >= 0:
         start, tokens = _token_table(image, at)
+        nearest: list[tuple[int, str, str]] = []
         for found in BASE_AND_COUNT.finditer(image, max(0, start - LARGEST), start):
             count = int.from_bytes(found[1], "little")
             if found.start() % 8 == 0 and FEWEST <= count:
                 names = _names(image, found.start() + 16, count, start)
-                if names:
-                    symbols += _symbols(image, found.start(), names, tokens)
+                nearest = _symbols(image, found.start(), names, tokens) if names else nearest
+        symbols += nearest
     return symbols
 
 

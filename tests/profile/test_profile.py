@@ -73,7 +73,7 @@ def test_in_every_tier(plain, profiled, tier, program):
 def test_on_several_cores():
     results, profile = [], Profile(100)
     for given in (profile, None):
-        with loaded("ipi_pingpong.S", "virt", 2, {}, rounds=50) as machine:
+        with loaded("ipi_pingpong.S", "virt", 2, {}, rounds=50).machine as machine:
             result = machine.run(until=PoweredOff, max_virtual="1 s", profile=given)
             results.append((result.ended, result.trace_hash, result.instructions))
     assert results[0] == results[1]
