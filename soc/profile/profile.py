@@ -77,7 +77,7 @@ class Profile:
             cluster.load()
             meter = self._metered(cluster, memory)
         before = sum(core.instructions for core in cluster.cores)
-        self.samples.start(cluster.cores)
+        self.samples.start(cluster.cores, component.hypervisor is not None)
         spent = sum(ns for _, ns in self._spent.values())
         with ExitStack() as stack:
             for channel in channels:
@@ -136,9 +136,7 @@ class Profile:
                 meter.returned()
             ended = perf_counter_ns()
             self.add(CORES, name, ended - began)
-            if stop.kind.name != "EXIT":
-                # In root mode, for a hypervisor, a core stands nowhere in the guest.
-                samples.look()
+            samples.look()
             self.add(SELF, "samples", perf_counter_ns() - ended)
             return stop
 

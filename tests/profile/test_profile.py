@@ -15,7 +15,7 @@ from soc import Machine, PoweredOff
 from soc.__main__ import main
 from soc.errors import ConfigurationError
 from soc.profile import report, symbols
-from soc.profile.profile import CORES, DEVICES, ELSEWHERE, Profile
+from soc.profile.profile import CORES, DEVICES, ELSEWHERE, KVM, Profile
 
 EVERY = 3000
 SHARE = 0.75
@@ -79,6 +79,13 @@ def test_on_several_cores():
     assert results[0] == results[1]
     assert results[0][0] == "poweroff"
     assert {place.core for place in profile.samples.places} == {0, 1}
+
+
+def test_a_guest_of_kvm_is_sampled_in_guest_mode_only():
+    program, profile = guest("first_light.S", rounds=10).to_elf(), Profile(100)
+    assert run(program, profile, hypervisor="kvm") == run(program, hypervisor="kvm")
+    assert {place.mode for place in profile.samples.places} == {"guest kernel"}
+    assert [item.name for item in profile.items() if item.group == KVM] == ["root mode"]
 
 
 def test_every_sampled_instruction_is_counted_once(profiled):
