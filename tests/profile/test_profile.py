@@ -189,3 +189,12 @@ def test_symbols_need_a_profile(tmp_path, program, capsys):
     elf.write_bytes(program)
     assert main(["run", str(elf), "--symbols", str(elf)]) == 2
     assert "--symbols without --profile" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("status", "mode"), [(0xE0, "kernel"), (0xE8, "supervisor"), (0xF0, "user asid 5"), (0xF2, "kernel")]
+)
+def test_the_mode_of_a_core(status, mode):
+    with Machine("virt", ram="16 MiB") as machine:
+        machine.cpu[0].set_state({"cp0": {"status": status, "entryhi": 5}})
+        assert machine.cpu[0].mode == mode
