@@ -69,7 +69,7 @@ class Loaded:
         places = PLACES[getattr(platform, "name", platform)]
         plain = guest(name)
         known = {word: value for word, value in places.items() if word in plain.symbols}
-        self.program = guest(name, **{**known, "cores": cpus, **parameters})
+        self.program = guest(name, **{**known, "cores": options.get("vcpus") or cpus, **parameters})
         self.machine = Machine(platform, cpus=cpus, **{"trace": True, **options})
         self.machine.load(self.program.to_elf())
 

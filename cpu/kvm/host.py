@@ -98,8 +98,6 @@ class PhysicalCpu:
         self.slice_end: int | None = None
         self.armed: int | None = None
         self.timers: dict[Thread, int] = {}
-        self.exits = 0
-        """Times a guest was left."""
 
     def deadline(self) -> int | None:
         """The next cycle at which the host's timer is wanted."""
@@ -245,7 +243,6 @@ class Host:
         answer = None
         if cpu.in_guest:
             cpu.in_guest = False
-            cpu.exits += 1
             entry.leave(cpu.thread.vcpu)
             cpu.thread.vcpu.stats["exits"] += 1
             cpu.core.vz.charge(self.cost("kvm_exit"))

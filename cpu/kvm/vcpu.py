@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 M32, M64 = 0xFFFFFFFF, (1 << 64) - 1
 CONFIG1_FP, CONFIG3_MSAP = 1 << 0, 1 << 28
 FIR, MSAIR = 0x00770501, 0x140
+CAUSE_DC = 1 << 27
+_COMPARE, _CAUSE = onereg.number("compare"), onereg.number("cause")
 INT, MOD, TLBL, TLBS = 0, 1, 2, 3
 CPU, MSA_DISABLED, GSEXC, TLBRI, TLBXI, GUEST_EXIT = 11, 21, 16, 19, 20, 27
 _COUNTERS = {
@@ -129,6 +131,20 @@ class Vcpu:
         if self.core is not None and name in self.vm.callbacks.in_hardware:
             return self.core.vz.gc0(name)
         return self.soft(name)
+
+    @property
+    def compare(self) -> int:
+        """Guest.Compare."""
+        return self._stored(_COMPARE) & M32
+
+    @property
+    def count_stopped(self) -> bool:
+        """Whether Guest.Cause.DC is set."""
+        return bool(self._stored(_CAUSE) & CAUSE_DC)
+
+    def _stored(self, index: int) -> int:
+        """A register that reads as it is stored; 8 * rd + sel."""
+        return int(self.image[index] if self.core is None else self.core.S[state.GCP0 + index])
 
     def set_gc0(self, name: str, value: int) -> None:
         """Write one; in the core by MTGC0, with the core's mask."""
@@ -377,6 +393,28 @@ class Vcpu:
         run.mmio = Mmio(access.address, access.value, access.size, access.is_store)
         run.exit_reason = ExitReason.MMIO
         return Resume.HOST
+
+    def get_state(self) -> dict[str, Any]:
+        """Every register, unsigned, wherever it is now; the keys are those of `Core.get_state`."""
+        S = self.core.S if self.mode is Mode.IN_GUEST and self.core is not None else None
+        gprs = self.gprs if S is None else S[state.GPR : state.GPR + 32]
+        hi, lo, pc = (self.hi, self.lo, self.pc) if S is None else S[[state.HI, state.LO, state.PC]].tolist()
+        control = self.context.fcr31, self.context.msacsr
+        if S is not None and self.context.in_use:
+            control = S[[state.FCSR, state.MSACSR]].tolist()
+        lanes = [[int(array[at]) & M64 for array, at in (self._lane(n, 0), self._lane(n, 1))] for n in range(32)]
+        names = (*self.vm.callbacks.in_hardware, "prid", "config6")
+        return {
+            "pc": pc & M64,
+            "gpr": [int(v) & M64 for v in gprs],
+            "hi": hi & M64,
+            "lo": lo & M64,
+            "fpr": [low for low, _ in lanes],
+            "msa": [tuple(pair) for pair in lanes],
+            "fcsr": control[0] & M32,
+            "msacsr": control[1] & M32,
+            "cp0": {name: self.gc0(name) for name in sorted(names)} | {"config5_msaen": self.gc0("config5") >> 27 & 1},
+        }
 
     # Moving.
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from soc.bench.compute import Part, geometric_mean
 from soc.bench.cores import Cores
 from soc.bench.measure import Boot, Program, ratio
+from soc.bench.separation import Separation
 from soc.time import in_ns
 from soc.timing import Timing
 
@@ -47,7 +49,21 @@ def program_table(results: Sequence[Program], qemu: str | None) -> str:
         walls = f"{median(result.wall_s):.3f}", f"{median(result.short_wall_s):.3f}"
         rates = f"{result.mips:.2f}", f"{result.whole_mips:.2f}"
         rows.append((result.name, f"{result.instructions:,}", *walls, *rates, speed))
-    return _table(rows)
+    return table(rows)
+
+
+def compute_table(results: Sequence[Part]) -> str:
+    """A row per program, with the ratio to QEMU: median, and the range over the rounds; then their geometric mean."""
+    rows = [("", "tier", "instructions", "MIPS", "QEMU's", "of QEMU", "from", "to")]
+    for part in results:
+        row = [part.name, part.ours.name, f"{part.ours.instructions:,}", f"{part.ours.mips:.0f}"]
+        if part.theirs is not None:
+            row.append(f"{part.theirs.mips:.0f}")
+            row += [f"{value:.3g}" for value in (median(part.ratios), min(part.ratios), max(part.ratios))]
+        rows.append((*row, *[""] * (8 - len(row))))
+    if all(part.ratios for part in results):
+        rows.append(("geometric mean", *[""] * 4, f"{geometric_mean(results):.3g}", "", ""))
+    return table(rows)
 
 
 def boot_table(results: Sequence[Boot]) -> str:
@@ -60,7 +76,7 @@ def boot_table(results: Sequence[Boot]) -> str:
         speed = f"{ratio(result.wall_s, theirs.wall_s):.3f}" if theirs else ""
         walls = [f"{value:.2f}" for value in (median(result.wall_s), min(result.wall_s), max(result.wall_s))]
         rows.append((result.name, result.command_line or "default", *walls, engine, count, speed))
-    return _table(rows)
+    return table(rows)
 
 
 def cores_table(results: Sequence[Cores]) -> str:
@@ -70,7 +86,7 @@ def cores_table(results: Sequence[Cores]) -> str:
         speed = median(_rates(result, results[0]))
         each = result.mips / result.cores
         rows.append((str(result.cores), in_ns(result.window_ps), f"{result.mips:.1f}", f"{each:.1f}", f"{speed:.2f}"))
-    return _table(rows)
+    return table(rows)
 
 
 def windows_table(results: Sequence[Cores]) -> str:
@@ -86,7 +102,7 @@ def windows_table(results: Sequence[Cores]) -> str:
                 f"{median(_rates(result, longest)):.2f}",
             )
         )
-    return _table(rows)
+    return table(rows)
 
 
 def turn_ns(result: Cores) -> float:
@@ -100,13 +116,36 @@ def _rates(result: Cores, other: Cores) -> list[float]:
     return [theirs / ours * scale for ours, theirs in zip(result.wall_s, other.wall_s, strict=True)]
 
 
+def separation_table(results: Sequence[Separation]) -> str:
+    """A row per workload; the overhead is by round, median of the rounds."""
+    rows = [
+        ("devices in other processes", "s here", "s there", "overhead", "told/s", "answered/s", "turn us", "us added")
+    ]
+    for result in results:
+        wall = median(result.there_s)
+        rows.append(
+            (
+                result.name,
+                f"{median(result.here_s):.2f}",
+                f"{wall:.2f}",
+                f"{100 * result.overhead:.0f} %",
+                f"{result.told / wall:.0f}",
+                f"{result.answered / wall:.0f}",
+                f"{result.turn_us:.1f}",
+                f"{result.added_us:.1f}",
+            )
+        )
+    return table(rows)
+
+
 def cold_lines(cold: Mapping[str, float]) -> list[str]:
     """A line per cold start."""
     names = {"run": "the short program", "boot": "the boot (default command line)"}
     return [f"with an empty code cache, {names[name]} takes {wall:.1f} s" for name, wall in cold.items()]
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as they need, the first to the left."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:

@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -25,19 +26,34 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--qemu", metavar="PROGRAM", help="the qemu-system-mips64el to compare with")
     parser.add_argument("--qemu-cpu", default="Loongson-3A1000", metavar="CPU", help="its processor model")
     parser.add_argument("--no-program", action="store_true", help="leave out the program")
+    parser.add_argument("--no-compute", action="store_true", help="leave out the compute set")
     parser.add_argument("--no-boot", action="store_true", help="leave out the boot")
     parser.add_argument("--no-cores", action="store_true", help="leave out the busy cores")
     parser.add_argument(
         "--windows", action="store_true", help="also the speed over the window in which cores take turns"
     )
+    parser.add_argument("--separation", action="store_true", help="also the cost of devices in other processes")
     parser.add_argument("--no-cold", action="store_true", help="leave out the first runs with an empty code cache")
     parser.add_argument("--out", metavar="FILE.json", help="keep every figure of every round")
     parser.set_defaults(command=bench)
+    parts = parser.add_subparsers(metavar="compare")
+    files = parts.add_parser("compare", help="put two result files side by side")
+    files.add_argument("before", metavar="BEFORE.json")
+    files.add_argument("after", metavar="AFTER.json")
+    files.set_defaults(command=compare)
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """Prints what became faster between two files of `soc bench --out`."""
+    from soc.bench import compare, report
+
+    print(report.table(compare.rows(compare.read(Path(arguments.before)), compare.read(Path(arguments.after)))))
+    return OK
 
 
 def bench(arguments: argparse.Namespace) -> int:
     """Measures and prints; status 1 when runs that must agree do not, or one of them fails."""
-    from soc.bench import cores, measure, qemu, report
+    from soc.bench import compute, cores, measure, qemu, report, separation
     from soc.bench.errors import BenchError
 
     other = qemu.find(arguments.qemu or qemu.PROGRAM, arguments.qemu_cpu)
@@ -47,17 +63,25 @@ def bench(arguments: argparse.Namespace) -> int:
                 f"--qemu {arguments.qemu} is no QEMU with a machine {qemu.MACHINE}.\nGive a qemu-system-mips64el."
             )
         say(f"soc: {qemu.PROGRAM} is not here, so there is nothing to compare with.")
+    fastest = import_module("cpu.engine.tiers").choose("auto").name
     make = None if arguments.no_program else _guest()
+    makes = {} if arguments.no_compute else _compute_set()
     material = None if arguments.no_boot else _material()
     data: dict = {"host": report.host(), "qemu": other.name if other else None, "rounds": arguments.rounds}
     print(f"{data['host']['processor']}, {data['host']['processors']} processors, load {data['host']['load']:.2f}")
     try:
         if make:
-            tiers = {"threaded": arguments.iterations, "reference": REFERENCE_ITERATIONS}
+            tiers = {fastest: arguments.iterations, "threaded": arguments.iterations}
+            tiers["reference"] = REFERENCE_ITERATIONS
             found = measure.program(make, tiers, other, arguments.rounds, say)
             data["program"] = [result.as_dict() for result in found]
             print(f"\nprogram, medians of {arguments.rounds} rounds; MIPS without and with start-up")
             print(report.program_table(found, other.name if other else None), flush=True)
+        if makes:
+            found = compute.compute(makes, fastest, other, arguments.rounds, say)
+            data["compute"] = [part.as_dict() for part in found]
+            print(f"\ncompute set, medians of {arguments.rounds} rounds; start-up left out on both sides")
+            print(report.compute_table(found), flush=True)
         if material:
             boots = measure.boot(material, other, arguments.rounds, say)
             data["kernel"] = {name: material.manifest["kernel"][name] for name in ("package", "version")}
@@ -74,6 +98,11 @@ def bench(arguments: argparse.Namespace) -> int:
             data["windows"] = [result.as_dict() for result in busy]
             print(f"\n{cores.WINDOW_CORES} busy cores over the window, medians of {arguments.rounds} rounds")
             print(report.windows_table(busy), flush=True)
+        if arguments.separation:
+            apart = separation.separation(arguments.rounds, material, say)
+            data["separation"] = [result.as_dict() for result in apart]
+            print(f"\ndevices in the simulator's process and in processes of their own, {arguments.rounds} rounds")
+            print(report.separation_table(apart), flush=True)
         if not arguments.no_cold:
             data["cold"] = measure.cold(make, material, say)
             print("", *report.cold_lines(data["cold"]), sep="\n", flush=True)
@@ -96,8 +125,14 @@ def _guest() -> Callable[[int], bytes]:
     try:
         make(1)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{error}\n`soc bench --no-program` measures the boot alone.") from error
+        raise ConfigurationError(f"{error}\n`soc bench --no-program --no-compute` measures the boot alone.") from error
     return make
+
+
+def _compute_set() -> dict[str, Callable[[int], bytes]]:
+    """The functions that give the ELF of each program of the compute set."""
+    mixed, guests = _guest(), import_module(GUESTS)
+    return {"mixed": mixed, **{part: partial(guests.compute, part) for part in guests.COMPUTE_PARTS}}
 
 
 def _material():

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from soc.commands.checkpoint import add_saving, restored
-from soc.commands.options import PLATFORMS, add_limits, add_machine, refuse_unbuilt
+from soc.commands.options import PLATFORMS, add_limits, add_machine, refuse_malformed
 from soc.commands.session import build, session, settled
 from soc.commands.terminal import interactive
 from soc.errors import ConfigurationError
@@ -53,7 +53,7 @@ def boot(arguments: argparse.Namespace) -> int:
         max_virtual = duration(DEFAULT_MAX_VIRTUAL)
 
     def prepare() -> Any:
-        refuse_unbuilt(arguments)
+        refuse_malformed(arguments)
         script = _script(arguments.script)
         if arguments.restore:
             machine = restored(arguments)

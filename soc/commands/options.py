@@ -1,4 +1,4 @@
-"""Options that several commands share, and clear refusals for what this version does not build yet."""
+"""Options that several commands share."""
 
 import argparse
 from collections.abc import Iterable
@@ -64,10 +64,15 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-insns", type=count, metavar="N", help="end after N instructions")
     parser.add_argument("--slice", type=count, metavar="N", help="instructions per host slice; never changes a result")
     parser.add_argument("--out", metavar="DIR", help="keep result.json, console.log and the trace in DIR")
+    parser.add_argument("--profile", action="store_true", help="show where host time went and what the guest executed")
+    parser.add_argument(
+        "--profile-every", type=count, metavar="N", help="a sample of the guest about every N instructions"
+    )
+    parser.add_argument("--symbols", metavar="FILE", help="names for --profile: an ELF with symbols or a System.map")
 
 
-def refuse_unbuilt(arguments: argparse.Namespace) -> None:
-    """Raises ConfigurationError for options that are known but not built in this version."""
+def refuse_malformed(arguments: argparse.Namespace) -> None:
+    """Raises ConfigurationError for --device, --disk and --place that cannot be read, before anything is built."""
     devices(arguments)
     placement(arguments.place)
 
@@ -144,7 +149,3 @@ def placement(text: str | None) -> dict[str, str]:
 
 def _items(text: str | None) -> Iterable[str]:
     return [item.strip() for item in text.split(",")] if text else []
-
-
-def _not_built(option: str, why: str, advice: str) -> None:
-    raise ConfigurationError(f"{option} is not built yet: {why}.\n{advice}")

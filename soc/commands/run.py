@@ -4,7 +4,7 @@ import argparse
 
 from soc.commands.checkpoint import add_saving, restored
 from soc.commands.dump import write_dump
-from soc.commands.options import add_limits, add_machine, refuse_unbuilt
+from soc.commands.options import add_limits, add_machine, refuse_malformed
 from soc.commands.session import build, session, settled
 from soc.errors import ConfigurationError
 from soc.firmware.boot import prepare as prepare_boot
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the program until it powers the machine off or a limit is reached."""
 
     def prepare():
-        refuse_unbuilt(arguments)
+        refuse_malformed(arguments)
         if arguments.restore:
             return restored(arguments)
         image = prepare_boot(arguments.program, ram=settled(arguments).ram)
@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     def finish(machine) -> None:
         if arguments.dump_state:
-            write_dump(arguments.dump_state, [core.get_state() for core in machine.cpu])
+            cpus = machine.hypervisor.vcpus if machine.hypervisor else machine.cpu
+            write_dump(arguments.dump_state, [cpu.get_state() for cpu in cpus])
 
     return session(arguments, prepare, finish, arguments.max_virtual)

@@ -69,3 +69,36 @@ def test_without_the_compiler_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(build, "COMPILER", "no-such-compiler-package")
     with pytest.raises(ConfigurationError, match=r"not installed\.\n`pip install '\.\[guests\]'`"):
         build.bench(1)
+
+
+def run_part(part: str, tier: str):
+    machine = Machine("virt", ram="32 MiB", tier=tier)
+    machine.load(build.compute(part, 2))
+    result = machine.run(until=PoweredOff, max_virtual="1 s")
+    assert result.ended == "poweroff"
+    return machine.console.decode(), result.instructions, result.trace_hash
+
+
+@needs_compiler
+@pytest.mark.parametrize("part", build.COMPUTE_PARTS)
+def test_the_fast_tiers_agree_on_the_compute_set(part):
+    said, *counts = run_part(part, "auto")
+    assert [said, *counts] == list(run_part(part, "threaded"))
+    assert said.startswith(f"compute: part 0x{build.COMPUTE_PARTS.index(part) + 1:x}  iterations 0x00000002  sum 0x")
+
+
+@needs_compiler
+@pytest.mark.qemu
+@pytest.mark.parametrize("part", build.COMPUTE_PARTS)
+def test_qemu_prints_the_same_for_the_compute_set(part, tmp_path):
+    other = qemu.find()
+    if other is None:
+        pytest.skip(f"no {qemu.PROGRAM} with a machine {qemu.MACHINE} is installed")
+    elf = tmp_path / "compute.elf"
+    elf.write_bytes(build.compute(part, 2))
+    assert other.run(elf).output == run_part(part, "auto")[0]
+
+
+def test_a_part_that_does_not_exist_is_refused():
+    with pytest.raises(ConfigurationError, match="unknown part of the compute set 'msa'"):
+        build.compute("msa")

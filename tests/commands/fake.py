@@ -55,6 +55,7 @@ class FakeMachine:
     ram = 512 << 20
     platform = SimpleNamespace(name="virt")
     console = b""
+    hypervisor = None
 
     def __init__(
         self, console: tuple[bytes, ...] = (), result: FakeResult | None = None, error: Exception | None = None

@@ -167,7 +167,7 @@ def test_boot_takes_what_was_fetched(with_machine, monkeypatch, tmp_path, capsys
         (["--ram-mb", "128"], "128 MiB is too little memory"),
         (["--initrd", "/nonexistent"], "cannot load initrd /nonexistent: No such file"),
         (["--script", "/nonexistent"], "cannot read --script /nonexistent: No such file"),
-        (["--vcpus", "2"], "--vcpus is for a guest"),
+        (["--vcpus", "2"], "vcpus = 2 without a hypervisor"),
         (["--disk", "d.img,cow"], "--disk d.img,cow: 'cow' is no option of a disk"),
     ],
 )

@@ -11,7 +11,7 @@ from cpu.kvm.errors import KvmError
 from cpu.kvm.mips import Kvm
 from cpu.kvm.uapi import Cap, ExitReason, Ioctl, MemoryRegion
 from soc.errors import ConfigurationError
-from tests.kvm.rig import MIB, P, Bench
+from tests.kvm.rig import MIB, Bench, P
 
 PAGE = 1 << 14
 

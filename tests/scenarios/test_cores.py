@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from devices.virtio.rng import VirtioRng
-from scenarios import eiointc_pins, irqfd_injection, msi_path, routes, timer_jitter
+from scenarios import eiointc_pins, irqfd_injection, irqfd_or_ioctl, msi_path, routes, timer_jitter
 from scenarios.library import guests, loaded
 from scenarios.routes import ROUTES
 from soc.messages import InterruptLevel, InterruptVector
@@ -29,12 +29,17 @@ SMALL = {
     "eiointc_pins.S": lambda **o: eiointc_pins.prepare(2, 8, 1, 1, **o),
     "virtio_rng.S": lambda **o: msi_path.prepare("virtio", "eiointc", 2, 2, **o),
     "irqfd.S": lambda **o: irqfd_injection.prepare(2, 3, 2_000_000, 0, 1, **o),
+    "inject.S": lambda **o: irqfd_or_ioctl.prepare("bare", 3, 2_000_000, False, **o),
 }
 """A small run of each guest for several cores; options are the Machine's, or at least `tier`."""
 
 
+WITHOUT_INTERRUPTS = ("exit_cost.S", "pages.S")
+"""In tests/scenarios/test_kvm.py."""
+
+
 def test_every_guest_for_several_cores_is_here():
-    assert sorted({name.partition(",")[0] for name in SMALL}) == guests(cores=True)
+    assert sorted({*(name.partition(",")[0] for name in SMALL), *WITHOUT_INTERRUPTS}) == guests(cores=True)
 
 
 def outcome(name: str, limits: dict, **options):

@@ -28,6 +28,14 @@ SMALL = {
     "eiointc_pins": {"rounds": 8},
     "irqfd_injection": {"rounds": 4},
     "tour": {"rounds": 2},
+    "exit_cost": {"rounds": 4},
+    "mmio_in_kernel_or_user": {"rounds": 4},
+    "ipi_in_guest": {"rounds": 5},
+    "irqfd_or_ioctl": {"rounds": 4},
+    "timer_across_exit": {"cpus": 1, "rounds": 4},
+    "dirty_logging": {"rounds": 40, "pages": 32},
+    "vcpu_migration": {"rounds": 400, "tick": "20 us"},
+    "overcommit": {"rounds": 200, "every": 50, "tick": "50 us"},
 }
 KEEPS = {
     "ipi_pingpong": ["latency.txt"],
@@ -38,6 +46,14 @@ KEEPS = {
     "eiointc_pins": ["reads.txt"],
     "irqfd_injection": ["latency.txt"],
     "tour": ["latency.txt", "latency.html"],
+    "exit_cost": ["costs.txt", "hypercall/trace.soc"],
+    "mmio_in_kernel_or_user": ["accesses.txt", "user-write/trace.soc"],
+    "ipi_in_guest": ["ipis.txt", "kernel/trace.soc"],
+    "irqfd_or_ioctl": ["injection.txt", "irqfd/trace.soc"],
+    "timer_across_exit": ["timer.txt", "VM-asleep/trace.soc"],
+    "dirty_logging": ["polls.txt", "without/trace.soc"],
+    "vcpu_migration": ["migrations.txt", "2-cores/trace.soc"],
+    "overcommit": ["overcommit.txt", "together-2/trace.soc"],
 }
 BOOTING = ("cyclictest",)
 ELSEWHERE = ("first_light",)
@@ -103,6 +119,15 @@ def test_the_tour_also_goes_where_there_is_no_bridge(tmp_path):
         ("eiointc_pins", {"target": 2}, "target = 2; allowed: 0 to 1"),
         ("irqfd_injection", {"pin_core": 4}, "pin_core = 4; allowed: 0 to 3"),
         ("tour", {"cpus": 5}, "cpus = 5; allowed: 1 to 4"),
+        ("exit_cost", {"rounds": 1}, "rounds = 1; allowed: 2 to 4096"),
+        ("exit_cost", {"kvm": "te"}, "unknown KVM back-end 'te'; allowed: vz, ls3acomp"),
+        ("mmio_in_kernel_or_user", {"rounds": 0}, "rounds = 0; allowed: 2 to 4096"),
+        ("ipi_in_guest", {"cpus": 3}, "cpus = 3; allowed: 1 to 2"),
+        ("irqfd_or_ioctl", {"rounds": 5000}, "rounds = 5000; allowed: 1 to 4096"),
+        ("timer_across_exit", {"cpus": 9}, "cpus = 9; allowed: 1 to 8"),
+        ("dirty_logging", {"cpus": 5}, "cpus = 5; allowed: 1 to 4"),
+        ("vcpu_migration", {"vcpus": 1}, "vcpus = 1; allowed: 2 to 16"),
+        ("overcommit", {"every": 9999}, "every = 9999; allowed: 1 to 2000"),
         ("cyclictest", {"loops": 0}, "loops = 0; allowed: 1 to 1000000"),
     ],
 )
