@@ -89,7 +89,7 @@ class Hypervisor:
     def _thread(self, vcpu: Vcpu) -> Steps:
         if vcpu.number:
             while (mailboxes := (yield Do.HOLD)) is None:
-                pass
+                self._tell_stopped(vcpu)
             if vcpu.number not in self._released:
                 gpr, hi, lo, _ = vcpu.get_regs()
                 for register, value in zip(RELEASE_GPRS, mailboxes[1:], strict=True):
@@ -124,9 +124,14 @@ class Hypervisor:
                 yield from vcpu.run()
             run.immediate_exit = False
         while self._stopping:
-            if all(thread.state is ThreadState.BLOCKED or thread.vcpu is vcpu for thread in self.host.threads):
-                self._stop("until", "the guest has stopped")
+            self._tell_stopped(vcpu)
             yield Do.STOP
+
+    def _tell_stopped(self, vcpu: Vcpu) -> None:
+        """`vcpu` is about to sleep: ends the run where all others of a guest that is to stop do so already."""
+        asleep = (thread.state is ThreadState.BLOCKED or thread.vcpu is vcpu for thread in self.host.threads)
+        if self._stopping and all(asleep):
+            self._stop("until", "the guest has stopped")
 
     # Stopping and moving the guest.
 
