@@ -347,6 +347,11 @@ class Cluster:
         for core in self.cores:
             core.S[state.LIMIT] = limit if len(self.cores) == 1 else timer.NEVER
 
+    def load(self) -> None:
+        """Has the compiled loop ready, which otherwise the first run sees to."""
+        if not self.control[END]:
+            self.run(self.grid)
+
     def run(self, target: int | None, slice_cycles: int = DEFAULT_SLICE) -> ClusterStop:
         """Runs whole windows up to the grid point `target` (None: no end), or until a core sends a request."""
         control = self.control

@@ -119,10 +119,10 @@ class _Probe(Frame):
         return "null"
 
 
-def probe(instruction: Instruction) -> IrOperands:
-    """What a meaning reads, writes and accesses."""
+def probe(instruction: Instruction, routines: Routines) -> IrOperands:
+    """What a meaning reads, writes and accesses; `routines` may serve many."""
     out = Emitter()
-    operands = IrOperands(out, Routines(), _Probe(out), tuple(f.name for f in instruction.fields))
+    operands = IrOperands(out, routines, _Probe(out), tuple(f.name for f in instruction.fields))
     if instruction.meaning is not None:
         instruction.meaning(operands)
     return operands
@@ -143,10 +143,11 @@ def timing_class(instruction: Instruction, access: tuple[str, int, bool] | None)
 
 def _build() -> list[MicroOp]:
     ops = [MicroOp(0, "none")]
+    routines = Routines()
     for name in INTERNAL:
         ops.append(MicroOp(len(ops), name))
     for instruction in TABLE.values():
-        seen = probe(instruction)
+        seen = probe(instruction, routines)
         fields = {f.name for f in instruction.fields}
         if instruction.flow in (Flow.JUMP, Flow.JUMP_REGISTER):
             variants = ("plain",)  # only a number for the decoder: the block builder makes internal operations of it

@@ -18,7 +18,6 @@ NS = 1_000_000_000
 M32 = 0xFFFFFFFF
 CTL_DC = 1
 """KVM_REG_MIPS_COUNT_CTL_DC."""
-CAUSE_DC = 1 << 27
 
 
 class SoftTimer:
@@ -40,7 +39,7 @@ class SoftTimer:
     @property
     def disabled(self) -> bool:
         """Count stands still: by the user's COUNT_CTL or by the guest's Cause.DC."""
-        return bool(self.ctl & CTL_DC or self._vcpu.gc0("cause") & CAUSE_DC)
+        return bool(self.ctl & CTL_DC or self._vcpu.count_stopped)
 
     def _ticks(self, now: int) -> int:
         return now % self.period * self.hz // NS
@@ -50,7 +49,7 @@ class SoftTimer:
 
     def _running(self, now: int) -> int:
         count = (self.bias + self._ticks(now)) & M32
-        if _before(count, self._vcpu.gc0("compare")):
+        if _before(count, self._vcpu.compare):
             return count
         # The match lies behind: queue it now if the host timer for it is about to come.
         expires = self._vcpu.timer_expires
@@ -81,7 +80,7 @@ class SoftTimer:
 
     def resume_timer(self, now: int, count: int) -> None:
         """Have the host timer go off when Count, `count` at `now`, reaches Compare."""
-        ticks = ((self._vcpu.gc0("compare") - count - 1) & M32) + 1
+        ticks = ((self._vcpu.compare - count - 1) & M32) + 1
         self._vcpu.start_timer(now + ticks * NS // self.hz)
 
     def restore(self, before: int, count: int, min_drift: int) -> None:
@@ -108,7 +107,7 @@ class SoftTimer:
     def write_compare(self, compare: int, ack: bool) -> None:
         """A write of Compare by the guest (acknowledging) or by user space, in soft mode (kvm_mips_write_compare)."""
         vcpu = self._vcpu
-        old = vcpu.gc0("compare")
+        old = vcpu.compare
         if old == compare:
             if ack:
                 vcpu.dequeue_timer_int()
@@ -140,13 +139,13 @@ class SoftTimer:
         if changed & ~CTL_DC:
             raise KvmError(EINVAL, f"COUNT_CTL = {value:#x}: only bit 0 (DC) may change")
         vcpu = self._vcpu
-        if changed and not vcpu.gc0("cause") & CAUSE_DC:
+        if changed and not vcpu.count_stopped:
             if value & CTL_DC:
                 now, self._stopped_count = self.freeze()
                 self.resume = now
             else:
                 self.ctl = value
-                expires = self.resume + ((vcpu.gc0("compare") - self._stopped_count - 1 & M32) + 1) * NS // self.hz
+                expires = self.resume + ((vcpu.compare - self._stopped_count - 1 & M32) + 1) * NS // self.hz
                 if expires <= vcpu.now:
                     vcpu.queue_timer_int()
                 self.resume_timer(self.resume, self._stopped_count)

@@ -98,6 +98,8 @@ class Vm:
         self.messages: list[str] = []
         """What the kernel would have logged."""
         self._kernel_devices: list[tuple[int, int]] = []
+        self._in_kernel: dict[int, bool] = {}
+        """Addresses that were asked for, and whether such a device has them."""
         self._found: Slot | None = None
 
     def log(self, text: str) -> None:
@@ -133,10 +135,14 @@ class Vm:
     def add_kernel_device(self, base: int, size: int) -> None:
         """Guest physical [base, base + size) belongs to a device that KVM serves without leaving the kernel."""
         self._kernel_devices.append((base, base + size))
+        self._in_kernel.clear()
 
     def in_kernel(self, gpa: int) -> bool:
         """Whether such a device has the address."""
-        return any(base <= gpa < end for base, end in self._kernel_devices)
+        known = self._in_kernel.get(gpa)
+        if known is None:
+            known = self._in_kernel[gpa] = any(base <= gpa < end for base, end in self._kernel_devices)
+        return known
 
     # Memory.
 

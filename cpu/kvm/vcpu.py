@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 M32, M64 = 0xFFFFFFFF, (1 << 64) - 1
 CONFIG1_FP, CONFIG3_MSAP = 1 << 0, 1 << 28
 FIR, MSAIR = 0x00770501, 0x140
+CAUSE_DC = 1 << 27
+_COMPARE, _CAUSE = onereg.number("compare"), onereg.number("cause")
 INT, MOD, TLBL, TLBS = 0, 1, 2, 3
 CPU, MSA_DISABLED, GSEXC, TLBRI, TLBXI, GUEST_EXIT = 11, 21, 16, 19, 20, 27
 _COUNTERS = {
@@ -129,6 +131,20 @@ class Vcpu:
         if self.core is not None and name in self.vm.callbacks.in_hardware:
             return self.core.vz.gc0(name)
         return self.soft(name)
+
+    @property
+    def compare(self) -> int:
+        """Guest.Compare."""
+        return self._stored(_COMPARE) & M32
+
+    @property
+    def count_stopped(self) -> bool:
+        """Whether Guest.Cause.DC is set."""
+        return bool(self._stored(_CAUSE) & CAUSE_DC)
+
+    def _stored(self, index: int) -> int:
+        """A register that reads as it is stored; 8 * rd + sel."""
+        return int(self.image[index] if self.core is None else self.core.S[state.GCP0 + index])
 
     def set_gc0(self, name: str, value: int) -> None:
         """Write one; in the core by MTGC0, with the core's mask."""

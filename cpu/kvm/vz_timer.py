@@ -61,7 +61,7 @@ class HardTimer:
     def _take_back(vcpu: Vcpu) -> tuple[int, int]:
         """Compare and Cause of a running hard timer; the soft one goes on from its Count."""
         vz = vcpu.core.vz
-        compare, cause = vz.gc0("compare"), vz.gc0("cause")
+        compare, cause = vcpu.compare, vz.gc0("cause")
         vcpu.timer.restore(vcpu.now, vz.gc0("count"), MIN_DRIFT)
         return compare, cause
 
@@ -78,7 +78,7 @@ class HardTimer:
         if self._gives_up(core):
             compare, cause = self._take_back(vcpu)
         else:
-            compare, cause = core.vz.gc0("compare"), core.vz.gc0("cause")
+            compare, cause = vcpu.compare, core.vz.gc0("cause")
         vcpu.set_soft("compare", compare)
         vcpu.set_soft("cause", cause)
 

@@ -245,26 +245,74 @@ static int element(const struct value *name, const char *array, int count)
 /* The device. All that its future depends on is in `state`, so that a snapshot is its bytes. */
 
 struct driver { uint32_t target, source; uint64_t cause; };
+struct held { uint32_t number, unused; uint64_t cause; };
 
 static struct state {
     uint64_t time, sequence, causes;
     uint32_t inten, pol, intedge, bounce, autoclear, latch, intisr, inputs, core_intisr[4];
-    uint32_t pins, drivers;
+    uint32_t pins, drivers, latched, risen;
     uint8_t entry[INPUTS];
-    uint64_t risen[PINS];
-    struct driver driver[DRIVERS]; /* outputs that hold an input high, in the order in which they rose */
+    struct driver driver[DRIVERS]; /* outputs that hold an input high */
+    struct held input[INPUTS];     /* interrupts that are latched */
+    struct held pin[PINS];         /* outputs that are high; each array is in the order in which they came */
 } state;
 
 static uint64_t answers;
 
-/* The cause of a line that rises while a message of `kind` with `cause` is handled. */
-static uint64_t cause_of(uint64_t kind, uint64_t cause)
+static uint64_t new_cause(void)
 {
+    return component << 40 | ++state.causes;
+}
+
+static struct held *find(struct held *array, uint32_t count, uint32_t number)
+{
+    for (uint32_t n = 0; n < count; n++)
+        if (array[n].number == number)
+            return &array[n];
+    return NULL;
+}
+
+/* Give what has been latched since the last time its cause, and forget what is latched no more. */
+static void note(uint64_t cause)
+{
+    uint32_t held = (state.intedge & state.latch) | (~state.intedge & state.inputs), kept = 0;
+    for (uint32_t n = 0; n < state.latched; n++)
+        if (held >> state.input[n].number & 1)
+            state.input[kept++] = state.input[n];
+    state.latched = kept;
+    for (uint32_t number = 0; number < INPUTS; number++)
+        if (held >> number & 1 && !find(state.input, state.latched, number))
+            state.input[state.latched++] = (struct held){number, 0, cause ? cause : new_cause()};
+}
+
+/* Whether `pin` stands for the interrupt of `input` now. */
+static int behind(int pin, uint32_t input)
+{
+    return state.intisr >> input & 1 && state.entry[input] >> pin / 4 & 1 && state.entry[input] >> (4 + pin % 4) & 1;
+}
+
+/* The cause of a pin that rises while a message of `kind` with `cause` is handled. */
+static uint64_t cause_of(int pin, uint64_t kind, uint64_t cause)
+{
+    note(cause);
+    for (uint32_t n = 0; n < state.latched; n++)
+        if (behind(pin, state.input[n].number))
+            return state.input[n].cause;
     if (kind == LEVEL)
         return cause;
     if (state.drivers)
         return state.driver[state.drivers - 1].cause;
-    return cause ? cause : component << 40 | ++state.causes;
+    return cause ? cause : new_cause();
+}
+
+static void send_level(int pin, int level, uint64_t cause)
+{
+    for (int n = 0; n < link_count; n++)
+        if (links[n].pin == pin) {
+            begin(LEVEL, 1, state.time + links[n].latency, links[n].source, links[n].target, ++state.sequence, cause);
+            give(level);
+            finish();
+        }
 }
 
 static void drive(uint32_t pins, uint64_t kind, uint64_t cause)
@@ -272,21 +320,37 @@ static void drive(uint32_t pins, uint64_t kind, uint64_t cause)
     uint32_t changed = pins ^ state.pins;
     state.pins = pins;
     for (int pin = 0; pin < PINS; pin++) {
+        struct held *up = find(state.pin, state.risen, pin);
         if (!(changed >> pin & 1))
             continue;
-        int level = pins >> pin & 1;
-        if (level)
-            state.risen[pin] = cause_of(kind, cause);
-        for (int n = 0; n < link_count; n++)
-            if (links[n].pin == pin) {
-                begin(LEVEL, 1, state.time + links[n].latency, links[n].source, links[n].target, ++state.sequence,
-                      state.risen[pin]);
-                give(level);
-                finish();
-            }
-        if (!level)
-            state.risen[pin] = 0;
+        if (!up) {
+            up = &state.pin[state.risen];
+            *up = (struct held){pin, 0, cause_of(pin, kind, cause)};
+            state.risen++;
+            send_level(pin, 1, up->cause);
+        } else {
+            send_level(pin, 0, up->cause);
+            memmove(up, up + 1, (char *)&state.pin[state.risen] - (char *)(up + 1));
+            state.risen--;
+        }
     }
+}
+
+/* After a message: what it latched has its cause, and a store's goes out again over pins that are up already. */
+static void noted(uint64_t kind, uint64_t cause)
+{
+    note(cause);
+    for (uint32_t n = 0; n < state.risen; n++)
+        if (kind != MMIO_WRITE || state.pin[n].cause == cause)
+            return;
+    if (kind != MMIO_WRITE)
+        return;
+    for (uint32_t n = 0; n < state.risen; n++)
+        for (uint32_t k = 0; k < state.latched; k++)
+            if (state.input[k].cause == cause && behind(state.pin[n].number, state.input[k].number)) {
+                send_level(state.pin[n].number, 1, cause);
+                break;
+            }
 }
 
 static void settle(uint64_t kind, uint64_t cause)
@@ -362,6 +426,8 @@ static void access_register(uint64_t kind, uint64_t source, uint64_t target, uin
         value = read_register(offset, size, own[0].number, own[1].number);
     else if (write_register(offset, size, own[4].number, own[1].number))
         settle(host ? 0 : kind, host ? 0 : cause);
+    if (!host)
+        noted(kind, cause);
     if (host)
         begin(MMIO_REPLY, 2, state.time, 0, 0, 0, 0);
     else {
@@ -381,33 +447,36 @@ static void line(uint64_t source, uint64_t target, uint64_t cause)
     struct port *port = find_port(target);
     uint64_t level = fields[HEAD].number;
     uint32_t kept = 0, bit = 1u << port->input, before = state.inputs, held = 0;
+    uint64_t other = 0;
     for (uint32_t n = 0; n < state.drivers; n++) {
         struct driver driver = state.driver[n];
         if (driver.target == target && driver.source == source)
             continue;
         state.driver[kept++] = driver;
-        held |= driver.target == target;
+        if (driver.target == target && !held++)
+            other = driver.cause;
     }
     state.drivers = kept;
     if (level && kept < DRIVERS)
         state.driver[state.drivers++] = (struct driver){target, source, cause};
+    if (!level && held)
+        /* The input stays up for another reason. */
+        for (uint32_t n = 0; n < state.latched; n++)
+            if (state.input[n].cause == cause)
+                state.input[n].cause = other;
     state.inputs = level || held ? before | bit : before & ~bit;
-    if (state.inputs == before)
-        return;
-    if (level)
-        state.latch |= state.intedge & bit;
-    settle(LEVEL, cause);
+    if (state.inputs != before) {
+        if (level)
+            state.latch |= state.intedge & bit;
+        settle(LEVEL, cause);
+    }
+    noted(LEVEL, cause);
 }
 
 static void reset(void)
 {
-    uint32_t inputs = state.inputs, pins = state.pins, drivers = state.drivers;
-    struct state kept = state;
-    memset(&state, 0, sizeof state);
-    state.time = kept.time, state.sequence = kept.sequence, state.causes = kept.causes;
-    state.inputs = inputs, state.pins = pins, state.drivers = drivers;
-    memcpy(state.risen, kept.risen, sizeof kept.risen);
-    memcpy(state.driver, kept.driver, sizeof kept.driver);
+    state.inten = state.pol = state.intedge = state.bounce = state.autoclear = state.latch = 0;
+    memset(state.entry, 0, sizeof state.entry);
     settle(0, 0);
 }
 

@@ -88,12 +88,14 @@ def program(
     qemu: Qemu | None,
     rounds: int,
     say: Say = lambda text: None,
+    theirs: int | None = None,
 ) -> list[Program]:
-    """Measures the ELF `make(iterations)` on each tier with its number of iterations, and on QEMU with the largest.
+    """Measures the ELF `make(iterations)` on each tier with its number of iterations, and on QEMU with `theirs` (the
+    largest of the tiers' without).
 
     Raises BenchError when two runs of the same length print different text.
     """
-    longest = max(tiers.values())
+    longest = theirs or max(tiers.values())
     results = [Program(tier, iterations) for tier, iterations in tiers.items()]
     starts: dict[str, Callable[[Path], Outcome]] = {
         tier: lambda elf, tier=tier: runs.soc("run", "--tier", tier, elf) for tier in tiers
@@ -104,12 +106,15 @@ def program(
     printed: dict[int, tuple[str, str]] = {}
     counted: dict[int, int] = {}
     with tempfile.TemporaryDirectory() as folder:
-        elves = {count: Path(folder) / f"{count}.elf" for count in {SHORT, *tiers.values()}}
+        elves = {count: Path(folder) / f"{count}.elf" for count in {SHORT, longest, *tiers.values()}}
         for count, path in elves.items():
             path.write_bytes(make(count))
         # The first runs compile and warm the host's file cache; they are not counted.
         for result in results:
             _agree(printed, counted, result.name, SHORT, starts[result.name](elves[SHORT]))
+        if longest not in tiers.values():
+            # QEMU counts no instructions.
+            _agree(printed, counted, results[0].name, longest, starts[results[0].name](elves[longest]))
         for number in range(rounds):
             say(f"program, round {number + 1} of {rounds}")
             for result in results:
@@ -118,7 +123,7 @@ def program(
                     _agree(printed, counted, result.name, count, outcome)
                     walls.append(outcome.wall_s)
     for result in results:
-        # QEMU counts no instructions; it runs the same program, which depends on nothing else.
+        # QEMU runs the same program, which depends on nothing else.
         result.instructions = counted[result.iterations] - counted[SHORT]
     return results
 

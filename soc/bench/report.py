@@ -10,6 +10,7 @@ from typing import Any
 from soc.bench.compute import Part, geometric_mean
 from soc.bench.cores import Cores
 from soc.bench.measure import Boot, Program, ratio
+from soc.bench.separation import Separation
 from soc.time import in_ns
 from soc.timing import Timing
 
@@ -113,6 +114,28 @@ def turn_ns(result: Cores) -> float:
 def _rates(result: Cores, other: Cores) -> list[float]:
     scale = result.instructions / other.instructions
     return [theirs / ours * scale for ours, theirs in zip(result.wall_s, other.wall_s, strict=True)]
+
+
+def separation_table(results: Sequence[Separation]) -> str:
+    """A row per workload; the overhead is by round, median of the rounds."""
+    rows = [
+        ("devices in other processes", "s here", "s there", "overhead", "told/s", "answered/s", "turn us", "us added")
+    ]
+    for result in results:
+        wall = median(result.there_s)
+        rows.append(
+            (
+                result.name,
+                f"{median(result.here_s):.2f}",
+                f"{wall:.2f}",
+                f"{100 * result.overhead:.0f} %",
+                f"{result.told / wall:.0f}",
+                f"{result.answered / wall:.0f}",
+                f"{result.turn_us:.1f}",
+                f"{result.added_us:.1f}",
+            )
+        )
+    return table(rows)
 
 
 def cold_lines(cold: Mapping[str, float]) -> list[str]:

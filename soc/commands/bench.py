@@ -32,6 +32,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--windows", action="store_true", help="also the speed over the window in which cores take turns"
     )
+    parser.add_argument("--separation", action="store_true", help="also the cost of devices in other processes")
     parser.add_argument("--no-cold", action="store_true", help="leave out the first runs with an empty code cache")
     parser.add_argument("--out", metavar="FILE.json", help="keep every figure of every round")
     parser.set_defaults(command=bench)
@@ -52,7 +53,7 @@ def compare(arguments: argparse.Namespace) -> int:
 
 def bench(arguments: argparse.Namespace) -> int:
     """Measures and prints; status 1 when runs that must agree do not, or one of them fails."""
-    from soc.bench import compute, cores, measure, qemu, report
+    from soc.bench import compute, cores, measure, qemu, report, separation
     from soc.bench.errors import BenchError
 
     other = qemu.find(arguments.qemu or qemu.PROGRAM, arguments.qemu_cpu)
@@ -97,6 +98,11 @@ def bench(arguments: argparse.Namespace) -> int:
             data["windows"] = [result.as_dict() for result in busy]
             print(f"\n{cores.WINDOW_CORES} busy cores over the window, medians of {arguments.rounds} rounds")
             print(report.windows_table(busy), flush=True)
+        if arguments.separation:
+            apart = separation.separation(arguments.rounds, material, say)
+            data["separation"] = [result.as_dict() for result in apart]
+            print(f"\ndevices in the simulator's process and in processes of their own, {arguments.rounds} rounds")
+            print(report.separation_table(apart), flush=True)
         if not arguments.no_cold:
             data["cold"] = measure.cold(make, material, say)
             print("", *report.cold_lines(data["cold"]), sep="\n", flush=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 # Counters of the cores are grouped by the first word of their name.
-GROUPS = {"exit": "KVM", "exception": "exceptions", "refill": "TLB refills", "interrupt": "interrupts"}
+GROUPS = {"exit": "exits", "kvm": "KVM", "exception": "exceptions", "refill": "TLB refills", "interrupt": "interrupts"}
 
 
 def summary(result: Mapping[str, Any]) -> str:

@@ -176,8 +176,7 @@ class RemoteComponent:
 
     def reset(self) -> None:
         """Cold reset of the device, which must have started. DeviceLost when it cannot be greeted or described."""
-        if self.supervisor.last is None and not self.supervisor.waits.channels:
-            self.supervisor.greet()
+        self.supervisor.greet()
         self._tell(Reset(self._kernel._now, 0, 0, 0, 0))
 
     # The host.
@@ -278,6 +277,7 @@ class RemoteComponent:
     def _judge(self, answer: list[Message]) -> list[Message]:
         """`answer`, or ProtocolError when something in it cannot be. Nothing of it has happened yet."""
         now, sequence, due = self._kernel._now, self._source.sequence, self._due
+        replied: set[tuple[int, int, int]] = set()
         for message in answer[:-1]:
             kind = type(message)
             if not kind.HASHED:
@@ -302,8 +302,11 @@ class RemoteComponent:
                 raise ProtocolError(f"sent {message}, which no link of its carries")
             if message[2] < now + link.latency:
                 raise ProtocolError(f"sent {message} late: from {now} ps it arrives at {now + link.latency} ps")
-            if carries is _REPLIES and message.request not in self._asked[source, destination]:
-                raise ProtocolError(f"sent {message}, and no such request is open")
+            if carries is _REPLIES:
+                request = source, destination, message.request
+                if message.request not in self._asked[source, destination] or request in replied:
+                    raise ProtocolError(f"sent {message}, and no such request is open")
+                replied.add(request)
         until = min(due.values()) if due else NEVER
         if answer[-1].until != until:
             raise ProtocolError(f"promises silence until {answer[-1].until} ps; its first timer is at {until} ps")
@@ -336,7 +339,7 @@ class RemoteComponent:
                 del self._asked[source, destination][message.request]
             elif kind is InterruptLevel:
                 if message.level:
-                    self._high[source, destination] = message.cause
+                    self._high.setdefault((source, destination), message.cause)
                 else:
                     self._high.pop((source, destination), None)
             self._out[source, destination][0].resume(message)

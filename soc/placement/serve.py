@@ -59,7 +59,14 @@ PACKAGES = ("devices.", "soc.platforms.")
 STRICT = "strict: "
 """How the reason of a Stop begins when the device refused an access."""
 SIGNALS = (InterruptLevel, InterruptVector, Mailbox, EventSignal, CsrWrite, ConsoleBytes)
-"""What may arrive at an input of a device, and leave it."""
+TAKES = {
+    Role.REGISTERS: (MmioRead, MmioWrite),
+    Role.INPUT: SIGNALS,
+    Role.ANSWERS: (MmioReply, MmioError),
+    Role.DMA: (DmaReply, DmaError),
+    Role.TIMER: (TimerTick,),
+}
+"""What may arrive at a port."""
 HELLO_BYTES = 4096
 """The longest message taken from somebody who has not said the token yet."""
 
@@ -123,8 +130,9 @@ class Peer:
         self._answer = bytearray()
         self._answers = 0
         self._component: DeviceComponent | None = None
-        # Port, or for registers (source, port), to what takes messages there, and which.
-        self._arrivals: dict[tuple[int, int] | int, tuple[Callable[[Message], None], tuple[type[Message], ...]]] = {}
+        # Port, or for registers (source, port), to what takes messages there; port to its role.
+        self._arrivals: dict[tuple[int, int] | int, Callable[[Message], None]] = {}
+        self._roles: dict[int, Role] = {}
         self._registers: dict[int, PortIn] = {}
         self._memory: int | None = None
         self._channels: dict[int, OutLink] = {}
@@ -149,13 +157,13 @@ class Peer:
             raise ProtocolError(f"{message} is of the past: it is {present._now} ps")
         present._now = message[2]
         source, destination = message[3], message[4]
-        arrival = self._arrivals.get(destination) or self._arrivals.get((source, destination))
-        if not kind.HASHED or arrival is None:
+        arrive = self._arrivals.get(destination) or self._arrivals.get((source, destination))
+        if not kind.HASHED or arrive is None:
             self._other(message)
-        elif kind in arrival[1]:
-            arrival[0](message)
+        elif kind in TAKES[role := self._roles[destination]]:
+            arrive(message)
         else:
-            raise ProtocolError(f"{self._name} cannot take {message} at port {destination}")
+            raise ProtocolError(f"{self._name}: a {kind.__name__} at port {destination}, which is for {role.name}")
         self._answers += 1
         timers = self._timers.armed
         until = min(timers.values()) if timers else NEVER
@@ -197,28 +205,29 @@ class Peer:
 
     def _port(self, message: PortIn) -> None:
         component, number = self._component, message.destination
+        self._roles[number] = Role(message.role)
         if message.role == Role.REGISTERS:
             self._registers[number] = message
         elif message.role == Role.TIMER:
             self._timers.port = number
-            self._arrivals[number] = self._ticked, (TimerTick,)
+            self._arrivals[number] = self._ticked
         elif message.role == Role.ANSWERS:
-            self._arrivals[number] = component.answered, (MmioReply, MmioError)
+            self._arrivals[number] = component.answered
         elif message.role == Role.DMA:
             self._memory = number
-            self._arrivals[number] = component.dma_done, (DmaReply, DmaError)
+            self._arrivals[number] = component.dma_done
         else:
             known = component.device.input_ports()
             if message.name not in known and not hasattr(component.device, "on_receive_" + message.name):
                 raise ConfigurationError(f"{self._name} has no input {message.name!r}; it has {', '.join(known)}")
-            self._arrivals[number] = component.input(message.name, number), SIGNALS
+            self._arrivals[number] = component.input(message.name, number)
 
     def _link(self, message: LinkOut) -> None:
         link = self._channels[message.channel] = OutLink(message, self._source, self._answer)
         registers = self._registers.get(message.source)
         if registers is not None:
             arrive = self._component.registers(registers.base, link, self._refuse if registers.strict else None)
-            self._arrivals[message.destination, message.source] = arrive, (MmioRead, MmioWrite)
+            self._arrivals[message.destination, message.source] = arrive
         elif message.source == self._memory:
             self._component.memory = link
         else:

@@ -54,7 +54,9 @@ class Supervisor:
         self.connection = spawn() if server is None else connect(*server, self.place.watchdog)
 
     def greet(self) -> None:
-        """Shake hands and describe the device. Raises DeviceLost."""
+        """Shake hands and describe the device, once. Raises DeviceLost."""
+        if self._conversation is not None:
+            return
         try:
             self._greet()
         except (ProtocolError, MessageError) as error:

@@ -20,7 +20,7 @@ from soc.commands import bench
 def measured(monkeypatch):
     """A QEMU that is four times as fast as ours; the guest is never built."""
 
-    def program(make, tiers, other, rounds, say):
+    def program(make, tiers, other, rounds, say, theirs=None):
         names = [*tiers, *([other.name] if other else [])]
         return [Program(n, 9, [5.0] * rounds if n in tiers else [2.0] * rounds, [1.0] * rounds, 10**9) for n in names]
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from soc.bench import measure, qemu, report, runs
+from soc.bench import compute, measure, qemu, report, runs
 from soc.bench.errors import BenchError
 from soc.bench.measure import Boot, Program
 from soc.bench.runs import Outcome
@@ -128,3 +128,21 @@ def test_the_kernel_is_wrapped_into_one_segment_at_its_address(tmp_path):
     assert [(s.address, len(s.data)) for s in image.segments] == [(0x20_0000, 0x120)]
     assert image.segments[0].data.startswith(BANNER) and image.segments[0].data[0x100:0x104] == b"data"
     assert struct.unpack_from("<H", data, 56) == (1,)
+
+
+def test_ratios_of_the_compute_set_are_per_round(fake_soc):
+    (part,) = compute.compute({"double": make}, "threaded", FakeQemu(), 2, iterations={"double": (101, 51)})
+    assert (part.name, part.ratios) == ("double", [pytest.approx(0.5)] * 2)
+    assert compute.geometric_mean([part, part]) == pytest.approx(0.5)
+    rows = report.compute_table([part]).splitlines()
+    assert rows[1].split() == ["double", "threaded", "100,000", "0", "0", "0.5", "0.5", "0.5"]
+
+
+def test_the_compute_set_runs_without_qemu(fake_soc):
+    (part,) = compute.compute({"calls": make}, "threaded", None, 1, iterations={"calls": (5, 5)})
+    assert part.ratios == [] and "geometric" not in report.compute_table([part])
+
+
+def test_a_host_too_busy_to_measure_is_named(fake_soc):
+    with pytest.raises(BenchError, match="calls: a start took longer"):
+        compute.compute({"calls": make}, "threaded", None, 1, iterations={"calls": (1, 1)})

@@ -15,13 +15,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 OTHER_FILE = """
-from cpu.engine import cache
-cache.prepare()
-from numba import njit
 from cpu import state
 from cpu.cp0.timer import count
+from cpu.engine.jit import jit
 
-@njit(cache=True)
+@jit
 def doubled(S, cycle):
     S[state.COUNT_DIVIDER] = 2
     return 2 * count(S, 0, cycle)

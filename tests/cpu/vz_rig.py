@@ -90,6 +90,7 @@ class VzRig(Rig):
         """Loads root's and the guest's code; the core stands at root's first instruction."""
         for vector in VECTORS:
             self.guest_load("hypcall 1", GB + vector)
+            self.load("wait 0", RB + vector)
         self.guest_load(run.guest + "\nhypcall 0\n")
         if run.handler:
             for vector in (0x180, 0x200):

@@ -134,7 +134,7 @@ def test_five_strikes_at_every_device_of_a_boot(kind):
     ("kind", "says"),
     [
         ("kill", "its process was killed by SIGKILL"),
-        ("hang", "no answer for 0.3 s; its process is still there"),
+        pytest.param("hang", "no answer for 0.3 s; its process is still there", marks=pytest.mark.slow),
         ("garble", "CRC-32"),
     ],
 )
@@ -326,6 +326,10 @@ FALSE = {
         lambda m, a: reply(m, request=99) + promise(m, 2),
         "no such request is open",
     ),
+    "a reply twice": (
+        lambda m, a: reply(m) + reply(m, sequence=2) + promise(m, 2),
+        "no such request is open",
+    ),
     "a tick in the past": (
         lambda m, a: frame(pack(TimerTick(m.time - 1, 1, 1, 1, 0, "x"))) + promise(m, 2),
         "armed a timer with",
@@ -351,7 +355,7 @@ def _last_changed(answer, message):
     return whole
 
 
-QUICK = ("garbage", "a late message", "a broken promise", "endless talk")
+QUICK = ("garbage", "a late message", "a reply twice", "a broken promise", "endless talk")
 
 
 @pytest.mark.parametrize(

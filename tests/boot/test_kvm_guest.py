@@ -1,0 +1,47 @@
+"""Debian's unmodified kernel as a guest of the KVM model: on fewer cores than vCPUs and on as many, at work, and told
+apart from a bare core only by what KVM hides."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.boot.rig import FAST, answer, boot, fields
+from tests.boot.test_boot import TROUBLE
+from tests.boot.test_many_cores import LOAD, SCRIPT, interrupts
+
+pytestmark = pytest.mark.slow
+
+
+def guest(tmp_path, vcpus: int, cpus: int, *options: str):
+    given = ["--hypervisor", "kvm", "--vcpus", str(vcpus), "--cpus", str(cpus), *options]
+    return boot(tmp_path, FAST, SCRIPT, given)
+
+
+@pytest.mark.parametrize(("vcpus", "cpus"), [(1, 1), (4, 1), (4, 2), (4, 4), (1, 4)])
+def test_a_guest_boots_works_and_switches_off(material, tmp_path, vcpus, cpus):
+    done = guest(tmp_path, vcpus, cpus)
+    assert done.result["ended"] == "poweroff", done.result["reason"]
+    shown = answer(done.console, "cat /proc/cpuinfo")
+    assert shown.count("processor\t") == vcpus
+    assert "vz" not in fields(shown)["ASEs implemented"].split()
+    assert any("CPU0 revision is: 0014c000" in line for line in done.lines)
+    assert not [line for line in done.lines if TROUBLE.search(line)]
+    (sums,) = answer(done.console, SCRIPT[2]).split("\n")[:1]
+    assert sums.split()[0] == "8", "eight equal checksums"
+    timers = interrupts(answer(done.console, "cat /proc/interrupts"), vcpus)["timer"]
+    assert min(timers) > 0
+    details = done.result["details"]
+    assert details["refill root"] > 10_000
+    assert sum(n for name, n in details.items() if name.startswith("exit ")) == details["kvm exits"]
+
+
+def test_the_back_ends_and_places_of_the_controllers_make_the_same_machine(material, tmp_path):
+    for options in (("--kvm", "ls3acomp"), ("--irqchip", "user")):
+        done = guest(tmp_path, 2, 2, *options)
+        assert done.result["ended"] == "poweroff", done.result["reason"]
+        assert LOAD in done.console
+
+
+def test_a_second_run_has_the_same_hash(material, tmp_path):
+    first, second = (guest(tmp_path, 4, 2, *options).result for options in ((), ("--slice", "100000")))
+    assert first["trace_hash"] == second["trace_hash"]
