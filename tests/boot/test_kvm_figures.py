@@ -1,7 +1,4 @@
-"""Debian's unmodified kernel as a KVM guest: 1 and 4 vCPUs on 1, 2 and 4 cores, and the bare boot beside it in one run.
-
-`pytest -s` prints wall times and exits by reason.
-"""
+"""What Debian costs as a KVM guest: wall time beside the bare boot in one run, exits by reason and per instructions."""
 
 from __future__ import annotations
 
@@ -55,10 +52,6 @@ def table(rows: list[tuple[str, Boot]]) -> str:
     return "\n".join([*lines, "    exits by reason are per million instructions of the guest"])
 
 
-def test_the_kernel_boots_as_a_guest(material, tmp_path):
-    sees_a_guest(hosted(tmp_path, 2, 1), 2)
-
-
 @pytest.mark.slow
 def test_wall_time_and_exits_beside_the_bare_boot(material, tmp_path, capsys):
     rows = [(f"bare, {cpus}", boot(tmp_path, FAST, SCRIPT, ("--cpus", str(cpus)))) for cpus in (1, 4)]
@@ -71,27 +64,8 @@ def test_wall_time_and_exits_beside_the_bare_boot(material, tmp_path, capsys):
             check(run, int(name.split()[-1]))
         else:
             sees_a_guest(run, int(name.split()[0]))
-            taken = exits(run)
-            refills = run.result["details"]["refill root"]
-            assert refills > 10 * (taken["tlbmiss_ld"] + taken["tlbmiss_st"] + taken["tlbmod"]), "refills do not exit"
+            details = run.result["details"]
+            faults = details["kvm map_fast"] + details["kvm map_slow"]
+            assert details["refill root"] > 10 * faults, "a refill of a page that is mapped does not exit"
     walls = {name: run.result["wall_s"] for name, run in rows}
     assert walls["1 on 1"] < MOST_TIMES_BARE * walls["bare, 1"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("backend", ["vz", "ls3acomp"])
-@pytest.mark.parametrize(("vcpus", "cpus"), [(1, 1), (4, 2)])
-def test_the_same_boot_is_the_same_run(material, tmp_path, vcpus, cpus, backend):
-    whole = hosted(tmp_path, vcpus, cpus, "--kvm", backend)
-    sees_a_guest(whole, vcpus)
-    sliced = hosted(tmp_path, vcpus, cpus, "--kvm", backend, "--slice", "65537")
-    for name in ("trace_hash", "instructions", "virtual_s", "exits", "details"):
-        assert sliced.result[name] == whole.result[name], name
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("vcpus", "cpus"), [(1, 1), (4, 4)])
-def test_controllers_in_user_space(material, tmp_path, vcpus, cpus):
-    run = hosted(tmp_path, vcpus, cpus, "--irqchip", "user")
-    sees_a_guest(run, vcpus)
-    assert "kvm mmio_kernel" not in run.result["details"]
