@@ -61,17 +61,20 @@ class Ls7aIrqfd(Device):
 
     def route(self, gsi: int, target: str, number: int) -> None:
         """Let `gsi` (0 to 4095) lead to pin or vector `number`; `target` is "pin" or "msi". DeviceError if not."""
-        self._check_gsi(gsi)
-        if target not in TARGETS or not 0 <= number < TARGETS[target]:
-            known = ", ".join(f"{name} 0 to {count - 1}" for name, count in TARGETS.items())
-            raise DeviceError(f"{self.name}: route of GSI {gsi} to {target} {number}; allowed are {known}")
-        self.routes = sorted([*(r for r in self.routes if r[0] != gsi), [gsi, target, number]])
+        self.set_routes([*(route for route in self.routes if route[0] != gsi), (gsi, target, number)])
 
     def set_routes(self, routes: Iterable[tuple[int, str, int]]) -> None:
-        """Let these be all routes. DeviceError for one that cannot be."""
-        self.routes = []
-        for route in routes:
-            self.route(*route)
+        """Let these be all routes, one per GSI. DeviceError for one that cannot be; then all stay as they are."""
+        made = {}
+        for gsi, target, number in routes:
+            self._check_gsi(gsi)
+            if target not in TARGETS or not 0 <= number < TARGETS[target]:
+                known = ", ".join(f"{name} 0 to {count - 1}" for name, count in TARGETS.items())
+                raise DeviceError(f"{self.name}: route of GSI {gsi} to {target} {number}; allowed are {known}")
+            if gsi in made:
+                raise DeviceError(f"{self.name}: two routes of GSI {gsi}; give one")
+            made[gsi] = [gsi, target, number]
+        self.routes = [made[gsi] for gsi in sorted(made)]
 
     def set_pin(self, pin: int, level: bool) -> None:
         """Hold `pin` (0 to 63) high, or let it fall whoever raised it. DeviceError for another pin."""

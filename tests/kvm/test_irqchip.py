@@ -193,11 +193,14 @@ def test_bare_controllers_keep_no_ip_mask():
     [
         ("ls7a", {"kvm": "vz"}),
         ("ls7a", {"kvm": "ls3acomp", "irqchip": "user"}),
+        ("ls7a", {"kvm": "ls3acomp", "placement": {"ls7a_irq": "process"}}),
         ("virt", {"kvm": "ls3acomp"}),
     ],
 )
 def test_who_has_no_irqchip(platform, options):
-    assert Machine(platform, hypervisor="kvm", **options).hypervisor.vm.irqchip is None
+    machine = Machine(platform, hypervisor="kvm", **options)
+    assert machine.hypervisor.vm.irqchip is None
+    machine.close()
 
 
 def test_routes_that_the_platform_gives_stay():
