@@ -21,7 +21,7 @@ from cpu.engine.softmmu import flush_all, update_context
 from cpu.engine.softmmu_layout import CONTEXTS, TABLE_BYTES
 from cpu.isa import disassembler
 from cpu.memory import Memory
-from cpu.tlb.translate import FETCH, translate
+from cpu.tlb.translate import FETCH, USER, mode_of, translate
 from cpu.vz.face import RootMode
 from soc.errors import SocError
 
@@ -29,6 +29,8 @@ M64 = (1 << 64) - 1
 M32 = 0xFFFFFFFF
 WHOLE_SLICE = 40_000_000
 DATA_BUS_ERROR = 7
+MODES = ("kernel", "supervisor", "user", "user")
+"""By Status.KSU; 3 is not defined."""
 
 
 class CoreError(SocError):
@@ -281,6 +283,14 @@ class Core:
     @property
     def pc(self) -> int:
         return int(self.S[state.PC]) & M64
+
+    @property
+    def mode(self) -> str:
+        """kernel, supervisor or user, with `guest` before it in VZ's guest mode; in user mode with the ASID."""
+        S, bank = self.S, int(self.S[state.BANK])
+        mode = mode_of.py_func(int(S[bank + registers.C0_STATUS]))
+        asid = f" asid {int(S[bank + registers.C0_ENTRYHI]) & 0xFF}" if mode == USER else ""
+        return f"{'guest ' if bank else ''}{MODES[mode]}{asid}"
 
     @property
     def regs(self) -> list[int]:

@@ -147,6 +147,7 @@ class ClusterComponent:
     ) -> None:
         """`end(ended, reason)` is called where the run ends; with two empty texts when `ending` was set before."""
         self.cluster = cluster
+        self._window = cluster.window
         self.ports = [CorePort(number, self, source) for number, source in enumerate(sources)]
         self.exits = 0
         """Uncached accesses that left a core so far."""
@@ -203,13 +204,13 @@ class ClusterComponent:
     def _schedule(self) -> None:
         self._points += 1
         self._scheduled = True
-        time = self._clock.time(self.cluster.grid + self.cluster.window)
+        time = self._clock.time(self.cluster.grid + self._window)
         self._kernel.post(max(time, self._kernel.now), Phase.GRID, 0, self._points, self._point)
 
     def _point(self, _: Any) -> None:
         """A grid point: the cores run up to it, and on while nothing is due."""
         self._scheduled = False
-        cluster, window, kernel = self.cluster, self.cluster.window, self._kernel
+        cluster, window, kernel = self.cluster, self._window, self._kernel
         first = cluster.grid + window
         while True:
             due = kernel.next_event_time()
@@ -218,10 +219,11 @@ class ClusterComponent:
                 # The window in progress is finished; it ends no earlier than `first`.
                 target = first
             else:
-                for time in (stop[0] for stop in (self.stop_at, self.visit) if stop is not None):
-                    last = -(-self._clock.tick_at_or_after(time) // window) * window
-                    target = max(first, last if target is None else min(target, last))
-            stop = cluster.run(target) if self.slice is None else cluster.run(target, self.slice)
+                for stop in (self.stop_at, self.visit):
+                    if stop is not None:
+                        last = -(-self._clock.tick_at_or_after(stop[0]) // window) * window
+                        target = max(first, last if target is None else min(target, last))
+            stop = self.execute(target)
             name = stop.kind.name
             if name == "EXIT":
                 self.hypervisor(stop.core)
@@ -258,6 +260,10 @@ class ClusterComponent:
             while self.typed:
                 self.type_at(max(kernel.now, self.time), self.typed.popleft())
             self._schedule()
+
+    def execute(self, target: int | None) -> Any:
+        """Has the cores run to the grid point `target`; why they came back. A profile puts itself around this."""
+        return self.cluster.run(target) if self.slice is None else self.cluster.run(target, self.slice)
 
     def save(self) -> dict[str, Any]:
         """The cores and what surrounds them, for a snapshot between runs or from `visit`."""
@@ -311,16 +317,17 @@ class ClusterComponent:
         # Only the host waits here: virtual time is ahead of the wall clock.
         if self.pace is not None:
             while not self.ending and not self.typed and (ahead := self.pace(self.time)) > 0:
-                self._nap(min(ahead, _NAP_S))
+                self.nap(min(ahead, _NAP_S))
 
     def _wait_for_typing(self) -> bool:
         if self.pace is None:
             return False
         while not self.typed and not self.ending:
-            self._nap(_NAP_S)
+            self.nap(_NAP_S)
         return True
 
-    def _nap(self, how_long: float) -> None:
+    def nap(self, how_long: float) -> None:
+        """The host has nothing to do for so many seconds, or until something is typed."""
         self.wake.wait(how_long)
         self.wake.clear()
         if self.host is not None:

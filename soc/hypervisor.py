@@ -55,7 +55,7 @@ class Hypervisor:
         self._kicks: dict[int, Link] = {}
         self._stopping = False
         self._released: set[int] = set()
-        """vCPUs whose registers are those of a guest that was moved here."""
+        """vCPUs that have taken the registers in their mailboxes, here or before they were moved here."""
         costs = {name: value for name, value, unit, _ in timing.rows() if name.startswith("kvm_") and unit == "cycle"}
         slice_cycles = timing.core.ticks(timing.kvm_slice)
         self.host = Host(self._cluster.cores, timing.core, costs, self, slice_cycles, timing.count_divider)
@@ -99,12 +99,13 @@ class Hypervisor:
     def _thread(self, vcpu: Vcpu) -> Steps:
         if vcpu.number:
             while (mailboxes := (yield Do.HOLD)) is None:
-                pass
+                self._tell_stopped(vcpu)
             if vcpu.number not in self._released:
                 gpr, hi, lo, _ = vcpu.get_regs()
                 for register, value in zip(RELEASE_GPRS, mailboxes[1:], strict=True):
                     gpr[register] = value
                 vcpu.set_regs(gpr, hi, lo, mailboxes[0])
+                self._released.add(vcpu.number)
         run = vcpu.kvm_run
         while True:
             if self._stopping:
@@ -134,9 +135,14 @@ class Hypervisor:
                 yield from vcpu.run()
             run.immediate_exit = False
         while self._stopping:
-            if all(thread.state is ThreadState.BLOCKED or thread.vcpu is vcpu for thread in self.host.threads):
-                self._stop("until", "the guest has stopped")
+            self._tell_stopped(vcpu)
             yield Do.STOP
+
+    def _tell_stopped(self, vcpu: Vcpu) -> None:
+        """`vcpu` is about to sleep: ends the run where all others of a guest that is to stop do so already."""
+        asleep = (thread.state is ThreadState.BLOCKED or thread.vcpu is vcpu for thread in self.host.threads)
+        if self._stopping and all(asleep):
+            self._stop("until", "the guest has stopped")
 
     # Stopping and moving the guest.
 
@@ -160,6 +166,8 @@ class Hypervisor:
             "time": self._component.time,
             "vm": self.vm.save(),
             "mailboxes": [thread.mailboxes for thread in self.host.threads],
+            "released": sorted(self._released),
+            "mail": [list(port.mailboxes) for port in self._ports],
             "memory": [[offset, data] for offset, data in memory.contents()],
             "devices": {name: device.save() for name, device in devices.items()},
             "pins": [[[ip, list(drivers.items())] for ip, drivers in port.pins.items()] for port in self._ports],
@@ -177,9 +185,9 @@ class Hypervisor:
             components[name].access(components[name].device.restore, {**state, "timers": timers})
         for thread, mailboxes in zip(self.host.threads, saved["mailboxes"], strict=True):
             thread.mailboxes = mailboxes
-            if mailboxes is not None and thread.vcpu.number:
-                self._released.add(thread.vcpu.number)
-        for port, pins in zip(self._ports, saved["pins"], strict=True):
+        self._released = set(saved["released"])
+        for port, mail, pins in zip(self._ports, saved["mail"], saved["pins"], strict=True):
+            port.mailboxes = list(mail)
             for ip, drivers in pins:
                 port.pins[ip] = dict(drivers)
 

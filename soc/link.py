@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from soc.errors import ConfigurationError
 from soc.messages import Message, Phase, pack, unpack
+from soc.ports import split
 
 if TYPE_CHECKING:
     from soc.kernel import Kernel
     from soc.trace import Trace
 
 CAUSE_BITS = 40
+Receiver = Callable[[Any], None]
 
 
 class Source:
@@ -106,6 +108,12 @@ class Link:
         before, self._arrival = self._arrival, arrival
         return before
 
+    def measure(self, around: Callable[[str, Receiver], Receiver]) -> Callable[[], None]:
+        """Have `around(name of the receiving component, receiver)` receive instead. Returns what undoes that."""
+        before = self._deliver
+        self._deliver = around(split(self.target[0])[0], before)
+        return lambda: setattr(self, "_deliver", before)
+
     def _arrive(self, event: Any) -> None:
         message = event._value
         if self._wire:
@@ -151,6 +159,12 @@ class Timers:
         """Forget the timer `token`, if it is armed."""
         if (event := self._armed.pop(token, None)) is not None:
             self._kernel.cancel(event)
+
+    def measure(self, around: Callable[[str, Receiver], Receiver]) -> Callable[[], None]:
+        """Have `around(name of the component, receiver)` receive the ticks instead. Returns what undoes that."""
+        before = self._tick
+        self._tick = around(self._source.name, before)
+        return lambda: setattr(self, "_tick", before)
 
     def deadlines(self) -> dict[str, int]:
         """Token to time in ps of every armed timer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time as host
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from hashlib import blake2b
@@ -36,6 +36,7 @@ from soc.trace import Trace
 
 if TYPE_CHECKING:
     from soc.placement.remote import RemoteComponent
+    from soc.profile.profile import Profile
 
 _MIB = 1 << 20
 CORES_PER_NODE = 4
@@ -548,6 +549,7 @@ class Machine:
         pace: bool = False,
         digest: bool = True,
         at: tuple[str | int, Callable[[Machine], Any]] | None = None,
+        profile: Profile | None = None,
     ) -> Result:
         """Run until power-off, `until`, a limit, or deadlock. Limits count from the present state.
 
@@ -556,7 +558,8 @@ class Machine:
         `progress(machine)` is called about every `progress_ms` of wall time. `pace` keeps model time from running ahead
         of the wall clock, for a person at the console; a machine that then waits for input goes on waiting. Without
         `digest` the trace hash leaves out registers and RAM. `at` is a model time since reset and a function that is
-        called with the machine at the first grid point from there on, as to save it; it must change nothing.
+        called with the machine at the first grid point from there on, as to save it; it must change nothing. `profile`
+        (soc.profile.profile) says afterwards where host time went and what the guest executed.
 
         An error the guest runs into ends the run as "error"; wrong arguments raise ConfigurationError.
         """
@@ -600,7 +603,7 @@ class Machine:
         cluster.stop_at = None if window is None else (start + window, f"{seconds(window):g} s of model time")
         cluster.start()
         try:
-            with sharing if self._processes() else nullcontext():
+            with sharing if self._processes() else nullcontext(), self._profiled(profile):
                 self.kernel.loop()
         except UnmappedAccessError as error:
             self._ended = ("error", str(error))
@@ -684,6 +687,15 @@ class Machine:
         if self.hypervisor is not None:
             counted.update(self.hypervisor.details())
         return dict(counted)
+
+    def _profiled(self, profile: Profile | None) -> AbstractContextManager[None]:
+        if profile is None:
+            return nullcontext()
+        places = {
+            name: component.place.where if component.remote else "" for name, component in self.components.items()
+        }
+        channels = [channel for channel in self._channels.values() if channel is not None]
+        return profile.around(self._cluster, channels, self.memory, places)
 
     def _processes(self) -> list[int]:
         """The device processes on this host."""

@@ -55,13 +55,15 @@ class _Tables:
         self.nodes.append((low, (1 << width) - 1, base))
         self.entries += [0] * (1 << width)
         used |= ((1 << width) - 1) << low
-        for value in range(1 << width):
-            bits = value << low
-            here = [
-                op
-                for op in ops
-                if (op.instruction.match ^ bits) & op.instruction.mask & (used & _field(low, width)) == 0
-            ]
+        covered = _field(low, width)
+        places: list[list[MicroOp]] = [[] for _ in range(1 << width)]
+        for op in ops:
+            fixed, bits = (op.instruction.mask & covered) >> low, (op.instruction.match & covered) >> low
+            values = (bits,) if fixed == covered >> low else range(1 << width)
+            for value in values:
+                if (value ^ bits) & fixed == 0:
+                    places[value].append(op)
+        for value, here in enumerate(places):
             self.entries[base + value] = self._choose(here, used)
         return number
 

@@ -2,23 +2,155 @@
 
 Arrays are only borrowed: no function returns or keeps one, so none counts references. Counting would cost more
 than a short window of a core.
+
+numba optimises and emits every function by itself and, with all it calls, again in each of its callers. Here only a
+root does that, a function called from Python: it links what it calls, directly or not, as LLVM IR straight from
+lowering (a part), and the whole is optimised once. A part takes every integer as int64, so that booleans and
+constants make no further copies of it.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from cpu.engine import cache
 
 cache.prepare()
-from numba import njit  # noqa: E402
+from numba import types  # noqa: E402
+from numba.core.caching import FunctionCache, NullCache  # noqa: E402
+from numba.core.codegen import JITCodeLibrary  # noqa: E402
+from numba.core.compiler import Compiler, Flags, compile_extra  # noqa: E402
+from numba.core.dispatcher import _FunctionCompiler  # noqa: E402
+from numba.core.registry import CPUDispatcher  # noqa: E402
+from numba.core.runtime import rtsys  # noqa: E402
 
-_OPTIONS = {"cache": True, "_nrt": False}
+_OPTIONS = {"nopython": True, "_nrt": False, "no_cfunc_wrapper": True}
+
+
+class _PartLibrary(JITCodeLibrary):
+    """The IR of one part, and which parts it calls."""
+
+    def finalize(self) -> None:
+        # The root does what remains.
+        self._finalized = True
+
+
+class _RootLibrary(JITCodeLibrary):
+    """A root and all the parts it needs, optimised as one module."""
+
+    def finalize(self) -> None:
+        found = dict.fromkeys(self._linking_libraries)
+        waiting = list(found)
+        while waiting:
+            library = waiting.pop()
+            if isinstance(library, _PartLibrary):
+                new = [callee for callee in library._linking_libraries if callee not in found]
+                found.update(dict.fromkeys(new))
+                waiting += new
+        self._linking_libraries = list(found)
+        super().finalize()
+
+
+class _RootCompiler(_FunctionCompiler):
+    """numba's, but for the library."""
+
+    library = _RootLibrary
+
+    def _compile_core(self, args, return_type):
+        target = self.targetdescr
+        flags = Flags()
+        target.options.parse_as_flags(flags, self.targetoptions)
+        library = self.library(target.target_context.codegen(), self.py_func.__qualname__)
+        library.enable_object_caching()
+        return compile_extra(
+            target.typing_context,
+            target.target_context,
+            self.py_func,
+            args,
+            return_type,
+            self._customize_flags(flags),
+            self.locals,
+            library,
+            self.pipeline_class,
+        )
+
+
+class _PartCompiler(_RootCompiler):
+    library = _PartLibrary
+
+    def _customize_flags(self, flags):
+        flags.no_compile = flags.no_cpython_wrapper = True
+        return flags
+
+    def _compile_core(self, args, return_type):
+        done = super()._compile_core(args, return_type)
+        # Nothing can be called yet; callers find the IR under what stands for the entry point.
+        self.targetdescr.target_context.insert_user_function(done.library, done.fndesc, [done.library])
+        return done._replace(entry_point=done.library)
+
+
+class _Part(CPUDispatcher):
+    """A function as its callers see it."""
+
+    def __init__(self, function):
+        super().__init__(function, targetoptions=_OPTIONS)
+        self._compiler = _PartCompiler(function, self.targetdescr, _OPTIONS, {}, Compiler)
+
+    def add_overload(self, cres):
+        # Not where calls from Python are looked up.
+        self.overloads[tuple(cres.signature.args)] = cres
+
+    def get_call_template(self, args, kws):
+        _, args = self._compiler.fold_argument_types(args, kws)
+        return super().get_call_template(tuple(_widened(kind) for kind in args), {})
+
+
+class _Cache(FunctionCache):
+    """numba's, without the import of all that numba can compile, which takes longer than to load what is compiled."""
+
+    def load_overload(self, sig, target_context):
+        rtsys.initialize(target_context)
+        return self._load_overload(sig, target_context)
+
+
+class _Root(CPUDispatcher):
+    """A function as Python sees it; with a `signature`, compiled for that one alone."""
+
+    def __init__(self, function, signature=None):
+        super().__init__(function, targetoptions=_OPTIONS)
+        self._compiler = _RootCompiler(function, self.targetdescr, _OPTIONS, {}, Compiler)
+        self._signature = signature
+
+    @cached_property
+    def _part(self) -> _Part:
+        return _Part(self.py_func)
+
+    def get_call_template(self, args, kws):
+        return self._part.get_call_template(args, kws)
+
+    def get_overload(self, sig):
+        return self._part.get_overload(sig)
+
+    def compile(self, sig):
+        if isinstance(self._cache, NullCache):
+            self._cache = _Cache(self.py_func)
+        if self._signature is None:
+            return super().compile(sig)
+        entry = super().compile(self._signature)
+        self.disable_compile()
+        return entry
+
+
+def _widened(kind: types.Type) -> types.Type:
+    kind = types.unliteral(kind)
+    return types.int64 if kind == types.boolean or kind in types.signed_domain else kind
 
 
 def jit(function):
     """Compiles for the argument types of each call."""
-    return njit(**_OPTIONS)(function)
+    return _Root(function)
 
 
 def jit_as(signature: str):
-    """Compiles for one signature: callers with booleans or narrow integers make no further copies."""
-    return njit(signature, **_OPTIONS)
+    """Compiles for one signature: Python callers with booleans or narrow integers make no further copies."""
+    return lambda function: _Root(function, signature)

@@ -43,7 +43,6 @@ _names = [
     "STENCILS",
     "STENCIL_HOLES",
     "HELD",  # while a block is translated: per value, its general register and when it was last used
-    "LOOP_FIRST",  # 1: the block is being translated for the first time
     "BLOCKS_TRANSLATED",
 ]
 for _number, _name in enumerate(_names):

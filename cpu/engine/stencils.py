@@ -123,7 +123,6 @@ class Stencil(Frame):
         self.values = [f"%v{k}" for k in range(e.VALUES)]
         self.held: dict[int, str] = {}  # low bit of a read field -> its value
         self.into = -1
-        self.shape = Shape((), -1)
         self.operands: IrOperands | None = None
         self.host = HostFloat(self.out, self.cold, features)
         self.calm = False  # no flag that the operation raises is enabled
@@ -496,7 +495,7 @@ def _hole(stencil: str, at: int, kind: int, symbol: str, addend: int) -> list[in
     if symbol in SOURCES:
         if (form == e.REL32) != (symbol in JUMPS or symbol == "CONSTANT"):
             raise TableError(f"stencil {stencil}: {symbol} in a relocation of type {kind}")
-        return [at, form, SOURCES[symbol], 0, 0, 0, 0, addend]
+        return [at, form, SOURCES[symbol], 0, 0, 0, addend]
     if not HOLE.match(symbol) or form == e.REL32:
         raise TableError(f"stencil {stencil} needs {symbol}, which is no hole")
     low = int(numbers[0])
@@ -505,7 +504,7 @@ def _hole(stencil: str, at: int, kind: int, symbol: str, addend: int) -> list[in
     scale = {"GPR": 8, "FPR": 8 * state.FPR_STRIDE}.get(name, 1)
     base = 8 * state.FPR if name == "FPR" else 8 * state.GPR if name == "GPR" else 0
     up = 64 - low - width
-    return [at, form, e.FIELD, low, up, 64 - width if name != "I" else -(64 - width), scale, addend + base]
+    return [at, form, e.FIELD, up, 64 - width if name != "I" else -(64 - width), scale, addend + base]
 
 
 def _op_rows(shapes: dict[int, Shape], ids: dict[str, int], rows: list, holes: list) -> np.ndarray:

@@ -172,11 +172,12 @@ def translate_block(M, entry):
     stubs = M[m.CODE_STUBS]
     for value in range(e.VALUES):
         st64(M[m.HELD] + LOOP_HELD + 8 * value, NONE)
-    M[m.LOOP_FIRST] = 1
+    first = True
     while True:
         end, loops = translate_from(M, start, block, k + 1)
-        if not loops or not narrow_loop(M):
+        if not loops or not narrow_loop(M, first):
             break
+        first = False
         M[m.CODE_STUBS] = stubs
     if end == 0:
         M[m.CODE_STUBS] = stubs
@@ -192,11 +193,9 @@ def translate_block(M, entry):
 
 
 @jit
-def narrow_loop(M):
+def narrow_loop(M, first):
     """After a translation of a block that loops to itself: whether its loop may begin with other values than were
     assumed. At first none are; then those that its end holds; then of these the ones that the end holds again."""
-    first = M[m.LOOP_FIRST]
-    M[m.LOOP_FIRST] = 0
     changed = False
     for value in range(e.VALUES):
         assumed = ld64(M[m.HELD] + LOOP_HELD + 8 * value)

@@ -11,6 +11,7 @@ from typing import Any
 from soc.commands.checkpoint import refuse_half, rest_of
 from soc.commands.options import devices, placement
 from soc.commands.output import BAD_INPUT, FAILED, INTERRUPTED, LIMIT, OK, error_text, result_line, say
+from soc.commands.profiling import Profiling
 from soc.commands.progress import EVERY_MS, Progress
 from soc.commands.run_folder import RunFolder
 from soc.commands.summary import summary
@@ -82,7 +83,9 @@ def session(
     status = BAD_INPUT
     try:
         refuse_half(arguments)
-        machine = prepare()
+        profiling = Profiling.of(arguments)
+        with profiling.starting():
+            machine = prepare()
         if arguments.restore and arguments.max_virtual is not None:
             max_virtual = rest_of(arguments.max_virtual, machine)
         folder = RunFolder(arguments.out) if arguments.out else None
@@ -93,13 +96,15 @@ def session(
         status = FAILED
         with machine:
             try:
-                result, interrupted = _run(machine, arguments, folder, max_virtual, person and interactive())
+                live = person and interactive()
+                result, interrupted = _run(machine, arguments, folder, max_virtual, live, profiling.profile)
             except SocError:
                 machine.trace.close()
                 raise
             machine.trace.close(result.trace_hash)
             finish(machine)
             waits = machine.waits() if getattr(arguments, "waits", False) else ""
+            profiling.finish(machine, folder.path if folder is not None else None)
     except SocError as error:
         say(error_text(error))
         say(result_line({**NOTHING_RAN, "reason": str(error)}))
@@ -117,7 +122,12 @@ def session(
 
 
 def _run(
-    machine: Any, arguments: argparse.Namespace, folder: RunFolder | None, max_virtual: int | None, live: bool
+    machine: Any,
+    arguments: argparse.Namespace,
+    folder: RunFolder | None,
+    max_virtual: int | None,
+    live: bool,
+    profile: Any,
 ) -> tuple[Any, bool]:
     writer = ConsoleWriter(sys.stdout.buffer, machine.interrupt, folder.console if folder else None)
     machine.on_console(writer)
@@ -145,6 +155,7 @@ def _run(
                 progress_ms=EVERY_MS,
                 pace=live,
                 at=None if arguments.save_at is None else at,
+                profile=profile,
             )
         finally:
             if progress is not None:

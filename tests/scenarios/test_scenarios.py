@@ -35,6 +35,7 @@ SMALL = {
     "timer_across_exit": {"cpus": 1, "rounds": 4},
     "dirty_logging": {"rounds": 40, "pages": 32},
     "vcpu_migration": {"rounds": 400, "tick": "20 us"},
+    "live_move": {"rounds": 100, "moves": 1},
     "overcommit": {"rounds": 200, "every": 50, "tick": "50 us"},
 }
 KEEPS = {
@@ -53,6 +54,7 @@ KEEPS = {
     "timer_across_exit": ["timer.txt", "VM-asleep/trace.soc"],
     "dirty_logging": ["polls.txt", "without/trace.soc"],
     "vcpu_migration": ["migrations.txt", "2-cores/trace.soc"],
+    "live_move": ["moves.txt", "pages/trace.soc"],
     "overcommit": ["overcommit.txt", "together-2/trace.soc"],
 }
 BOOTING = ("cyclictest",)
@@ -127,6 +129,7 @@ def test_the_tour_also_goes_where_there_is_no_bridge(tmp_path):
         ("timer_across_exit", {"cpus": 9}, "cpus = 9; allowed: 1 to 8"),
         ("dirty_logging", {"cpus": 5}, "cpus = 5; allowed: 1 to 4"),
         ("vcpu_migration", {"vcpus": 1}, "vcpus = 1; allowed: 2 to 16"),
+        ("live_move", {"moves": 0}, "moves = 0; allowed: 1 to 100"),
         ("overcommit", {"every": 9999}, "every = 9999; allowed: 1 to 2000"),
         ("cyclictest", {"loops": 0}, "loops = 0; allowed: 1 to 1000000"),
     ],
