@@ -7,6 +7,7 @@ import random
 import pytest
 
 from cpu.core import StopKind
+from cpu.cp0 import registers
 from cpu.kvm import onereg
 from cpu.kvm.stats import REASONS
 from cpu.kvm.uapi import ExitReason, MemoryRegion
@@ -63,6 +64,29 @@ def test_three_threads_on_two_cores_move_about():
     assert sum(vcpu.stats["migration"] for vcpu in vcpus) > 5
     done = [vcpu.get_one_reg(onereg.gpr(16)) for vcpu in vcpus]
     assert min(done) > 0.6 * max(done)
+
+
+OWN = {"random", "count", "pgd", "lladdr", "gscause"}
+"""Guest registers that do not go with a vCPU as they are: counters, views, the link, what an exception leaves for an
+instant."""
+
+
+def test_every_register_of_the_guest_goes_with_its_vcpu():
+    bench = Bench(cores=2)
+    mine, other = bench.vcpu("1: b 1b\n nop"), bench.vcpu("")
+    here, there = bench.cluster.cores
+    names = {r.name for r in registers.REGISTERS.values() if r.modelled and r.guest not in ("", "H")} - OWN
+    mine.load(here)
+    for name in names - {"compare", "cause", "status"}:
+        here.vz.set_gc0(name, 0x5A5A_A5A5_0000_1234 & (1 << registers.register(name).width) - 1)
+    held = {name: here.vz.gc0(name) for name in names}
+    mine.put()
+    other.load(here)
+    other.put()
+    other.load(there)
+    other.put()
+    mine.load(there)
+    assert {name: there.vz.gc0(name) for name in names} == held
 
 
 WRITER = f"""dli t0, {KSEG0 + 0x400000:#x}
