@@ -260,6 +260,9 @@ class ClusterStop(NamedTuple):
     text: str = ""
 
 
+AT_HORIZON = ClusterStop(StopKind.HORIZON)
+
+
 class Cluster:
     """`count` cores on one memory. Cores other than 0 are held at reset until `release`."""
 
@@ -362,9 +365,9 @@ class Cluster:
         what = int(self._run(self.states, self.memory.shared, control))
         if what == ALL_WAIT:
             return ClusterStop(StopKind.DEADLOCK, 0, self.waits_for())
-        core = self.cores[int(control[STOPPED_CORE])]
         if what == loop.STOP_HORIZON:
-            return ClusterStop(StopKind.HORIZON)
+            return AT_HORIZON
+        core = self.cores[int(control[STOPPED_CORE])]
         stop = core.stop_of(what)
         return ClusterStop(stop.kind, core.number, stop.text)
 
@@ -407,7 +410,9 @@ class Cluster:
                 found.append(
                     Request(core.number, what == 2, address, size, value, core.cycles, core.instructions, space)
                 )
-        return sorted(found, key=lambda r: (r.cycle, r.core))
+        if len(found) > 1:
+            found.sort(key=lambda r: (r.cycle, r.core))
+        return found
 
 
 def _interpreted(runners: dict):

@@ -288,7 +288,7 @@ class Core:
     def mode(self) -> str:
         """kernel, supervisor or user, with `guest` before it in VZ's guest mode; in user mode with the ASID."""
         S, bank = self.S, int(self.S[state.BANK])
-        mode = int(mode_of(S[bank + registers.C0_STATUS]))
+        mode = mode_of.py_func(int(S[bank + registers.C0_STATUS]))
         asid = f" asid {int(S[bank + registers.C0_ENTRYHI]) & 0xFF}" if mode == USER else ""
         return f"{'guest ' if bank else ''}{MODES[mode]}{asid}"
 

@@ -34,7 +34,7 @@ class Ls7aIrqfd(Device):
     routes = Internal([], kept=True)
     """[gsi, target, number], one per GSI that has a route."""
     assigned = Internal([], kept=True)
-    """[descriptor, gsi, resample] in the order of assignment."""
+    """[descriptor, gsi, resample, descriptor that a resample signals] in the order of assignment."""
     waiting = Internal([], kept=True)
     """Descriptors that were signalled before they were assigned."""
     raised = Internal(0, kept=True)
@@ -61,20 +61,41 @@ class Ls7aIrqfd(Device):
 
     def route(self, gsi: int, target: str, number: int) -> None:
         """Let `gsi` (0 to 4095) lead to pin or vector `number`; `target` is "pin" or "msi". DeviceError if not."""
-        self._check_gsi(gsi)
-        if target not in TARGETS or not 0 <= number < TARGETS[target]:
-            known = ", ".join(f"{name} 0 to {count - 1}" for name, count in TARGETS.items())
-            raise DeviceError(f"{self.name}: route of GSI {gsi} to {target} {number}; allowed are {known}")
-        self.routes = sorted([*(r for r in self.routes if r[0] != gsi), [gsi, target, number]])
+        self.set_routes([*(route for route in self.routes if route[0] != gsi), (gsi, target, number)])
 
-    def assign(self, descriptor: int, gsi: int, resample: bool = False) -> None:
-        """Let `descriptor` (0 to 2**32 - 1) signal `gsi`. DeviceError when it is assigned already."""
+    def set_routes(self, routes: Iterable[tuple[int, str, int]]) -> None:
+        """Let these be all routes, one per GSI. DeviceError for one that cannot be; then all stay as they are."""
+        made = {}
+        for gsi, target, number in routes:
+            self._check_gsi(gsi)
+            if target not in TARGETS or not 0 <= number < TARGETS[target]:
+                known = ", ".join(f"{name} 0 to {count - 1}" for name, count in TARGETS.items())
+                raise DeviceError(f"{self.name}: route of GSI {gsi} to {target} {number}; allowed are {known}")
+            if gsi in made:
+                raise DeviceError(f"{self.name}: two routes of GSI {gsi}; give one")
+            made[gsi] = [gsi, target, number]
+        self.routes = [made[gsi] for gsi in sorted(made)]
+
+    def set_pin(self, pin: int, level: bool) -> None:
+        """Hold `pin` (0 to 63) high, or let it fall whoever raised it. DeviceError for another pin."""
+        if not 0 <= pin < PINS:
+            raise DeviceError(f"{self.name}: pin {pin}; allowed are 0 to {PINS - 1}")
+        self.raised = self.raised & ~(1 << pin) | bool(level) << pin
+        self.settle()
+
+    def assign(self, descriptor: int, gsi: int, resample: bool = False, resamplefd: int | None = None) -> None:
+        """Let `descriptor` (0 to 2**32 - 1) signal `gsi`; a resample signals `resamplefd`, or else itself.
+
+        DeviceError when it is assigned already.
+        """
         self._check_gsi(gsi)
-        if not 0 <= descriptor < 1 << 32:
-            raise DeviceError(f"{self.name}: descriptor {descriptor}; allowed are 0 to 2**32 - 1")
+        resamplefd = descriptor if resamplefd is None else resamplefd
+        for number in (descriptor, resamplefd):
+            if not 0 <= number < 1 << 32:
+                raise DeviceError(f"{self.name}: descriptor {number}; allowed are 0 to 2**32 - 1")
         if (entry := self._entry(descriptor)) is not None:
             raise DeviceError(f"{self.name}: descriptor {descriptor} is busy with GSI {entry[1]}; deassign it first")
-        self.assigned = [*self.assigned, [descriptor, gsi, bool(resample)]]
+        self.assigned = [*self.assigned, [descriptor, gsi, bool(resample), resamplefd]]
         if descriptor in self.waiting:
             self.waiting = [other for other in self.waiting if other != descriptor]
             self.on_event_signal(descriptor, 1)
@@ -110,8 +131,8 @@ class Ls7aIrqfd(Device):
         if held_by:
             self.raised &= ~(1 << pin)
             self.settle()
-        for descriptor, _, _ in held_by:
-            self.resample.send(descriptor)
+        for *_, resamplefd in held_by:
+            self.resample.send(resamplefd)
 
     def settle(self) -> None:
         self.pin.levels = self.raised

@@ -22,7 +22,7 @@ RAM = "32 MiB"
 
 
 class Outcome(NamedTuple):
-    """How a guest ended: its console and the digest of its pages; root refills and model time (ps) of the machine."""
+    """How a guest ended: console, digest of its pages, root refills and model time (ps) of the machine it ended on."""
 
     ended: str
     console: bytes

@@ -147,6 +147,7 @@ class ClusterComponent:
     ) -> None:
         """`end(ended, reason)` is called where the run ends; with two empty texts when `ending` was set before."""
         self.cluster = cluster
+        self._window = cluster.window
         self.ports = [CorePort(number, self, source) for number, source in enumerate(sources)]
         self.exits = 0
         """Uncached accesses that left a core so far."""
@@ -203,13 +204,13 @@ class ClusterComponent:
     def _schedule(self) -> None:
         self._points += 1
         self._scheduled = True
-        time = self._clock.time(self.cluster.grid + self.cluster.window)
+        time = self._clock.time(self.cluster.grid + self._window)
         self._kernel.post(max(time, self._kernel.now), Phase.GRID, 0, self._points, self._point)
 
     def _point(self, _: Any) -> None:
         """A grid point: the cores run up to it, and on while nothing is due."""
         self._scheduled = False
-        cluster, window, kernel = self.cluster, self.cluster.window, self._kernel
+        cluster, window, kernel = self.cluster, self._window, self._kernel
         first = cluster.grid + window
         while True:
             due = kernel.next_event_time()
@@ -218,9 +219,10 @@ class ClusterComponent:
                 # The window in progress is finished; it ends no earlier than `first`.
                 target = first
             else:
-                for time in (stop[0] for stop in (self.stop_at, self.visit) if stop is not None):
-                    last = -(-self._clock.tick_at_or_after(time) // window) * window
-                    target = max(first, last if target is None else min(target, last))
+                for stop in (self.stop_at, self.visit):
+                    if stop is not None:
+                        last = -(-self._clock.tick_at_or_after(stop[0]) // window) * window
+                        target = max(first, last if target is None else min(target, last))
             stop = self.execute(target)
             name = stop.kind.name
             if name == "EXIT":

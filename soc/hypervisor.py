@@ -7,7 +7,7 @@ physical core on which the vCPU's thread is; the host's reschedule interrupts ar
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,9 @@ from cpu.kvm.errors import KvmError
 from cpu.kvm.host import Host, Thread, ThreadState
 from cpu.kvm.mips import Kvm
 from cpu.kvm.stats import REASONS
-from cpu.kvm.uapi import MEM_READONLY, Cap, ExitReason, MemoryRegion
+from cpu.kvm.uapi import MEM_READONLY, Cap, ExitReason, Ioctl, MemoryRegion
 from cpu.kvm.vcpu import Do, Steps, Vcpu
+from soc.irqchip import controllers
 from soc.messages import InterruptLevel
 from soc.ram import HIGH_BASE, LOW_BYTES, ROM_BASE
 
@@ -83,6 +84,15 @@ class Hypervisor:
         """Guest physical (base, size) of devices that KVM serves without leaving the kernel."""
         for base, size in ranges:
             self.vm.add_kernel_device(base, size)
+
+    def control(self, components: Mapping[str, Any], in_kernel: bool) -> None:
+        """The machine's components are there: hand KVM the controllers among them. `in_kernel`: they are the VM's
+        irqchip, with the routes they have, if the back-end knows such a thing."""
+        given = self.vm.controllers = controllers(components)
+        if given is not None and in_kernel and self.kvm.check_extension(Cap.IRQCHIP):
+            routes = given.routes()
+            self.vm.ioctl(Ioctl.CREATE_IRQCHIP)
+            given.set_routes(routes)
 
     # The VMM's thread of a vCPU.
 

@@ -288,6 +288,8 @@ class Machine:
             component.start(self.links.values())
         for component in self.components.values():
             component.access(component.device.reset)
+        if self.hypervisor is not None:
+            self.hypervisor.control(self.components, self.options.irqchip == "kernel")
 
     def _make_hypervisor(self) -> Any:
         options, source = self.options, self._source("host")

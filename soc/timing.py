@@ -70,10 +70,10 @@ class _Table:
         unit="core cycles per Count",
     )
     core_window: int = _ps(
-        "100 ns", "model choice: cores take turns in windows of this length, or of mmio_request where that is shorter"
+        "250 ns", "model choice: cores take turns in windows of this length, or of mmio_request where that is shorter"
     )
-    mmio_request: int = _ps("100 ns", "model choice: core to a device register, uncached")
-    mmio_reply: int = _ps("100 ns", "model choice: device register back to the core")
+    mmio_request: int = _ps("250 ns", "model choice: core to a device register, uncached")
+    mmio_reply: int = _ps("250 ns", "model choice: device register back to the core")
     irq_line: int = _ps("10 ns", "model choice: device output to an interrupt controller's input")
     core_pin: int = _ps("10 ns", "model choice: interrupt controller to a core's IP input")
     ht_vector: int = _ps("100 ns", "model choice: an interrupt message from the bridge to the processor")

@@ -10,12 +10,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import json
 import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_COMPILED = "kvm"
@@ -75,6 +78,16 @@ def write_atomically(path: Path, data: bytes) -> None:
     with os.fdopen(handle, "wb") as file:
         file.write(data)
     os.replace(name, path)
+
+
+def kept(name: str, derive: Callable[[], Any]) -> Any:
+    """What `derive` makes of the sources, as JSON types, from the disk where it has been kept."""
+    path = directory() / f"{name}.json"
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        write_atomically(path, json.dumps(derive()).encode())
+        return json.loads(path.read_bytes())
 
 
 def prepare() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from cpu.engine import cache
 from cpu.isa import TABLE, Flow, Instruction
 from cpu.isa.errors import TableError
 from cpu.isa.ir import Emitter, Frame, IrOperands, Routines
@@ -119,13 +120,16 @@ class _Probe(Frame):
         return "null"
 
 
-def probe(instruction: Instruction, routines: Routines) -> IrOperands:
-    """What a meaning reads, writes and accesses; `routines` may serve many."""
-    out = Emitter()
-    operands = IrOperands(out, routines, _Probe(out), tuple(f.name for f in instruction.fields))
-    if instruction.meaning is not None:
-        instruction.meaning(operands)
-    return operands
+def probe() -> dict[str, tuple[list[str], list[str], tuple[str, int, bool] | None]]:
+    """Of each instruction, what its meaning reads, writes and accesses."""
+    found, routines = {}, Routines()
+    for instruction in TABLE.values():
+        out = Emitter()
+        operands = IrOperands(out, routines, _Probe(out), tuple(f.name for f in instruction.fields))
+        if instruction.meaning is not None:
+            instruction.meaning(operands)
+        found[instruction.name] = sorted(operands.reads), sorted(operands.writes), operands.access
+    return found
 
 
 def timing_class(instruction: Instruction, access: tuple[str, int, bool] | None) -> str:
@@ -143,11 +147,14 @@ def timing_class(instruction: Instruction, access: tuple[str, int, bool] | None)
 
 def _build() -> list[MicroOp]:
     ops = [MicroOp(0, "none")]
-    routines = Routines()
+    seen = cache.kept("operands", probe)
+    if seen.keys() != TABLE.keys():
+        seen = probe()  # rows from outside of these sources
     for name in INTERNAL:
         ops.append(MicroOp(len(ops), name))
     for instruction in TABLE.values():
-        seen = probe(instruction, routines)
+        reads, writes, access = seen[instruction.name]
+        access = None if access is None else tuple(access)
         fields = {f.name for f in instruction.fields}
         if instruction.flow in (Flow.JUMP, Flow.JUMP_REGISTER):
             variants = ("plain",)  # only a number for the decoder: the block builder makes internal operations of it
@@ -161,11 +168,11 @@ def _build() -> list[MicroOp]:
                     instruction,
                     variant,
                     pack_slots(instruction),
-                    frozenset(seen.reads),
-                    frozenset(seen.writes),
-                    seen.access,
+                    frozenset(reads),
+                    frozenset(writes),
+                    access,
                     any(f in FPR_FIELDS for f in fields),
-                    timing_class(instruction, seen.access),
+                    timing_class(instruction, access),
                 )
             )
     return ops

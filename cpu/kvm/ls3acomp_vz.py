@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from cpu.kvm import hypcall, interrupt, lasx, onereg
+from cpu.kvm import hypcall, interrupt, irqchip, lasx, onereg
 from cpu.kvm.callback import Resume
 from cpu.kvm.emulate import signed
 from cpu.kvm.lasx import CONFIG_LASXEN
@@ -20,6 +20,7 @@ from cpu.kvm.vz_exits import CONFIG, PAGEGRAIN
 
 if TYPE_CHECKING:
     from cpu.core import Core
+    from cpu.kvm.mips import Vm
     from cpu.kvm.vcpu import Vcpu
 
 LASX_DISABLED = 7
@@ -43,7 +44,7 @@ class Ls3acompVz(Vz):
         self.more_handlers = {GSEXC: self.handle_gsexc, TLBRI: self.handle_tlb_ld_miss, TLBXI: self.handle_tlb_ld_miss}
 
     def check_extension(self, number: int) -> int:
-        return 1 if number == Cap.IRQCHIP else super().check_extension(number)
+        return 1 if number in (Cap.IRQCHIP, Cap.SIGNAL_MSI) else super().check_extension(number)
 
     def handle_cop_unusable(self, vcpu: Vcpu) -> Resume:
         if vcpu.exit.cause >> 28 & 3 == 2:
@@ -127,5 +128,5 @@ class Ls3acompVz(Vz):
     fixed_names = ("random", *onereg.FIXED_NAMES[:24], "config6", "config7", *onereg.FIXED_NAMES[24:], "gscause")
     optional_names = tuple(name for name in onereg.OPTIONAL_NAMES if not name.startswith("pw"))
 
-    def vcpu_ioctls(self, vcpu: Vcpu) -> dict[int, Callable[[Any], Any]]:
-        return {}
+    def vm_ioctls(self, vm: Vm) -> dict[int, Callable[[Any], Any]]:
+        return irqchip.ioctls(vm)

@@ -37,6 +37,7 @@ from soc.errors import ConfigurationError, choose
 
 if TYPE_CHECKING:
     from cpu.kvm.host import Host
+    from cpu.kvm.irqchip import Controllers
 
 BACKENDS: dict[str, type[Vz]] = {"vz": Vz, "ls3acomp": Ls3acompVz}
 """Back-ends by name: Linux 6.1's, and the Loongson tree's for the 3A4000."""
@@ -97,6 +98,10 @@ class Vm:
         self.vcpus: list[Vcpu] = []
         self.messages: list[str] = []
         """What the kernel would have logged."""
+        self.controllers: Controllers | None = None
+        """The machine's, which the VMM hands in."""
+        self.irqchip: Controllers | None = None
+        """The same, once KVM_CREATE_IRQCHIP has made them the VM's irqchip."""
         self._kernel_devices: list[tuple[int, int]] = []
         self._in_kernel: dict[int, bool] = {}
         """Addresses that were asked for, and whether such a device has them."""

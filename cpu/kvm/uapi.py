@@ -103,6 +103,83 @@ class MemoryRegion:
     flags: int = 0
 
 
+MAX_IRQ_ROUTES = 4096
+IRQ_ROUTING_IRQCHIP, IRQ_ROUTING_MSI = 1, 2
+IRQFD_DEASSIGN, IRQFD_RESAMPLE = 1, 2
+IRQ_TYPE_SHIFT, IRQ_VCPU_SHIFT = 24, 16
+IRQ_TYPE_IOAPIC = 4
+"""The Loongson tree's encoding of kvm_irq_level.irq: type, vCPU and, in bits 15:0, pin."""
+IRQCHIP_BYTES = 1024
+
+
+class IrqchipId(IntEnum):
+    """kvm_irqchip.chip_id of the Loongson tree."""
+
+    LS7A_IOAPIC = 0
+    LS3A_GIPI = 1
+    LS3A_HT_IRQ = 2
+    LS3A_ROUTE = 3
+    LS3A_EXTIRQ = 4
+    LS3A_IPMASK = 5
+
+
+@dataclass(frozen=True)
+class IrqLevel:
+    """kvm_irq_level."""
+
+    irq: int
+    level: int
+
+
+@dataclass
+class Irqchip:
+    """kvm_irqchip of the Loongson tree, 1032 bytes. `chip` is the union."""
+
+    chip_id: int
+    node: int = 0
+    chip: bytearray = field(default_factory=lambda: bytearray(IRQCHIP_BYTES))
+
+
+@dataclass(frozen=True)
+class IrqRoutingEntry:
+    """kvm_irq_routing_entry: of type IRQ_ROUTING_IRQCHIP with `irqchip` and `pin`, or IRQ_ROUTING_MSI with the rest."""
+
+    gsi: int
+    type: int
+    flags: int = 0
+    irqchip: int = 0
+    pin: int = 0
+    address: int = 0
+    data: int = 0
+
+
+@dataclass(frozen=True)
+class IrqRouting:
+    """kvm_irq_routing."""
+
+    entries: tuple[IrqRoutingEntry, ...] = ()
+    flags: int = 0
+
+
+@dataclass(frozen=True)
+class Irqfd:
+    """kvm_irqfd."""
+
+    fd: int
+    gsi: int
+    flags: int = 0
+    resamplefd: int = 0
+
+
+@dataclass(frozen=True)
+class Msi:
+    """kvm_msi."""
+
+    data: int
+    address: int = 0
+    flags: int = 0
+
+
 @dataclass
 class Mmio:
     """kvm_run.mmio: a load or store that user space carries out. `data` is the value, `len` 1, 2, 4 or 8."""

@@ -6,7 +6,9 @@ Skipping that stub saves most of the instructions of a boot; the file stays as i
 
 import lzma
 from dataclasses import dataclass
+from functools import partial
 
+from soc.firmware.decoded import decoded
 from soc.firmware.elf import GET_KERNEL, ElfImage, Segment, read_elf
 from soc.firmware.errors import LoadError
 from soc.firmware.memory_map import check_segment, physical
@@ -110,7 +112,8 @@ def _payload(elf: ElfImage) -> bytes | None:
         at = segment.data.find(XZ_MAGIC)
         while at >= 0:
             found = True
-            image = _decode(segment.data, at)
+            packed = memoryview(segment.data)[at:]
+            image = decoded(packed, partial(_decode, packed))
             if image is not None:
                 return image
             at = segment.data.find(XZ_MAGIC, at + 1)
@@ -121,10 +124,10 @@ def _payload(elf: ElfImage) -> bytes | None:
     return None
 
 
-def _decode(data: bytes, at: int) -> bytes | None:
+def _decode(packed: memoryview) -> bytes | None:
     decoder = lzma.LZMADecompressor(format=lzma.FORMAT_XZ)
     try:
-        image = decoder.decompress(memoryview(data)[at:])
+        image = decoder.decompress(packed)
     except lzma.LZMAError:
         return None
     if not decoder.eof or int.from_bytes(decoder.unused_data[:4], "little") != len(image):

@@ -18,21 +18,25 @@ TOKENS, PER_MARKER = 256, 256
 BASE_AND_COUNT = re.compile(rb"(?=.{3}[\x80-\x9f]\xff{4}(.{3})\0{5})", re.DOTALL)
 """A base in kseg0, and fewer than 2^24 symbols."""
 FEWEST = 2 * PER_MARKER
+LARGEST = 8 << 20
+"""Bytes from the base to the token table, at most."""
 
 
 def read(image: bytes) -> list[tuple[int, str, str]]:
-    """(address, type, name) of every symbol of the kernel in `image`, whose start is 8-aligned in memory; empty where
-    there is no such table."""
-    at = -1
+    """(address, type, name) of every symbol of the kernels in `image`, whose start is 8-aligned in memory; empty where
+    there is no such table. A kernel that has moved itself (CONFIG_RELOCATABLE) is there twice, each with its addresses.
+    """
+    at, symbols = -1, []
     while (at := image.find(DIGITS, at + 1)) >= 0:
         start, tokens = _token_table(image, at)
-        for found in BASE_AND_COUNT.finditer(image, 0, start):
+        nearest: list[tuple[int, str, str]] = []
+        for found in BASE_AND_COUNT.finditer(image, max(0, start - LARGEST), start):
             count = int.from_bytes(found[1], "little")
             if found.start() % 8 == 0 and FEWEST <= count:
                 names = _names(image, found.start() + 16, count, start)
-                if names:
-                    return _symbols(image, found.start(), names, tokens)
-    return []
+                nearest = _symbols(image, found.start(), names, tokens) if names else nearest
+        symbols += nearest
+    return symbols
 
 
 def _token_table(image: bytes, digits: int) -> tuple[int, list[bytes]]:

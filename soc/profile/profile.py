@@ -77,7 +77,7 @@ class Profile:
             cluster.load()
             meter = self._metered(cluster, memory)
         before = sum(core.instructions for core in cluster.cores)
-        self.samples.start(cluster.cores)
+        self.samples.start(cluster.cores, component.hypervisor is not None)
         spent = sum(ns for _, ns in self._spent.values())
         with ExitStack() as stack:
             for channel in channels:

@@ -77,9 +77,10 @@ def data(profile: Profile, symbols: Symbols) -> dict[str, Any]:
 
 
 def write(profile: Profile, symbols: Symbols, folder: str | Path, title: str = "Profile") -> None:
-    """Writes profile.json and profile.html to `folder`. ConfigurationError when the host refuses."""
+    """Writes profile.json and profile.html to `folder`, made when missing. ConfigurationError when the host refuses."""
     folder = Path(folder)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / DATA).write_text(json.dumps(data(profile, symbols), indent=1) + "\n", "utf-8")
         (folder / PAGE).write_text(page(profile, symbols, title), "utf-8")
     except OSError as cause:

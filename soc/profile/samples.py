@@ -18,6 +18,7 @@ EVERY = 200_000
 FINEST = 1 << 4
 """A sample may be late by this part of `every`: what is left to it is measured in cycles, which may be more."""
 FEWEST = 100
+GUEST = "guest"
 
 
 class Place(NamedTuple):
@@ -42,12 +43,14 @@ class Samples:
         """Place to samples, and instructions that its core completed since its sample before."""
         self._random = Random(every)
         self._cores: Sequence[Any] = ()
+        self._hosted = False
         self._last: list[int] = []
         self._due = 0
 
-    def start(self, cores: Sequence[Any]) -> None:
-        """The cores are about to run."""
-        self._cores, self._last = cores, [core.instructions for core in cores]
+    def start(self, cores: Sequence[Any], hosted: bool = False) -> None:
+        """The cores are about to run. `hosted`: their root mode is a model, where a core has no pc worth a sample; it
+        is taken once the core is in its guest again."""
+        self._cores, self._hosted, self._last = cores, hosted, [core.instructions for core in cores]
         self._next(sum(self._last))
 
     def left(self) -> int:
@@ -60,14 +63,18 @@ class Samples:
         done = [core.instructions for core in self._cores]
         if sum(done) < self._due:
             return
-        self.taken += 1
-        for core, now, last in zip(self._cores, done, self._last, strict=True):
-            if now > last:
-                entry = self.places.setdefault(Place(core.number, core.mode, core.pc), [0, 0])
-                entry[0] += 1
-                entry[1] += now - last
-        self._last = done
-        self._next(sum(done))
+        seen = False
+        for number, (core, now) in enumerate(zip(self._cores, done, strict=True)):
+            mode, last = core.mode, self._last[number]
+            if now == last or (self._hosted and not mode.startswith(GUEST)):
+                continue
+            entry = self.places.setdefault(Place(core.number, mode, core.pc), [0, 0])
+            entry[0] += 1
+            entry[1] += now - last
+            self._last[number], seen = now, True
+        if seen:
+            self.taken += 1
+            self._next(sum(done))
 
     def _next(self, done: int) -> None:
         self._due = done + self.every // 2 + self._random.randrange(self.every)

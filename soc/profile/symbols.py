@@ -35,7 +35,7 @@ class Function(NamedTuple):
 
 
 class Symbols:
-    """Functions by address. `ends` are addresses where code ends: nothing is found up to the next function."""
+    """Functions by address. `ends` are addresses where code ends: nothing is found from one to the next function."""
 
     def __init__(self, source: str, functions: Iterable[tuple[int, str]] = (), ends: Iterable[int] = ()) -> None:
         self.source = source

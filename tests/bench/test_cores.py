@@ -44,7 +44,7 @@ def test_the_tables_are_ratios_by_round():
 
 
 @pytest.mark.slow  # wall clock: a loaded host could fail it
-def test_four_busy_cores_keep_two_fifths_of_the_speed_of_one():
+def test_four_busy_cores_keep_half_of_the_speed_of_one():
     # Rounds interleave the two; the fastest round of each is the one the host disturbed least.
     one, four = cores.by_count(9, 4_000_000, (1, 4))
-    assert (min(one.wall_s) / one.instructions) / (min(four.wall_s) / four.instructions) >= 0.4
+    assert (min(one.wall_s) / one.instructions) / (min(four.wall_s) / four.instructions) >= 0.5

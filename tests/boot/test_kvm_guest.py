@@ -42,6 +42,18 @@ def test_the_back_ends_and_places_of_the_controllers_make_the_same_machine(mater
         assert LOAD in done.console
 
 
+@pytest.mark.parametrize(("append", "controller"), [(" pci=nomsi", "PCH PIC"), ("", "PCH PCI MSI")])
+def test_a_function_interrupts_through_the_irqchip_of_the_loongson_tree(material, tmp_path, append, controller):
+    options = ("--platform", "ls7a", "--hypervisor", "kvm", "--kvm", "ls3acomp", "--vcpus", "2", "--cpus", "2")
+    script = ("cat /proc/interrupts", "poweroff -f")
+    done = boot(tmp_path, FAST + append, script, (*options, "--device", "virtio_rng"))
+    assert done.result["ended"] == "poweroff", done.result["reason"]
+    lines = [line for line in answer(done.console, script[0]).splitlines() if "virtio0" in line]
+    assert all(controller in line for line in lines)
+    assert sum(int(count) for line in lines for count in line.split()[1:3]) > 0
+    assert done.result["details"]["kvm mmio_kernel"] > 0
+
+
 def test_a_second_run_has_the_same_hash(material, tmp_path):
     first, second = (guest(tmp_path, 4, 2, *options).result for options in ((), ("--slice", "100000")))
     assert first["trace_hash"] == second["trace_hash"]

@@ -17,12 +17,15 @@ from cpu.core import StopKind
 from cpu.isa.assembler import assemble
 from cpu.isa.names import GPR_NAMES
 from cpu.memory import Memory
-from tests.cpu.core_rig import KX, M64, MIB
-from tests.cpu.vz_rig import D0, FCD, GE, HC, ID
+from tests.cpu.core_rig import EXL, IE, IP, KX, M64, MIB
+from tests.cpu.vz_rig import D0, GE, HC, ID
 
 PAGE = 0x4000
-PAGES = 24
-"""Guest physical pages; those from PAGES on are absent."""
+DATA, PAGES = 16, 32
+"""Guest physical pages: code below DATA, data from there on; those from PAGES on are absent."""
+TIME_SLICE = 10_000
+"""Cycles after which a guest is interrupted."""
+MOST_CYCLES = 100_000
 RAM = 8 * MIB
 REFILL_CYCLES = 31
 PRESENT_FLAGS = 0xF | 3 << 11 | 1 << 10 | 1 << 9
@@ -68,18 +71,20 @@ class Hypervisor:
         """Physical address of a guest physical one."""
         return (int(self._pte[gpa // PAGE]) >> 14 << 12) + gpa % PAGE
 
-    def load(self, text: str, base: int) -> None:
-        """Assembles guest code for a guest kseg0 address."""
+    def load(self, text: str, base: int) -> int:
+        """Assembles guest code for a guest kseg0 address; returns the guest physical address of its end."""
         data, gpa = assemble(text, base).data, base & 0x1FFF_FFFF
         while data:
             count = PAGE - gpa % PAGE
             self.memory.write(self.where(gpa), data[:count])
-            data, gpa = data[count:], gpa + count
+            data, gpa = data[count:], gpa + min(count, len(data))
+        return gpa
 
     def enter(self, pc: int) -> None:
-        """Goes on in the guest."""
+        """Goes on in the guest, for a time slice of root's timer."""
         self.vz.set_c0("epc", pc & M64)
-        self.vz.set_c0("status", KX | 2)
+        self.vz.set_c0("compare", self.vz.c0("count") + TIME_SLICE // 2 & 0xFFFF_FFFF)
+        self.vz.set_c0("status", KX | EXL | IE | IP[7])
         self.vz.enter_guest()
 
     def run(self) -> None:
@@ -96,10 +101,10 @@ class Hypervisor:
             )
         )  # fmt: skip
 
-    def go(self, pc: int, end: int, most_exits: int = 4000) -> None:
-        """Runs the guest from `pc` until it calls root with HYPCALL `end`."""
+    def go(self, pc: int, end: int) -> None:
+        """Runs the guest from `pc` until it calls root with HYPCALL `end`, or has lost its way."""
         self.enter(pc)
-        for _ in range(most_exits):
+        while self.core.cycles < MOST_CYCLES:
             self.run()
             last = self.exits[-1]
             if (last.code, last.reason) == (GE, HC):
@@ -108,10 +113,9 @@ class Hypervisor:
                 self._move()
             self.vz.charge(100)
             self.enter(self.reg("s7"))
-        raise AssertionError(f"the guest makes more than {most_exits} exits")
 
     def _move(self) -> None:
-        page = self.moves.randrange(8, PAGES)
+        page = self.moves.randrange(DATA, PAGES)
         old, new = self.where(page * PAGE), (2 * page + 64 + self.moves.randrange(2)) * PAGE
         data = self.memory.read(old, PAGE)
         self.place(page, new, self.moves.choice((PRESENT_FLAGS, PRESENT_FLAGS, READ_ONLY_FLAGS)))
@@ -127,6 +131,3 @@ class Hypervisor:
         """All that a run may not leave to chance."""
         guest = [int(v) for v in self.core.S[state.LLBIT : state.LLBIT + 3]]
         return self.core.digest(), self.memory.digest(), self.exits, self.vz.refills, self.core.cycles, guest
-
-
-__all__ = ["FCD", "PAGE", "PAGES", "Hypervisor"]

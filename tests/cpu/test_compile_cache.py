@@ -121,3 +121,38 @@ def test_a_cache_file_is_whole_or_not_there(tmp_path):
     write_atomically(path, b"first")
     write_atomically(path, b"second, longer")
     assert path.read_bytes() == b"second, longer" and [p.name for p in tmp_path.iterdir()] == ["code.o"]
+
+
+def test_what_is_derived_from_the_sources_is_derived_once_and_a_damaged_file_is_replaced(tmp_path, monkeypatch):
+    from cpu.engine import cache
+
+    monkeypatch.setattr(cache, "directory", lambda: tmp_path)
+    calls = []
+
+    def derive():
+        calls.append(1)
+        return {"add": (["rs"], None)}
+
+    first = cache.kept("rows", derive)
+    assert first == cache.kept("rows", derive) == {"add": [["rs"], None]} and len(calls) == 1
+    (tmp_path / "rows.json").write_bytes(b"{")
+    assert cache.kept("rows", derive) == first and len(calls) == 2
+
+
+def test_a_part_takes_every_integer_as_int64_and_is_no_code_of_its_own():
+    from numba import types
+
+    from cpu.cp0.exceptions import take_address_exception
+    from cpu.engine.jit import jit
+
+    @jit
+    def faults(S, delay_slot):
+        take_address_exception(S, 4, 0, 0, delay_slot)
+        take_address_exception(S, S[0], 0, 0, S[1] == 0)
+
+    faults.compile((types.Array(types.int64, 1, "C"), types.boolean))
+    (arguments,) = take_address_exception._part.overloads
+    assert arguments[1:] == (types.int64,) * 4
+    (part,) = take_address_exception._part.overloads.values()
+    with pytest.raises(RuntimeError, match="no compiled object"):
+        part.library._get_compiled_object()

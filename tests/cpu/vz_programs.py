@@ -9,7 +9,7 @@ from __future__ import annotations
 from random import Random
 
 from tests.cpu.core_rig import KSEG0, KX
-from tests.cpu.hypervisor_rig import PAGE, PAGES
+from tests.cpu.hypervisor_rig import DATA, PAGE, PAGES
 
 CODE = KSEG0 + PAGE
 """First step."""
@@ -37,7 +37,7 @@ TRAPS = ("syscall 0", "break 0", "teq $zero, $zero", ".word 0x00000039", "add.s 
 def program(seed: int, steps: int) -> str:
     """Assembly of a guest whose code begins at CODE and whose EBase is the page before."""
     random = Random(seed)
-    text = [f"li $k0, {KX}\nmtc0 $k0, $12\nli $s0, {random.randrange(1 << 30)}\nmove $s1, $s0"]
+    text = [f"dla $s7, step0\nli $k0, {KX}\nmtc0 $k0, $12\nli $s0, {random.randrange(1 << 30)}\nmove $s1, $s0"]
     for number in range(steps):
         text.append(f"step{number}: dla $s7, step{number + 1}")
         text += [_instruction(random) for _ in range(random.randrange(1, 7))]
@@ -53,7 +53,7 @@ def _address(random: Random) -> str:
     """Code that puts an address into $a0: unmapped over all pages and a few absent ones, or mapped."""
     offset = random.randrange(PAGE) & -8 | random.choice((0, 0, 0, 0, 1, 6))
     if random.random() < 0.5:
-        page = random.randrange(8, PAGES + 2)
+        page = random.randrange(DATA, PAGES + 2)
         segment = random.choice((KSEG0, 0xFFFF_FFFF_A000_0000, 0x9800_0000_0000_0000))
         return f"dli $a0, {segment + page * PAGE + offset:#x}"
     return f"dli $a0, {MAPPED + random.randrange(6) * PAGE + offset:#x}"
@@ -64,7 +64,7 @@ def _tlb(random: Random) -> str:
     lows = []
     for _ in range(2):
         flags = random.choice((7, 7, 6, 6, 2, 0)) | 3 << 3
-        lows.append(random.randrange(8, PAGES) * PAGE >> 12 << 6 | flags)
+        lows.append(random.randrange(DATA, PAGES) * PAGE >> 12 << 6 | flags)
     high = MAPPED + random.randrange(3) * 2 * PAGE | random.randrange(3)
     return (
         f"li $t0, {lows[0]}\ndmtc0 $t0, $2\nli $t0, {lows[1]}\ndmtc0 $t0, $3\nli $t0, {high}\ndmtc0 $t0, $10\n"

@@ -160,6 +160,27 @@ def test_deassigning_lowers_a_held_pin(board):
     assert board.level("fd.pin[5]") == 0
 
 
+def test_a_whole_table_replaces_the_routes_or_changes_nothing(board):
+    fd = board.devices["fd"]
+    fd.set_routes([(70, "msi", 33), (5, "pin", 9)])
+    with pytest.raises(DeviceError):
+        fd.set_routes([(1, "pin", 1), (2, "pin", 64)])
+    assert fd.routes == [[5, "pin", 9], [70, "msi", 33]]
+
+
+def test_a_pin_driven_by_hand_falls_with_the_last_change_whoever_raised_it(board):
+    fd = board.devices["fd"]
+    fd.assign(7, 40, resample=True, resamplefd=8)
+    board.event("fd.signal", 7)
+    fd.set_pin(40, False)
+    assert board.level("fd.pin[40]") == 0
+    fd.set_pin(40, True)
+    assert board.level("fd.pin[40]") == 1
+    board.write("pic", 0x80, 8, 1 << 40)
+    assert board.level("fd.pin[40]") == 0
+    assert left(fd, "event") == [("resample", (8, 1))]
+
+
 def test_a_gsi_without_a_route_goes_nowhere(board):
     board.devices["fd"].assign(1, 4000)
     board.event("fd.signal", 1)
@@ -182,6 +203,8 @@ def test_a_reset_of_the_machine_keeps_what_the_host_set_up(board):
         (lambda fd: fd.route(0, "msi", 256), "msi 256"),
         (lambda fd: fd.route(4096, "msi", 0), "GSI 4096; allowed are 0 to 4095"),
         (lambda fd: fd.route(0, "ipi", 0), "to ipi 0"),
+        (lambda fd: fd.set_routes([(1, "pin", 2), (1, "msi", 3)]), "two routes of GSI 1"),
+        (lambda fd: fd.set_pin(64, True), "pin 64; allowed are 0 to 63"),
         (lambda fd: fd.assign(1, -1), "GSI -1"),
         (lambda fd: fd.assign(1 << 32, 0), "descriptor 4294967296"),
         (lambda fd: [fd.assign(1, 2), fd.assign(1, 3)], "descriptor 1 is busy with GSI 2"),

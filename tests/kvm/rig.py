@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from cpu.cluster import Cluster
@@ -15,6 +16,8 @@ from cpu.kvm.mips import Kvm
 from cpu.kvm.uapi import Cap, ExitReason, MemoryRegion
 from cpu.kvm.vcpu import Steps, Vcpu
 from cpu.memory import Memory
+from devices.board import Board
+from soc.irqchip import PlatformControllers
 from soc.time import Clock
 from soc.timing import Timing
 
@@ -130,6 +133,51 @@ class Bench:
     def word(self, gpa: int, size: int = 8) -> int:
         """Guest memory."""
         return int.from_bytes(self.memory.read(self.base + gpa, size), "little")
+
+
+class IrqchipBench(Bench):
+    """A bench of the Loongson tree with that tree's irqchip: PCH-PIC, inter-processor block, EIOINTC, irqfd."""
+
+    PIC = 0x1000_0000
+
+    def __init__(self, cores: int = 1) -> None:
+        super().__init__(cores, "ls3acomp")
+        board = self.board = Board()
+        for name, kind in (("ls7a_irq", "ls7a_irq_kvm"), ("ls3a_ext_irq", "ls3a_ext_irq_kvm")):
+            board.add(name, kind)
+        board.add("ls3a_ipi", "ls3a_ipi_kvm")
+        board.add("ls7a_irqfd", "ls7a_irqfd")
+        for pin in range(64):
+            board.wire(f"ls7a_irqfd.pin[{pin}]", f"ls7a_irq.input[{pin}]")
+        board.wire("ls7a_irq.lo", "ls3a_ext_irq.message")
+        board.wire("ls7a_irq.cleared", "ls7a_irqfd.cleared")
+        board.wire("ls7a_irqfd.msi", "ls3a_ext_irq.message")
+        self.vm.controllers = PlatformControllers(board.devices, self._reach)
+        self.vm.add_kernel_device(self.PIC, 0x1000)
+        self._pins = 0
+
+    def _reach(self, name: str, call: Callable[..., Any], *arguments: Any) -> None:
+        call(*arguments)
+        self.settle()
+
+    def settle(self) -> None:
+        """What the devices do arrives, also at the vCPUs' pins."""
+        self.board.settle()
+        pins = self.board.devices["ls3a_ext_irq"].pin.levels
+        for place in range(4 * len(self.vm.vcpus)):
+            if (pins ^ self._pins) >> place & 1:
+                now = max(core.cycles for core in self.cluster.cores)
+                self.host.line(place // 4, now, 2 + place % 4, bool(pins >> place & 1))
+        self._pins = pins
+
+    def access(self, vcpu: int, cycle: int, access: Access) -> None:
+        offset = access.address - self.PIC
+        if access.is_store:
+            self.board.write("ls7a_irq", offset, access.size, access.value)
+        else:
+            self.device[access.address] = self.board.read("ls7a_irq", offset, access.size)
+        self.settle()
+        super().access(vcpu, cycle, access)
 
 
 def run(text: str, cycles: int = 100_000, backend: str = "vz", **options: Any) -> tuple[Bench, Vcpu]:

@@ -14,8 +14,23 @@ import pytest
 
 from cpu.kvm import emulate, onereg, tlb
 from cpu.kvm.errors import KvmError
-from cpu.kvm.uapi import ExitReason, MemoryRegion
-from tests.kvm.rig import CU1, DEVICE, FR, GB, IE, KSEG0, KX, MIB, STATUS, UNCACHED, Bench, P, run
+from cpu.kvm.uapi import (
+    IRQ_ROUTING_MSI,
+    IRQ_TYPE_IOAPIC,
+    IRQ_TYPE_SHIFT,
+    IRQFD_DEASSIGN,
+    IRQFD_RESAMPLE,
+    ExitReason,
+    Ioctl,
+    Irqchip,
+    IrqchipId,
+    Irqfd,
+    IrqLevel,
+    IrqRouting,
+    IrqRoutingEntry,
+    MemoryRegion,
+)
+from tests.kvm.rig import CU1, DEVICE, FR, GB, IE, KSEG0, KX, MIB, STATUS, UNCACHED, Bench, IrqchipBench, P, run
 
 M64 = (1 << 64) - 1
 END = "hypcall 1"
@@ -561,6 +576,133 @@ def _():
     assert pending_lines("ls3acomp", 4) == (0, 0)
 
 
+PIC = IrqchipBench.PIC
+PIN, LINE = 16, IRQ_TYPE_IOAPIC << IRQ_TYPE_SHIFT | 16
+SPIN = "1: b 1b\n nop"
+
+
+def irqchip(text: str = SPIN) -> IrqchipBench:
+    """A VM of the Loongson tree with its irqchip and one vCPU: pin n has vector n, which the EIOINTC, set up as the
+    tree's guest kernel does, brings to IP3."""
+    bench = IrqchipBench()
+    bench.vcpu(text)
+    bench.vm.ioctl(Ioctl.CREATE_IRQCHIP)
+    board = bench.board
+    board.write("ls7a_irq", 0x200 + PIN, 1, PIN)
+    for quad in range(4):
+        board.write("ls3a_ext_irq", 0x1600 + 8 * quad, 8, M64, space="csr")
+    board.write("ls3a_ext_irq", 0x14C0, 8, 0x0202020202020202, space="csr")
+    for first in range(0, 256, 8):
+        board.write("ls3a_ext_irq", 0x1C00 + first, 8, 0x0101010101010101, space="csr")
+    return bench
+
+
+def pending(bench: IrqchipBench) -> list[int]:
+    """The vectors that the EIOINTC holds."""
+    return [vector for vector in range(256) if bench.board.devices["ls3a_ext_irq"].isr[vector // 64] >> vector % 64 & 1]
+
+
+def pic(bench: IrqchipBench) -> tuple[int, int]:
+    """INTIRR and INTISR of the pin."""
+    device = bench.board.devices["ls7a_irq"]
+    return device.intirr >> PIN & 1, device.intisr >> PIN & 1
+
+
+def signal(bench: IrqchipBench, descriptor: int) -> None:
+    bench.board.event("ls7a_irqfd.signal", descriptor)
+    bench.settle()
+
+
+@vector("V04", "KVM_IRQ_LINE 0x04000010, level 1: vector[16] is delivered", "K-CORE, K-PIC")
+def _():
+    bench = irqchip()
+    bench.run(20_000)
+    bench.vm.ioctl(Ioctl.IRQ_LINE, IrqLevel(0x04000010, 1))
+    assert (pending(bench), pic(bench)) == ([PIN], (1, 1))
+    bench.run(20_000)
+    assert bench.cluster.cores[0].vz.c0("guestctl2") >> 11 & 1, "at IP3 of the vCPU"
+    bench.vm.ioctl(Ioctl.IRQ_LINE, IrqLevel(0x04000010, 0))
+    assert (pending(bench), pic(bench)) == ([PIN], (0, 0)), "nothing is withdrawn behind the PCH-PIC"
+
+
+@vector("V05", "KVM_IRQ_LINE 0x02000001: a type that is not IOAPIC", "K-CORE")
+def _():
+    refused(errno.EINVAL, irqchip().vm.ioctl, Ioctl.IRQ_LINE, IrqLevel(0x02000001, 1))
+
+
+@vector("V06", "KVM_IRQ_LINE of vCPU 9, of four", "K-CORE")
+def _():
+    bench = irqchip()
+    for number in (1, 2, 3):
+        bench.vm.create_vcpu(number)
+    refused(errno.EINVAL, bench.vm.ioctl, Ioctl.IRQ_LINE, IrqLevel(LINE | 9 << 16, 1))
+    assert bench.vm.ioctl(Ioctl.IRQ_LINE, IrqLevel(LINE | 3 << 16, 1)) == 0
+
+
+@vector("V07", "KVM_CREATE_IRQCHIP twice", "K-CORE")
+def _():
+    refused(errno.EEXIST, irqchip().vm.ioctl, Ioctl.CREATE_IRQCHIP)
+
+
+@vector("V08", "KVM_GET_IRQCHIP of HTVEC: the payload as it was passed in", "K-CORE")
+def _():
+    chip = Irqchip(IrqchipId.LS3A_HT_IRQ, chip=bytearray(b"\x5a" * 1024))
+    assert irqchip().vm.ioctl(Ioctl.GET_IRQCHIP, chip) == 0
+    assert chip.chip == b"\x5a" * 1024
+
+
+@vector("V09", "INT_MASK 0x1234 is at offset 8 of the PCH-PIC's payload", "K-PIC, K-UAPI")
+def _():
+    bench = irqchip(f"dli t0, {UNCACHED + PIC:#x}\n li t1, 0x1234\n sd t1, 0x20(t0)\n {END}")
+    bench.run()
+    chip = Irqchip(IrqchipId.LS7A_IOAPIC, chip=bytearray(b"\x5a" * 1024))
+    bench.vm.ioctl(Ioctl.GET_IRQCHIP, chip)
+    assert chip.chip[:16] == (0x1F_0001_0700_0000).to_bytes(8, "little") + (0x1234).to_bytes(8, "little")
+    assert chip.chip[232:] == b"\x5a" * (1024 - 232), "the image has 232 bytes"
+
+
+@vector("V10", "a plain irqfd on GSI 16: the vector stays, the pin does not", "K-FD")
+def _():
+    bench = irqchip()
+    bench.vm.ioctl(Ioctl.IRQFD, Irqfd(7, PIN))
+    signal(bench, 7)
+    assert (pending(bench), pic(bench)) == ([PIN], (0, 0))
+
+
+@vector("V11", "a resampling irqfd: INTCLR lowers the pin and signals, once, without a new vector", "K-FD, K-PIC")
+def _():
+    bench = irqchip(f"dli t0, {UNCACHED + PIC:#x}\n li t1, {1 << PIN:#x}\n sd t1, 0x80(t0)\n {END}")
+    bench.vm.ioctl(Ioctl.IRQFD, Irqfd(7, PIN, IRQFD_RESAMPLE, 8))
+    signal(bench, 7)
+    assert (pending(bench), pic(bench)) == ([PIN], (1, 1))
+    bench.board.write("ls3a_ext_irq", 0x1800, 8, 1 << PIN, space="csr")
+    bench.run()
+    assert bench.exits == [ExitReason.INTERNAL_ERROR], "no exit to user space"
+    assert (pending(bench), pic(bench)) == ([], (0, 0))
+    events = bench.board.devices["ls7a_irqfd"].outside.events
+    assert [value for _, kind, _, value in events if kind == "event"] == [(8, 1)]
+
+
+@vector("V12", "the same descriptor assigned twice", "K-FD")
+def _():
+    bench = irqchip()
+    bench.vm.ioctl(Ioctl.IRQFD, Irqfd(7, PIN))
+    refused(errno.EBUSY, bench.vm.ioctl, Ioctl.IRQFD, Irqfd(7, 17))
+
+
+@vector("V13", "an MSI route with data 100: vector 100, whatever the address", "K-FD")
+def _():
+    bench = irqchip()
+    for address in (0, 0x2FF00000, M64):
+        entry = IrqRoutingEntry(64, IRQ_ROUTING_MSI, address=address, data=100)
+        bench.vm.ioctl(Ioctl.SET_GSI_ROUTING, IrqRouting((entry,)))
+        bench.vm.ioctl(Ioctl.IRQFD, Irqfd(7, 64))
+        signal(bench, 7)
+        assert pending(bench) == [100]
+        bench.board.write("ls3a_ext_irq", 0x1808, 8, 1 << 100 - 64, space="csr")
+        bench.vm.ioctl(Ioctl.IRQFD, Irqfd(7, 64, IRQFD_DEASSIGN))
+
+
 @vector("T09", "COUNT_RESUME <- now + 1 s", "K-TMR")
 def _():
     vcpu = Bench().vm.create_vcpu(0)
@@ -584,16 +726,6 @@ NOT_HERE = {
     "141": "Root.BadVAddr holds a GPA, Root.EPC a GVA: they coincide for no guest that runs in kseg0 or xkphys",
     "145": "trap and emulate",
     "146": "trap and emulate",
-    "V04": "KVM_IRQ_LINE: lines lead to the platform's controllers by wires, not by an ioctl",
-    "V05": "the same",
-    "V06": "the same",
-    "V07": "KVM_CREATE_IRQCHIP: the controllers are the platform's; `irqchip` says who serves them",
-    "V08": "the same",
-    "V09": "the same",
-    "V10": "irqfd is the device ls7a_irqfd: tests/devices/test_irqfd.py",
-    "V11": "the same",
-    "V12": "the same",
-    "V13": "the same",
     "T07": "the Loongson tree's stable-timer mode is not modelled",
     "T08": "as 111, in stable-timer mode",
 }

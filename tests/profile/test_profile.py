@@ -1,6 +1,7 @@
 """A profile finds what is hot and where host time went, and changes nothing."""
 
 import json
+import re
 import xml.etree.ElementTree as xml
 from collections import Counter
 from pathlib import Path
@@ -9,12 +10,12 @@ from time import perf_counter
 import pytest
 
 from cpu.engine.meter import Meter
-from scenarios.library import guest
+from scenarios.library import guest, loaded
 from soc import Machine, PoweredOff
 from soc.__main__ import main
 from soc.errors import ConfigurationError
 from soc.profile import report, symbols
-from soc.profile.profile import CORES, DEVICES, ELSEWHERE, Profile
+from soc.profile.profile import CORES, DEVICES, ELSEWHERE, KVM, Profile
 
 EVERY = 3000
 SHARE = 0.75
@@ -27,8 +28,8 @@ def program():
     return guest(Path(__file__).with_name("two_functions.S")).to_elf()
 
 
-def run(program, profile=None, cpus=1, **options):
-    with Machine("virt", ram="16 MiB", cpus=cpus, **options) as machine:
+def run(program, profile=None, **options):
+    with Machine("virt", ram="16 MiB", **options) as machine:
         machine.load(program)
         result = machine.run(until=PoweredOff, max_virtual="1 s", profile=profile)
     return result.ended, result.trace_hash, machine.cpu[0].cycles, result.instructions
@@ -70,10 +71,21 @@ def test_in_every_tier(plain, profiled, tier, program):
 
 
 def test_on_several_cores():
-    program = guest("ipi_pingpong.S", rounds=20).to_elf()
-    profile = Profile(500)
-    assert run(program, profile, cpus=2) == run(program, cpus=2)
+    results, profile = [], Profile(100)
+    for given in (profile, None):
+        with loaded("ipi_pingpong.S", "virt", 2, {}, rounds=50).machine as machine:
+            result = machine.run(until=PoweredOff, max_virtual="1 s", profile=given)
+            results.append((result.ended, result.trace_hash, result.instructions))
+    assert results[0] == results[1]
+    assert results[0][0] == "poweroff"
     assert {place.core for place in profile.samples.places} == {0, 1}
+
+
+def test_a_guest_of_kvm_is_sampled_in_guest_mode_only():
+    program, profile = guest("first_light.S", rounds=10).to_elf(), Profile(100)
+    assert run(program, profile, hypervisor="kvm") == run(program, hypervisor="kvm")
+    assert {place.mode for place in profile.samples.places} == {"guest kernel"}
+    assert [item.name for item in profile.items() if item.group == KVM] == ["root mode"]
 
 
 def test_every_sampled_instruction_is_counted_once(profiled):
@@ -138,7 +150,7 @@ def test_both_clocks_measure_the_same_spans(program):
             meter.attach()
             began = perf_counter()
             meter.called()
-            machine.cpu[0].run(None, 300_000)
+            machine.run(max_insns=300_000)
             meter.returned()
             elapsed = perf_counter() - began
             meter.detach()
@@ -157,9 +169,7 @@ def test_the_command_leaves_data_and_a_page(tmp_path, program, plain, capsys):
     elf = tmp_path / "two.elf"
     elf.write_bytes(program)
     out = tmp_path / "out"
-    status = main(
-        ["run", str(elf), "--ram-mb", "16", "--profile", "--profile-every", str(EVERY), "--out", str(out)]
-    )
+    status = main(["run", str(elf), "--ram-mb", "16", "--profile", "--profile-every", str(EVERY), "--out", str(out)])
     shown = capsys.readouterr().err
     assert status == 0 and f'"trace_hash": "{plain[1]}"' in shown
     assert "translated code" in shown and "hot" in shown
@@ -169,7 +179,7 @@ def test_the_command_leaves_data_and_a_page(tmp_path, program, plain, capsys):
     assert {item["group"] for item in data["host"]["items"]} >= {"start-up", "cores", "devices", "kernel"}
     page = (out / "profile.html").read_text()
     assert "<script" not in page and "http" not in page
-    host, own = [xml.fromstring(part.split("</svg>")[0]) for part in page.replace("<svg", "\0<svg").split("\0")[1:]]
+    host, own = [xml.fromstring(drawn) for drawn in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
     assert any(title.text.startswith("cores: ") for title in host.iter("title"))
     assert any(title.text.startswith("hot+0x4: ") for title in own.iter("title"))
 
@@ -179,3 +189,12 @@ def test_symbols_need_a_profile(tmp_path, program, capsys):
     elf.write_bytes(program)
     assert main(["run", str(elf), "--symbols", str(elf)]) == 2
     assert "--symbols without --profile" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("status", "mode"), [(0xE0, "kernel"), (0xE8, "supervisor"), (0xF0, "user asid 5"), (0xF2, "kernel")]
+)
+def test_the_mode_of_a_core(status, mode):
+    with Machine("virt", ram="16 MiB") as machine:
+        machine.cpu[0].set_state({"cp0": {"status": status, "entryhi": 5}})
+        assert machine.cpu[0].mode == mode

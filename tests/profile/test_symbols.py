@@ -53,6 +53,14 @@ def test_the_table_in_a_kernel_image(seqs):
     assert found == [(BASE + 16 * number, "t", name) for number, name in enumerate(names)]
 
 
+def test_a_kernel_that_has_moved_is_there_twice():
+    names = [f"n{number:04}" for number in range(600)]
+    image = kernel(names)
+    moved = image.replace(struct.pack("<Q", BASE), struct.pack("<Q", BASE + 0x10_0000))
+    found = [address for address, _, name in kallsyms.read(image + moved) if name == names[0]]
+    assert found == [BASE, BASE + 0x10_0000]
+
+
 def test_no_table():
     assert kallsyms.read(bytes(1 << 16)) == []
     image = kernel([f"n{number:04}" for number in range(1000)])

@@ -17,10 +17,12 @@ from cpu.isa.program import Program
 from soc import Machine, PoweredOff
 from soc.errors import ConfigurationError
 from soc.messages import InterruptLevel, MmioWrite
+from soc.timing import Timing
 
 SLICES = (100, 1000, 10_000, 1_000_000)
 BASE = 0xFFFF_FFFF_8001_0000
 CYCLE_PS = 1250
+WINDOW = Timing().core_window // CYCLE_PS
 
 # Core 0 releases the others, up to $s7 of them; all meet at `work` with their number in $s6 and their IPI block in $s0.
 START = """
@@ -275,7 +277,7 @@ def test_every_core_gets_every_cores_interrupt():
 
 
 def test_another_window_is_another_run_of_the_same_program():
-    one, other = (run(STORM, 4, timing={"core_window": window}) for window in ("100 ns", "50 ns"))
+    one, other = (run(STORM, 4, timing={"core_window": window}) for window in ("250 ns", "70 ns"))
     assert one[0] == other[0] == "poweroff"
     assert one[2] != other[2]
 
@@ -439,14 +441,14 @@ def test_a_lone_core_stops_at_each_limit(cpus):
         return m, result
 
     m, _ = go({"max_insns": 1000})
-    assert 1000 <= m.instructions < 1000 + (1 if cpus == 1 else 80 + 3)
+    assert 1000 <= m.instructions < 1000 + (1 if cpus == 1 else WINDOW + 3)
     m, _ = go({"max_insns": 1000}, {"max_virtual": "2 us"})
-    assert m.instructions < 1000 + 1600 + 200
+    assert m.instructions < 1000 + 1600 + 2 * WINDOW
     plain, sliced = (
         go({"max_virtual": "50 us"}),
         go(*[{"max_virtual": "1 us", "slice": 77}] * 3, {"max_virtual": "47 us"}),
     )
-    assert abs(plain[0].now - sliced[0].now) <= 4 * 80 * CYCLE_PS
+    assert abs(plain[0].now - sliced[0].now) <= 4 * WINDOW * CYCLE_PS
 
 
 @pytest.mark.parametrize("cpus", [1, 2])

@@ -15,6 +15,9 @@ from tests.soc.fakes import machine
 
 UART, LIOINTC, IPI, POWER = 0x1FE0_01E0, 0x3FF0_1400, 0x3FF0_1000, 0x1008_0010
 CYCLE = 1250
+ACCESS = (Timing().mmio_request + Timing().mmio_reply) // CYCLE + 1
+"""Cycles of an access to a device: there, back, and the instruction."""
+WINDOW = Timing().core_window // CYCLE
 
 
 def power_off():
@@ -119,23 +122,23 @@ def test_an_interrupt_is_taken_at_the_first_boundary_after_its_line_rose():
         m = machine(program, echo, trace=True)
         for time in extra:
             m.kernel.post(time, 4, 0, time, lambda _: None)
-        m.replay([(1_000_000, b"a")])
+        m.replay([(2_000_000, b"a")])
         m.run(max_virtual="10 us")
         path = m.trace.latency("uart").paths[0]
         pin, taken = path.hops["cpu0.ip[2]"], path.hops["cpu0 handler"]
-        assert pin == 1_000_000 + 30_000
+        assert pin == 2_000_000 + 30_000
         assert 0 <= taken - pin < 97 * CYCLE
         assert taken % CYCLE == 0 and (taken // CYCLE - core_start(m)) % 97 == 0
 
 
 def core_start(m):
-    """Cycle at which the loop of the program above began: after three accesses of 161 cycles each."""
-    return 3 * 161
+    """Cycle at which the loop of the program above began: after three accesses."""
+    return 3 * ACCESS
 
 
 def test_latency_hops_are_exact():
     m = machine(receiver, echo, trace=True, timing={"irq_line": "7 ns", "core_pin": "11 ns"})
-    m.replay([(1_000_000, b"abc!")])
+    m.replay([(2_000_000, b"abc!")])
     assert m.run().ended == "poweroff"
     latency = m.trace.latency("uart")
     assert [hop.name for hop in latency.hops] == [
@@ -149,7 +152,7 @@ def test_latency_hops_are_exact():
     # A waiting core takes it at its next cycle.
     assert 0 <= pin.min <= pin.max < CYCLE
     # The fourth access of the handler reads the byte, and the line falls when it arrives.
-    assert handler.min == handler.max == (20 + 3 * 161) * CYCLE + 100_000
+    assert handler.min == handler.max == (20 + 3 * ACCESS) * CYCLE + Timing().mmio_request
     assert latency.total.count == 4 and latency.unfinished == 0
     assert latency.total.p99 == max(latency.totals)
     table = latency.table().splitlines()
@@ -279,7 +282,7 @@ def test_limits():
     result = m.run(max_virtual="1 us")
     # 1 us is 800 cycles: the first boundary at or after it.
     assert (result.ended, result.instructions, result.virtual_s) == ("limit", 800, 1e-6)
-    assert m.run(max_virtual="1 ns").instructions == 80  # to the end of the window
+    assert m.run(max_virtual="1 ns").instructions == WINDOW  # to its end
     result = m.run(max_insns=100)
     assert (result.ended, result.instructions) == ("limit", 100)
     assert "model time" in m.run(max_virtual=1).reason

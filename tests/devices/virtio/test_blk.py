@@ -196,6 +196,6 @@ def test_a_read_under_way_is_restored_with_the_overlay_it_reads(image):
         driver.device = driver.board.device = device
         if not driver.board.waiting:
             break
-        driver.board.step()
+        driver.board.transfer()
     assert driver.peek(places[0], SECTOR) == b"n" * SECTOR
     assert driver.used(0) == [(0, SECTOR + 1)]
