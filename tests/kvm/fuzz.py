@@ -36,8 +36,8 @@ from cpu.kvm.stats import REASONS
 from cpu.kvm.uapi import MEM_READONLY, Cap, ExitReason, MemoryRegion
 from cpu.kvm.vcpu import Steps, Vcpu
 from cpu.memory import Memory
-from soc.time import Clock
 from soc.options import TIERS
+from soc.time import Clock
 from soc.timing import Timing
 from tests.oracles import pools
 
