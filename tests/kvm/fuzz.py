@@ -36,6 +36,7 @@ from cpu.kvm.stats import REASONS
 from cpu.kvm.uapi import MEM_READONLY, Cap, ExitReason, MemoryRegion
 from cpu.kvm.vcpu import Steps, Vcpu
 from cpu.memory import Memory
+from soc.options import TIERS
 from soc.time import Clock
 from soc.timing import Timing
 from tests.oracles import pools
@@ -402,7 +403,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.kvm.fuzz", description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=1000, metavar="N", help="how many seeds (default 1000)")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="the first seed (default 1)")
-    parser.add_argument("--tier", choices=("auto", "threaded", "reference"), default="auto")
+    parser.add_argument("--tier", choices=TIERS, default="auto")
     options = parser.parse_args(arguments)
     began = time.monotonic()
 
