@@ -404,14 +404,18 @@ def _restore(bench: _Bench, steps: list[Step]) -> None:
     outside.now, outside.levels, outside.ram = first.now, dict(first.outside.levels), bytearray(first.outside.ram)
     outside.timers.clear()
     second.model.restore(saved)
-    assert second.model.save() == first.model.save(), "the restored device holds another state"
+    if second.model.save() != first.model.save():
+        raise AssertionError("the restored device holds another state")
     for step in steps[cut + 1 :]:
         left = [len(rig.outside.events) for rig in (first, second)]
         one, other = ((step.do(rig), rig.model.save()) for rig in (first, second))
-        assert one[0] == other[0], f"the restored device answers {other[0]:#x}, the other {one[0]:#x}"
-        assert one[1] == other[1], f"the restored device differs in {', '.join(_differing(one[1], other[1]))}"
+        if one[0] != other[0]:
+            raise AssertionError(f"the restored device answers {other[0]:#x}, the other {one[0]:#x}")
+        if one[1] != other[1]:
+            raise AssertionError(f"the restored device differs in {', '.join(_differing(one[1], other[1]))}")
         sent = [rig.outside.events[start:] for rig, start in zip((first, second), left, strict=True)]
-        assert sent[0] == sent[1], f"the restored device sends {sent[1]}, the other {sent[0]}"
+        if sent[0] != sent[1]:
+            raise AssertionError(f"the restored device sends {sent[1]}, the other {sent[0]}")
 
 
 def _differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
@@ -430,7 +434,8 @@ def _reset(bench: _Bench, steps: list[Step]) -> None:
         step.do(used)
     before = used.model.save()
     used.model.settle()
-    assert used.model.save() == before, "settle() changed the state when it ran a second time"
+    if used.model.save() != before:
+        raise AssertionError("settle() changed the state when it ran a second time")
     used.reset()
     for name, line in used.model.line_declarations().items():
         if isinstance(line, LineIn):
@@ -439,7 +444,8 @@ def _reset(bench: _Bench, steps: list[Step]) -> None:
                 fresh.step(lambda port=port, level=levels >> index & 1: fresh.model.line_in(port, level))
     fresh.reset()
     differ = _differing(_without_kept(used.model), _without_kept(fresh.model))
-    assert not differ, f"a reset after use and a reset alone differ in {', '.join(differ)}"
+    if differ:
+        raise AssertionError(f"a reset after use and a reset alone differ in {', '.join(differ)}")
 
 
 def _without_kept(device: Device) -> dict[str, Any]:

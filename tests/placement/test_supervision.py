@@ -73,7 +73,7 @@ def undisturbed():
 )
 def test_restart_ends_with_the_hash_of_an_undisturbed_run(kind, device, undisturbed):
     expected, end, _ = undisturbed
-    faults = [{"device": device, kind: moments(device, 3, end)}]
+    faults = [{"device": device, kind: moments(device, 3, 2 * end // 5)}]
     with light({device: place("restart")}, faults) as machine:
         result = machine.run(until=PoweredOff)
         supervisor = machine.components[device].supervisor

@@ -190,7 +190,7 @@ def test_a_restored_machine_ends_as_the_undisturbed_one(name, tier):
 
 @pytest.mark.parametrize("tier", TIERS)
 def test_a_core_parked_in_any_place_of_a_block_is_restored(tier):
-    times = range(duration("100 ns"), undisturbed("slots")[-1], duration("300 ns"))
+    times = range(duration("100 ns"), undisturbed("slots")[-1] - duration("1 us"), duration("300 ns"))
     for number, checkpoint in enumerate(saved("slots", list(times), tier=tier)):
         assert finish(Machine.restore(checkpoint, tier=TIERS[number % 3])) == undisturbed("slots"), times[number]
 
@@ -244,7 +244,7 @@ def test_at_saves_in_the_middle_of_a_run():
     at = undisturbed("storm")[-1] // 2
     result = m.run(until=PoweredOff, at=(at, lambda m: found.append((m.now, m.save()))))
     assert whole(m, result) == undisturbed("storm")
-    (time, checkpoint), window = found[0], duration("100 ns")
+    (time, checkpoint), window = found[0], m.timing.core_window
     assert at <= time < at + 2 * window, "at a grid point, once every core has come there"
     assert finish(Machine.restore(checkpoint)) == undisturbed("storm")
     late = Machine.restore(checkpoint)
@@ -298,7 +298,12 @@ def test_a_trace_may_begin_at_the_restore(tmp_path):
     assert result.trace_hash == undisturbed("receive")[2]
     loaded_again = type(again.trace).load(tmp_path / "trace.soc")
     assert len(loaded_again.records) == len(again.trace.records) == again.trace.messages - m.trace.messages
-    assert len(loaded_again.latency("uart").paths) == 3
+    plain = MACHINES["receive"](trace=True)
+    finish(plain)
+    later = [path for path in plain.trace.latency("uart").paths if path.began >= TYPED_AT[1]]
+    found = loaded_again.latency("uart").paths
+    # The line may be up already where the trace begins: that interrupt's beginning is not in it.
+    assert len(later) - 1 <= len(found) and {path.began for path in found} <= {path.began for path in later}
 
 
 def test_a_script_begins_at_the_prompt_a_machine_was_saved_at():
