@@ -79,7 +79,9 @@ def prepare(way: str, rounds: int, interval: int, asleep: bool, kvm: str = "vz",
     lead to ls7a_irqfd, or here to a thread."""
     from soc.platforms import Part, Wire, find
 
-    plain = platform = find("ls7a")
+    given = {"routes": [(GSI, "msi", MSI_VECTOR)], "assigned": [(MESSAGE, GSI, False)]}
+    irqfd = Part("ls7a_irqfd", "devices.ls7a_irqfd:Ls7aIrqfd", options=lambda timing: given)
+    plain = platform = replace(find("ls7a"), parts=(*find("ls7a").parts, irqfd))
     if way.startswith("ioctl"):
         thread = Part("thread", f"{__name__}:InjectingThread", options=lambda timing: {"delay": thread_delay(timing)})
         lines = (
@@ -95,9 +97,6 @@ def prepare(way: str, rounds: int, interval: int, asleep: bool, kvm: str = "vz",
     if WAYS[way] is not None:
         options |= {"hypervisor": "kvm", "vcpus": 1, "kvm": kvm, "irqchip": WAYS[way]}
     guest = loaded("inject.S", platform, 1, options, rounds=rounds, asleep=int(asleep))
-    irqfd = guest.machine.devices["ls7a_irqfd"]
-    irqfd.route(GSI, "msi", MSI_VECTOR)
-    irqfd.assign(MESSAGE, GSI)
     for number in range(rounds):
         guest.machine.signal(MESSAGE, FIRST + number * interval)
     return guest
