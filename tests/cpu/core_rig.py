@@ -24,6 +24,9 @@ from cpu.memory import Memory
 from cpu.tlb.operations import write_entry
 
 TIERS = ("stencil", "threaded", "reference") if usable() else ("threaded", "reference")
+needs_stencil = pytest.mark.skipif(
+    not usable(), reason="tier stencil needs x86-64 Linux, and memory that is writable and executable"
+)
 M64 = (1 << 64) - 1
 MIB = 1 << 20
 

@@ -17,11 +17,11 @@ from cpu.engine.code_buffer import CodeBuffer, ExecutableMemoryError, usable
 from cpu.engine.micro import OP, OPS
 from cpu.isa import Flow
 from cpu.memory import Memory
-from tests.cpu.core_rig import CODE, KSEG0, MIB, Rig, physical
+from tests.cpu.core_rig import CODE, KSEG0, MIB, Rig, needs_stencil, physical
 from tests.cpu.test_costs import random_costs
 from tests.cpu.test_tiers import LIMIT, Program, different, run_whole, whole_state
 
-pytestmark = pytest.mark.skipif(not usable(), reason="this host has no tier stencil")
+pytestmark = needs_stencil
 
 COUNTED_LOOP = """
         li      $t0, 1000
@@ -220,11 +220,6 @@ def test_auto_is_the_fastest_tier_that_runs_here(monkeypatch):
     assert tiers.choose("auto").name == "threaded"
     with pytest.raises(ExecutableMemoryError, match="Permission denied"):
         Core(0, Memory(MIB), "stencil")
-
-
-def test_another_architecture_has_no_tier_stencil(monkeypatch):
-    monkeypatch.setattr(stencils.platform, "machine", lambda: "aarch64")
-    assert not usable()
 
 
 def test_a_far_jump_leads_to_the_page_that_is_mapped_now():

@@ -9,12 +9,11 @@ from random import Random
 import pytest
 
 from cpu.engine import shared
-from cpu.engine.code_buffer import usable
 from cpu.isa import TABLE, Flow
-from tests.cpu.core_rig import KSEG0, STATUS, Rig, physical
+from tests.cpu.core_rig import KSEG0, STATUS, Rig, needs_stencil, physical
 from tests.cpu.fpu_rig import FPR, GPR, floating
 
-pytestmark = pytest.mark.skipif(not usable(), reason="this host has no tier stencil")
+pytestmark = needs_stencil
 
 ROWS = [
     row

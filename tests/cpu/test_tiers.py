@@ -12,6 +12,8 @@ import pytest
 
 from cpu import state
 from cpu.core import StopKind
+from cpu.engine import stencils, tiers
+from cpu.engine.code_buffer import usable
 from cpu.isa.assembler import assemble
 from tests.cpu.core_rig import CODE, CU0, IE, IP, KSEG0, M64, STATUS, Rig, physical
 from tests.oracles.layout import KERNEL
@@ -312,3 +314,9 @@ def test_an_interrupt_line_that_changes_between_runs_is_seen_at_the_next_boundar
         results.append(whole_state(rig))
     assert different(*results) == {}
     assert results[0]["cp0"]["epc"] == CODE and results[0]["gpr"][2] == 20
+
+
+def test_another_architecture_has_no_tier_stencil(monkeypatch):
+    monkeypatch.setattr(stencils.platform, "machine", lambda: "aarch64")
+    assert not usable()
+    assert tiers.choose("auto").name == "threaded"
