@@ -48,10 +48,6 @@ class Separation:
         """Wall time from telling a message to the end of its answer, in us: mean of a round, median of the rounds."""
         return median(self.waited_s) / self.told * 1e6 if self.told else 0.0
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data, with every round."""
-        return {**vars(self), "overhead": self.overhead, "added_us": self.added_us, "turn_us": self.turn_us}
-
 
 def separation(rounds: int, material: Any = None, say: Callable[[str], None] = lambda text: None) -> list[Separation]:
     """Accesses, the boot of `material` if there is one, and a core that needs no device; `rounds` of each."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from soc.bench import cores, report
+from soc.bench import cores, tables
 from soc.bench.cores import Cores
 from soc.bench.errors import BenchError
 from soc.timing import Timing
@@ -22,7 +22,7 @@ def test_every_core_does_its_share():
 
 def test_the_windows_are_those_asked_for():
     rows = cores.by_window(1, 50_000, ("25 ns", "10 us"))
-    assert [(row.cores, row.window_ps) for row in rows] == [(4, 25_000), (4, 10_000_000)]
+    assert [(row.cores, row.window_ps) for row in rows] == [(1, Timing().core_window), (4, 25_000), (4, 10_000_000)]
 
 
 def test_cores_that_are_not_busy_are_no_measurement(monkeypatch, tmp_path):
@@ -36,13 +36,14 @@ def test_cores_that_are_not_busy_are_no_measurement(monkeypatch, tmp_path):
         cores.by_count(1, 1000, (1,))
 
 
-def test_the_tables_are_ratios_by_round():
+def test_costs_are_by_round_and_per_instruction():
     one, four = Cores(1, 100_000, 800, [1.0, 3.0, 2.0]), Cores(4, 100_000, 1600, [4.0, 8.0, 6.0])
-    table = [line.split() for line in report.cores_table([one, four]).splitlines()[1:]]
-    assert [(row[0], row[-1]) for row in table] == [("1", "1.00"), ("4", "0.67")]
+    assert four.costs(one) == pytest.approx([2.0, 8 / 6, 1.5])
+    _, first, second = tables.cores([one, four])
+    assert (first[0], first[-3:]) == ("1", ("1.00", "1.00", "1.00"))
+    assert (second[0], second[-3:]) == ("4", ("1.50", "1.33", "2.00"))
     # 1600 instructions in windows of 80 cycles are 20 turns.
-    assert report.turn_ns(four) == pytest.approx(6.0 / 20 * 1e9)
-    assert report.windows_table([one, four]).splitlines()[1].split()[0] == "100.000"
+    assert four.turn_ns == pytest.approx(6.0 / 20 * 1e9)
 
 
 @pytest.mark.slow  # wall clock: a loaded host could fail it
