@@ -133,7 +133,7 @@ def many(setting: Setting) -> list[Boot]:
             for result in [*bare, *guests]:
                 words = ["--cpus", str(result.cpus)]
                 words += ["--hypervisor", "kvm", "--vcpus", str(result.vcpus)] if result.vcpus else []
-                about = f"{result.vcpus} vCPUs on {result.cpus}" if result.vcpus else f"{result.cpus} CPUs"
+                about = f"{result.name}, {result.vcpus or result.cpus} on {result.cpus}"
                 setting.say(f"{about}, round {number + 1} of {setting.rounds}")
                 outcome = _ours(material, script, FAST, words)
                 seen = _answers(seen, outcome, about, PARALLEL)

@@ -5,12 +5,13 @@ speed meets all of them. A rate is instructions of all cores by wall time inside
 of an instruction by that of the first row, one core.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from soc.bench.contest import Say
 from soc.bench.errors import BenchError
 from soc.timing import Timing
 
@@ -46,9 +47,6 @@ class Cores:
         """Host time in ns of one core's turn: a busy core completes an instruction a cycle."""
         turns = self.instructions / Timing().core.ticks(self.window_ps)
         return median(self.wall_s) / turns * 1e9
-
-
-Say = Callable[[str], None]
 
 
 def by_count(

@@ -3,9 +3,9 @@
 Iterations keep everybody busy for longer than a start-up varies; ours and QEMU's differ where the speeds do.
 """
 
-from functools import partial
+from collections.abc import Iterator
 
-from soc.bench.contest import Make, Pair, Program, contest, pair
+from soc.bench.contest import Make, Pair, Program, contest
 from soc.bench.setting import Setting
 
 MIXED = "mixed"
@@ -30,7 +30,7 @@ SYSTEM = {
 
 def tiers(setting: Setting) -> list[Program]:
     """The mixed program on every tier and on QEMU."""
-    make = setting.program(setting.guests.bench)
+    make = setting.program("bench")
     lengths = {setting.tier: TIERS, "threaded": TIERS, "reference": REFERENCE}
     contestants = [setting.ours(make, count, tier) for tier, count in lengths.items()]
     theirs = setting.theirs(make, TIERS)
@@ -39,45 +39,41 @@ def tiers(setting: Setting) -> list[Program]:
 
 def compute(setting: Setting) -> list[Pair]:
     """One kind of work per program, the fastest tier beside QEMU."""
-    found = []
-    for name, (mine, theirs) in COMPUTE.items():
-        make = _compute(setting, name)
-        both = setting.ours(make, mine), setting.theirs(make, theirs)
-        found.append(pair(name, *both, setting.rounds, setting.say))
-    return found
+    return [
+        setting.pair(name, setting.ours(make, COMPUTE[name][0]), setting.theirs(make, COMPUTE[name][1]))
+        for name, make in _compute_set(setting)
+    ]
 
 
 def guest(setting: Setting) -> list[Pair]:
     """The compute set as a guest of the KVM model, beside the same program on the bare core."""
-    found = []
-    for name, (count, _) in COMPUTE.items():
-        make = _compute(setting, name)
-        both = setting.guest(make, count), setting.ours(make, count)
-        found.append(pair(name, *both, setting.rounds, setting.say))
-    return found
+    return [
+        setting.pair(name, setting.guest(make, COMPUTE[name][0]), setting.ours(make, COMPUTE[name][0]))
+        for name, make in _compute_set(setting)
+    ]
+
+
+def _compute_set(setting: Setting) -> Iterator[tuple[str, Make]]:
+    for name in COMPUTE:
+        yield name, setting.program("bench") if name == MIXED else setting.program("compute", name)
 
 
 def vector(setting: Setting) -> list[Pair]:
     """Vector instructions on the bare core, beside QEMU's user mode: its loongson3-virt has no processor with MSA."""
-    found = []
-    for name, (mine, theirs) in VECTOR.items():
-        make = partial(setting.guests.vector, name)
-        ours = setting.ours(setting.program(make), mine)
-        other = setting.user.contestant(partial(make, system="linux"), setting.count(theirs)) if setting.user else None
-        found.append(pair(name, ours, other, setting.rounds, setting.say))
-    return found
+    return [
+        setting.pair(
+            name,
+            setting.ours(setting.program("vector", name), mine),
+            setting.theirs_in_user_mode(setting.program("vector", name, system="linux"), theirs),
+        )
+        for name, (mine, theirs) in VECTOR.items()
+    ]
 
 
 def system(setting: Setting) -> list[Pair]:
     """What a kernel does all day: an iteration is one operation."""
-    found = []
-    for name, (mine, theirs) in SYSTEM.items():
-        make = partial(setting.guests.system, name)
-        both = setting.ours(make, mine), setting.theirs(make, theirs)
-        found.append(pair(name, *both, setting.rounds, setting.say))
-    return found
-
-
-def _compute(setting: Setting, name: str) -> Make:
-    guests = setting.guests
-    return setting.program(guests.bench if name == MIXED else partial(guests.compute, name))
+    makes = {name: setting.program("system", name) for name in SYSTEM}
+    return [
+        setting.pair(name, setting.ours(makes[name], mine), setting.theirs(makes[name], theirs))
+        for name, (mine, theirs) in SYSTEM.items()
+    ]

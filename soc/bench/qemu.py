@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from soc.bench.contest import Contestant, Make
 from soc.bench.errors import BenchError, UnfinishedError
 from soc.bench.runs import LOOK_S, TIMEOUT_S, Outcome, resident, run, text
 from soc.console import PROMPT
@@ -84,10 +83,6 @@ class UserQemu:
     def run(self, elf: Path) -> Outcome:
         """Runs a Linux program, which must be executable."""
         return run([*self.command, "-cpu", USER_CPU, elf])
-
-    def contestant(self, make: Make, iterations: int) -> Contestant:
-        """This QEMU with the programs of `make`."""
-        return Contestant(self.name, self.run, make, iterations)
 
 
 def find(program: str = PROGRAM, cpu: str = "Loongson-3A1000") -> Qemu | None:

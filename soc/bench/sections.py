@@ -51,7 +51,7 @@ SECTIONS = {
         "The same on many CPUs, with work for all of them", Boot, boots.many, tables.machines, figures.boots
     ),
     "cores": Section("The same busy program on every core", Cores, _cores, tables.cores, figures.cores),
-    "windows": Section("Busy cores over the window", Cores, _windows, tables.windows, figures.cores),
+    "windows": Section("Busy cores over the window", Cores, _windows, tables.cores, figures.cores),
     "separation": Section(
         "Devices in the simulator's process and in others", Separation, _separation, tables.separation,
         figures.separation,

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from soc.bench.contest import Say
 from soc.bench.errors import BenchError
 
 ACCESSES = 20_000
@@ -49,7 +50,7 @@ class Separation:
         return median(self.waited_s) / self.told * 1e6 if self.told else 0.0
 
 
-def separation(rounds: int, material: Any = None, say: Callable[[str], None] = lambda text: None) -> list[Separation]:
+def separation(rounds: int, material: Any = None, say: Say = lambda text: None) -> list[Separation]:
     """Accesses, the boot of `material` if there is one, and a core that needs no device; `rounds` of each."""
     loads = {
         f"{ACCESSES} reads of a register": (lambda place: _bare("poll.S", place), {"max_insns": 3 * ACCESSES}),

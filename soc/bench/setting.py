@@ -1,17 +1,14 @@
 """What a measurement has to work with: rounds, contestants, guests, a kernel."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 
 from soc.bench import runs
-from soc.bench.contest import Contestant, Make
+from soc.bench.contest import Contestant, Make, Pair, Say, pair
 from soc.bench.errors import NeedError
 from soc.bench.qemu import Qemu, UserQemu
-from soc.bench.runs import Outcome
 from soc.errors import ConfigurationError
 from soc.fetch.cache import Material
 
@@ -31,7 +28,7 @@ class Setting:
     qemu: Qemu | None = None
     user: UserQemu | None = None
     material: Material | None = None
-    say: Callable[[str], None] = lambda text: None
+    say: Say = lambda text: None
 
     @cached_property
     def guests(self) -> ModuleType:
@@ -44,8 +41,9 @@ class Setting:
                 "Run from the project's folder, or `pip install -e .` there."
             ) from cause
 
-    def program(self, make: Make) -> Make:
-        """`make`, after it has been tried. Raises NeedError without the compiler."""
+    def program(self, name: str, *words: str, **options: str) -> Make:
+        """What makes the guest `name`, by the builder's function for it. Raises NeedError without the compiler."""
+        make = partial(getattr(self.guests, name), *words, **options)
         try:
             make(1)
         except ConfigurationError as error:
@@ -70,12 +68,20 @@ class Setting:
 
     def guest(self, make: Make, iterations: int) -> Contestant:
         """The same in a virtual machine of the KVM model."""
-        return Contestant("guest", lambda elf: _hosted(self.tier, elf), make, self.count(iterations))
+        words = "run", "--tier", self.tier, "--hypervisor", "kvm"
+        return Contestant("guest", lambda elf: runs.soc(*words, elf), make, self.count(iterations))
 
     def theirs(self, make: Make, iterations: int) -> Contestant | None:
         """QEMU's machine, if there is one."""
-        return Contestant(self.qemu.name, self.qemu.run, make, self.count(iterations)) if self.qemu else None
+        return self._other(self.qemu, make, iterations)
 
+    def theirs_in_user_mode(self, make: Make, iterations: int) -> Contestant | None:
+        """QEMU's user mode, if it is there."""
+        return self._other(self.user, make, iterations)
 
-def _hosted(tier: str, elf: Path) -> Outcome:
-    return runs.soc("run", "--tier", tier, "--hypervisor", "kvm", elf)
+    def _other(self, other: Qemu | UserQemu | None, make: Make, iterations: int) -> Contestant | None:
+        return Contestant(other.name, other.run, make, self.count(iterations)) if other else None
+
+    def pair(self, name: str, ours: Contestant, theirs: Contestant | None) -> Pair:
+        """Both measured in turns."""
+        return pair(name, ours, theirs, self.rounds, self.say)

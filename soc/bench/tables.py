@@ -51,7 +51,6 @@ def system(pairs: Sequence[Pair]) -> Cells:
         each = one.ours.instructions / (one.ours.iterations - 1)
         theirs = f"{one.theirs.each_ns:.0f}" if one.theirs else ""
         yield one.name, f"{each:.0f}", f"{one.ours.each_ns:.0f}", theirs, *spread(one.ratios)
-    yield from _mean(pairs, 4)
 
 
 def tiers(results: Sequence[Program]) -> Cells:
@@ -97,19 +96,11 @@ def _peak(one: Boot) -> str:
 
 
 def cores(results: Sequence[Cores]) -> Cells:
-    """Many busy cores; the cost of an instruction is beside one core's, by round."""
-    yield "busy cores", "window, ns", "MIPS of all", "MIPS of each", "cost", "from", "to"
+    """Busy cores in windows; the cost of an instruction is beside that of the first row, by round."""
+    yield "busy cores", "window, ns", "MIPS of all", "MIPS of each", "ns for a turn", "cost", "from", "to"
     for one in results:
-        costs = spread(one.costs(results[0]))
-        yield str(one.cores), in_ns(one.window_ps), f"{one.mips:.0f}", f"{one.mips / one.cores:.0f}", *costs
-
-
-def windows(results: Sequence[Cores]) -> Cells:
-    """The same over the length of the window."""
-    yield "busy cores", "window, ns", "MIPS of all", "ns for a turn", "cost", "from", "to"
-    for one in results:
-        costs = spread(one.costs(results[0]))
-        yield str(one.cores), in_ns(one.window_ps), f"{one.mips:.0f}", f"{one.turn_ns:.0f}", *costs
+        rates = f"{one.mips:.0f}", f"{one.mips / one.cores:.0f}", f"{one.turn_ns:.0f}"
+        yield str(one.cores), in_ns(one.window_ps), *rates, *spread(one.costs(results[0]))
 
 
 def separation(results: Sequence[Separation]) -> Cells:
