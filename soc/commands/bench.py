@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import sys
-import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -134,11 +133,14 @@ def _material() -> Any:
 @contextlib.contextmanager
 def _progress(name: str) -> Iterator[Callable[[str], None]]:
     """What takes a line about the state of a section: shown in place on a terminal, line by line elsewhere."""
-    from rich.console import Console
-
-    began = time.monotonic()
     if not sys.stderr.isatty():
         yield lambda text: say(f"{name}: {text}")
         return
-    with Console(stderr=True, highlight=False).status(name) as status:
-        yield lambda text: status.update(f"{name}: {text}  [dim]{time.monotonic() - began:.0f} s[/dim]")
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
+    # Seldom: it shares the host with what is measured.
+    with Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=2) as shown:
+        task = shown.add_task(name, total=None)
+        yield lambda text: shown.update(task, description=f"{name}: {text}")

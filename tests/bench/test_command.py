@@ -87,6 +87,17 @@ def test_runs_that_disagree_end_with_status_1_and_the_other_sections_are_measure
     assert "Compute set" not in said.out and "Operations of a kernel; 1 round\n" in said.out
 
 
+def test_what_was_measured_before_an_interruption_is_kept(measured, monkeypatch, tmp_path, capsys):
+    def measure(setting):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(sections.SECTIONS, "system", replace(sections.SECTIONS["system"], measure=measure))
+    out = tmp_path / "bench.json"
+    assert main(["bench", "--out", str(out)]) == 130
+    assert "soc: interrupted." in capsys.readouterr().err
+    assert list(results.read(out).sections) == ["compute"]
+
+
 @pytest.mark.parametrize(("option", "wanted"), [("--qemu", "with a machine loongson3-virt"), ("--qemu-user", "")])
 def test_a_qemu_that_is_asked_for_must_be_there(capsys, option, wanted):
     assert main(["bench", option, "no-such-qemu"]) == 2
