@@ -1,10 +1,12 @@
 """Speed of many cores: the same busy program on each, over the number of cores and over the window of law 8.
 
 All machines exist before the first round and are warm; in each round they take turns, so that a change of the host's
-speed meets all of them. A rate is instructions of all cores by wall time inside the machine's run, a cost the wall time
-of an instruction by that of the first row, one core.
+speed meets all of them. A rate is instructions of all cores by CPU time of the process, one thread of which works; what
+else the host does disturbs that less than wall time. A cost is the time of an instruction by that of the first row, one
+core.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,29 +26,29 @@ GUEST = Path(__file__).with_name("busy.S")
 
 @dataclass
 class Cores:
-    """Rounds of one machine: `cores` busy cores in windows of `window_ps`. `wall_s` has an entry per round."""
+    """Rounds of one machine: `cores` busy cores in windows of `window_ps`. `cpu_s` has an entry per round."""
 
     cores: int
     window_ps: int
     instructions: int = 0
     """Of one round, by all cores together."""
-    wall_s: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
 
     @property
     def mips(self) -> float:
         """Guest MIPS of all cores together, median of the rounds."""
-        return self.instructions / median(self.wall_s) / 1e6
+        return self.instructions / median(self.cpu_s) / 1e6
 
     def costs(self, one: "Cores") -> list[float]:
-        """Per round: wall time of an instruction by that of `one`."""
+        """Per round: time of an instruction by that of `one`."""
         scale = one.instructions / self.instructions
-        return [scale * a / b for a, b in zip(self.wall_s, one.wall_s, strict=True)]
+        return [scale * a / b for a, b in zip(self.cpu_s, one.cpu_s, strict=True)]
 
     @property
     def turn_ns(self) -> float:
         """Host time in ns of one core's turn: a busy core completes an instruction a cycle."""
         turns = self.instructions / Timing().core.ticks(self.window_ps)
-        return median(self.wall_s) / turns * 1e9
+        return median(self.cpu_s) / turns * 1e9
 
 
 def by_count(
@@ -76,9 +78,11 @@ def _measure(machines: Sequence[tuple[int, str | None]], rounds: int, instructio
     for number in range(rounds):
         say(f"round {number + 1} of {rounds}")
         for machine, result in zip(built, results, strict=True):
+            began = time.process_time()
             done = _run(machine, machine.run(max_insns=instructions, digest=False))
+            spent = time.process_time() - began
             result.instructions = result.instructions or done.instructions
-            result.wall_s.append(done.wall_s * result.instructions / done.instructions)
+            result.cpu_s.append(spent * result.instructions / done.instructions)
     return results
 
 

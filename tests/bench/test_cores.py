@@ -16,7 +16,7 @@ def test_every_core_does_its_share():
     for result in cores.by_count(2, 100_000, (1, 3, 5)):
         assert result.window_ps == Timing().core_window
         assert 100_000 <= result.instructions < 100_000 + (WINDOW + 2) * result.cores
-        assert len(result.wall_s) == 2 and all(wall > 0 for wall in result.wall_s)
+        assert len(result.cpu_s) == 2 and all(spent > 0 for spent in result.cpu_s)
         assert result.mips > 0
 
 
@@ -46,8 +46,8 @@ def test_costs_are_by_round_and_per_instruction():
     assert four.turn_ns == pytest.approx(6.0 / 20 * 1e9)
 
 
-@pytest.mark.slow  # wall clock: a loaded host could fail it
+@pytest.mark.slow  # host time: a loaded host could fail it
 def test_four_busy_cores_keep_half_of_the_speed_of_one():
     # Rounds interleave the two; the fastest round of each is the one the host disturbed least.
     one, four = cores.by_count(9, 4_000_000, (1, 4))
-    assert (min(one.wall_s) / one.instructions) / (min(four.wall_s) / four.instructions) >= 0.5
+    assert (min(one.cpu_s) / one.instructions) / (min(four.cpu_s) / four.instructions) >= 0.5
