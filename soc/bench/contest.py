@@ -2,7 +2,8 @@
 all of them.
 
 A rate of the engine alone comes from two lengths of the same program, (instructions of the long one - of the short
-one) / (wall - wall): start-up, loading and compiling cancel out, in the same way for every contestant.
+one) / (CPU time - CPU time): start-up, loading and compiling cancel out, in the same way for every contestant, and what
+else the host does disturbs it less than wall time.
 """
 
 import tempfile
@@ -38,13 +39,15 @@ class Program:
     iterations: int
     wall_s: list[float] = field(default_factory=list)
     short_wall_s: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
+    short_cpu_s: list[float] = field(default_factory=list)
     instructions: int = 0
     """Of the long run less those of the short one."""
 
     @property
     def engine_s(self) -> list[float]:
-        """Wall time of the long run less that of the short one."""
-        return [whole - short for whole, short in zip(self.wall_s, self.short_wall_s, strict=True)]
+        """CPU time of the long run less that of the short one."""
+        return [whole - short for whole, short in zip(self.cpu_s, self.short_cpu_s, strict=True)]
 
     @property
     def mips(self) -> float:
@@ -53,12 +56,12 @@ class Program:
 
     @property
     def whole_mips(self) -> float:
-        """Guest MIPS with the whole process counted, median of the rounds."""
+        """Guest MIPS by wall time of the whole process, median of the rounds."""
         return self.instructions / median(self.wall_s) / 1e6
 
     @property
     def each_ns(self) -> float:
-        """Wall time of an iteration in ns, start-up left out, median of the rounds."""
+        """Time of an iteration in ns, start-up left out, median of the rounds."""
         return median(self.engine_s) / (self.iterations - SHORT) * 1e9
 
 
@@ -105,8 +108,11 @@ def contest(contestants: Sequence[Contestant], rounds: int, say: Say = lambda te
         for number in range(rounds):
             say(f"round {number + 1} of {rounds}")
             for one, result in zip(contestants, results, strict=True):
-                result.short_wall_s.append(go(one, SHORT).wall_s)
-                result.wall_s.append(go(one, one.iterations).wall_s)
+                short, whole = go(one, SHORT), go(one, one.iterations)
+                result.short_wall_s.append(short.wall_s)
+                result.short_cpu_s.append(short.cpu_s)
+                result.wall_s.append(whole.wall_s)
+                result.cpu_s.append(whole.cpu_s)
     for result in results:
         result.instructions = ledger.instructions(result.iterations)
     return results

@@ -142,7 +142,7 @@ def converse(
             data = os.read(process.stdout.fileno(), 65536)
             if not data:
                 status = process.wait(TIMEOUT_S)
-                return Outcome(time.perf_counter() - began, text(bytes(console)), {}, peak), status
+                return Outcome(time.perf_counter() - began, text(bytes(console)), {}, peak_mib=peak), status
             console += data
             at = console.find(prompt, seen)
             if left and at >= 0:

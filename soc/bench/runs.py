@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ LOOK_S = 0.1
 class Outcome:
     """`wall_s` is of the whole process, from before its start until after its end, in s of the host's clock.
 
+    `cpu_s` is the time that processors spent on it, where that was asked for.
     `peak_mib` is the most memory that was resident, up to the last look at it; 0 where the host does not say.
     `result` is the JSON object of the result line of a `soc` command, empty for other programs.
     """
@@ -29,13 +31,14 @@ class Outcome:
     wall_s: float
     output: str
     result: Mapping[str, Any]
+    cpu_s: float = 0.0
     peak_mib: float = 0.0
 
 
 def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Outcome:
     """Runs `command` to its end with nothing on its standard input. Raises BenchError unless it exits with status 0."""
     words = [str(word) for word in command]
-    began, peak = time.perf_counter(), 0.0
+    began, used, peak = time.perf_counter(), _children(), 0.0
     environment = {**os.environ, **(environment or {})}
     with subprocess.Popen(
         words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
@@ -57,7 +60,13 @@ def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = N
         raise BenchError(
             f"`{' '.join(words)}` ended with status {process.returncode}: {' '.join(said) or 'no message'}"
         )
-    return Outcome(wall, text(out), _result(err), peak)
+    return Outcome(wall, text(out), _result(err), _children() - used, peak)
+
+
+def _children() -> float:
+    """CPU time of all processes that have been waited for, in s."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def resident(pid: int) -> float:

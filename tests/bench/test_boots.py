@@ -15,7 +15,7 @@ UP = "[ 0.1] smp: Brought up 1 node, 4 CPUs\n"
 def outcome(trace_hash: str = "a", wall_s: float = 3.0) -> Outcome:
     details = {"messages": 500, "kvm exits": 40}
     result = {"trace_hash": trace_hash, "instructions": 2_000_000, "exits": 200, "details": details, "wall_s": 2.0}
-    return Outcome(wall_s, UP, result, 300.0)
+    return Outcome(wall_s, UP, result, peak_mib=300.0)
 
 
 def test_rates_are_of_the_run_and_a_warm_up_is_not_kept():

@@ -20,7 +20,8 @@ from soc.bench.results import Results
 
 def program(name: str, engine_s: float, iterations: int = 1001) -> Program:
     """Two rounds."""
-    return Program(name, iterations, [1.0 + engine_s] * 2, [1.0] * 2, 10**9)
+    times = [1.0 + engine_s] * 2, [1.0] * 2
+    return Program(name, iterations, *times, *times, 10**9)
 
 
 def pairs(setting) -> list[Pair]:

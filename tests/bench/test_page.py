@@ -20,7 +20,7 @@ def test_the_tables_are_those_of_the_result_file_and_no_section_is_missing():
 
 def test_a_run_without_qemu_has_no_ratios():
     host = {"processor": "x", "processors": 2, "load": 0.0, "python": "3", "numba": "0", "llvmlite": "0"}
-    ours = Program("threaded", 11, [3.0], [1.0], 1_600_000_000)
+    ours = Program("threaded", 11, [3.0], [1.0], [3.0], [1.0], 1_600_000_000)
     shown = page(Results(host, 1, sections={"compute": [Pair("calls", ours)]}))
     assert "no QEMU" in shown and "geometric" not in shown
     assert "| calls | threaded | 1600 M | 800 |  |  |  |  |" in shown

@@ -22,6 +22,11 @@ def test_a_run_reports_wall_time_output_and_the_result_line():
     assert outcome.wall_s > 0
 
 
+def test_time_in_which_a_process_waits_is_not_cpu_time():
+    outcome = runs.run([sys.executable, "-c", "import time; time.sleep(1)"])
+    assert outcome.cpu_s < 1 < outcome.wall_s
+
+
 def test_the_most_memory_that_was_resident_is_known():
     code = "import time; held = bytearray(64 << 20); held = None; time.sleep(0.5)"
     assert 64 < runs.run([sys.executable, "-c", code]).peak_mib < 128
