@@ -12,12 +12,15 @@ ZERO = VALUES  # in place of a value: register 0
 # How it is written.
 REL32, ABS32, ABS8, ABS64 = range(4)
 
-# Stencils that belong to no micro-op; FETCH is the first of VALUES.
+# Stencils that belong to no micro-op. FETCH and STORE are the first of one per value, MOVE of one per pair of values:
+# the one that takes, then the one that gives.
 NEAR, FAR, COLD_STUB, TO_THREADED, CHECK_CU1, CHECK_CU1_FR, CHECK_MSA, FETCH = range(1, 9)
+STORE = FETCH + VALUES
+MOVE = STORE + VALUES
 
 # A row per micro-op, per stencil, per hole.
 (O_KIND, O_WORDS, O_STENCIL, O_COLD, O_UNIT, O_READ0, O_READ1, O_READ2, O_WRITE, O_SAME, O_CLOBBER,
- OP_FIELDS) = range(12)  # fmt: skip
+ O_DIRECT, OP_FIELDS) = range(13)  # fmt: skip
 (S_CODE, S_SIZE, S_HOLE, S_HOLES, STENCIL_FIELDS) = range(5)
 (H_AT, H_FORM, H_SOURCE, H_UP, H_DOWN, H_SCALE, H_ADD, HOLE_FIELDS) = range(8)
 

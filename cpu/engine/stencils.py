@@ -52,9 +52,11 @@ HOLE = re.compile(r"(GPR|FPR)_\d+$|[UI]_\d+_\d+$")
 
 # Stencils that belong to no micro-op, in the order of their numbers.
 FETCHES = tuple(f"fetch_{k}" for k in range(e.VALUES))
+STORES = tuple(f"store_{k}" for k in range(e.VALUES))
+MOVES = tuple(f"move_{into}_{k}" for into in range(e.VALUES) for k in range(e.VALUES))
 CU1 = 1 << 29
 CHECKS = {"check_cu1": CU1, "check_cu1_fr": CU1_FR, "check_msa": 1 << 27}  # in the slot UNITS
-SHARED = ("near", "far", "cold", "threaded", *CHECKS, *FETCHES)
+SHARED = ("near", "far", "cold", "threaded", *CHECKS, *FETCHES, *STORES, *MOVES)
 
 # What compiled code is mostly made of.
 HELD = frozenset(
@@ -155,9 +157,10 @@ class Stencil(Frame):
         return self.out.load(self.register(name)) if value is None else value
 
     def write(self, name: str, value: str) -> None:
-        self.out.do(f"store i64 {value}, ptr {self.register(name)}, align 8")
         if REGISTER_KIND[name] == "gpr" and self.into >= 0:
             self.values[self.into] = value
+        else:
+            self.out.do(f"store i64 {value}, ptr {self.register(name)}, align 8")
 
     def trap(self, condition: str, code: int, coprocessor: int) -> None:
         if self.calm and code == EXC_CODES["FPE"]:
@@ -234,16 +237,11 @@ class Stencil(Frame):
         self.far(pc, self.out.op(f"add i64 {offset}, {JUMP_CACHE_OFFSET}"))
 
     def branch(self, condition: str) -> None:
-        taken, fall = self.out.fresh("taken"), self.out.fresh("fall")
-        self.out.do(f"br i1 {condition}, label %{taken}, label %{fall}")
+        taken = self.out.fresh("taken")
+        self.out.unlikely(condition, taken)
+        self.jump("@FALL", self.values)
         self.out.label(taken)
-        self.jump("@TAKEN", None if self.is_last else self.values)
-        self.out.label(fall)
-        self.jump("@FALL")
-
-    @property
-    def is_last(self) -> bool:
-        return self.op.instruction is None or self.op.instruction.flow is not Flow.LIKELY
+        self.jump("@TAKEN", self.values)
 
     # Bodies
     def shared(self) -> None:
@@ -261,6 +259,13 @@ class Stencil(Frame):
             self.threaded("%v0")
         elif self.name in FETCHES:
             self.values[FETCHES.index(self.name)] = out.load(self.offset(hole("GPR_0")))
+            self.next()
+        elif self.name in STORES:
+            out.do(f"store i64 {self.values[STORES.index(self.name)]}, ptr {self.offset(hole('GPR_0'))}, align 8")
+            self.next()
+        elif self.name in MOVES:
+            into, value = divmod(MOVES.index(self.name), e.VALUES)
+            self.values[into] = self.values[value]
             self.next()
         else:
             wanted = CHECKS[self.name]
@@ -280,9 +285,7 @@ class Stencil(Frame):
             out.store_slot(state.TARGET, self.general(24))
             self.next()
         elif name == "set_link":
-            value = wide_hole(out, "VALUE")
-            out.do(f"store i64 {value}, ptr {self.offset(hole('GPR_16'))}, align 8")
-            self.values[self.into] = value
+            self.values[self.into] = wide_hole(out, "VALUE")
             self.next()
         elif name == "clear_sink":
             out.store_slot(state.SINK, 0)
@@ -311,6 +314,7 @@ class Stencil(Frame):
             self.next()
 
     def text(self) -> str:
+        begun = list(self.values)
         if self.op is None:
             self.shared()
         elif self.op.instruction is None:
@@ -319,7 +323,7 @@ class Stencil(Frame):
             self.instruction()
         for label in self.colds:
             self.out.label(label)
-            self.jump("@COLD")
+            self.jump("@COLD", begun)
         body = "\n".join(self.out.lines)
         return f"define dso_local ghccc void @{self.name}({_PARAMETERS}) {ATTRIBUTES} optsize {{\nentry:\n{body}\n}}"
 
@@ -457,6 +461,8 @@ def extract(elf: bytes, shapes: dict[int, Shape]) -> Stencils:
         # The jump to what is placed next falls through instead.
         if mine and mine[-1][0] == size - 4 and body[size - 5] == 0xE9 and mine[-1][2] in ("NEXT", "FALL"):
             mine, body = mine[:-1], body[:-5]
+        if sum(symbol in ("TARGET", "TAKEN") for _, _, symbol, _ in mine) > 1:
+            raise TableError(f"stencil {name} has more than one jump that is aimed later")
         ids[name] = len(rows)
         rows.append([len(code), len(body), len(holes), len(mine)])
         holes += [_hole(name, *entry) for entry in mine]
@@ -527,6 +533,8 @@ def _op_rows(shapes: dict[int, Shape], ids: dict[str, int], rows: list, holes: l
             if len(written) > 1:
                 raise TableError(f"{op.name} writes two general registers")
             row[e.O_CLOBBER] = written[0] if written else -1
+        if op.name not in HELD:
+            row[e.O_DIRECT] = op.name == "set_target" or any(s.field.name in GPR_FIELDS for s in op.slots)
         if op.instruction is not None and op.instruction.unit == "fpu":
             row[e.O_UNIT] = e.CHECK_CU1_FR if op.uses_fpr else e.CHECK_CU1
         elif op.instruction is not None and op.instruction.unit == "msa":
