@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from cpu.engine import shared as m
 from cpu.engine import stencil_layout as e
-from cpu.engine.code_buffer import place, stencil_field
+from cpu.engine.code_buffer import op_field, place, stencil_field
 from cpu.engine.intrinsics import ld64, st64
 from cpu.engine.jit import jit
 
@@ -86,27 +86,71 @@ def bytes_to_clean(M):
 
 
 @jit
-def take(M, at, register):
-    """Finds a value for `register`: the one that holds it, a free one, or what nothing has used for longest, which is
-    then free. Returns (end of the code, value)."""
+def registers_read(M, uop):
+    """The general registers that a micro-op reads in values, as a mask."""
+    op = uop & 0xFFFF
+    mask = 0
+    for field in range(e.O_READ0, e.O_READ2 + 1):
+        low = op_field(M, op, field)
+        if low >= 0:
+            mask |= 1 << ((uop >> low) & 0xFF)
+    return mask & ~1
+
+
+@jit
+def is_end(kind):
+    """Whether the block's values end at a micro-op of this kind."""
+    return kind == e.K_LEAVE or kind == e.K_BRANCH or kind >= e.K_GOTO
+
+
+@jit
+def least_wanted(M, k, registers):
+    """Those of a mask of general registers that the block reads last, or not at all, from word k of the pool on."""
+    while True:
+        uop = ld64(M[m.POOL] + 8 * k)
+        left = registers & ~registers_read(M, uop)
+        if left == 0:
+            return registers
+        if is_end(op_field(M, uop & 0xFFFF, e.O_KIND)):
+            return left
+        registers = left
+        k += op_field(M, uop & 0xFFFF, e.O_WORDS)
+
+
+@jit
+def victim(M, k, time):
+    """The value to give up at word k of the pool: of those not in use at `time`, the one whose register the block wants
+    last, or nothing has used for longest."""
+    mask = 0
+    for value in range(e.VALUES):
+        if ld64(row(M, value) + TIME) < time:
+            mask |= 1 << ld64(row(M, value) + REGISTER)
+    mask = least_wanted(M, k, mask)
+    found, oldest = 0, time
+    for value in range(e.VALUES):
+        if (mask >> ld64(row(M, value) + REGISTER)) & 1 and ld64(row(M, value) + TIME) < oldest:
+            found, oldest = value, ld64(row(M, value) + TIME)
+    return found
+
+
+@jit
+def take(M, at, register, k, time):
+    """Finds a value for `register` at word k of the pool: the one that holds it, or one that is now free. Returns (end
+    of the code, value)."""
     value = holder(M, register)
-    if value >= 0:
-        return at, value
-    value = 0
-    for other in range(e.VALUES):
-        if ld64(row(M, other) + REGISTER) == NONE:
-            return at, other
-        if ld64(row(M, other) + TIME) < ld64(row(M, value) + TIME):
-            value = other
-    at = store(M, at, value)
-    hold(M, value, NONE, 0, 0)
+    if value < 0:
+        value = holder(M, NONE)
+    if value < 0:
+        value = victim(M, k, time)
+        at = store(M, at, value)
+        hold(M, value, NONE, 0, 0)
     return at, value
 
 
 @jit
-def fetch(M, at, register, time):
+def fetch(M, at, register, k, time):
     """Has `register` in a value, in use at `time`. Returns (end of the code, value)."""
-    at, value = take(M, at, register)
+    at, value = take(M, at, register, k, time)
     if ld64(row(M, value) + REGISTER) == register:
         st64(row(M, value) + TIME, time)
     else:

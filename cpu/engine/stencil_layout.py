@@ -3,7 +3,7 @@ numbers of stencils."""
 
 from __future__ import annotations
 
-VALUES = 4  # general registers held in host registers
+VALUES = 6  # general registers held in host registers
 ZERO = VALUES  # in place of a value: register 0
 
 # What a hole is filled with. FIELD: a field of the micro-op; IP: its address; COUNT: the block's charge; PC, VALUE: a

@@ -41,6 +41,8 @@ from cpu.engine.held import (
     has,
     hold,
     hold_all,
+    is_end,
+    registers_read,
     store_dirty,
     take,
 )
@@ -119,21 +121,20 @@ def join(M, block, ip):
 def reads_first(M, k):
     """(general registers that the micro-ops from word k on read in values before they write them, as a mask; the first
     of them in values, as a word)."""
-    pool = M[m.POOL]
-    seen, mask, word = 1, 0, 0
+    seen, mask, word = 0, 0, 0
     while True:
-        uop = ld64(pool + 8 * k)
+        uop = ld64(M[m.POOL] + 8 * k)
         op = uop & 0xFFFF
-        kind = op_field(M, op, e.O_KIND)
+        new = registers_read(M, uop) & ~seen
         for field in range(e.O_READ0, e.O_READ2 + 1):
             low = op_field(M, op, field)
             register = (uop >> low) & 0xFF if low >= 0 else 0
-            if (seen >> register) & 1 == 0:
-                seen |= 1 << register
-                mask |= 1 << register
-                if has(word, register % e.VALUES) == NONE:
-                    word |= register << 8 * (register % e.VALUES)
-        if kind == e.K_LEAVE or kind == e.K_BRANCH or kind >= e.K_GOTO:
+            home = 8 * (register % e.VALUES)
+            if (new >> register) & 1 and (word >> home) & 0xFF == NONE:
+                word |= register << home
+        mask |= new
+        seen |= new
+        if is_end(op_field(M, op, e.O_KIND)):
             return mask, word
         low = max(op_field(M, op, e.O_WRITE), op_field(M, op, e.O_CLOBBER))
         if low >= 0:
@@ -182,9 +183,11 @@ def exit_stub(M, ip):
 
 
 @jit
-def operands(M, at, op, uop, time):
+def operands(M, at, k, time):
     """Fetches what an operation reads and no value holds, and finds a value for what it writes. Returns (end of the
     code, variant of its stencil, value written or -1)."""
+    uop = ld64(M[m.POOL] + 8 * k)
+    op = uop & 0xFFFF
     if op_field(M, op, e.O_DIRECT) != 0:
         at = clean_all(M, at)
     number, into = 0, -1
@@ -194,7 +197,7 @@ def operands(M, at, op, uop, time):
             register = (uop >> low) & 0xFF
             value = e.ZERO
             if register != 0:
-                at, value = fetch(M, at, register, time)
+                at, value = fetch(M, at, register, k, time)
             if field == e.O_READ0:
                 into = value
             number = number * (e.VALUES + 1) + value
@@ -202,7 +205,7 @@ def operands(M, at, op, uop, time):
     if low < 0:
         return at, number, -1
     if op_field(M, op, e.O_SAME) == 0:
-        at, into = take(M, at, (uop >> low) & 0xFF)
+        at, into = take(M, at, (uop >> low) & 0xFF, k, time)
         number = number * e.VALUES + into
     return at, number, into
 
@@ -264,7 +267,7 @@ def translate_from(M, at, block, k):
         if kind == e.K_LEAVE:
             return place(M, clean_all(M, at), e.COLD_STUB, 0, ip, 0, 0, 0) if done else 0
         done += 1
-        at, number, into = operands(M, at, op, uop, done)
+        at, number, into = operands(M, at, k, done)
         if kind >= e.K_BRANCH:
             at = clean_all(M, at)
         cold = 0
