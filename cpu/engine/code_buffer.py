@@ -11,7 +11,7 @@ import numpy as np
 
 from cpu.engine import shared as m
 from cpu.engine import stencil_layout as e
-from cpu.engine.intrinsics import ld64, shr, st8, st32, st64
+from cpu.engine.intrinsics import ld8, ld32, ld64, shr, st8, st32, st64
 from cpu.engine.jit import jit, jit_as
 from cpu.engine.micro import OP
 from cpu.engine.softmmu_layout import JUMP_CACHE_MASK, JUMP_CACHE_OFFSET
@@ -93,6 +93,25 @@ def op_field(M, op, field):
     return ld64(M[m.STENCIL_OPS] + 8 * (e.OP_FIELDS * op + field))
 
 
+@jit
+def field_value(M, hole, uop):
+    """What the field of a micro-op that belongs to a hole makes."""
+    value = uop << ld64(hole + 8 * e.H_UP)
+    down = ld64(hole + 8 * e.H_DOWN)
+    return (value >> -down if down < 0 else shr(value, down)) * ld64(hole + 8 * e.H_SCALE)
+
+
+@jit
+def is_guarded(M, op, uop):
+    """Whether a micro-op traps whatever its registers hold: the sum that guards its operation is positive."""
+    value = 0
+    first = op_field(M, op, e.O_GUARD)
+    for number in range(first, first + op_field(M, op, e.O_GUARDS)):
+        hole = M[m.STENCIL_HOLES] + 8 * e.HOLE_FIELDS * number
+        value += field_value(M, hole, uop) + ld64(hole + 8 * e.H_ADD)
+    return value > 0
+
+
 @jit_as("int64(int64[::1], int64, int64, int64, int64, int64, int64, int64)")
 def place(M, at, stencil, uop, ip, count, wide, cold):
     """Copies a stencil to `at` for the micro-op `uop` at `ip`; returns its end. `count`: the block's charge, `wide`: a
@@ -110,9 +129,7 @@ def place(M, at, stencil, uop, ip, count, wide, cold):
         form, kind = ld64(hole + 8 * e.H_FORM), ld64(hole + 8 * e.H_SOURCE)
         value = 0
         if kind == e.FIELD:
-            down = ld64(hole + 8 * e.H_DOWN)
-            value = uop << ld64(hole + 8 * e.H_UP)
-            value = (value >> -down if down < 0 else shr(value, down)) * ld64(hole + 8 * e.H_SCALE)
+            value = field_value(M, hole, uop)
         elif kind == e.COLD:
             value = cold
         elif kind == e.NEXT or kind == e.FALL:
@@ -138,6 +155,10 @@ def place(M, at, stencil, uop, ip, count, wide, cold):
             st8(where, value)
         elif form == e.ABS64:
             st64(where, value)
+        elif form == e.MORE8:
+            st8(where, ld8(where) + value)
+        elif form == e.MORE32:
+            st32(where, ld32(where) + value)
         else:
             st32(where, value)
     return end

@@ -13,7 +13,7 @@ loads what is missing. A result goes to the state array as well, at once, so tha
 other operations work on the state array alone.
 
 Holes are named after what fills them: `GPR_l`, `FPR_l` offset in the state array of the register whose number is the
-byte at bit l of the micro-op, `U_l_w`, `I_l_w` unsigned and signed field of w bits at bit l.
+byte at bit l of the micro-op, `U_l_w`, `I_l_w` unsigned and signed field of w bits at bit l; sums of these, known.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import platform
 import re
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -35,12 +35,14 @@ from cpu import state
 from cpu.engine import cache, hostfloat
 from cpu.engine import stencil_layout as e
 from cpu.engine.hostfloat import HostFloat
+from cpu.engine.known import Condition, Known, Sum, Term
 from cpu.engine.micro import OP, OPS, MicroOp, written_gpr_fields
 from cpu.engine.softmmu_layout import JUMP_CACHE_MASK, JUMP_CACHE_OFFSET, TABLE_MASK, WRITE_OFFSET
 from cpu.engine.threaded import ATTRIBUTES, CU1_FR, PAGE
 from cpu.isa import Flow
 from cpu.isa.errors import TableError
 from cpu.isa.ir import DECLARATIONS, Emitter, Frame, IrOperands, Routines
+from cpu.isa.ir_values import IrBool
 from cpu.isa.table import GPR_FIELDS
 from cpu.isa.values import EXC_CODES, REGISTER_KIND
 
@@ -48,7 +50,7 @@ JUMPS = ("NEXT", "COLD", "TARGET", "TAKEN", "FALL", "THREADED")
 SOURCES = {name: getattr(e, name) for name in ("IP", "COUNT", "PC", "ENTRY", "VALUE", "CONSTANT", *JUMPS)}
 # ELF relocation types of x86-64 (System V ABI, table 4.9).
 RELOCATIONS = {1: e.ABS64, 2: e.REL32, 4: e.REL32, 10: e.ABS32, 11: e.ABS32, 14: e.ABS8}
-HOLE = re.compile(r"(GPR|FPR)_\d+$|[UI]_\d+_\d+$")
+HOLE = re.compile(r"(GPR|FPR)_\d+$|[UI]_\d+_\d+$|SUM_")
 
 # Stencils that belong to no micro-op, in the order of their numbers.
 FETCHES = tuple(f"fetch_{k}" for k in range(e.VALUES))
@@ -82,6 +84,7 @@ class Shape:
 
     reads: tuple[int, ...]
     write: int
+    guard: Sum | None = None
 
     @property
     def is_same(self) -> bool:
@@ -128,14 +131,24 @@ class Stencil(Frame):
         self.operands: IrOperands | None = None
         self.host = HostFloat(self.out, self.cold, features)
         self.calm = False  # no flag that the operation raises is enabled
+        self.guard: Sum | None = None  # where it is positive, the operation always traps
 
     # The frame
     def field(self, name: str) -> str:
+        return self.immediate(name).ssa
+
+    def immediate(self, name: str) -> Known:
         slot = self._slot(name)
         if REGISTER_KIND.get(name):
             raise TableError(f"{self.name}: the number of register {name} is no value here")
-        kind = "I" if slot.signed else "U"
-        return hole(f"{kind}_{slot.low}_{min(slot.width, slot.field.width)}")
+        term = Term(1, "I" if slot.signed else "U", slot.low, min(slot.width, slot.field.width))
+        return Known(self.out, Sum(0, (term,)))
+
+    def is_checked(self, condition: IrBool) -> bool:
+        if self.guard is not None or not isinstance(condition, Condition):
+            return False
+        self.guard = condition.sum
+        return True
 
     def _slot(self, name: str):
         slot = next((s for s in self.op.slots if s.field.name == name), None)
@@ -368,7 +381,7 @@ def module_text(features: frozenset[str]) -> tuple[str, dict[int, Shape], dict[s
             left[op.name] = str(reason)
             continue
         functions += texts
-        shapes[op.number] = form
+        shapes[op.number] = replace(form, guard=stencil.guard)
     body = "\n".join(functions)
     names = sorted(set(re.findall(r"ptr @([A-Z]+(?:_\d+)*) to", body)))
     lines = [DECLARATIONS, hostfloat.DECLARATIONS]
@@ -422,10 +435,14 @@ def load() -> Stencils:
 
 def _compile(text: str, machine: llvm.TargetMachine) -> bytes:
     module = llvm.parse_assembly(text)
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
-    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
-    builder = llvm.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(module, builder)
+    # The code generator does most of what there is to do. Passes that know a branch's condition on its ways would put
+    # constants in place of values that are passed on.
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_always_inliner_pass()
+    passes.add_sroa_pass()
+    passes.add_instruction_combine_pass()
+    passes.add_simplify_cfg_pass()
+    passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
     return machine.emit_object(module)
 
 
@@ -446,7 +463,7 @@ def extract(elf: bytes, shapes: dict[int, Shape]) -> Stencils:
             name, addend = "CONSTANT", addend + bases[symbol["st_shndx"]] + symbol["st_value"]
         relocations.append((r["r_offset"], r["r_info_type"], name, addend))
     relocations.sort()
-    starts = [r[0] for r in relocations]
+    starts = np.array([r[0] for r in relocations])
     unusable = {
         _function_at(places, at) for at, _, symbol, _ in relocations if symbol not in SOURCES and not HOLE.match(symbol)
     }
@@ -464,13 +481,15 @@ def extract(elf: bytes, shapes: dict[int, Shape]) -> Stencils:
         if sum(symbol in ("TARGET", "TAKEN") for _, _, symbol, _ in mine) > 1:
             raise TableError(f"stencil {name} has more than one jump that is aimed later")
         ids[name] = len(rows)
-        rows.append([len(code), len(body), len(holes), len(mine)])
-        holes += [_hole(name, *entry) for entry in mine]
+        first_hole = len(holes)
+        holes += itertools.chain.from_iterable(_holes(name, *entry) for entry in mine)
+        rows.append([len(code), len(body), first_hole, len(holes) - first_hole])
         code += body + b"\x90" * (-len(body) % 8)
+    ops = _op_rows(shapes, ids, rows, holes)
     return Stencils(
         np.frombuffer(bytes(code), np.uint8).copy(),
         np.frombuffer(constants, np.uint8).copy(),
-        _op_rows(shapes, ids, rows, holes),
+        ops,
         np.array(rows, np.int64),
         np.array(holes, np.int64),
         True,
@@ -493,24 +512,36 @@ def _function_at(places: dict[str, tuple[int, int]], at: int) -> str:
     return next(name for name, (start, size) in places.items() if start <= at < start + size)
 
 
-def _hole(stencil: str, at: int, kind: int, symbol: str, addend: int) -> list[int]:
+def _holes(stencil: str, at: int, kind: int, symbol: str, addend: int) -> list[list[int]]:
+    """The rows for what a relocation asks for."""
     form = RELOCATIONS.get(kind)
     if form is None:
         raise TableError(f"stencil {stencil}: relocation type {kind} of {symbol} has no meaning for a code buffer")
-    name, *numbers = symbol.split("_")
     if symbol in SOURCES:
         if (form == e.REL32) != (symbol in JUMPS or symbol == "CONSTANT"):
             raise TableError(f"stencil {stencil}: {symbol} in a relocation of type {kind}")
-        return [at, form, SOURCES[symbol], 0, 0, 0, addend]
+        return [[at, form, SOURCES[symbol], 0, 0, 0, addend]]
     if not HOLE.match(symbol) or form == e.REL32:
         raise TableError(f"stencil {stencil} needs {symbol}, which is no hole")
-    low = int(numbers[0])
-    width = int(numbers[1]) if len(numbers) > 1 else 8
-    # Shifted up and down again; a signed field's copies of its sign come from its place in the micro-op.
-    scale = {"GPR": 8, "FPR": 8 * state.FPR_STRIDE}.get(name, 1)
-    base = 8 * state.FPR if name == "FPR" else 8 * state.GPR if name == "GPR" else 0
-    up = 64 - low - width
-    return [at, form, e.FIELD, up, 64 - width if name != "I" else -(64 - width), scale, addend + base]
+    name, *numbers = symbol.split("_")
+    if name == "SUM":
+        return _sum_rows(at, form, Sum.named(symbol).plus(addend))
+    if name in ("U", "I"):
+        return _sum_rows(at, form, Sum(addend, (Term(1, name, int(numbers[0]), int(numbers[1])),)))
+    scale, base = (8 * state.FPR_STRIDE, 8 * state.FPR) if name == "FPR" else (8, 8 * state.GPR)
+    return _sum_rows(at, form, Sum(addend + base, (Term(scale, "U", int(numbers[0]), 8),)))
+
+
+def _sum_rows(at: int, form: int, value: Sum) -> list[list[int]]:
+    """A row for each term of a sum; the constant goes with the first."""
+    rows = []
+    for term in value.terms or (Term(0, "U", 0, 8),):
+        # Shifted up and down again; a signed field's copies of its sign come from its place in the micro-op.
+        up, down = 64 - term.low - term.width, 64 - term.width
+        how = {e.ABS8: e.MORE8, e.ABS32: e.MORE32}[form] if rows else form
+        constant = 0 if rows else value.constant
+        rows.append([at, how, e.FIELD, up, down if term.kind == "U" else -down, term.factor, constant])
+    return rows
 
 
 def _op_rows(shapes: dict[int, Shape], ids: dict[str, int], rows: list, holes: list) -> np.ndarray:
@@ -528,6 +559,10 @@ def _op_rows(shapes: dict[int, Shape], ids: dict[str, int], rows: list, holes: l
         for k, low in enumerate(form.reads):
             row[e.O_READ0 + k] = low
         row[e.O_WRITE], row[e.O_SAME] = form.write, form.is_same
+        if form.guard is not None:
+            guard = _sum_rows(0, e.ABS32, form.guard)
+            row[e.O_GUARD], row[e.O_GUARDS] = len(holes), len(guard)
+            holes += guard
         if form.write < 0:
             written = [s.low for s in op.slots if s.field.name in written_gpr_fields(op)]
             if len(written) > 1:

@@ -25,6 +25,7 @@ from cpu.engine.code_buffer import (
     STUB_BYTES,
     aim,
     find_jump,
+    is_guarded,
     op_field,
     place,
 )
@@ -264,7 +265,7 @@ def translate_from(M, at, block, k):
         uop = ld64(ip)
         op = uop & 0xFFFF
         kind = op_field(M, op, e.O_KIND)
-        if kind == e.K_LEAVE:
+        if kind == e.K_LEAVE or is_guarded(M, op, uop):
             return place(M, clean_all(M, at), e.COLD_STUB, 0, ip, 0, 0, 0) if done else 0
         done += 1
         at, number, into = operands(M, at, k, done)
