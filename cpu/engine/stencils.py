@@ -67,6 +67,8 @@ HELD = frozenset(
     "seb seh mult multu dmult dmultu mflo mfhi lb lbu lh lhu lw lwu ld sb sh sw sd "
     "ldc1 lwc1 sdc1 swc1 mtc1 dmtc1 mfc1 dmfc1 beq bne blez bgtz bltz bgez beql bnel b_register set_link".split()
 )
+# Of these: operands may change places.
+COMMUTING = frozenset("addu daddu and or xor nor mul mult multu dmult dmultu beq bne beql bnel".split())
 
 
 class Left(TableError):
@@ -84,6 +86,7 @@ class Shape:
 
     reads: tuple[int, ...]
     write: int
+    commutes: bool = False
     guard: Sum | None = None
 
     @property
@@ -98,6 +101,11 @@ class Shape:
                 yield values, values[0] if self.is_same and values[0] != e.ZERO else -1
             else:
                 yield from ((values, into) for into in range(e.VALUES))
+
+    def originals(self) -> list[int]:
+        """Of each variant the number of the one whose code it shares: where operands may change places, another's."""
+        numbers = {variant: number for number, variant in enumerate(self.variants())}
+        return [numbers[tuple(sorted(reads)) if self.commutes else reads, into] for reads, into in numbers]
 
 
 def shape(op: MicroOp) -> Shape:
@@ -114,7 +122,7 @@ def shape(op: MicroOp) -> Shape:
     reads.sort(key=lambda low: low not in writes)
     if len(reads) > 3 or len(writes) > 1:
         raise TableError(f"{op.name} has too many operands to be in HELD")
-    return Shape(tuple(reads), writes[0] if writes else -1)
+    return Shape(tuple(reads), writes[0] if writes else -1, op.name in COMMUTING)
 
 
 class Stencil(Frame):
@@ -361,9 +369,10 @@ def _range(name: str) -> tuple[int, int]:
     return 0, 1 << width
 
 
-def module_text(features: frozenset[str]) -> tuple[str, dict[int, Shape], dict[str, str]]:
-    """(LLVM IR of all stencils, shapes of the operations that have some, reason for each that has none)."""
-    functions = [Stencil(name, features).text() for name in SHARED]
+def functions(features: frozenset[str]) -> tuple[list[str], list[str], dict[int, Shape], dict[str, str]]:
+    """(LLVM IR of the stencils that work on values, of the others, shapes of the operations that have stencils, reason
+    for each that has none)."""
+    held, direct = [], [Stencil(name, features).text() for name in SHARED]
     shapes: dict[int, Shape] = {}
     left: dict[str, str] = {}
     for op in OPS:
@@ -372,7 +381,10 @@ def module_text(features: frozenset[str]) -> tuple[str, dict[int, Shape], dict[s
         form = shape(op)
         try:
             texts = []
+            originals = form.originals()
             for number, (reads, into) in enumerate(form.variants()):
+                if originals[number] != number:
+                    continue
                 stencil = Stencil(f"s_{op.number}_{number}", features, op)
                 stencil.held = {low: "0" if v == e.ZERO else f"%v{v}" for low, v in zip(form.reads, reads, strict=True)}
                 stencil.into = into
@@ -380,9 +392,14 @@ def module_text(features: frozenset[str]) -> tuple[str, dict[int, Shape], dict[s
         except Left as reason:
             left[op.name] = str(reason)
             continue
-        functions += texts
+        (held if op.name in HELD else direct).extend(texts)
         shapes[op.number] = replace(form, guard=stencil.guard)
-    body = "\n".join(functions)
+    return held, direct, shapes, left
+
+
+def module_text(stencils: list[str]) -> str:
+    """The LLVM module of some stencils."""
+    body = "\n".join(stencils)
     names = sorted(set(re.findall(r"ptr @([A-Z]+(?:_\d+)*) to", body)))
     lines = [DECLARATIONS, hostfloat.DECLARATIONS]
     for number, name in enumerate(names):
@@ -391,7 +408,7 @@ def module_text(features: frozenset[str]) -> tuple[str, dict[int, Shape], dict[s
         lines.append(f"@{name} = extern_weak dso_local global i8, !absolute_symbol !{number}")
         lines.append(f"!{number} = !{{i64 {low}, i64 {high}}}")
     lines += [f"declare dso_local ghccc void @{name}({_PARAMETERS})" for name in JUMPS]
-    return "\n".join([*lines, body]), shapes, left
+    return "\n".join([*lines, body])
 
 
 @dataclass
@@ -425,24 +442,29 @@ def load() -> Stencils:
         cpu=cpu_name, features=features, opt=2, reloc="static", codemodel="small"
     )
     on = frozenset(word[1:] for word in features.split(",") if word.startswith("+"))
-    text, shapes, _ = module_text(on)
-    found = extract(_compile(text, machine), shapes)
+    held, direct, shapes, _ = functions(on)
+    found = extract(_compile(held, direct, machine), shapes)
     packed = io.BytesIO()
     np.savez(packed, **{name: value for name, value in vars(found).items() if name != "compiled"})
     cache.write_atomically(path, packed.getvalue())
     return found
 
 
-def _compile(text: str, machine: llvm.TargetMachine) -> bytes:
-    module = llvm.parse_assembly(text)
-    # The code generator does most of what there is to do. Passes that know a branch's condition on its ways would put
-    # constants in place of values that are passed on.
+def _compile(held: list[str], direct: list[str], machine: llvm.TargetMachine) -> bytes:
+    """The object file of both kinds of stencils."""
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
+    builder = llvm.create_pass_builder(machine, options)
+    module = llvm.parse_assembly(module_text(direct))
+    builder.getModulePassManager().run(module, builder)
+    # The many short ones leave little to do. What knows a branch's condition on its ways would put constants in place
+    # of values that are passed on.
+    short = llvm.parse_assembly(module_text(held))
     passes = llvm.create_new_module_pass_manager()
-    passes.add_always_inliner_pass()
-    passes.add_sroa_pass()
     passes.add_instruction_combine_pass()
     passes.add_simplify_cfg_pass()
-    passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
+    passes.run(short, builder)
+    module.link_in(short)
     return machine.emit_object(module)
 
 
@@ -469,8 +491,14 @@ def extract(elf: bytes, shapes: dict[int, Shape]) -> Stencils:
     }
     shapes = {op: form for op, form in shapes.items() if f"s_{op}_0" not in unusable}
     code, holes, rows, ids = bytearray(), [], [[0] * e.STENCIL_FIELDS], {}
-    order = [*SHARED, *(f"s_{op}_{k}" for op, form in shapes.items() for k in range(len(list(form.variants()))))]
-    for name in order:
+    order = [(name, name) for name in SHARED]
+    for op, form in shapes.items():
+        order += ((f"s_{op}_{k}", f"s_{op}_{original}") for k, original in enumerate(form.originals()))
+    for name, original in order:
+        ids[name] = len(rows)
+        if original != name:
+            rows.append(rows[ids[original]])
+            continue
         at, size = places[name]
         first, last = np.searchsorted(starts, (at, at + size))
         mine = [(offset - at, *rest) for offset, *rest in relocations[first:last]]
@@ -480,7 +508,6 @@ def extract(elf: bytes, shapes: dict[int, Shape]) -> Stencils:
             mine, body = mine[:-1], body[:-5]
         if sum(symbol in ("TARGET", "TAKEN") for _, _, symbol, _ in mine) > 1:
             raise TableError(f"stencil {name} has more than one jump that is aimed later")
-        ids[name] = len(rows)
         first_hole = len(holes)
         holes += itertools.chain.from_iterable(_holes(name, *entry) for entry in mine)
         rows.append([len(code), len(body), first_hole, len(holes) - first_hole])
