@@ -175,6 +175,25 @@ def has(word, value):
 
 
 @jit
+def only(word, registers):
+    """Of such a word, the values that hold registers of a mask."""
+    kept = 0
+    for value in range(e.VALUES):
+        if (registers >> has(word, value)) & 1:
+            kept |= has(word, value) << (8 * value)
+    return kept
+
+
+@jit
+def count(word):
+    """How many values hold something."""
+    number = 0
+    for value in range(e.VALUES):
+        number += has(word, value) != NONE
+    return number
+
+
+@jit
 def hold_all(M, word):
     """Clean values hold what a word says."""
     for value in range(e.VALUES):

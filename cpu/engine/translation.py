@@ -28,6 +28,7 @@ from cpu.engine.code_buffer import (
     is_guarded,
     op_field,
     place,
+    stencil_field,
 )
 from cpu.engine.held import (
     NONE,
@@ -36,13 +37,14 @@ from cpu.engine.held import (
     all_held,
     bytes_to_clean,
     clean_all,
+    count,
     covers,
     fetch,
     forget,
-    has,
     hold,
     hold_all,
     is_end,
+    only,
     registers_read,
     store_dirty,
     take,
@@ -70,11 +72,11 @@ def target_of(M, block, k):
 
 
 @jit
-def side(M, at, block, k, count, cold):
+def side(M, at, block, k, charge, cold):
     """One way out of a block: pc and link are words k and k + 1 of the pool. Returns the end of its code."""
     pool = M[m.POOL]
     if ld64(pool + 8 * (k + 1)) == m.FAR_LINK:
-        return place(M, at, e.FAR, 0, 0, count, ld64(pool + 8 * k), cold)
+        return place(M, at, e.FAR, 0, 0, charge, ld64(pool + 8 * k), cold)
     target = target_of(M, block, k)
     if target != 0:
         at = adapt(M, at, header(M, target, m.H_BEGINS))
@@ -82,7 +84,7 @@ def side(M, at, block, k, count, cold):
     number = 0 if header(M, block, m.H_LINK1) == k + 1 else 1
     st64(pool + 8 * (block + m.H_JUMP1 + number), jump)
     st64(pool + 8 * (block + m.H_ENDS1 + number), all_held(M))
-    end = place(M, at, e.NEAR, 0, 0, count, 0, cold)
+    end = place(M, at, e.NEAR, 0, 0, charge, 0, cold)
     if target != 0:
         aim(jump, header(M, target, m.H_INNER))
     return end
@@ -155,14 +157,9 @@ def beginning(M, block, ip):
         for number in range(2):
             link = header(M, other, m.H_LINK1 + number)
             if link != 0 and ld64(pool + 8 * link) == ip and header(M, other, m.H_JUMP1 + number) != 0:
-                ends = header(M, other, m.H_ENDS1 + number)
-                word, count = 0, 0
-                for value in range(e.VALUES):
-                    if (mask >> has(ends, value)) & 1:
-                        word |= has(ends, value) << 8 * value
-                        count += 1
-                if count > most:
-                    best, most = word, count
+                word = only(header(M, other, m.H_ENDS1 + number), mask)
+                if count(word) > most:
+                    best, most = word, count(word)
         other = header(M, other, m.H_NEXT)
     return best
 
@@ -233,9 +230,10 @@ def translate_block(M, entry):
         return False
     pool = M[m.POOL]
     block = side_block(ld64(M[m.SIDE] + (entry - pool)))
-    start = (M[m.CODE_NEXT] + 15) & ~15
     stubs = M[m.CODE_STUBS]
     begins = beginning(M, block, entry)
+    fetches = stencil_field(M, e.FETCH, e.S_SIZE) * count(begins)
+    start = (M[m.CODE_NEXT] + fetches + 15 & ~15) - fetches
     hold_all(M, 0)
     inner = adapt(M, start, begins)
     st64(pool + 8 * (block + m.H_BEGINS), begins)
@@ -280,27 +278,27 @@ def translate_from(M, at, block, k):
             checked |= 1 << unit
             if unit == e.CHECK_CU1_FR:
                 checked |= 1 << e.CHECK_CU1
-        count = block_charge(M, k, kind) if kind >= e.K_BRANCH else 0
-        if count > LARGEST_COUNT:
+        charge = block_charge(M, k, kind) if kind >= e.K_BRANCH else 0
+        if charge > LARGEST_COUNT:
             return 0
         if kind == e.K_GOTO:
-            return side(M, at, block, k + 1, count, cold)
+            return side(M, at, block, k + 1, charge, cold)
         if kind == e.K_FAR:
-            return place(M, at, e.FAR, 0, 0, count, ld64(ip + 8), cold)
+            return place(M, at, e.FAR, 0, 0, charge, ld64(ip + 8), cold)
         stencil = op_field(M, op, e.O_STENCIL) + number
         words = op_field(M, op, e.O_WORDS)
         here = at
-        at = place(M, at, stencil, uop, ip, count, ld64(ip + 8) if words == 2 else 0, cold)
+        at = place(M, at, stencil, uop, ip, charge, ld64(ip + 8) if words == 2 else 0, cold)
         if kind == e.K_REGISTER:
             return at
         if kind == e.K_BRANCH or kind == e.K_LIKELY:
             held = all_held(M)
-            at = side(M, at, block, k + 3 if kind == e.K_BRANCH else k + 1, count, cold)
+            at = side(M, at, block, k + 3 if kind == e.K_BRANCH else k + 1, charge, cold)
             taken = find_jump(M, here, stencil, e.TAKEN)
             if taken != 0:
                 aim(taken, at)
             hold_all(M, held)
             if kind == e.K_BRANCH:
-                return side(M, at, block, k + 1, count, cold)
+                return side(M, at, block, k + 1, charge, cold)
         written(M, op, uop, into, done)
         k += words
