@@ -49,7 +49,8 @@ PERFCTL, PERFCTL_ENABLES = 25 * 8, 0xF
 CPUCFG = np.zeros(8, np.int64)
 CPUCFG[0] = 0x0014C000
 CPUCFG[1] = 0x6F8F0025
-# LEXT1 alone; a machine may add LCSRP (CSR instructions), LSPW (LDDIR and LDPTE) and LVZP by its CPUCFG2.
+# LEXT1 alone; a machine may add LCSRP (CSR instructions), LSPW (LDDIR and LDPTE) and LVZP by its CPUCFG2, and to word 1
+# LASX by its CPUCFG1.
 CPUCFG[2] = 0x00000001
 LCSRP, LSPW, LVZP = 1 << 27, 1 << 3, 1 << 15 | 1 << 16
 
@@ -240,7 +241,9 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
     elif helper == CPUCFG_ID:
         n = S[b] & 0xFFFFFFFF
         S[a] = CPUCFG[n] if n < 8 else 0
-        if n == 2:
+        if n == 1:
+            S[a] |= S[state.CPUCFG1]
+        elif n == 2:
             S[a] |= S[state.CPUCFG2]
     elif (helper == LDDIR or helper == LDPTE) and has_vz(S):
         return walk(S, M, helper, a, b, word, pc, delay_slot)
