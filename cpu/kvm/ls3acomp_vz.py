@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from cpu.cp0.registers import CPUCFG1_LASX
 from cpu.kvm import hypcall, interrupt, irqchip, lasx, onereg
 from cpu.kvm.callback import Resume
 from cpu.kvm.emulate import signed
-from cpu.kvm.lasx import CONFIG_LASXEN
+from cpu.kvm.fpu import CONFIG_LASXEN
 from cpu.kvm.uapi import Cap, ExitReason
 from cpu.kvm.vcpu import GSEXC, TLBRI, TLBXI
 from cpu.kvm.vz import CONFIG3_LPA, Vz, host_cpucfg
 from cpu.kvm.vz_exits import CONFIG, PAGEGRAIN
+from cpu.vz.mode import LASXMODE
 
 if TYPE_CHECKING:
     from cpu.core import Core
@@ -39,9 +41,19 @@ class Ls3acompVz(Vz):
     cgi = 1 << 4
     root_reserve = 0
 
+    saved = (*Vz.saved, "gscause")
+
     def __init__(self) -> None:
         super().__init__()
         self.more_handlers = {GSEXC: self.handle_gsexc, TLBRI: self.handle_tlb_ld_miss, TLBXI: self.handle_tlb_ld_miss}
+
+    def hardware_enable(self, core: Core) -> None:
+        super().hardware_enable(core)
+        # What the host's cpu_probe does: Config6 has the bit where CPUCFG says so.
+        core.vz.set_c0("config6", core.vz.c0("config6") | LASXMODE)
+
+    def init_vm(self, vm: Vm) -> None:
+        vm.arch.cpucfg_lasx = all(host_cpucfg(core, 1) & CPUCFG1_LASX for core in vm.host.cores)
 
     def check_extension(self, number: int) -> int:
         return 1 if number in (Cap.IRQCHIP, Cap.SIGNAL_MSI) else super().check_extension(number)
@@ -54,11 +66,25 @@ class Ls3acompVz(Vz):
 
     def handle_gsexc(self, vcpu: Vcpu) -> Resume:
         """LASX disabled in the root context; any other code is logged and the guest resumed."""
-        if vcpu.exit.gscause >> 2 & 31 == LASX_DISABLED and vcpu.has_msa:
-            lasx.own_lasx(vcpu)
-        else:
-            vcpu.vm.log(f"vCPU {vcpu.number}: GSExc with code {vcpu.exit.gscause >> 2 & 31}")
+        code = vcpu.exit.gscause >> 2 & 31
+        if code != LASX_DISABLED:
+            vcpu.vm.log(f"vCPU {vcpu.number}: GSExc with code {code}")
+            return Resume.GUEST
+        vcpu.charge("kvm_handle_aux")
+        if not lasx.may_use(vcpu):
+            return vcpu.internal_error("LASX disabled in the root context for a guest that may not use it")
+        lasx.own_lasx(vcpu)
         return Resume.GUEST
+
+    def handle_msa_disabled(self, vcpu: Vcpu) -> Resume:
+        """A guest that has LASX enabled gets its upper lanes with the others."""
+        resume = super().handle_msa_disabled(vcpu)
+        if resume is Resume.GUEST and vcpu.gc0("config") & CONFIG_LASXEN:
+            lasx.own_upper(vcpu)
+        return resume
+
+    def has_lasx(self, vcpu: Vcpu) -> bool:
+        return vcpu.msa_enabled and vcpu.vm.arch.cpucfg_lasx
 
     def handle_tlb_ld_miss(self, vcpu: Vcpu) -> Resume:
         """No slot means a device, without a look at who fetches."""
@@ -117,6 +143,11 @@ class Ls3acompVz(Vz):
             super()._change_other(vcpu, register, value)
 
     # Registers by id.
+
+    def vector_ids(self, vcpu: Vcpu) -> list[int]:
+        if not vcpu.has_lasx:
+            return super().vector_ids(vcpu)
+        return [onereg.vec_256(n) for n in range(32)]
 
     def guest_mask(self, vcpu: Vcpu, name: str) -> int:
         return super().guest_mask(vcpu, name) | (CONFIG_LASXEN if name == "config" else 0)

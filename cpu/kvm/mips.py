@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from errno import EEXIST, EFAULT, EINVAL, ENOENT, ENOTTY
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,14 @@ if TYPE_CHECKING:
 
 BACKENDS: dict[str, type[Vz]] = {"vz": Vz, "ls3acomp": Ls3acompVz}
 """Back-ends by name: Linux 6.1's, and the Loongson tree's for the 3A4000."""
+
+
+@dataclass
+class VmArch:
+    """struct kvm_arch, as far as only the Loongson tree has it."""
+
+    cpucfg_lasx: bool = False
+    """The host has LASX."""
 
 
 class Kvm:
@@ -106,6 +115,8 @@ class Vm:
         self._in_kernel: dict[int, bool] = {}
         """Addresses that were asked for, and whether such a device has them."""
         self._found: Slot | None = None
+        self.arch = VmArch()
+        self.callbacks.init_vm(self)
 
     def log(self, text: str) -> None:
         """A line of the kernel's log."""

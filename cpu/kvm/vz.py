@@ -55,13 +55,17 @@ CPUCFG_MASKS = {1: 1 << 0 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 29, 2: 1 << 0 | 1 <<
 _CTL2 = onereg.number("guestctl2")
 
 
+CPUCFG_ADDED = {1: state.CPUCFG1, 2: state.CPUCFG2}
+"""What the machine adds to words of CPUCFG."""
+
+
 def host_cpucfg(core: Core, word: int) -> int:
     """A word of CPUCFG as the core itself has it, 0 beyond the last."""
     from cpu.engine.helpers import CPUCFG
 
     if not 0 <= word < len(CPUCFG):
         return 0
-    return int(CPUCFG[word]) | (int(core.S[state.CPUCFG2]) if word == 2 else 0)
+    return int(CPUCFG[word]) | (int(core.S[CPUCFG_ADDED[word]]) if word in CPUCFG_ADDED else 0)
 
 
 class Vz(GuestExits):
@@ -125,6 +129,9 @@ class Vz(GuestExits):
         return host_cpucfg(core, word) & CPUCFG_MASKS.get(word, 0)
 
     # A vCPU's life.
+
+    def init_vm(self, vm: Vm) -> None:
+        """What kvm_arch_init_vm asks of the host's hardware."""
 
     def vcpu_init(self, vcpu: Vcpu) -> None:
         vcpu.guestids = {}
@@ -316,6 +323,10 @@ class Vz(GuestExits):
             msa.own_msa(vcpu)
             return Resume.GUEST
         return vcpu.internal_error("MSA disabled in the root context for a guest that may not use it")
+
+    def has_lasx(self, vcpu: Vcpu) -> bool:
+        """Whether the guest can have 256-bit vectors."""
+        return False
 
     def handle_tlb_ld_miss(self, vcpu: Vcpu) -> Resume:
         if self._root_fault(vcpu, vcpu.exit.badvaddr, False):

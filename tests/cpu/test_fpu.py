@@ -129,5 +129,5 @@ def test_left_and_right_parts_make_an_unaligned_access():
     assert m.fpr[4] == FD >> 32 << 32 | int.from_bytes(range(5, 9), "little")
 
 
-def test_every_instruction_of_the_unit_is_modelled():
-    assert [row.name for row in TABLE.values() if row.unit and row.meaning is None] == []
+def test_every_instruction_of_fpu_and_msa_is_modelled():
+    assert [row.name for row in TABLE.values() if row.unit in ("fpu", "msa") and not row.meaning] == []

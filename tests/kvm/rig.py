@@ -41,10 +41,16 @@ class Bench:
     """`cores` physical cores with one VM whose slot 0 is all of RAM, at guest physical 0 and root physical `base`."""
 
     def __init__(
-        self, cores: int = 1, backend: str = "vz", tier: str = "auto", base: int = 8 * MIB, slice_cycles: int = 40_000
+        self,
+        cores: int = 1,
+        backend: str = "vz",
+        tier: str = "auto",
+        base: int = 8 * MIB,
+        slice_cycles: int = 40_000,
+        lasx: bool = False,
     ) -> None:
         self.memory = Memory(16 * MIB)
-        self.cluster = Cluster(self.memory, cores, tier, WINDOW, vz=True)
+        self.cluster = Cluster(self.memory, cores, tier, WINDOW, vz=True, lasx=lasx)
         self.host = Host(self.cluster.cores, Clock(TIMING.core_clock), COSTS, self, slice_cycles)
         self.kvm = Kvm(self.host, backend)
         self.vm = self.kvm.create_vm()

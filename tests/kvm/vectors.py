@@ -30,6 +30,7 @@ from cpu.kvm.uapi import (
     IrqRoutingEntry,
     MemoryRegion,
 )
+from cpu.kvm.vcpu import Vcpu
 from tests.kvm.rig import CU1, DEVICE, FR, GB, IE, KSEG0, KX, MIB, STATUS, UNCACHED, Bench, IrqchipBench, P, run
 
 M64 = (1 << 64) - 1
@@ -147,6 +148,64 @@ def _():
     bench.run()
     assert vcpu.stats["msa_disabled"] == 1
     assert seen[0] == (0, 3), "both halves restored"
+
+
+MSAEN, LASXEN, LASXMODE = 1 << 27, 1 << 19, 1 << 21
+LASX_GUEST = f"""li t0, {CU1 | STATUS:#x}
+        mtc0 t0, c0_status
+        li t0, {1 | MSAEN:#x}
+        mtc0 t0, c0_config5
+        mfc0 t0, c0_config
+        li t1, {LASXEN:#x}
+        or t0, t0, t1
+        mtc0 t0, c0_config
+        """
+"""A guest turns its FPU, MSA and LASX on."""
+
+
+def units(text: str) -> tuple[Vcpu, list[tuple[int, int]]]:
+    """A guest of the Loongson tree with LASX on, and its kvm_aux events."""
+    bench = Bench(backend="ls3acomp", lasx=True)
+    vcpu = bench.vcpu(f"{LASX_GUEST}\n{text}\n{END}")
+    seen = []
+    bench.kvm.tracer.listen(lambda event: seen.append(event.values[1:]), "kvm_aux")
+    bench.run()
+    assert bench.exits == [ExitReason.INTERNAL_ERROR] and "HYPCALL" in bench.vm.messages[-1], bench.vm.messages
+    return vcpu, seen
+
+
+@vector("65", "LASX with root LASXEN = 0: GSExc code 7 once; aux_inuse 0 -> 7", "LS: ls3acomp-vz.c, mips.c")
+def _():
+    vcpu, seen = units("xvseli.d $w1, $w2, 12\n" * 10)
+    assert vcpu.stats["lasx_disabled"] == 1 and vcpu.exit.gscause >> 2 & 31 == 7
+    assert seen == [(0, 7), (1, 7)], "all lanes restored, and saved at the end"
+
+
+@vector("65 FPU", "LASX where the FPU is live: 1 -> 7, lanes 1 to 3 restored", "LS: mips.c, lasx.S")
+def _():
+    vcpu, seen = units("add.d $f0, $f0, $f0\nxvseli.d $w1, $w2, 12")
+    assert (vcpu.stats["cop_unusable"], vcpu.stats["lasx_disabled"]) == (1, 1)
+    assert seen == [(0, 1), (0, 4), (1, 7)]
+
+
+@vector("65 MSA", "MSA of a guest with LASX on brings the upper lanes along: 0 -> 7, no exit for LASX", "LS: mips.c")
+def _():
+    vcpu, seen = units("addv.d $w0, $w0, $w0\nxvseli.d $w1, $w2, 12")
+    assert (vcpu.stats["msa_disabled"], vcpu.stats["lasx_disabled"]) == (1, 0)
+    assert seen == [(0, 3), (1, 7)]
+
+
+@vector("66", "LASX under Linux 6.1: ExcCode 16 is INTERNAL_ERROR", "L61: mips.c")
+def _():
+    bench = Bench(lasx=True)
+    core = bench.cluster.cores[0]
+    core.vz.set_c0("config6", core.vz.c0("config6") | LASXMODE)
+    vcpu = bench.vcpu("xvseli.d $w1, $w2, 12", config5=1 | MSAEN)
+    vcpu.set_gc0("config", vcpu.gc0("config") | LASXEN)
+    vcpu.set_gc0("config5", 1 | MSAEN)
+    bench.run()
+    assert (bench.exits, vcpu.pc) == ([ExitReason.INTERNAL_ERROR], P)
+    assert "ExcCode 16" in bench.vm.messages[-1]
 
 
 @vector("110", "ids of EBASE, COMPARE, MAAR0, FPR_64(2), VEC_128(1)", "L61: uapi/asm/kvm.h")
@@ -508,6 +567,42 @@ def _():
     assert bench.memory.read(1, 1) == b"\0"
 
 
+ELSEWHERE = 0x4000_0000
+"""A guest virtual address in xuseg."""
+
+
+def fetches_from(va: int, gpa: int, backend: str) -> Bench:
+    """A guest that maps `va` to a guest physical address without memory, and jumps there."""
+    bench = Bench(backend=backend)
+    bench.vcpu(
+        f"""dli t0, {va:#x}
+        dmtc0 t0, c0_entryhi
+        dli t1, {gpa >> 12 << 6 | 3 << 3 | 7:#x}
+        dmtc0 t1, c0_entrylo0
+        dmtc0 t1, c0_entrylo1
+        mtc0 $0, c0_index
+        tlbwi
+        jr t0
+        nop""",
+        status=STATUS,
+    )
+    bench.run()
+    return bench
+
+
+@vector("141", "a fetch from a GPA that no slot has: INTERNAL_ERROR where it is the pc too", "L61: vz.c; LS: mmu.c")
+def _():
+    """Root.BadVAddr holds the GPA and Root.EPC the GVA, so KVM knows a fetch by an identity mapping alone. Any other
+    it takes for a load by whatever BadInstr holds, here the JR before, which is none."""
+    bench = fetches_from(DEVICE, DEVICE, "vz")
+    assert bench.exits == [ExitReason.INTERNAL_ERROR]
+    assert f"instruction fetch from guest physical {DEVICE:#x}" in bench.vm.messages[-1]
+    for va, backend in ((ELSEWHERE, "vz"), (DEVICE, "ls3acomp"), (ELSEWHERE, "ls3acomp")):
+        bench = fetches_from(va, DEVICE, backend)
+        assert bench.exits == [ExitReason.INTERNAL_ERROR] and not bench.accesses
+        assert "instruction fetch" not in bench.vm.messages[-1], "taken for a load"
+
+
 @vector("142", "immediate_exit with a pending read: the read is completed first", "L61: mips.c")
 def _():
     bench = Bench()
@@ -719,11 +814,8 @@ def _():
 
 NOT_HERE = {
     "42": "root executes nothing under the model; tests/cpu runs it on a bare VZ core",
-    "65": "the core has no LASX instructions",
-    "66": "the core has no LASX instructions",
     "136": "the inter-processor block is a device of the platform: tests/soc and the booted kernels reach it",
     "137": "the same",
-    "141": "Root.BadVAddr holds a GPA, Root.EPC a GVA: they coincide for no guest that runs in kseg0 or xkphys",
     "145": "trap and emulate",
     "146": "trap and emulate",
     "T07": "the Loongson tree's stable-timer mode is not modelled",
