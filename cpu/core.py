@@ -13,7 +13,7 @@ import numpy as np
 
 from cpu import state
 from cpu.costs import Costs
-from cpu.cp0 import registers, timer
+from cpu.cp0 import registers, stable, timer
 from cpu.cp0.exceptions import set_line, take_exception
 from cpu.engine import loop, parked, shared, tiers
 from cpu.engine.helpers import LCSRP, LSPW, LVZP
@@ -142,6 +142,7 @@ class Core:
         S[state.PC] = -0x40400000
         registers.reset(S, self.number, self.vz is not None)
         self._tables[:] = -1
+        S[state.GUEST_STABLE_END] = stable.STANDS
         for bank in (0, state.GUEST):
             timer.rearm(S, bank, 0)
         update_context(S)

@@ -109,6 +109,12 @@ for _name in ("cp0", "tlb", "tlb_last", "timer", "exceptions"):
 GCP0, GTLB, GEXCEPTIONS = (SLOTS[_name][0] for _name in ("guest_cp0", "guest_tlb", "guest_exceptions"))
 GUEST = GCP0 - CP0
 
+# The guest's stable timer (cpu/cp0/stable.py).
+GUEST_STABLE_CFG = _slot("guest_stable_cfg")  # TIMER_CFG
+GUEST_STABLE_END = _slot("guest_stable_end")  # tick of the stable counter at which it is at 0, -1: it stands still
+GUEST_STABLE_LEFT = _slot("guest_stable_left")  # TIMER_TICKS while it does
+GUEST_STABLE_OFFSET = _slot("guest_stable_offset")  # added to the stable counter that the guest reads
+
 BANK = _slot("bank")  # 0 in root mode, GUEST in guest mode
 UNITS = _slot("units")  # CU1, FR (as in Status), MSAEn (Config5), LASXEN (Config) as instructions find them
 NOTED = _slot("noted")  # 1: NOTED_WORD is the instruction about to raise an exception; 2: NOTED_BRANCH also stands

@@ -8,7 +8,7 @@ arch/mips/include/asm/mipsregs.h, arch/mips/mm/tlbex.c.
 from __future__ import annotations
 
 from cpu import state
-from cpu.cp0 import timer
+from cpu.cp0 import stable, timer
 from cpu.cp0.exceptions import lines
 from cpu.cp0.registers import (
     C0_BADVADDR,
@@ -140,6 +140,8 @@ def write_cp0(S, bank, number, value, mask, wide, cycle):
             update_context(S)
         elif own == C0_CONFIG or own == C0_CONFIG5 or own == C0_CONFIG6:
             select_bank(S)
+            if own == C0_CONFIG6:
+                timer.rearm(S, state.GUEST, cycle)
         elif own == C0_PAGEGRAIN:
             flush_all(S)
         elif own == C0_CONFIG1 and bank:
@@ -167,4 +169,6 @@ def read_hardware(S, number, cycle):
         return S[state.COUNT_DIVIDER], 1
     if number == 29:
         return S[bank + C0_USERLOCAL], 1
+    if number == 30:
+        return stable.counter(S, cycle) + (S[state.GUEST_STABLE_OFFSET] if bank else 0), 1
     return 0, 0

@@ -34,7 +34,7 @@ from cpu.engine.blocks import (
 )
 from cpu.engine.budget import LONGEST, MOST_CYCLES, SHIFT, charge, completed, cycles_left
 from cpu.engine.decode import ACCESS, ACCESS_ALIGNED, ACCESS_SIZE, FLOW, HELPER, UNIT
-from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, WAIT, WRITE_CSR, finish_csr, run_helper
+from cpu.engine.helpers import DWRCSR, JUMP, NEXT, RAISED, READ_CSR, WAIT, WRITE_CSR, finish_csr, run_helper
 from cpu.engine.intrinsics import call_code, ld8, ld64, st8, st64
 from cpu.engine.jit import jit
 from cpu.engine.micro import LOAD, MODIFY, R_HELPER, R_HOT, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT, UNITS
@@ -474,7 +474,7 @@ def run(S, M):
                     ip = 0
                     continue
                 ip += 8
-                if FLOW[op] == BOUNDARY:
+                if FLOW[op] == BOUNDARY or HELPER[op] == DWRCSR:
                     # Leave at the block's end: the deadline may have changed.
                     S[state.DEADLINE], S[state.DONE] = start, done
                     n = 0

@@ -50,6 +50,15 @@ class VmArch:
 
     cpucfg_lasx: bool = False
     """The host has LASX."""
+    use_stable_timer: bool = False
+    """The host's timer interrupt is the stable timer's (Config6.EXTIMER)."""
+    stablecounter_gftoffset: int = 0
+    """What the guest's stable counter has more than the host's, ticks modulo 2^64."""
+    nodecounter_offset: int = 0
+    """Likewise for the node counter."""
+    online_vcpus: int = 0
+    is_migrate: int = 0
+    """What SET_VCPU_STATE said: the VM came from another host."""
 
 
 class Kvm:
@@ -144,6 +153,7 @@ class Vm:
             raise KvmError(EEXIST, f"there is a vCPU {number}")
         vcpu = Vcpu(self, number)
         self.vcpus.append(vcpu)
+        self.arch.online_vcpus = number + 1
         return vcpu
 
     # Devices within the kernel.

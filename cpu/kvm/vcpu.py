@@ -106,6 +106,9 @@ class Vcpu:
         """vzguestid: core number to version and id."""
         self.wired: list[Any] = []
         self.maar = [0] * onereg.MAARS
+        self.guest_debug = 0
+        self.core_ext_ioisr = [0, 0, 0, 0]
+        """Of the Loongson tree: flags of SET_GUEST_DEBUG; vectors pending at the vCPU where no device holds them."""
         self.last_sched_core = self.last_exec_core = -1
         self.core: Core | None = None
         """The core whose guest CP0 this vCPU owns now (between load and put)."""
@@ -440,7 +443,8 @@ class Vcpu:
             "control": [self.context.fcr31, self.context.msacsr],
             "enabled": [self.fpu_enabled, self.msa_enabled],
             "pending": [self.pending.set, self.pending.clear],
-            "count": [self.timer.hz, self.timer.ctl, self.timer.read()],
+            "count": self.timer.save(),
+            "counters": [[number, self.get_one_reg(number)] for number in self.vm.callbacks.counters],
             "maar": list(self.maar),
             "wired": [list(entry) for entry in self.wired],
             "stats": dict(self.stats),
@@ -456,10 +460,9 @@ class Vcpu:
         self.context.fcr31, self.context.msacsr = saved["control"]
         self.fpu_enabled, self.msa_enabled = saved["enabled"]
         self.pending.set, self.pending.clear = saved["pending"]
-        hz, ctl, count = saved["count"]
-        self.timer.set_hz(hz)
-        self.timer.set_ctl(ctl)
-        self.timer.write(count)
+        self.timer.load(saved["count"])
+        for number, value in saved["counters"]:
+            self.set_one_reg(number, value)
         self.maar = list(saved["maar"])
         self.wired = [tlb.Entry(*entry) for entry in saved["wired"]]
         self.stats.update(saved["stats"])

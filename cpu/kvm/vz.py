@@ -381,6 +381,8 @@ class Vz(GuestExits):
             return CONFIG5_FIXED | (CONFIG5_MSAEN if vcpu.has_msa else 0) | (CONFIG5_FPU if vcpu.has_fpu else 0)
         return {"config": K0, "config3": CONFIG3_ISAONEXC, "config4": CONFIG4_FTLB_PAGE_SIZE}.get(name, 0)
 
+    counters: tuple[int, ...] = ()
+    """Ids of further counters that move with a vCPU."""
     fixed_names = (*onereg.FIXED_NAMES[:24], "config6", *onereg.FIXED_NAMES[24:])
     optional_names = onereg.OPTIONAL_NAMES
 

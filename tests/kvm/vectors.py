@@ -31,7 +31,7 @@ from cpu.kvm.uapi import (
     MemoryRegion,
 )
 from cpu.kvm.vcpu import Vcpu
-from tests.kvm.rig import CU1, DEVICE, FR, GB, IE, KSEG0, KX, MIB, STATUS, UNCACHED, Bench, IrqchipBench, P, run
+from tests.kvm.rig import COSTS, CU1, DEVICE, FR, GB, IE, KSEG0, KX, MIB, STATUS, UNCACHED, Bench, IrqchipBench, P, run
 
 M64 = (1 << 64) - 1
 END = "hypcall 1"
@@ -593,7 +593,7 @@ def fetches_from(va: int, gpa: int, backend: str) -> Bench:
 @vector("141", "a fetch from a GPA that no slot has: INTERNAL_ERROR where it is the pc too", "L61: vz.c; LS: mmu.c")
 def _():
     """Root.BadVAddr holds the GPA and Root.EPC the GVA, so KVM knows a fetch by an identity mapping alone. Any other
-    it takes for a load by whatever BadInstr holds, here the JR before, which is none."""
+    it takes for a load by whatever BadInstr holds, here nothing."""
     bench = fetches_from(DEVICE, DEVICE, "vz")
     assert bench.exits == [ExitReason.INTERNAL_ERROR]
     assert f"instruction fetch from guest physical {DEVICE:#x}" in bench.vm.messages[-1]
@@ -798,28 +798,88 @@ def _():
         bench.vm.ioctl(Ioctl.IRQFD, Irqfd(7, 64, IRQFD_DEASSIGN))
 
 
+MICROSECOND = 800
+"""Core cycles."""
+TIMER_CFG, ENABLE, PERIODIC = 0x1060, 1 << 61, 1 << 62
+TICKS_LOG = 0x3000
+"""Guest physical: where the handler of `COUNTS_TICKS` notes the stable counter, first the one at the start."""
+COUNTS_TICKS = f"""dli s1, {UNCACHED + TICKS_LOG:#x}
+        li a0, {TIMER_CFG:#x}
+        dli a1, {1 << 63 | PERIODIC | ENABLE | 10_000:#x}
+        li t0, {1 << 15 | KX | IE:#x}
+        mtc0 t0, c0_status
+        dwrcsr a1, a0
+        rdhwr t1, $30
+        sd t1, 0(s1)
+1:      b 1b
+        nop
+        .org {GB + 0x180 - P:#x}
+        rdhwr t1, $30
+        daddiu s1, s1, 8
+        sd t1, 0(s1)
+        mtc0 $0, c0_compare
+        eret"""
+"""A guest with a periodic stable timer of 100 us (vector T02)."""
+
+
+@vector("T07", "a periodic timer of a guest preempted from 150 to 160 us: one-shot of 4000 ticks, then none", "K-VZ")
+def _():
+    bench = Bench(backend="ls3acomp", stable_timer=True)
+    vcpu = bench.vcpu(COUNTS_TICKS)
+    core = bench.cluster.cores[0]
+    bench.run(20 * MICROSECOND)
+    start = bench.word(TICKS_LOG)
+    at = lambda microseconds: start * 8 + microseconds * MICROSECOND  # noqa: E731
+    cfg = []
+
+    def pause(vcpu):
+        core.vz.charge(at(160) - core.cycles - COSTS["kvm_load"])
+
+    bench.on_exit = pause
+    bench.kvm.tracer.listen(lambda event: cfg.append(core.vz.guest_timer[0]), "kvm_enter")
+    bench.run(at(150) - core.cycles)
+    assert vcpu.stats["exits"] <= 4, "the timer is the guest's own"
+    bench.host.interrupt(vcpu)
+    bench.run(at(350) - core.cycles)
+    assert [value >> 48 for value in cfg] == [0x2000], "enabled, neither periodic nor with bit 63"
+    assert abs((cfg[0] & 0xFFFFFFFFFFFF) - 4000) <= 1
+    log = [bench.word(TICKS_LOG + 8 * n) - start for n in range(1, 4)]
+    assert [round(ticks, -2) for ticks in log[:2]] == [10_000, 20_000], "at 100 and at 200 us"
+    assert log[2] == -start, "none at 300 us"
+
+
+@vector("T08", "COUNT_HZ <- 0, 10^9 + 1, 50 000 000 in the stable timer's mode", "K-TMR")
+def _():
+    vcpu = Bench(backend="ls3acomp", stable_timer=True).vm.create_vcpu(0)
+    assert vcpu.get_one_reg(onereg.COUNT_HZ) == 100_000_000
+    refused(errno.EINVAL, vcpu.set_one_reg, onereg.COUNT_HZ, 0)
+    refused(errno.EINVAL, vcpu.set_one_reg, onereg.COUNT_HZ, 1_000_000_001)
+    vcpu.set_one_reg(onereg.COUNT_HZ, 50_000_000)
+    assert vcpu.get_one_reg(onereg.COUNT_HZ) == 50_000_000
+
+
 @vector("T09", "COUNT_RESUME <- now + 1 s", "K-TMR")
 def _():
-    vcpu = Bench().vm.create_vcpu(0)
-    refused(errno.EINVAL, vcpu.set_one_reg, onereg.COUNT_RESUME, 1_000_000_000)
+    for options in ({}, {"backend": "ls3acomp", "stable_timer": True}):
+        vcpu = Bench(**options).vm.create_vcpu(0)
+        refused(errno.EINVAL, vcpu.set_one_reg, onereg.COUNT_RESUME, 1_000_000_000)
 
 
 @vector("T10", "COUNT_CTL <- 2", "K-TMR")
 def _():
-    vcpu = Bench().vm.create_vcpu(0)
-    refused(errno.EINVAL, vcpu.set_one_reg, onereg.COUNT_CTL, 2)
-    vcpu.set_one_reg(onereg.COUNT_CTL, 1)
-    assert vcpu.get_one_reg(onereg.COUNT_CTL) == 1
+    for options in ({}, {"backend": "ls3acomp", "stable_timer": True}):
+        vcpu = Bench(**options).vm.create_vcpu(0)
+        refused(errno.EINVAL, vcpu.set_one_reg, onereg.COUNT_CTL, 2)
+        vcpu.set_one_reg(onereg.COUNT_CTL, 1)
+        assert vcpu.get_one_reg(onereg.COUNT_CTL) == 1
 
 
 NOT_HERE = {
-    "42": "root executes nothing under the model; tests/cpu runs it on a bare VZ core",
-    "136": "the inter-processor block is a device of the platform: tests/soc and the booted kernels reach it",
+    "42": "root executes nothing under the model: tests/cpu/vz_vectors.py runs it on a bare VZ core",
+    "136": "the inter-processor block is a device: tests/devices/test_ipi.py",
     "137": "the same",
     "145": "trap and emulate",
     "146": "trap and emulate",
-    "T07": "the Loongson tree's stable-timer mode is not modelled",
-    "T08": "as 111, in stable-timer mode",
 }
 """Vectors that are not run here, because."""
 
