@@ -807,6 +807,7 @@ COUNTS_TICKS = f"""dli s1, {UNCACHED + TICKS_LOG:#x}
         li a0, {TIMER_CFG:#x}
         dli a1, {1 << 63 | PERIODIC | ENABLE | 10_000:#x}
         li t0, {1 << 15 | KX | IE:#x}
+        mtc0 $0, c0_compare
         mtc0 t0, c0_status
         dwrcsr a1, a0
         rdhwr t1, $30
@@ -819,7 +820,8 @@ COUNTS_TICKS = f"""dli s1, {UNCACHED + TICKS_LOG:#x}
         sd t1, 0(s1)
         mtc0 $0, c0_compare
         eret"""
-"""A guest with a periodic stable timer of 100 us (vector T02)."""
+"""A guest with a periodic stable timer of 100 us (vector T02). KVM loads a vCPU's first timer with one tick, whose
+interrupt the write of Compare takes back."""
 
 
 @vector("T07", "a periodic timer of a guest preempted from 150 to 160 us: one-shot of 4000 ticks, then none", "K-VZ")
