@@ -846,7 +846,8 @@ def _():
     assert [value >> 48 for value in cfg] == [0x2000], "enabled, neither periodic nor with bit 63"
     assert abs((cfg[0] & 0xFFFFFFFFFFFF) - 4000) <= 1
     log = [bench.word(TICKS_LOG + 8 * n) - start for n in range(1, 4)]
-    assert [round(ticks, -2) for ticks in log[:2]] == [10_000, 20_000], "at 100 and at 200 us"
+    assert 10_000 <= log[0] < 10_200, "at 100 us, and the time to map the handler's page"
+    assert abs(log[1] - 20_000) <= 1, "at 200 us"
     assert log[2] == -start, "none at 300 us"
 
 
