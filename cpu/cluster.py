@@ -27,7 +27,7 @@ from cpu.memory import Memory
 
 DATA_BUS_ERROR = 7
 # Control array of a cluster.
-(GRID, WINDOW, TARGET, SLICE, STOPPED_CORE, LIMIT, END, AWAKE, LONE, RAN) = range(10)
+(GRID, WINDOW, TARGET, SLICE, STOPPED_CORE, LIMIT, END, AWAKE, LONE, RAN, QUIET_UNTIL) = range(11)
 SAVED = (GRID, END, AWAKE, LONE, RAN)
 ALL_WAIT, LIMIT_REACHED = 100, 101
 RELEASED = 2  # in the slot HELD: free to go at the cycle of an event in the queue
@@ -198,7 +198,18 @@ def run_alone(states, M, control):
 
 
 @jit
-def run_cluster(states, M, control):
+def quiet_until(states):
+    """The earliest cycle at which any core may execute, as far as the cores know; 0 where one would now."""
+    cycle = timer.NEVER
+    for c in range(states.shape[0]):
+        if is_awake(states[c]):
+            return 0
+        cycle = min(cycle, wakes_at(states[c]))
+    return cycle
+
+
+@jit
+def run_windows(states, M, control):
     """Runs windows until TARGET, a request, a stop, or the end of the host's slice."""
     cores = states.shape[0]
     left = control[SLICE]
@@ -235,6 +246,14 @@ def run_cluster(states, M, control):
             if left <= 0:
                 return loop.STOP_SLICE
     return loop.STOP_HORIZON
+
+
+@jit
+def run_cluster(states, M, control):
+    """`run_windows`; QUIET_UNTIL says then how long the cores have nothing to execute."""
+    what = run_windows(states, M, control)
+    control[QUIET_UNTIL] = quiet_until(states)
+    return what
 
 
 class Request(NamedTuple):
@@ -303,6 +322,11 @@ class Cluster:
     @property
     def window(self) -> int:
         return int(self.control[WINDOW])
+
+    @property
+    def quiet_until(self) -> int:
+        """At the return of `run`: no core executes before this cycle unless something reaches one."""
+        return int(self.control[QUIET_UNTIL])
 
     def release(self, core: int, cycle: int, pc: int, registers: dict[int, int]) -> None:
         """Lets a held core go at `cycle`, from `pc` with the given general registers."""
@@ -430,6 +454,8 @@ def _interpreted(runners: dict):
         "open_window",
         "take_turn",
         "run_alone",
+        "quiet_until",
+        "run_windows",
         "run_cluster",
     ):
         names[name] = types.FunctionType(globals()[name].py_func.__code__, names, name)

@@ -108,15 +108,21 @@ class Kernel(simpy.Environment):
         if not event._ok and not hasattr(event, "_defused"):
             raise event._value
 
+    def reach(self, time: int, phase: Phase) -> None:
+        """It is `time` ps, and what happens now is of `phase` and no event. Earlier events have been handled."""
+        self._now = time
+        self.key = (time, phase, 0, 0)
+
     def halt(self) -> None:
         """Make `loop` return after the event being handled."""
         self._halted = True
 
-    def loop(self) -> None:
-        """Handle events until `halt` is called or none is left. The same as `step` again and again, but faster."""
+    def loop(self, before: int = NEVER + 1) -> None:
+        """Handle the events earlier than `before` ps until `halt` is called or none is left. The same as `step` again
+        and again, but faster."""
         self._halted = False
         queue = self._queue
-        while queue and not self._halted:
+        while queue and queue[0][0] < before and not self._halted:
             time, phase, channel, sequence, event = heappop(queue)
             callbacks = event.callbacks
             if callbacks is None:

@@ -601,10 +601,9 @@ class Machine:
         cluster.pace = (lambda time: seconds(time - start) - (host.monotonic() - began)) if pace else None
         cluster.visit = visit
         cluster.stop_at = None if window is None else (start + window, f"{seconds(window):g} s of model time")
-        cluster.start()
         try:
             with sharing if self._processes() else nullcontext(), self._profiled(profile):
-                self.kernel.loop()
+                cluster.drive()
         except UnmappedAccessError as error:
             self._ended = ("error", str(error))
         except DeviceLost as error:
@@ -723,13 +722,12 @@ class Machine:
         # The cores come to a clean stop first: at a block boundary, with no access under way.
         if self._ended is None:
             self._ended = (ended, reason)
-        self._cluster.ending = True
+        self._cluster.end_soon()
 
     def _end(self, ended: str, reason: str) -> None:
         """Ends the run now; an empty `ended` when `_end_soon` has said why."""
         if self._ended is None:
             self._ended = (ended, reason)
-        self.kernel.halt()
 
     def _strict_stop(self, text: str) -> None:
         self._end_soon("error", f"strict: {text}")

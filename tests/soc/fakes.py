@@ -164,6 +164,8 @@ class ClusterStop(NamedTuple):
 class FakeCluster:
     """One FakeCore behind the face of cpu.cluster.Cluster."""
 
+    quiet_until = 0
+
     def __init__(self, core: FakeCore, window: int) -> None:
         self.cores, self.window, self.grid = [core], window, 0
         self._events: list[tuple] = []
