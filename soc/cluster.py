@@ -226,13 +226,13 @@ class ClusterComponent:
 
     def _next_point(self) -> int:
         """Handles every event before the next grid point that has anything to do; that point, in core cycles."""
-        cluster, window, kernel = self.cluster, self._window, self._kernel
-        self._pass_over()
-        point = max(cluster.grid, self._clock.ticks(kernel.now) // window * window) + window
-        kernel.loop(self._clock.time(point))
+        point = self.cluster.grid + self._window
+        if self._pass_over(point):
+            point = max(point, (self._clock.ticks(self._kernel.now) // self._window + 1) * self._window)
+        self._kernel.loop(self._clock.time(point))
         return point
 
-    def _pass_over(self) -> None:
+    def _pass_over(self, point: int) -> bool:
         """Handles the events up to the next grid point at which something can happen, without a visit to those between.
 
         A grid point runs the cores, sends their accesses and may end the run. The cores have said until when none of
@@ -240,16 +240,18 @@ class ClusterComponent:
         nothing can end the run they change nothing. What can change any of this comes by `_look`, which ends it at
         once. Order is that of the kernel's queue, here as always.
         """
-        grid, window = self.cluster.grid, self._window
         if not self.passes_over or self.ending or self.predicate is not None or self.hypervisor is not None:
-            return
-        until = min((self._quiet_until // window + 1) * window, grid + MOST_PASSED_OVER * window, self._last)
-        if until > grid + window:
-            self._passing = True
-            try:
-                self._kernel.loop(self._clock.time(until))
-            finally:
-                self._passing = False
+            return False
+        window = self._window
+        until = min((self._quiet_until // window + 1) * window, point + MOST_PASSED_OVER * window, self._last)
+        if until <= point:
+            return False
+        self._passing = True
+        try:
+            self._kernel.loop(self._clock.time(until))
+        finally:
+            self._passing = False
+        return True
 
     def _last_point(self) -> int:
         """The grid point at which the run is to end or somebody looks, in core cycles, or NEVER."""

@@ -109,8 +109,8 @@ class Kernel(simpy.Environment):
             raise event._value
 
     def reach(self, time: int, phase: Phase) -> None:
-        """It is `time` ps, and what happens now is of `phase` and no event. Earlier events have been handled."""
-        self._now = time
+        """It is at least `time` ps, and what happens now is of `phase` and no event."""
+        self._now = time = max(self._now, time)
         self.key = (time, phase, 0, 0)
 
     def halt(self) -> None:
