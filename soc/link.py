@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from soc.errors import ConfigurationError
-from soc.messages import Message, Phase, pack, unpack
+from soc.messages import VERSION, Message, Phase, pack, unpack
 from soc.ports import split
 
 if TYPE_CHECKING:
@@ -52,9 +52,11 @@ class Link:
         "_add",
         "_arrival",
         "_deliver",
+        "_from",
         "_kernel",
         "_post",
         "_source",
+        "_to",
         "_wire",
         "channel",
         "destination",
@@ -82,17 +84,20 @@ class Link:
             )
         self.channel, self.latency = channel, latency
         self.origin, self.target = origin, target
+        self._from, self._to = origin[1], target[1]
         self._source, self._kernel, self._post = source, kernel, kernel.post
         self._add, self._deliver, self._wire = trace.add, deliver, wire
         self._arrival = self._arrive
         trace.wire(self)
 
     def send(self, kind: type[Message], sent: int, cause: int, *fields: Any) -> int:
-        """Send a message that leaves at `sent` ps; returns its sequence number."""
+        """Send a message that leaves at `sent` ps; returns its sequence number. `fields` are all of the message's own,
+        in their order."""
         source = self._source
         source.sequence = sequence = source.sequence + 1
-        message = kind(sent + self.latency, self.origin[1], self.target[1], sequence, cause, *fields)
-        self.resume(message)
+        time = sent + self.latency
+        message = tuple.__new__(kind, (VERSION, kind.KIND, time, self._from, self._to, sequence, cause, *fields))
+        self._post(time, kind.PHASE, self.channel, sequence, self._arrival, message)
         return sequence
 
     def resume(self, message: Message) -> None:
@@ -103,8 +108,8 @@ class Link:
         """Deliver `message` once more, now: its first delivery was taken back."""
         self._post(self._kernel._now, message.PHASE, self.channel, message[5], self._arrive, message)
 
-    def intercept(self, arrival: Callable[[Any], None]) -> Callable[[Any], None]:
-        """Have every message go to `arrival` at its time, as the value of an event. Returns what delivers one."""
+    def intercept(self, arrival: Receiver) -> Receiver:
+        """Have every message go to `arrival` at its time. Returns what delivers one."""
         before, self._arrival = self._arrival, arrival
         return before
 
@@ -114,8 +119,7 @@ class Link:
         self._deliver = around(split(self.target[0])[0], before)
         return lambda: setattr(self, "_deliver", before)
 
-    def _arrive(self, event: Any) -> None:
-        message = event._value
+    def _arrive(self, message: Message) -> None:
         if self._wire:
             message = unpack(pack(message))
         self._add(message, self)
@@ -157,8 +161,8 @@ class Timers:
 
     def cancel(self, token: str) -> None:
         """Forget the timer `token`, if it is armed."""
-        if (event := self._armed.pop(token, None)) is not None:
-            self._kernel.cancel(event)
+        if (entry := self._armed.pop(token, None)) is not None:
+            self._kernel.cancel(entry)
 
     def measure(self, around: Callable[[str, Receiver], Receiver]) -> Callable[[], None]:
         """Have `around(name of the component, receiver)` receive the ticks instead. Returns what undoes that."""
@@ -168,10 +172,9 @@ class Timers:
 
     def deadlines(self) -> dict[str, int]:
         """Token to time in ps of every armed timer."""
-        return {token: event.value.time for token, event in self._armed.items()}
+        return {token: time for token, (time, *_) in self._armed.items()}
 
-    def _due(self, event: Any) -> None:
-        message = event._value
+    def _due(self, message: Any) -> None:
         del self._armed[message.token]
         self._add(message, None)
         self._tick(message)
