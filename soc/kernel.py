@@ -1,6 +1,6 @@
 """The event kernel: simpy, with every event ordered by one visible tuple (design law 2).
 
-A queue entry is `[time, phase, channel, sequence, handler, value]`. No two entries share the first four, so the order never
+A queue entry is `[time, phase, channel, sequence, handler, value]`. No two share the first four, so the order never
 depends on when or by whom something was scheduled. Channel 0 belongs to simpy itself: its urgent events come before
 everything at their time, its other events (timeouts, processes) with the timers, in the order they were made.
 """
