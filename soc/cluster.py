@@ -176,7 +176,7 @@ class ClusterComponent:
             core.log_interrupts(trace.keeps)
         self.passes_over = True
         """Whether grid points at which nothing can happen are passed over. No result depends on it."""
-        self._passing = False
+        self._may_pass = self._passing = False
         self._quiet_until = 0
         self._last = NEVER
 
@@ -218,6 +218,7 @@ class ClusterComponent:
         """Has events and cores take turns until the run ends."""
         self._quiet_until = 0
         self._last = self._last_point()
+        self._may_pass = self.passes_over and self.predicate is None and self.hypervisor is None
         try:
             while self._run_to(self._next_point()):
                 pass
@@ -226,10 +227,13 @@ class ClusterComponent:
 
     def _next_point(self) -> int:
         """Handles every event before the next grid point that has anything to do; that point, in core cycles."""
-        point = self.cluster.grid + self._window
-        if self._pass_over(point):
-            point = max(point, (self._clock.ticks(self._kernel.now) // self._window + 1) * self._window)
-        self._kernel.loop(self._clock.time(point))
+        kernel, window = self._kernel, self._window
+        point = self.cluster.grid + window
+        if self._may_pass and not self.ending and self._pass_over(point):
+            point = max(point, (self._clock.ticks(kernel.now) // window + 1) * window)
+        time = self._clock.time(point)
+        kernel.loop(time)
+        kernel.reach(time, Phase.GRID)
         return point
 
     def _pass_over(self, point: int) -> bool:
@@ -240,8 +244,6 @@ class ClusterComponent:
         nothing can end the run they change nothing. What can change any of this comes by `_look`, which ends it at
         once. Order is that of the kernel's queue, here as always.
         """
-        if not self.passes_over or self.ending or self.predicate is not None or self.hypervisor is not None:
-            return False
         window = self._window
         until = min((self._quiet_until // window + 1) * window, point + MOST_PASSED_OVER * window, self._last)
         if until <= point:
@@ -262,9 +264,7 @@ class ClusterComponent:
 
     def _run_to(self, first: int) -> bool:
         """The grid point `first`: the cores run up to it, and on while nothing is due. False where the run ends."""
-        self._kernel.reach(self._clock.time(first), Phase.GRID)
-        stop = self._run_cores(first)
-        name = stop.kind.name
+        name, stop = self._run_cores(first)
         if name not in ("HORIZON", "LIMIT") and not (name == "DEADLOCK" and (self.typed or self._wait_for_typing())):
             self._stopped(name, stop)
             return False
@@ -290,8 +290,8 @@ class ClusterComponent:
             return True
         return False
 
-    def _run_cores(self, first: int) -> Any:
-        """Has the cores run to `first` or further; why they stopped. What the host wants is done in between."""
+    def _run_cores(self, first: int) -> tuple[str, Any]:
+        """Has the cores run to `first` or further; why they stopped, by name and whole."""
         while True:
             stop = self.execute(self._target(first))
             name = stop.kind.name
@@ -304,7 +304,7 @@ class ClusterComponent:
                 self.host()
             if name != "SLICE":
                 self._quiet_until = self.cluster.quiet_until
-                return stop
+                return name, stop
             self._pace()
 
     def _target(self, first: int) -> int | None:
