@@ -21,6 +21,7 @@ from soc.time import NEVER, Clock
 if TYPE_CHECKING:
     from soc.bus import AddressMap
     from soc.kernel import Kernel
+    from soc.nothing import Nothing
     from soc.trace import Trace
 
 _MEMORY = int(Space.MEMORY)
@@ -174,8 +175,11 @@ class ClusterComponent:
         trace.wiring.cores, trace.wiring.clock = len(cluster.cores), clock
         for core in cluster.cores:
             core.log_interrupts(trace.keeps)
+        self.nothing: Nothing | None = None
+        """What records the accesses that the cores have answered themselves."""
         self.passes_over = True
-        """Whether grid points at which nothing can happen are passed over. No result depends on it."""
+        """Whether grid points at which nothing can happen are passed over, and accesses to nothing answered by the
+        cores themselves. No result depends on it."""
         self._may_pass = self._passing = False
         self._quiet_until = 0
         self._last = NEVER
@@ -219,6 +223,8 @@ class ClusterComponent:
         self._quiet_until = 0
         self._last = self._last_point()
         self._may_pass = self.passes_over and self.predicate is None and self.hypervisor is None
+        if self.nothing is not None:
+            self.nothing.offer(self.cluster, self._may_pass)
         try:
             while self._run_to(self._next_point()):
                 pass
@@ -295,6 +301,9 @@ class ClusterComponent:
         while True:
             stop = self.execute(self._target(first))
             name = stop.kind.name
+            for request in self.cluster.open_bus_accesses():
+                self.exits += 1
+                self.nothing.record(request, self.ports[request.core].source.new_cause())
             if name == "EXIT":
                 self.hypervisor(stop.core)
                 continue

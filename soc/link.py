@@ -55,6 +55,7 @@ class Link:
         "_from",
         "_kernel",
         "_post",
+        "_receiver",
         "_source",
         "_to",
         "_wire",
@@ -86,19 +87,34 @@ class Link:
         self.origin, self.target = origin, target
         self._from, self._to = origin[1], target[1]
         self._source, self._kernel, self._post = source, kernel, kernel.post
-        self._add, self._deliver, self._wire = trace.add, deliver, wire
+        self._add, self._wire = trace.add, wire
+        self._deliver = self._receiver = deliver
         self._arrival = self._arrive
         trace.wire(self)
 
     def send(self, kind: type[Message], sent: int, cause: int, *fields: Any) -> int:
         """Send a message that leaves at `sent` ps; returns its sequence number. `fields` are all of the message's own,
         in their order."""
+        message = self._message(kind, sent, cause, fields)
+        self._post(message[2], kind.PHASE, self.channel, message[5], self._arrival, message)
+        return message[5]
+
+    def note(self, kind: type[Message], sent: int, cause: int, *fields: Any) -> int:
+        """As `send`, for a message that is next in the order and whose receiver is known to have taken it."""
+        message = self._message(kind, sent, cause, fields)
+        self._add(message, self)
+        return message[5]
+
+    def _message(self, kind: type[Message], sent: int, cause: int, fields: tuple) -> Message:
         source = self._source
         source.sequence = sequence = source.sequence + 1
-        time = sent + self.latency
-        message = tuple.__new__(kind, (VERSION, kind.KIND, time, self._from, self._to, sequence, cause, *fields))
-        self._post(time, kind.PHASE, self.channel, sequence, self._arrival, message)
-        return sequence
+        head = (VERSION, kind.KIND, sent + self.latency, self._from, self._to, sequence, cause)
+        return tuple.__new__(kind, head + fields)
+
+    @property
+    def is_plain(self) -> bool:
+        """Nothing stands between sender and receiver: no fault, no profile, no packing."""
+        return self._arrival == self._arrive and self._deliver == self._receiver and not self._wire
 
     def resume(self, message: Message) -> None:
         """Put `message` on its way to its own time."""

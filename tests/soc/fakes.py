@@ -185,6 +185,12 @@ class FakeCluster:
     def answer(self, core: int, cycle: int, value: int | None) -> None:
         self._events.append((cycle, "answer", value))
 
+    def answer_open_bus(self, latency: int, ranges: list) -> None:
+        """It leaves them all to the machine."""
+
+    def open_bus_accesses(self) -> list[Request]:
+        return []
+
     def requests(self) -> list[Request]:
         found = [] if self._sent else [self._parked]
         self._sent = True
