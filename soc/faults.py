@@ -211,8 +211,7 @@ class FaultyLink:
         self._posted = 0
         self._deliver = link.intercept(self._arrive)
 
-    def _arrive(self, event: Any) -> None:
-        message = event._value
+    def _arrive(self, message: Message) -> None:
         given = list(self._filter(message, self._random))
         if given != [message]:
             self.injected += 1
@@ -221,8 +220,7 @@ class FaultyLink:
             if not isinstance(found, Message) or found[3:5] != message[3:5] or found.time < message.time:
                 raise ProtocolError(f"filter {self._name} on {self._link.name} gave {found!r:.200} for {message}")
             if found.time == message.time:
-                event._value = found
-                self._deliver(event)
+                self._deliver(found)
             else:
                 self._posted += 1
                 self._kernel.post(found.time, found.PHASE, self._channel, self._posted, self._deliver, found)
@@ -275,4 +273,4 @@ def _arm(fault: Fault, components: Mapping[str, Any], kernel: Kernel, channel: i
         elsewhere = [name for name, other in components.items() if other.remote]
         raise ConfigurationError(f"fault: {choose('device in another process', fault.device, elsewhere)}")
     for number, (kind, time) in enumerate(fault.strikes, start=1):
-        kernel.post(time, Phase.SETUP, channel, number, lambda event: strike(event._value, component), kind)
+        kernel.post(time, Phase.SETUP, channel, number, lambda kind: strike(kind, component), kind)

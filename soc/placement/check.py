@@ -115,7 +115,7 @@ class Bench:
                 asked.append(sequence)
         # A device may have timers for ever: the bench stops with its own last message.
         end = max(step.time for step in steps) + 4 * LATENCY
-        self.kernel.post(end, Phase.GRID, 0, end, lambda event: self.kernel.halt())
+        self.kernel.post(end, Phase.GRID, 0, end, lambda _: self.kernel.halt())
         self.kernel.loop()
         missing = [sequence for sequence in asked if sequence not in self.replies]
         if missing:
