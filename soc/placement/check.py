@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any, NamedTuple
 
+from devices.models import load
 from soc.errors import MessageError, ProtocolError, SocError
 from soc.kernel import Kernel
 from soc.link import Link, Source, Timers
@@ -34,7 +35,6 @@ from soc.placement.places import Place
 from soc.placement.remote import RemoteComponent
 from soc.placement.socket import connect, token
 from soc.placement.stream import Stream, StreamClosed, StreamTimeout, frame
-from soc.platforms import load
 from soc.trace import Trace
 
 NAME = "device"

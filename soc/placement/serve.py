@@ -14,6 +14,7 @@ from typing import Any
 
 import msgpack
 
+from devices.models import load
 from soc.errors import ConfigurationError, MessageError, ProtocolError, SocError
 from soc.link import Source
 from soc.messages import (
@@ -49,7 +50,6 @@ from soc.messages import (
 )
 from soc.placement.inprocess import DeviceComponent
 from soc.placement.stream import Stream, StreamClosed, frame
-from soc.platforms import load
 from soc.time import NEVER
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from soc.errors import DeviceLost, MessageError, ProtocolError
 from soc.messages import Hello, Message, Restore, Snapshot, pack
 from soc.placement.places import Place
 from soc.placement.socket import connect, token
-from soc.placement.stream import frame
+from soc.placement.stream import StreamClosed, frame
 from soc.placement.subprocess import Connection, PlacementError, spawn
 from soc.placement.sync import Conversation, PeerFailure, Waits
 
@@ -23,6 +23,8 @@ SNAPSHOT_BYTES = 1 << 20
 """A state is asked for after this many messages, or this many bytes, told and answered since the last."""
 ATTEMPTS = 3
 """How often a device is brought back for one message."""
+FATE_S = 0.2
+"""How long the end of a process whose connection has closed is waited for, in seconds of wall time."""
 
 
 class Supervisor:
@@ -120,7 +122,7 @@ class Supervisor:
 
     def _bring_back(self) -> None:
         self.restarts += 1
-        self.connection.close()
+        self.connection.abandon()
         self.start()
         self._greet()
         told = self._told
@@ -150,14 +152,15 @@ class Supervisor:
     def _text(self, error: Exception, when: str) -> str:
         connection = self.connection
         where = connection.where if connection is not None else self.place.where
-        fate = connection.fate() if connection is not None and not isinstance(error, PeerFailure) else ""
+        patience = FATE_S if isinstance(error, StreamClosed) else 0
+        fate = connection.fate(patience) if connection is not None and not isinstance(error, PeerFailure) else ""
         last = f"last good message {self.last!r:.300}" if self.last is not None else "it had sent nothing yet"
         return f"device {self.name} ({where}) failed {when}: {error}{f'; {fate}' if fate else ''}; {last}"
 
     def close(self) -> None:
-        """End the process, or the connection."""
+        """End the process, or the connection; at once where it has failed."""
         if self.connection is not None:
-            self.connection.close()
+            (self.connection.abandon if self._down else self.connection.close)()
 
 
 def _state_of(messages: list[Message]) -> bytes:
