@@ -19,7 +19,7 @@ from soc.checkpoint import CheckpointError
 from soc.cluster import ClusterComponent, CorePort, window_cycles
 from soc.console import PROMPT, Console
 from soc.errors import ConfigurationError, DeviceLost, UnmappedAccessError, choose
-from soc.faults import Fault, inject
+from soc.faults import Fault, Strike, inject
 from soc.hostbus import HostBus
 from soc.kernel import Kernel
 from soc.link import Link, Source, Timers
@@ -479,6 +479,9 @@ class Machine:
     def _events(self) -> list[list[Any]]:
         events = []
         for channel, value in self.kernel.pending():
+            if isinstance(value, Strike):
+                # At a process, not at the machine.
+                continue
             if not isinstance(value, Message):
                 raise CheckpointError("an event of the kernel is no message: a simpy process of one's own is not saved")
             events.append([channel, pack(value)])

@@ -54,7 +54,7 @@ from soc.time import NEVER
 
 log = logging.getLogger(__name__)
 
-PACKAGES = ("devices.", "soc.platforms.")
+PACKAGES = ("devices.", "scenarios.", "soc.platforms.")
 """Where a model may come from unless the server was told of others."""
 STRICT = "strict: "
 """How the reason of a Stop begins when the device refused an access."""

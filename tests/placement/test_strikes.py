@@ -1,0 +1,157 @@
+"""Device processes are killed, stopped, or garbled at seeded moments: under no policy is a wrong result given as right.
+
+A moment is that of a message to the device in the undisturbed run: the strike comes right before it, so none is missed.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from scenarios.library import loaded
+from soc import Machine, PoweredOff
+from soc.errors import UnmappedAccessError
+from soc.faults import STRIKES
+from soc.messages import InterruptLevel, MmioError, MmioRead, MmioWrite
+from soc.ports import split
+from soc.time import PS_PER_SECOND
+
+GUEST = Path(__file__).with_name("every_device.S")
+"""A second in 50 rounds, in each of which every device is told something."""
+DEVICES = (
+    "uart", "ls3a_ipi", "ls3a_ext_irq", "ls3a_router_irq", "stable_timer", "ls3a_config", "ls3a_csr", "ls3a_ht_irq",
+    "ls3a_ht_irq_hi", "ls7a_irq", "ls7a_irqfd", "ls7a_config", "ls7a_uart0", "ls7a_pm", "ls7a_msi", "pci", "virtio_rng",
+)  # fmt: skip
+STRUCK, FEW = 50, 3
+WATCHDOG_S = 0.5
+MOST_S = 2 * WATCHDOG_S + 5
+"""Wall time from one strike to the end of the run: the watchdog, which the system may round up to twice that, and what
+a busy host takes for the rest."""
+SAYS = {"kill": "its process was killed by SIGKILL", "hang": "its process is still there", "garble": ""}
+AFTERWARDS = PS_PER_SECOND // 1000
+"""Model time in ps that a guest is given after it has lost a device."""
+
+
+def second(device="", policy="stop", faults=(), trace=False):
+    """A machine with the guest of a second, and `device` in a process of its own."""
+    placement = {device: {"where": "process", "on_failure": policy, "watchdog": WATCHDOG_S}} if device else "inprocess"
+    options = {"ram": "16 MiB", "devices": {"virtio_rng": {}}, "placement": placement, "faults": faults, "trace": trace}
+    return loaded(GUEST, "ls7a", 1, options).machine
+
+
+def told(machine):
+    """When each device was told something, in ps: by name."""
+    times = {name: set() for name in machine.components}
+    for message, link in machine.trace:
+        if link is not None and (name := split(link.target[0])[0]) in times:
+            times[name].add(message.time)
+    return times
+
+
+@cache
+def undisturbed():
+    """The trace hash of the guest of a second, and when its devices are told something."""
+    with second(trace=True) as machine:
+        result = machine.run(until=PoweredOff)
+        assert (result.ended, round(result.virtual_s)) == ("poweroff", 1), machine.console
+        return result.trace_hash, told(machine)
+
+
+def moments(times, device, kind, count):
+    """`count` of `times`, or all when there are fewer; the device and the kind are the seed."""
+    return sorted(random.Random(f"{device} {kind}").sample(sorted(times), min(count, len(times))))
+
+
+def test_every_device_that_can_be_struck_is_told_something_fifty_times():
+    _, times = undisturbed()
+    assert set(DEVICES) == set(times) - {"eventfd"}
+    assert {name for name in DEVICES if len(times[name]) < STRUCK} == set()
+
+
+def restart(device, kind, count):
+    expected, times = undisturbed()
+    faults = [{"device": device, kind: moments(times[device], device, kind, count)}]
+    with second(device, "restart", faults) as machine:
+        began = time.monotonic()
+        result = machine.run(until=PoweredOff)
+        took = time.monotonic() - began
+        supervisor = machine.components[device].supervisor
+    assert (result.ended, result.trace_hash) == ("poweroff", expected)
+    assert supervisor.restarts >= count and all(SAYS[kind] in text for text in supervisor.failures)
+    assert took < count * MOST_S
+
+
+def stop(device, kind, count):
+    expected, times = undisturbed()
+    faults = [{"device": device, kind: moments(times[device], device, kind, count)}]
+    stopped = 0
+    with second(device, "stop", faults) as machine:
+        while True:
+            began = time.monotonic()
+            result = machine.run(until=PoweredOff)
+            assert time.monotonic() - began < MOST_S
+            if result.ended != "error":
+                break
+            assert result.reason.startswith(f"device {device} (process ") and SAYS[kind] in result.reason
+            assert "last good message" in result.reason or "it had sent nothing yet" in result.reason
+            saved = machine.save()
+            if stopped % 10 == 0:
+                with Machine.restore(saved, placement="inprocess") as other:
+                    assert other.run(until=PoweredOff).trace_hash == expected
+            stopped += 1
+    assert (result.ended, result.trace_hash) == ("poweroff", expected)
+    assert stopped >= count
+
+
+def disconnect(device, kind, count):
+    _, times = undisturbed()
+    for moment in moments(times[device], device, kind, count):
+        with second(device, "disconnect", [{"device": device, kind: moment}], trace=True) as machine:
+            began = time.monotonic()
+            result = machine.run(until=PoweredOff, max_virtual=moment + AFTERWARDS)
+            assert time.monotonic() - began < MOST_S
+            assert machine.components[device].disconnected.startswith(f"device {device} (process ")
+            assert result.details[f"disconnected {device}"] == 1
+            with pytest.raises(UnmappedAccessError, match="disconnected"):
+                machine.devices[device].read(0, 4)
+            levels, asked, refused = {}, set(), set()
+            for message, link in machine.trace:
+                if link is None:
+                    continue
+                if type(message) is InterruptLevel and split(link.origin[0])[0] == device:
+                    levels[link.name] = message.level
+                elif type(message) is MmioError:
+                    refused.add((message.destination, message.request))
+                elif message.time >= moment and type(message) in (MmioRead, MmioWrite):
+                    if split(link.target[0])[0] == device:
+                        asked.add((message.source, message.sequence))
+            # What was asked in the last moments of the run has its error on the way.
+            assert not any(levels.values()) and len(asked - refused) <= 1
+
+
+CHECKS = {"restart": restart, "stop": stop, "disconnect": disconnect}
+
+
+@pytest.mark.parametrize(
+    ("policy", "kind", "device"),
+    [
+        ("restart", "garble", "virtio_rng"),
+        ("restart", "hang", "stable_timer"),
+        ("stop", "kill", "pci"),
+        ("disconnect", "kill", "ls7a_irq"),
+    ],
+)
+def test_a_few_strikes(policy, kind, device):
+    CHECKS[policy](device, kind, FEW)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", CHECKS)
+@pytest.mark.parametrize("kind", STRIKES)
+@pytest.mark.parametrize("device", DEVICES)
+def test_fifty_strikes_at_a_guest_of_a_second(policy, kind, device):
+    CHECKS[policy](device, kind, STRUCK)
