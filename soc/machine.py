@@ -463,6 +463,8 @@ class Machine:
             raise CheckpointError(f"the saved machine has the devices {', '.join(state['components'])}")
         for name, component in self.components.items():
             component.restore(state["components"][name], self._channels)
+        # What the devices have armed is among the events.
+        self.kernel.forget(state["now"])
         if self.dma is not None:
             self.dma.errors.update(state["dma_errors"])
         self._console.restore(state["console"])

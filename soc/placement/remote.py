@@ -151,9 +151,9 @@ class RemoteComponent:
         """Start the device's process, or connect to its server; `links` are all of the machine. PlacementError."""
         own = [link for link in links if split(link.origin[0])[0] == self.name]
         into = {link.target[1]: link.target[0] for link in links if split(link.target[0])[0] == self.name}
-        both = {link.origin[1] for link in own} & into.keys()
+        bridged = self._bridged(own, into)
         told = [Configure(0, 0, 0, 0, 0, self._model, self._options, self._source.number)]
-        roles = {number: self._role(number, both) for number in into}
+        roles = {number: self._role(number, bridged) for number in into}
         for number, port in into.items():
             base, strict = self._registers.get(number, (0, None))
             told.append(PortIn(0, 0, number, 0, 0, split(port)[1], roles[number], base, int(strict is not None)))
@@ -167,12 +167,18 @@ class RemoteComponent:
         self.supervisor = Supervisor(self.name, self.place, system, description)
         self.supervisor.start()
 
-    def _role(self, number: int, both: Container[int]) -> Role:
+    def _bridged(self, own: Iterable[Link], into: Mapping[int, str]) -> set[int]:
+        """Ports that pass accesses on: what they send is answered at the same port, which is no input of the device."""
+        inputs = self.device.input_ports()
+        both = {link.origin[1] for link in own} & into.keys()
+        return {number for number in both if split(into[number])[1] not in inputs}
+
+    def _role(self, number: int, bridged: Container[int]) -> Role:
         if number in self._registers:
             return Role.REGISTERS
         if self.memory is not None and number == self.memory.origin[1]:
             return Role.DMA
-        return Role.ANSWERS if number in both else Role.INPUT
+        return Role.ANSWERS if number in bridged else Role.INPUT
 
     def reset(self) -> None:
         """Cold reset of the device, which must have started. DeviceLost when it cannot be greeted or described."""

@@ -27,8 +27,9 @@ DEVICES = (
     "ls3a_ht_irq_hi", "ls7a_irq", "ls7a_irqfd", "ls7a_config", "ls7a_uart0", "ls7a_pm", "ls7a_msi", "pci", "virtio_rng",
 )  # fmt: skip
 STRUCK, FEW = 50, 3
-WATCHDOG_S = 0.5
-MOST_S = 2 * WATCHDOG_S + 5
+WATCHDOG_S = {"kill": 5.0, "hang": 0.1, "garble": 0.25}
+"""By what is done: a killed process is noticed at once, a garbled length may have to be waited for."""
+MOST_S = 2 * max(WATCHDOG_S.values()) + 5
 """Wall time from one strike to the end of the run: the watchdog, which the system may round up to twice that, and what
 a busy host takes for the rest."""
 SAYS = {"kill": "its process was killed by SIGKILL", "hang": "its process is still there", "garble": ""}
@@ -36,11 +37,15 @@ AFTERWARDS = PS_PER_SECOND // 1000
 """Model time in ps that a guest is given after it has lost a device."""
 
 
-def second(device="", policy="stop", faults=(), trace=False):
-    """A machine with the guest of a second, and `device` in a process of its own."""
-    placement = {device: {"where": "process", "on_failure": policy, "watchdog": WATCHDOG_S}} if device else "inprocess"
-    options = {"ram": "16 MiB", "devices": {"virtio_rng": {}}, "placement": placement, "faults": faults, "trace": trace}
-    return loaded(GUEST, "ls7a", 1, options).machine
+def second(**options):
+    """A machine with the guest of a second."""
+    return loaded(GUEST, "ls7a", 1, {"ram": "16 MiB", "devices": {"virtio_rng": {}}, **options}).machine
+
+
+def struck(device, policy, kind, times, **options):
+    """The same with `device` in a process of its own, which is struck at `times`."""
+    place = {"where": "process", "on_failure": policy, "watchdog": WATCHDOG_S[kind]}
+    return second(placement={device: place}, faults=[{"device": device, kind: times}], **options)
 
 
 def told(machine):
@@ -55,7 +60,7 @@ def told(machine):
 @cache
 def undisturbed():
     """The trace hash of the guest of a second, and when its devices are told something."""
-    with second(trace=True) as machine:
+    with second(placement="inprocess", trace=True) as machine:
         result = machine.run(until=PoweredOff)
         assert (result.ended, round(result.virtual_s)) == ("poweroff", 1), machine.console
         return result.trace_hash, told(machine)
@@ -74,8 +79,7 @@ def test_every_device_that_can_be_struck_is_told_something_fifty_times():
 
 def restart(device, kind, count):
     expected, times = undisturbed()
-    faults = [{"device": device, kind: moments(times[device], device, kind, count)}]
-    with second(device, "restart", faults) as machine:
+    with struck(device, "restart", kind, moments(times[device], device, kind, count)) as machine:
         began = time.monotonic()
         result = machine.run(until=PoweredOff)
         took = time.monotonic() - began
@@ -87,9 +91,8 @@ def restart(device, kind, count):
 
 def stop(device, kind, count):
     expected, times = undisturbed()
-    faults = [{"device": device, kind: moments(times[device], device, kind, count)}]
     stopped = 0
-    with second(device, "stop", faults) as machine:
+    with struck(device, "stop", kind, moments(times[device], device, kind, count)) as machine:
         while True:
             began = time.monotonic()
             result = machine.run(until=PoweredOff)
@@ -110,7 +113,7 @@ def stop(device, kind, count):
 def disconnect(device, kind, count):
     _, times = undisturbed()
     for moment in moments(times[device], device, kind, count):
-        with second(device, "disconnect", [{"device": device, kind: moment}], trace=True) as machine:
+        with struck(device, "disconnect", kind, moment, trace=True) as machine:
             began = time.monotonic()
             result = machine.run(until=PoweredOff, max_virtual=moment + AFTERWARDS)
             assert time.monotonic() - began < MOST_S
