@@ -29,7 +29,6 @@ from soc.messages import (
     PortIn,
     Reset,
     Role,
-    Snapshot,
     Space,
     Stop,
     TimerCancel,
@@ -195,12 +194,12 @@ class RemoteComponent:
         """A read or write outside model time, at an offset in the device; returns the value of a read."""
         if self.disconnected:
             raise UnmappedAccessError(f"{self.name}: {_GONE}")
-        direct = self._tell(kind(self._kernel._now, 0, 0, 0, 0, core, space, offset, *fields))
-        if len(direct) != 1 or type(direct[0]) not in _REPLIES:
-            raise ProtocolError(f"device {self.name} answered an access of the host with {direct!r:.200}")
-        if type(direct[0]) is MmioError:
-            raise UnmappedAccessError(direct[0].reason)
-        return direct[0].value
+        reply = self._tell(kind(self._kernel._now, 0, 0, 0, 0, core, space, offset, *fields), host=True)
+        if reply is None:
+            raise UnmappedAccessError(f"{self.name}: {_GONE}")
+        if type(reply) is MmioError:
+            raise UnmappedAccessError(reply.reason)
+        return reply.value
 
     def save(self) -> dict[str, Any]:
         """The state for a snapshot, as DeviceComponent gives it; `opaque` where the peer has a form of its own."""
@@ -269,31 +268,33 @@ class RemoteComponent:
         del self._due[message.token]
         self._tell(message)
 
-    def _tell(self, message: Message) -> list[Message]:
-        """Tell the device, act on its answer; returns what of it was for the host."""
+    def _tell(self, message: Message, host: bool = False) -> Message | None:
+        """Tell the device, act on its answer; returns the reply to an access of the `host`, None without the device."""
         try:
-            answer = self.supervisor.ask(message, self._judge)
+            answer = self.supervisor.ask(message, lambda answer: self._judge(answer, host))
         except DeviceLost as lost:
             if self.place.on_failure != "disconnect":
                 raise
             self._disconnect(str(lost))
-            return []
-        return self._act(answer) if len(answer) > 1 else []
+            return None
+        return self._act(answer) if len(answer) > 1 else None
 
-    def _judge(self, answer: list[Message]) -> list[Message]:
+    def _judge(self, answer: list[Message], host: bool) -> list[Message]:
         """`answer`, or ProtocolError when something in it cannot be. Nothing of it has happened yet."""
         now, sequence, due = self._kernel._now, self._source.sequence, self._due
         replied: set[tuple[int, int, int]] = set()
+        to_host = 0
         for message in answer[:-1]:
             kind = type(message)
             if not kind.HASHED:
                 if kind is TimerCancel:
                     due = {token: time for token, time in due.items() if token != message.token}
-                elif kind not in (Stop, Snapshot):
+                elif kind is not Stop or message[3:6] != (0, 0, 0):
                     raise ProtocolError(f"sent {message}, which the kernel cannot take")
                 continue
             source, destination = message[3], message[4]
-            if not source and not destination and kind in _REPLIES:
+            if host and message[2:7] == (now, 0, 0, 0, 0) and kind in _REPLIES and not message.request:
+                to_host += 1
                 continue
             sequence += 1
             if message[5] != sequence:
@@ -313,13 +314,16 @@ class RemoteComponent:
                 if message.request not in self._asked[source, destination] or request in replied:
                     raise ProtocolError(f"sent {message}, and no such request is open")
                 replied.add(request)
+        if to_host != host:
+            raise ProtocolError(f"answered an access of the host {to_host} times")
         until = min(due.values()) if due else NEVER
         if answer[-1].until != until:
             raise ProtocolError(f"promises silence until {answer[-1].until} ps; its first timer is at {until} ps")
         return answer
 
-    def _act(self, answer: list[Message]) -> list[Message]:
-        direct = []
+    def _act(self, answer: list[Message]) -> Message | None:
+        """Have what is in an answer happen; returns what is for the host."""
+        to_host = None
         for message in answer[:-1]:
             kind = type(message)
             source, destination = message[3], message[4]
@@ -327,13 +331,11 @@ class RemoteComponent:
                 if kind is TimerCancel:
                     self._timers.cancel(message.token)
                     self._due.pop(message.token, None)
-                elif kind is Stop:
-                    self._stopped(message.reason)
                 else:
-                    direct.append(message)
+                    self._stopped(message.reason)
                 continue
             if not source:
-                direct.append(message)
+                to_host = message
                 continue
             self._source.sequence = message[5]
             if kind is TimerTick:
@@ -349,7 +351,7 @@ class RemoteComponent:
                 else:
                     self._high.pop((source, destination), None)
             self._out[source, destination][0].resume(message)
-        return direct
+        return to_host
 
     def _stopped(self, reason: str) -> None:
         refused = reason.removeprefix(STRICT)

@@ -128,7 +128,7 @@ class Supervisor:
         told = self._told
         if self._state is not None:
             now, state = self._state
-            self._conversation.ask(frame(pack(Restore(now, 0, 0, 0, 0, state))), (0, 0), now)
+            _restored(self._conversation.ask(frame(pack(Restore(now, 0, 0, 0, 0, state))), (0, 0), now)[0])
         for frames, channel, now, pieces in told:
             again = self._conversation.ask(frames, channel, now)[1]
             # The promise that ends an answer counts answers of this process, so only what is before it is compared.
@@ -142,7 +142,7 @@ class Supervisor:
         """Have the device go on from `state`, at `now` ps; what it was told before is forgotten."""
         self._told.clear()
         self._size, self._state = 0, (now, state)
-        self.ask(Restore(now, 0, 0, 0, 0, state), lambda answer: answer)
+        self.ask(Restore(now, 0, 0, 0, 0, state), _restored)
 
     def _lost(self, error: Exception, when: str) -> DeviceLost:
         text = self._text(error, when)
@@ -167,3 +167,8 @@ def _state_of(messages: list[Message]) -> bytes:
     if len(messages) != 2 or type(messages[0]) is not Snapshot:
         raise ProtocolError(f"gave no state: {messages!r:.200}")
     return messages[0].state
+
+
+def _restored(messages: list[Message]) -> None:
+    if len(messages) != 1:
+        raise ProtocolError(f"answered Restore with {messages[0]!r:.200}")

@@ -144,6 +144,7 @@ CHECKS = {"restart": restart, "stop": stop, "disconnect": disconnect}
     [
         ("restart", "garble", "virtio_rng"),
         ("restart", "hang", "stable_timer"),
+        ("restart", "kill", "ls3a_ipi"),
         ("stop", "kill", "pci"),
         ("disconnect", "kill", "ls7a_irq"),
     ],

@@ -11,7 +11,7 @@ import sys
 
 import msgpack
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scenarios.library import guest
@@ -26,10 +26,8 @@ from soc.messages import (
     LinkOut,
     PortIn,
     Role,
-    SyncPromise,
     describe,
     pack,
-    unpack,
 )
 from soc.placement.places import address
 from soc.placement.serve import Peer
@@ -243,6 +241,7 @@ def test_a_peer_that_takes_nothing_is_noticed_when_sending():
         stream.send(b"x")
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.binary(max_size=300), max_size=10), st.integers(1, 50))
 def test_frames_come_out_as_they_went_in_however_they_are_cut(payloads, step):
     writer, stream = streams(5)
@@ -255,7 +254,7 @@ def test_frames_come_out_as_they_went_in_however_they_are_cut(payloads, step):
     writer.close()
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_from_a_device_raise_anything_but_our_own(data):
     writer, stream = streams(5)
