@@ -207,10 +207,10 @@ round:
         li      a1, EXT_INT_EN
         dli     t0, CHIP
         sd      $0, EXT_OTHER(t0)
-        dli     t0, DOORBELL
-        li      t1, MSI_VECTOR
-        jal     served
-        sw      t1, 0(t0)
+        jal     doorbell
+        nop
+        jal     doorbell
+        nop
         la      t0, available
         sh      s1, 2(t0)         # the ring's entries are all descriptor 0
         sync
@@ -255,6 +255,12 @@ served:
         daddiu  a0, gp, OWN_COUNT + 8 * SERVED
         b       sleep_until
         move    a1, s0
+
+doorbell:
+        dli     t0, DOORBELL
+        li      t1, MSI_VECTOR
+        b       served
+        sw      t1, 0(t0)
 
 bridge_uart:                      # a0: output of the bridge; a1: whether the extended controller takes vectors
         dli     t0, PIC
@@ -332,9 +338,9 @@ serve_bridge_uart:
         nop
 
         .align  3
-rounds: .dword  50
+rounds: .dword  25
 interval:
-        .dword  2000000           # ticks of the stable timer
+        .dword  4000000           # ticks of the stable timer
 uart_source:
         .dword  0
         .align  12                # what a function reads and writes
