@@ -381,8 +381,8 @@ class RemoteComponent:
 
     def troubles(self) -> dict[str, int]:
         """What a result must say of this device: how often it was restarted, whether it is disconnected."""
-        counted = {f"restarts of {self.name}": self.supervisor.restarts, f"disconnected {self.name}": 1}
-        return {name: count for name, count in counted.items() if count and (self.disconnected or "restarts" in name)}
+        counted = {f"restarts of {self.name}": self.supervisor.restarts} if self.supervisor.restarts else {}
+        return {**counted, f"disconnected {self.name}": 1} if self.disconnected else counted
 
     def close(self) -> None:
         """End the device's process, or the connection to it."""

@@ -49,6 +49,8 @@ class Supervisor:
         self._told: list[tuple[bytes, tuple[int, int], int, list[bytes]]] = []
         self._size = 0
         self._down = False
+        self._unsaid: DeviceLost | None = None
+        # A failure that was no answer to a message: the next message tells of it.
 
     def start(self) -> None:
         """Start the process, or connect. It is greeted by `greet`, so that several can start at a time."""
@@ -79,6 +81,10 @@ class Supervisor:
         `judge` raises ProtocolError for an answer that cannot be. A failure is DeviceLost, unless the policy is to
         restart and the device came back.
         """
+        if self._unsaid is not None:
+            lost, self._unsaid = self._unsaid, None
+            lost.told = message
+            raise lost
         frames = frame(pack(message))
         channel = message[3], message[4]
         for attempt in range(ATTEMPTS):
@@ -112,9 +118,10 @@ class Supervisor:
             messages, _ = self._conversation.ask(frame(pack(Snapshot(now, 0, 0, 0, 0, b""))), (0, 0), now)
             state = _state_of(messages)
         except (ProtocolError, MessageError) as error:
-            # What was told since the last state is still here: the next message brings the device back.
+            # What was told since the last state is still here: nothing but the process is lost.
             self._down = True
-            self.failures.append(self._text(error, "on a request for its state"))
+            lost = self._lost(error, "on a request for its state")
+            self._unsaid = None if self.place.on_failure == "restart" else lost
             return
         self._state = now, state
         self._told.clear()

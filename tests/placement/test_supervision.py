@@ -31,10 +31,12 @@ from soc.messages import (
     pack,
     unpack,
 )
+from soc.placement import supervision
 from soc.placement.remote import RemoteComponent
 from soc.placement.serve import Peer
 from soc.placement.stream import HEADER, Stream, StreamClosed, frame
 from soc.placement.subprocess import Connection
+from soc.placement.supervision import Supervisor
 from soc.time import NEVER
 from tests.placement.conftest import ROOT, children
 
@@ -136,24 +138,42 @@ def test_disconnect_gives_bus_errors_and_low_lines_and_the_result_says_so(undist
 
 def test_a_restart_that_cannot_repeat_what_happened_ends_the_run(monkeypatch, undisturbed):
     """A device that does not answer as before is not trusted: the run ends instead of going on with another past."""
-    from soc.placement import supervision
-
-    whole = supervision.Supervisor._bring_back
+    whole = Supervisor._bring_back
 
     def tampered(self):
         frames, channel, now, pieces = self._told[-1]
         self._told[-1] = (frames, channel, now, [pieces[0][:-1] + b"\x7f", *pieces[1:]])
         whole(self)
 
-    monkeypatch.setattr(supervision.Supervisor, "_bring_back", tampered)
+    monkeypatch.setattr(Supervisor, "_bring_back", tampered)
     with light({"uart": place("restart")}, [{"device": "uart", "kill": undisturbed[1] // 2}]) as machine:
         result = machine.run(until=PoweredOff)
     assert result.ended == "error" and "answered differently when it was told again" in result.reason
 
 
-def test_a_restart_begins_from_the_last_state(monkeypatch, undisturbed):
-    from soc.placement import supervision
+@pytest.mark.parametrize("policy", ["stop", "restart", "disconnect"])
+def test_a_device_that_is_lost_at_a_request_for_its_state_follows_its_policy(policy, monkeypatch, undisturbed):
+    whole = Supervisor.take_state
 
+    def strike(self, now):
+        monkeypatch.setattr(Supervisor, "take_state", whole)
+        self.connection.process.kill()
+        whole(self, now)
+
+    monkeypatch.setattr(supervision, "SNAPSHOT_MESSAGES", 10)
+    monkeypatch.setattr(Supervisor, "take_state", strike)
+    with light({"uart": place(policy)}) as machine:
+        result = machine.run(until=PoweredOff, max_virtual="20 ms")
+        (failure,) = machine.components["uart"].supervisor.failures
+        assert failure.startswith("device uart (process ") and "failed on a request for its state" in failure
+        if policy == "stop":
+            assert (result.ended, result.reason) == ("error", failure)
+            result = machine.run(until=PoweredOff)
+        assert result.details.get("disconnected uart") == (1 if policy == "disconnect" else None)
+        assert (result.trace_hash == undisturbed[0]) == (policy != "disconnect")
+
+
+def test_a_restart_begins_from_the_last_state(monkeypatch, undisturbed):
     monkeypatch.setattr(supervision, "SNAPSHOT_MESSAGES", 10)
     faults = [{"device": name, "kill": moments(name, 2, undisturbed[1])} for name in DEVICES]
     with light({name: place("restart") for name in DEVICES}, faults) as machine:
@@ -218,8 +238,6 @@ class Impostor:
     """Stands in a socket pair for the device `ls3a_router_irq`: a real one, whose answers `change` may falsify."""
 
     def __init__(self, monkeypatch, change):
-        from soc.placement import supervision
-
         self.change = change
         monkeypatch.setattr(supervision, "spawn", self.spawn)
 
