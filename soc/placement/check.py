@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any, NamedTuple
 
-from devices.models import load
+from devices.models import absolute, load
 from soc.errors import MessageError, ProtocolError, SocError
 from soc.kernel import Kernel
 from soc.link import Link, Source, Timers
@@ -165,7 +165,7 @@ class Check:
 
     def __init__(self, host: str, port: int, model: str, same: bool = False, seed: int = 1) -> None:
         """`same`: it must behave as the model does, too. Raises UnknownDevice for a model that is none."""
-        self._server, self._model, self._class = (host, port), model, load(model)
+        self._server, self._model, self._class = (host, port), absolute(model), load(model)
         self._same, self._seed = same, seed
         self._place = Place(f"tcp://{host}:{port}", "restart", PATIENCE_S)
 

@@ -30,7 +30,7 @@ from soc.messages import (
     pack,
 )
 from soc.placement.places import address
-from soc.placement.serve import Peer
+from soc.placement.serve import Peer, allow
 from soc.placement.socket import TOKEN
 from soc.placement.stream import Stream, StreamClosed, StreamTimeout, frame
 from soc.placement.sync import Conversation, Waits
@@ -303,6 +303,13 @@ def test_no_message_makes_a_device_process_raise_anything_but_our_own(messages):
             peer.handle(message)
     except SocError:
         pass
+
+
+def test_a_file_is_served_by_its_whole_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    allowed = allow(["gpio.py:Gpio", "mine.gpio:Gpio"])
+    assert allowed(f"{tmp_path}/gpio.py:Gpio") and allowed("mine.gpio:Gpio") and allowed("devices.rtc:GoldfishRtc")
+    assert not (allowed("gpio.py:Gpio") or allowed("/elsewhere/gpio.py:Gpio") or allowed("os:system"))
 
 
 @pytest.mark.parametrize("text", ["here", "here:", ":1", "h:70000", "h:-1", "h:x"])
