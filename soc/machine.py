@@ -437,6 +437,8 @@ class Machine:
         """All that the future depends on apart from RAM, as msgpack types."""
         if self._ended is not None and self._ended[0] == "error" and not self._lost:
             raise CheckpointError(f"the machine has ended in an error and cannot be saved: {self._ended[1]}")
+        if gone := [name for name, component in self.components.items() if component.remote and component.disconnected]:
+            raise CheckpointError(f"{', '.join(gone)} is disconnected: the machine has no state of it to save")
         if self.hypervisor is not None:
             raise CheckpointError("a machine under the KVM model has no checkpoint; its guest moves by the KVM API")
         return {

@@ -181,6 +181,7 @@ class RemoteComponent:
 
     def reset(self) -> None:
         """Cold reset of the device, which must have started. DeviceLost when it cannot be greeted or described."""
+        self._check_there()
         self.supervisor.greet()
         self._tell(Reset(self._kernel._now, 0, 0, 0, 0))
 
@@ -192,17 +193,22 @@ class RemoteComponent:
 
     def host_access(self, kind: type[Message], core: int, space: int, offset: int, *fields: int) -> int:
         """A read or write outside model time, at an offset in the device; returns the value of a read."""
-        if self.disconnected:
-            raise UnmappedAccessError(f"{self.name}: {_GONE}")
+        self._check_there()
         reply = self._tell(kind(self._kernel._now, 0, 0, 0, 0, core, space, offset, *fields), host=True)
         if reply is None:
-            raise UnmappedAccessError(f"{self.name}: {_GONE}")
+            # Lost by this access, and disconnected, as is its policy.
+            self._check_there()
         if type(reply) is MmioError:
             raise UnmappedAccessError(reply.reason)
         return reply.value
 
+    def _check_there(self) -> None:
+        if self.disconnected:
+            raise UnmappedAccessError(f"{self.name}: {_GONE}")
+
     def save(self) -> dict[str, Any]:
         """The state for a snapshot, as DeviceComponent gives it; `opaque` where the peer has a form of its own."""
+        self._check_there()
         state = self.supervisor.state(self._kernel._now)
         saved = _map(state)
         if not saved.keys() >= {"component", "source"}:

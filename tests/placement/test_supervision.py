@@ -16,7 +16,8 @@ import pytest
 
 from scenarios.library import guest
 from soc import Machine, PoweredOff
-from soc.errors import DeviceLost
+from soc.checkpoint import CheckpointError
+from soc.errors import DeviceLost, UnmappedAccessError
 from soc.messages import (
     VERSION,
     Failure,
@@ -134,6 +135,17 @@ def test_disconnect_gives_bus_errors_and_low_lines_and_the_result_says_so(undist
         assert result.details["exception DBE"] >= 1
         with pytest.raises(Exception, match="disconnected"):
             machine.bus.read(0x1FE0_01E5, 1)
+        with pytest.raises(UnmappedAccessError, match="disconnected"):
+            _ = machine.devices["uart"].state
+        with pytest.raises(CheckpointError, match="uart is disconnected"):
+            machine.save()
+
+
+def test_a_host_that_reads_a_dead_device_meets_nothing():
+    with light({"uart": place("disconnect")}) as machine:
+        machine.components["uart"].supervisor.connection.process.kill()
+        with pytest.raises(UnmappedAccessError, match="uart: the device is disconnected"):
+            machine.devices["uart"].read(5, 1)
 
 
 def test_a_restart_that_cannot_repeat_what_happened_ends_the_run(monkeypatch, undisturbed):
