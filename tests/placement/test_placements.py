@@ -20,6 +20,7 @@ from soc.placement.supervision import Supervisor
 from soc.platforms import find
 from soc.trace import Trace
 from tests.placement.conftest import ROOT
+from tests.placement.test_strikes import second, undisturbed
 from tests.scenarios.test_scenarios import SMALL
 
 PLATFORMS = ("virt", "ls7a")
@@ -97,6 +98,14 @@ def test_a_guest_has_one_hash_over_tcp_and_in_a_random_mix(server):
         placement = {n: p for n, p in placement.items() if n in known} if type(placement) is dict else placement
         with first_light(placement) as machine:
             assert machine.run(until=PoweredOff).trace_hash == expected
+
+
+def test_a_guest_of_every_device_has_one_hash_in_processes_and_over_tcp(server):
+    """Its cores write configuration registers of one device by another, which neither scenarios nor a boot do."""
+    expected, times = undisturbed()
+    draw, places = random.Random(1), ("process", server())
+    with second(placement={name: draw.choice(places) for name in times if name != "eventfd"}) as machine:
+        assert machine.run(until=PoweredOff).trace_hash == expected
 
 
 def test_records_and_latencies_are_the_same(tmp_path):
