@@ -19,7 +19,7 @@ from soc.checkpoint import CheckpointError
 from soc.cluster import ClusterComponent, CorePort, window_cycles
 from soc.console import PROMPT, Console
 from soc.errors import ConfigurationError, DeviceLost, UnmappedAccessError, choose
-from soc.faults import Fault, inject
+from soc.faults import Fault, Strike, inject
 from soc.hostbus import HostBus
 from soc.kernel import Kernel
 from soc.link import Link, Source, Timers
@@ -444,6 +444,8 @@ class Machine:
         """All that the future depends on apart from RAM, as msgpack types."""
         if self._ended is not None and self._ended[0] == "error" and not self._lost:
             raise CheckpointError(f"the machine has ended in an error and cannot be saved: {self._ended[1]}")
+        if gone := [name for name, component in self.components.items() if component.remote and component.disconnected]:
+            raise CheckpointError(f"{', '.join(gone)} is disconnected: the machine has no state of it to save")
         if self.hypervisor is not None:
             raise CheckpointError("a machine under the KVM model has no checkpoint; its guest moves by the KVM API")
         return {
@@ -470,6 +472,8 @@ class Machine:
             raise CheckpointError(f"the saved machine has the devices {', '.join(state['components'])}")
         for name, component in self.components.items():
             component.restore(state["components"][name], self._channels)
+        # What the devices have armed is among the events.
+        self.kernel.forget(state["now"])
         if self.dma is not None:
             self.dma.errors.update(state["dma_errors"])
         self._console.restore(state["console"])
@@ -486,6 +490,9 @@ class Machine:
     def _events(self) -> list[list[Any]]:
         events = []
         for channel, value in self.kernel.pending():
+            if isinstance(value, Strike):
+                # At a process, not at the machine.
+                continue
             if not isinstance(value, Message):
                 raise CheckpointError("an event of the kernel is no message: a simpy process of one's own is not saved")
             events.append([channel, pack(value)])
