@@ -28,11 +28,15 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--qemu-user", metavar="PROGRAM", help="the qemu-mips64el to compare vector instructions with")
     parser.add_argument("--out", metavar="FILE.json", help="keep every figure of every round, section by section")
     parser.set_defaults(command=bench)
-    parts = parser.add_subparsers(metavar="compare")
+    parts = parser.add_subparsers(metavar="ACTION")
     files = parts.add_parser("compare", help="put two result files side by side")
     files.add_argument("before", metavar="BEFORE.json")
     files.add_argument("after", metavar="AFTER.json")
     files.set_defaults(command=compare)
+    apart = parts.add_parser("separation", help="that section alone: what devices in other processes cost")
+    apart.add_argument("--rounds", type=count, metavar="N", help=f"rounds (default {ROUNDS})")
+    apart.add_argument("--out", metavar="FILE.json", help="keep every figure of every round")
+    apart.set_defaults(command=bench, only="separation")
 
 
 def compare(arguments: argparse.Namespace) -> int:

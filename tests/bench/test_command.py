@@ -16,6 +16,9 @@ from soc.bench.contest import Pair, Program
 from soc.bench.cores import Cores
 from soc.bench.errors import BenchError
 from soc.bench.results import Results
+from soc.bench.separation import Separation
+
+SEPARATION = sections.SECTIONS["separation"]
 
 
 def program(name: str, engine_s: float, iterations: int = 1001) -> Program:
@@ -86,6 +89,17 @@ def test_runs_that_disagree_end_with_status_1_and_the_other_sections_are_measure
     said = capsys.readouterr()
     assert "soc: 3 iterations: threaded prints 'a', QEMU 99 prints 'b'" in said.err
     assert "Compute set" not in said.out and "Operations of a kernel; 1 round\n" in said.out
+
+
+def test_the_cost_of_separation_is_a_command_of_its_own(measured, monkeypatch, tmp_path, capsys):
+    def measure(setting):
+        return [Separation("accesses", 100, 100, *([value] * setting.rounds for value in (1.0, 1.5, 0.2)))]
+
+    monkeypatch.setitem(sections.SECTIONS, "separation", replace(SEPARATION, measure=measure))
+    out = tmp_path / "bench.json"
+    assert main(["bench", "separation", "--rounds", "2", "--out", str(out)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split()[:4] == ["accesses", "1.00", "1.50", "50"]
+    assert list(results.read(out).sections) == ["separation"]
 
 
 def test_what_was_measured_before_an_interruption_is_kept(measured, monkeypatch, tmp_path, capsys):
