@@ -11,11 +11,11 @@ from soc.bench.setting import Setting
 MIXED = "mixed"
 TIERS, REFERENCE = 12_000, 3
 COMPUTE = {
-    MIXED: (30_000, 30_000),
-    "integer": (150_000, 150_000),
-    "double": (20_000, 4_000),
-    "memory": (1_500, 60),
-    "calls": (40_000, 20_000),
+    MIXED: (60_000, 60_000),
+    "integer": (300_000, 300_000),
+    "double": (40_000, 4_000),
+    "memory": (3_000, 60),
+    "calls": (80_000, 20_000),
 }
 VECTOR = {"saxpy": (4_000, 4_000), "dot": (3_000, 4_000), "bytes": (15_000, 5_000)}
 SYSTEM = {
