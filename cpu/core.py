@@ -29,6 +29,8 @@ M64 = (1 << 64) - 1
 M32 = 0xFFFFFFFF
 WHOLE_SLICE = 40_000_000
 DATA_BUS_ERROR = 7
+TLB_WORDS, FTLB_WORDS = state.TLB_ENTRIES * state.TLB_FIELDS, state.FTLB_ENTRIES * state.TLB_FIELDS
+FTLB_SLOTS = ("ftlb", "guest_ftlb")
 MODES = ("kernel", "supervisor", "user", "user")
 """By Status.KSU; 3 is not defined."""
 
@@ -87,12 +89,14 @@ class Core:
         csr: bool = False,
         vz: bool = False,
         unmodelled_ri: bool = False,
+        ftlb: bool = False,
     ):
         """`states` and `tables`: state arrays and translation tables of all cores of the memory; without them the core
         is alone. `costs` are the same for all cores of a memory; a cycle per instruction unless given. `csr`: CPUCFG
         says that there are instructions for configuration registers (LCSRP); they are carried out in any case. `vz`: it
         has the VZ module, LDDIR and LDPTE; `core.vz` is root's view of it. `unmodelled_ri`: what is real but not
-        modelled raises RI and is counted (`unmodelled`), instead of a stop."""
+        modelled raises RI and is counted (`unmodelled`), instead of a stop. `ftlb`: each TLB has an FTLB of 2048
+        entries behind its 64."""
         alone = states is None or tables is None
         if alone:
             states, tables = storage(1)
@@ -112,7 +116,7 @@ class Core:
         S[state.STATE_ADDRESS] = S.ctypes.data
         S[state.SOFTMMU_BASE] = self._tables.ctypes.data
         S[state.NUMBER] = number
-        self.vz = RootMode(self) if vz else None
+        self.vz, self.ftlb = RootMode(self) if vz else None, ftlb
         self.tier = tiers.choose(tier)
         self._run = self.tier.runner(self)
         self.reset()
@@ -127,9 +131,8 @@ class Core:
         for k, value in zip(keep, kept, strict=True):
             S[k] = value
         S[state.CONTEXT_KEYS : state.CONTEXT_KEYS + CONTEXTS] = -1
-        for e in range(state.TLB_ENTRIES):
-            S[state.TLB + e * state.TLB_FIELDS + 1] = -1
-            S[state.GTLB + e * state.TLB_FIELDS + 1] = -1
+        for tlb in (state.TLB, state.GTLB):
+            S[tlb + 1 : tlb + TLB_WORDS + FTLB_WORDS : state.TLB_FIELDS] = -1
         S[state.COUNT_DIVIDER], S[state.EXCEPTION_ENTRY] = self.costs.count_divider, self.costs.exception_entry
         S[state.CORE_CLOCK], S[state.STABLE_CLOCK] = self.costs.core_clock, self.costs.stable_clock
         S[state.CPUCFG2] = (LCSRP if self.csr else 0) | (LSPW | LVZP if self.vz else 0)
@@ -137,7 +140,7 @@ class Core:
         S[state.RANDOM] = 0x2545F491 + self.number
         S[state.SAMPLE] = 1
         S[state.PC] = -0x40400000
-        registers.reset(S, self.number, self.vz is not None)
+        registers.reset(S, self.number, self.vz is not None, self.ftlb)
         self._tables[:] = -1
         for bank in (0, state.GUEST):
             timer.rearm(S, bank, 0)
@@ -402,21 +405,22 @@ class Core:
         update_context(S)
 
     # Snapshots.
+    def _saved(self) -> dict[str, tuple[int, int]]:
+        """The slots that a snapshot holds."""
+        left_out = state.HOST if self.ftlb else {*state.HOST, *FTLB_SLOTS}
+        return {name: where for name, where in state.SLOTS.items() if name not in left_out}
+
     def save(self) -> dict:
         """All that the future of the core depends on, as msgpack types: the state by slot, and where it is parked."""
         S = self.S
-        slots = {
-            name: S[at : at + count].astype("<i8").tobytes()
-            for name, (at, count) in state.SLOTS.items()
-            if name not in state.HOST
-        }
+        slots = {name: S[at : at + count].astype("<i8").tobytes() for name, (at, count) in self._saved().items()}
         where = self.interpreter.place() if self.tier.name == "reference" else parked.place(self)
         return {"slots": slots, "place": None if where is None else list(where)}
 
     def restore(self, saved: dict) -> None:
         """Goes on from what `save` gave, in whatever tier. CoreError when it is not from such a core."""
         S, slots = self.S, saved["slots"]
-        known = {name: 8 * count for name, (_, count) in state.SLOTS.items() if name not in state.HOST}
+        known = {name: 8 * count for name, (_, count) in self._saved().items()}
         if {name: len(data) for name, data in slots.items()} != known:
             wrong = sorted(name for name in {*slots, *known} if len(slots.get(name, b"")) != known.get(name))
             raise CoreError(f"core {self.number}: the saved state is of another version; it differs in {wrong}")
@@ -440,12 +444,13 @@ class Core:
         S = self.S
         parts = [S[state.GPR : state.GPR + 32], S[[state.HI, state.LO, state.PC, state.FCSR, state.MSACSR]]]
         parts += [S[state.FPR : state.FPR + 32 * state.FPR_STRIDE], S[state.CP0 : state.CP0 + 256]]
-        tlb = S[state.TLB : state.TLB + state.TLB_ENTRIES * state.TLB_FIELDS].reshape(state.TLB_ENTRIES, -1)
+        words = TLB_WORDS + (FTLB_WORDS if self.ftlb else 0)
+        tlb = S[state.TLB : state.TLB + words].reshape(-1, state.TLB_FIELDS)
         parts += [tlb if self.vz else tlb[:, :-1]]
         parts += [np.array([self.cycles, self.cycles - self.instructions], np.int64)]
         if self.vz:
             parts += [S[state.GCP0 : state.GCP0 + 256]]
-            parts += [S[state.GTLB : state.GTLB + state.TLB_ENTRIES * state.TLB_FIELDS]]
+            parts += [S[state.GTLB : state.GTLB + words]]
         return b"".join(np.ascontiguousarray(p).tobytes() for p in parts)
 
 

@@ -97,14 +97,17 @@ FPR = _slot("fpr", 32 * FPR_STRIDE, align=4)
 
 # What VZ has twice: the root context, and at distance GUEST the guest context.
 CP0 = _slot("cp0", 256)  # index = register * 8 + select
-TLB_ENTRIES = 64
+TLB_ENTRIES = 64  # of any page size: all there are, or the VTLB where there is an FTLB too
+FTLB_WAYS, FTLB_SETS = 8, 256
+FTLB_ENTRIES = FTLB_WAYS * FTLB_SETS
 TLB_FIELDS = 7  # vpn2 (with R), mask, asid, global, entrylo0, entrylo1, GuestID; mask < 0: EHINV
 TLB = _slot("tlb", TLB_ENTRIES * TLB_FIELDS)
+FTLB = _slot("ftlb", FTLB_ENTRIES * TLB_FIELDS)  # right behind: entry e of either lies at TLB + e * TLB_FIELDS
 TLB_LAST = _slot("tlb_last")  # index of the last match, tried first
 TIMER = _slot("timer")  # cycle at which Count reaches Compare
 EXCEPTIONS = _slot("exceptions", 64)  # taken by this context, by ExcCode; 32: refills
 TLB_REFILLS = 32
-for _name in ("cp0", "tlb", "tlb_last", "timer", "exceptions"):
+for _name in ("cp0", "tlb", "ftlb", "tlb_last", "timer", "exceptions"):
     _slot("guest_" + _name, SLOTS[_name][1])
 GCP0, GTLB, GEXCEPTIONS = (SLOTS[_name][0] for _name in ("guest_cp0", "guest_tlb", "guest_exceptions"))
 GUEST = GCP0 - CP0
@@ -123,7 +126,7 @@ ROOT_REFILLS = _slot("root_refills")  # how many there were
 ACCESS_ERROR = _slot("access_error")  # 1: the hypervisor's own access ended in a bus error
 # Per root TLB entry: how many soft-MMU entries of guest contexts came through it, then their host addresses.
 GUEST_FILL_ROOM = 32
-GUEST_FILLS = _slot("guest_fills", TLB_ENTRIES * GUEST_FILL_ROOM, host=True)
+GUEST_FILLS = _slot("guest_fills", (TLB_ENTRIES + FTLB_ENTRIES) * GUEST_FILL_ROOM, host=True)
 
 NUMBER = _slot("number")  # which core this is
 CPUCFG2 = _slot("cpucfg2")  # what the machine adds to CPUCFG word 2

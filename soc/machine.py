@@ -87,6 +87,7 @@ class Machine:
     always kept). `strict` ends the run at the first access to nothing. `timing` is a Timing or a mapping of constants.
     `csr`: CPUCFG tells the guest of the CSR instructions, on a platform with configuration registers; Linux then sends
     its inter-processor interrupts with them. `vz`: the bare cores have the VZ module (see docs/vz.md).
+    `ftlb`: behind the 64 entries of each TLB are 2048 of one page size.
     `hypervisor="kvm"` runs the program as a guest of the KVM model with `vcpus` virtual CPUs on the `cpus` cores; `kvm`
     is its back-end, `irqchip` ("kernel", "user") who serves the guest's interrupt controllers.
     `unimplemented` is what becomes of an instruction that is real on this core but not modelled: "stop" ends the run
@@ -115,6 +116,7 @@ class Machine:
         strict: bool | None = None,
         csr: bool | None = None,
         vz: bool | None = None,
+        ftlb: bool | None = None,
         unimplemented: str | None = None,
         disk: str | Path | None = None,
         devices: Mapping[str, Mapping[str, Any]] | None = None,
@@ -139,6 +141,7 @@ class Machine:
             "strict": strict,
             "csr": csr,
             "vz": vz,
+            "ftlb": ftlb,
             "unimplemented": unimplemented,
             "disk": disk,
             "devices": devices,
@@ -779,5 +782,5 @@ def _make_cluster(memory: Any, count: int, tier: str, window: int, options: Opti
         timing.stable_clock,
     )
     return import_module("cpu.cluster").Cluster(
-        memory, count, tier, window, costs, options.csr, vz, options.unimplemented == "ri"
+        memory, count, tier, window, costs, options.csr, vz, options.unimplemented == "ri", options.ftlb
     )

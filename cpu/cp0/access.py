@@ -16,7 +16,9 @@ from cpu.cp0.registers import (
     C0_COMPARE,
     C0_CONFIG1,
     C0_CONFIG3,
+    C0_CONFIG4,
     C0_CONFIG5,
+    C0_CONFIG6,
     C0_COUNT,
     C0_DIAG,
     C0_EBASE,
@@ -27,6 +29,7 @@ from cpu.cp0.registers import (
     C0_GUESTCTL0,
     C0_GUESTCTL1,
     C0_HWRENA,
+    C0_INDEX,
     C0_KPGD,
     C0_LLADDR,
     C0_PAGEGRAIN,
@@ -41,6 +44,7 @@ from cpu.cp0.registers import (
 )
 from cpu.engine.jit import jit
 from cpu.engine.softmmu import flush_all, update_context
+from cpu.tlb import ftlb
 from cpu.tlb.operations import invalidate_all, size_of
 from cpu.tlb.translate import KERNEL, mode_of
 from cpu.vz.guestctl import AT, AT_GUEST, AT_ROOT
@@ -49,7 +53,8 @@ from cpu.vz.mode import CU1, FR, MSAEN, link_slot
 CU0 = 1 << 28
 EBASE_WG = 1 << 11
 CONFIG1_FP, CONFIG3_MSAP = 1 << 0, 1 << 28
-DIAG_VTLB = 1 << 12
+DIAG_VTLB, DIAG_FTLB = 1 << 12, 1 << 13
+SMALL_INDEX = 0x3F  # Index without an FTLB
 
 
 @jit
@@ -120,7 +125,9 @@ def write_cp0(S, bank, number, value, mask, wide, cycle):
         S[link_slot(S, bank)] &= value
     elif own == C0_DIAG:
         if value & DIAG_VTLB:
-            invalidate_all(S, bank, 0)
+            invalidate_all(S, bank, 0, state.TLB_ENTRIES)
+        if value & DIAG_FTLB:
+            invalidate_all(S, bank, ftlb.FIRST, ftlb.END)
     else:
         if own == C0_STATUS and not S[bank + C0_CONFIG1] & CONFIG1_FP:
             mask &= ~(CU1 | FR)
@@ -128,6 +135,11 @@ def write_cp0(S, bank, number, value, mask, wide, cycle):
             mask &= ~MSAEN
         elif own == C0_GUESTCTL0 and value & AT != AT_GUEST and value & AT != AT_ROOT:
             mask &= ~AT  # 0 and 2 are reserved
+        elif own == C0_INDEX and not ftlb.has_ftlb(S, bank):
+            mask &= SMALL_INDEX
+        elif own == C0_CONFIG4 and not (ftlb.has_ftlb(S, bank) and ftlb.is_page_size(value)):
+            mask &= ~ftlb.PAGE_SIZE
+        before = S[at]
         S[at] = (S[at] & ~mask) | (value & mask)
         if not WIDE[number]:
             S[at] &= 0xFFFFFFFF
@@ -139,7 +151,12 @@ def write_cp0(S, bank, number, value, mask, wide, cycle):
             if not S[at] & CONFIG1_FP:
                 S[bank + C0_STATUS] &= ~(CU1 | FR)
                 update_context(S)
-            invalidate_all(S, bank, size_of(S, bank))
+            invalidate_all(S, bank, size_of(S, bank), state.TLB_ENTRIES)
+        elif own == C0_CONFIG4 and (S[at] ^ before) & ftlb.PAGE_SIZE:
+            invalidate_all(S, bank, ftlb.FIRST, ftlb.END)
+        elif own == C0_CONFIG6 and S[at] & ftlb.FTLBDIS:
+            for context in (0, state.GUEST):
+                invalidate_all(S, context, ftlb.FIRST, ftlb.END)
 
 
 @jit

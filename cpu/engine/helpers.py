@@ -17,8 +17,6 @@ from cpu.cp0.registers import (
     C0_CONFIG3,
     C0_EBASE,
     C0_GUESTCTL1,
-    C0_INDEX,
-    C0_RANDOM,
     C0_STATUS,
     CONFIG3_VZ,
     GUEST_MASK,
@@ -35,7 +33,7 @@ from cpu.engine.intrinsics import ld64
 from cpu.engine.jit import jit
 from cpu.engine.micro import HELPER_ID
 from cpu.engine.softmmu import host_offset, update_context
-from cpu.tlb.operations import invalidate, probe, random_index, read_entry, size_of, write_entry
+from cpu.tlb.operations import invalidate, probe, read_entry, write_indexed, write_random
 from cpu.tlb.translate import KERNEL, LOAD, ROOT, mode_of, translate
 from cpu.vz import walker
 from cpu.vz.guestctl import ID, RID_SHIFT
@@ -44,7 +42,7 @@ from cpu.vz.traps import NONE, instruction_exit, move_exit
 # What a helper asks of the loop.
 NEXT, JUMP, WAIT, STOP, RAISED, READ_CSR, WRITE_CSR = range(7)
 
-BUS_ERROR, RI, CPU = 7, 10, 11
+BUS_ERROR, RI, CPU, MACHINE_CHECK = 7, 10, 11, 24
 PERFCTL, PERFCTL_ENABLES = 25 * 8, 0xF
 CPUCFG = np.zeros(8, np.int64)
 CPUCFG[0] = 0x0014C000
@@ -125,13 +123,11 @@ def move_guest(S, helper, register, number, cycle):
 
 @jit
 def operate_tlb(S, bank, helper, guest_id):
-    """TLB instructions on a context's TLB; `helper`: the one that works on the own TLB."""
+    """TLB instructions on a context's TLB; `helper`: the one that works on the own TLB. False for a machine check."""
     if helper == TLBWR:
-        e = random_index(S, bank)
-        S[bank + C0_RANDOM] = e
-        write_entry(S, bank, e, False, guest_id)
+        write_random(S, bank, guest_id)
     elif helper == TLBWI:
-        write_entry(S, bank, S[bank + C0_INDEX] % size_of(S, bank), True, guest_id)
+        return write_indexed(S, bank, guest_id)
     elif helper == TLBP:
         probe(S, bank, guest_id)
     elif helper == TLBR:
@@ -139,6 +135,7 @@ def operate_tlb(S, bank, helper, guest_id):
         update_context(S)
     else:
         invalidate(S, bank, helper == TLBINVF, guest_id)
+    return True
 
 
 OWN_TLB = np.zeros(len(HELPER_ID) + 1, np.int64)  # per TLB instruction, the one of the own TLB that does the same
@@ -223,10 +220,10 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
             return RAISED
     if is_move:
         return move(S, helper, a, number, cycle)
-    if OWN_TLB[helper]:
-        operate_tlb(S, bank, helper, S[C0_GUESTCTL1] & ID if bank else (S[C0_GUESTCTL1] >> RID_SHIFT) & ID)
-    elif GUEST_TLB[helper]:
-        operate_tlb(S, state.GUEST, GUEST_TLB[helper], (S[C0_GUESTCTL1] >> RID_SHIFT) & ID)
+    if OWN_TLB[helper] or GUEST_TLB[helper]:
+        whose, own = (bank, OWN_TLB[helper]) if OWN_TLB[helper] else (state.GUEST, GUEST_TLB[helper])
+        if not operate_tlb(S, whose, own, S[C0_GUESTCTL1] & ID if bank else (S[C0_GUESTCTL1] >> RID_SHIFT) & ID):
+            return raise_in(S, M, bank, MACHINE_CHECK, 0, pc, delay_slot)
     elif MFGC0 == helper or DMFGC0 == helper or MTGC0 == helper or DMTGC0 == helper:
         move_guest(S, helper, a, number, cycle)
     elif helper == ERET:

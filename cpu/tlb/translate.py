@@ -13,6 +13,7 @@ from cpu import state
 from cpu.cp0.registers import C0_ENTRYHI, C0_GUESTCTL1, C0_PAGEGRAIN, C0_STATUS
 from cpu.engine.intrinsics import shr, ult
 from cpu.engine.jit import jit
+from cpu.tlb.ftlb import first_of_set, is_on
 
 LOAD, STORE, FETCH = 0, 1, 2
 KERNEL, SUPERVISOR, USER = 0, 1, 2
@@ -41,16 +42,30 @@ def mode_of(status):
 
 
 @jit
+def matches(S, bank, e, va, asid, guest_id):
+    """Whether entry e of a context's TLB is valid and maps the address for that ASID and GuestID."""
+    at = bank + state.TLB + e * state.TLB_FIELDS
+    mask = S[at + 1]
+    if mask < 0 or ((va ^ S[at]) & VPN2_MASK & ~mask) != 0:
+        return False
+    return (S[at + 3] != 0 or S[at + 2] == asid) and S[at + 6] == guest_id
+
+
+@jit
 def find_entry(S, bank, va, asid, guest_id):
-    """Index of the entry of a context's TLB that matches, or -1."""
-    last = S[bank + state.TLB_LAST]
-    for k in range(-1, state.TLB_ENTRIES):
-        e = last if k < 0 else k
-        at = bank + state.TLB + e * state.TLB_FIELDS
-        mask = S[at + 1]
-        if mask < 0:
-            continue
-        if ((va ^ S[at]) & VPN2_MASK & ~mask) == 0 and (S[at + 3] != 0 or S[at + 2] == asid) and S[at + 6] == guest_id:
+    """Index of the entry of a context's TLB that matches, or -1. No two do: see `put_entry`."""
+    e = S[bank + state.TLB_LAST]
+    if matches(S, bank, e, va, asid, guest_id):
+        return e
+    if is_on(S, bank):
+        e = first_of_set(S, bank, va)
+        for _ in range(state.FTLB_WAYS):
+            if matches(S, bank, e, va, asid, guest_id):
+                S[bank + state.TLB_LAST] = e
+                return e
+            e += state.FTLB_SETS
+    for e in range(state.TLB_ENTRIES):
+        if matches(S, bank, e, va, asid, guest_id):
             S[bank + state.TLB_LAST] = e
             return e
     return -1

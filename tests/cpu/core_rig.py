@@ -114,10 +114,12 @@ class Rig:
     costs: Costs | None = None
     vz: bool = False
     unmodelled_ri: bool = False
+    ftlb: bool = False
 
     def __post_init__(self) -> None:
         self.memory = Memory(self.ram_bytes)
-        self.core = Core(0, self.memory, self.tier, costs=self.costs, vz=self.vz, unmodelled_ri=self.unmodelled_ri)
+        options = {"costs": self.costs, "vz": self.vz, "unmodelled_ri": self.unmodelled_ri, "ftlb": self.ftlb}
+        self.core = Core(0, self.memory, self.tier, **options)
         self.memory.shared[shared.HOT_AFTER] = self.hot_after
         self.program: Program | None = None
         for vector in VECTORS:
