@@ -10,7 +10,8 @@ A core's link (LL) is gone where another core has executed since: SC then fails,
 from __future__ import annotations
 
 import types
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -274,7 +275,7 @@ class Cluster:
         window: int = 40,
         costs: Costs | None = None,
         csr: bool = False,
-        vz: bool = False,
+        vz: bool | Mapping[str, Any] = False,
         unmodelled_ri: bool = False,
         ftlb: bool = False,
     ):

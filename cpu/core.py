@@ -6,8 +6,9 @@ A stop tells why `run` came back. An uncached access leaves the core parked at i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from cpu.engine.softmmu_layout import CONTEXTS, TABLE_BYTES
 from cpu.isa import disassembler
 from cpu.memory import Memory
 from cpu.tlb.translate import FETCH, USER, mode_of, translate
+from cpu.vz.choices import Choices
 from cpu.vz.face import RootMode
 from soc.errors import SocError
 
@@ -87,16 +89,16 @@ class Core:
         tables: np.ndarray | None = None,
         costs: Costs | None = None,
         csr: bool = False,
-        vz: bool = False,
+        vz: bool | Mapping[str, Any] | Choices = False,
         unmodelled_ri: bool = False,
         ftlb: bool = False,
     ):
         """`states` and `tables`: state arrays and translation tables of all cores of the memory; without them the core
         is alone. `costs` are the same for all cores of a memory; a cycle per instruction unless given. `csr`: CPUCFG
         says that there are instructions for configuration registers (LCSRP); they are carried out in any case. `vz`: it
-        has the VZ module, LDDIR and LDPTE; `core.vz` is root's view of it. `unmodelled_ri`: what is real but not
-        modelled raises RI and is counted (`unmodelled`), instead of a stop. `ftlb`: each TLB has an FTLB of 2048
-        entries behind its 64."""
+        has the VZ module, LDDIR and LDPTE, with the choices named (cpu/vz/choices.py); `core.vz` is root's view of it.
+        `unmodelled_ri`: what is real but not modelled raises RI and is counted (`unmodelled`), instead of a stop.
+        `ftlb`: each TLB has 2048 entries of one page size besides its 64."""
         alone = states is None or tables is None
         if alone:
             states, tables = storage(1)
@@ -116,7 +118,8 @@ class Core:
         S[state.STATE_ADDRESS] = S.ctypes.data
         S[state.SOFTMMU_BASE] = self._tables.ctypes.data
         S[state.NUMBER] = number
-        self.vz, self.ftlb = RootMode(self) if vz else None, ftlb
+        self.choices, self.ftlb = Choices.of(vz), ftlb
+        self.vz = RootMode(self) if self.choices else None
         self.tier = tiers.choose(tier)
         self._run = self.tier.runner(self)
         self.reset()
@@ -140,7 +143,7 @@ class Core:
         S[state.RANDOM] = 0x2545F491 + self.number
         S[state.SAMPLE] = 1
         S[state.PC] = -0x40400000
-        registers.reset(S, self.number, self.vz is not None, self.ftlb)
+        registers.reset(S, self.number, self.choices, self.ftlb)
         self._tables[:] = -1
         for bank in (0, state.GUEST):
             timer.rearm(S, bank, 0)

@@ -112,6 +112,8 @@ for _name in ("cp0", "tlb", "ftlb", "tlb_last", "timer", "exceptions"):
 GCP0, GTLB, GEXCEPTIONS = (SLOTS[_name][0] for _name in ("guest_cp0", "guest_tlb", "guest_exceptions"))
 GUEST = GCP0 - CP0
 
+VZ_CHOICES = _slot("vz_choices")  # bits of cpu/vz/choices.py
+GUEST_IDS = _slot("guest_ids")  # the bits that a GuestID has, 0: no GuestIDs
 BANK = _slot("bank")  # 0 in root mode, GUEST in guest mode
 UNITS = _slot("units")  # CU1 and FR (as in Status) and MSAEn (as in Config5) as instructions find them
 NOTED = _slot("noted")  # 1: NOTED_WORD is the instruction about to raise an exception; 2: NOTED_BRANCH also stands

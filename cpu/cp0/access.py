@@ -47,7 +47,8 @@ from cpu.engine.softmmu import flush_all, update_context
 from cpu.tlb import ftlb
 from cpu.tlb.operations import invalidate_all, size_of
 from cpu.tlb.translate import KERNEL, mode_of
-from cpu.vz.guestctl import AT, AT_GUEST, AT_ROOT
+from cpu.vz.choices import DIRECT
+from cpu.vz.guestctl import AT, AT_GUEST, AT_ROOT, DRG, RID_SHIFT
 from cpu.vz.mode import CU1, FR, MSAEN, link_slot
 
 CU0 = 1 << 28
@@ -135,10 +136,14 @@ def write_cp0(S, bank, number, value, mask, wide, cycle):
             mask &= ~MSAEN
         elif own == C0_GUESTCTL0 and value & AT != AT_GUEST and value & AT != AT_ROOT:
             mask &= ~AT  # 0 and 2 are reserved
+        elif own == C0_GUESTCTL1:
+            mask &= S[state.GUEST_IDS] << RID_SHIFT | S[state.GUEST_IDS]
         elif own == C0_INDEX and not ftlb.has_ftlb(S, bank):
             mask &= SMALL_INDEX
         elif own == C0_CONFIG4 and not (ftlb.has_ftlb(S, bank) and ftlb.is_page_size(value)):
             mask &= ~ftlb.PAGE_SIZE
+        if own == C0_GUESTCTL0 and not S[state.VZ_CHOICES] & DIRECT:
+            mask &= ~DRG
         before = S[at]
         S[at] = (S[at] & ~mask) | (value & mask)
         if not WIDE[number]:

@@ -13,6 +13,8 @@ import numpy as np
 
 from cpu import state
 from cpu.isa.errors import TableError
+from cpu.vz.choices import Choices
+from cpu.vz.guestctl import G1, RAD
 
 M32 = 0xFFFFFFFF
 M64 = -1
@@ -94,11 +96,12 @@ _row("guestctl0ext", 11, 4, 0, 0x1F, vz=True)  # CGI, FCD, OG, BG, MG
 _row("status", 12, 0, 0x00400004, 0x7DDBFFFF, guest="A", guest_mask=0x7DC3FFFF, root_mask=0x7DDBFFFF)  # BEV, ERL
 _row("intctl", 12, 1, 0xE0000000, 0x3E0, guest="A")  # IPTI = 7
 _row("srsctl", 12, 2, 0, 0, guest="H")
-# AT = 3, G1, G0E, PT, G2; no direct root access, GuestID instead of root ASIDs
-_row("guestctl0", 12, 6, 0x0C4C00FC, 0xFF80FC03, vz=True)
+_row("guestctl0", 12, 6, 0x0C4C00FC, 0xFF80FD03, vz=True)  # AT = 3, G1, G0E, PT, G2; DRG where chosen
 _row("gtoffset", 12, 7, 0, M32, vz=True)
 _row("cause", 13, 0, 0, 0x08C00300, guest="A", root_mask=0xF8C0FF7C)  # DC, IV, WP, IP1..0
+_row("nestedexc", 13, 5, 0, 0, guest="A", root_mask=0x6)  # ERL, EXL
 _row("epc", 14, 0, 0, M64, 64, "A")
+_row("nestedepc", 14, 2, 0, M64, 64, "A")
 _row("prid", 15, 0, 0x0014C000, 0, guest="H")
 _row("ebase", 15, 1, -0x80000000, 0x3FFFF000, 64, "A", root_mask=0x3FFFF3FF)
 _row("config", 16, 0, 0x80004482, 0x7, guest="AG", root_mask=0x80000007)
@@ -196,6 +199,8 @@ C0_COMPARE = register("compare").slot
 C0_STATUS = register("status").slot
 C0_CAUSE = register("cause").slot
 C0_EPC = register("epc").slot
+C0_NESTEDEXC = register("nestedexc").slot
+C0_NESTEDEPC = register("nestedepc").slot
 C0_INTCTL = register("intctl").slot
 C0_EBASE = register("ebase").slot
 C0_CONFIG = register("config").slot
@@ -211,7 +216,7 @@ C0_ERROREPC = register("errorepc").slot
 C0_KPGD = register("kpgd").slot
 
 
-def reset(S: np.ndarray, core: int, vz: bool = False, ftlb: bool = False) -> None:
+def reset(S: np.ndarray, core: int, vz: Choices | None = None, ftlb: bool = False) -> None:
     """Sets every CP0 register of a state array to its reset value; EBase.CPUNum is the core's number. `vz`: the core
     has the VZ registers and a guest context. `ftlb`: each context has an FTLB."""
     for r in REGISTERS.values():
@@ -220,6 +225,9 @@ def reset(S: np.ndarray, core: int, vz: bool = False, ftlb: bool = False) -> Non
     S[C0_EBASE] |= core
     if vz:
         S[C0_CONFIG3] |= CONFIG3_VZ
+        S[state.VZ_CHOICES], S[state.GUEST_IDS] = vz.bits, vz.ids
+        if vz.rad:
+            S[C0_GUESTCTL0] += RAD - G1
     if ftlb:
         for bank in (0, state.GUEST) if vz else (0,):
             S[bank + C0_CONFIG] += CONFIG_MT_FTLB - (S[bank + C0_CONFIG] & CONFIG_MT)

@@ -34,8 +34,9 @@ from cpu.engine.jit import jit
 from cpu.engine.micro import HELPER_ID
 from cpu.engine.softmmu import host_offset, update_context
 from cpu.tlb.operations import invalidate, probe, read_entry, write_indexed, write_random
-from cpu.tlb.translate import KERNEL, LOAD, ROOT, mode_of, translate
+from cpu.tlb.translate import KERNEL, LOAD, ROOT, mode_of, reaches_guest, translate
 from cpu.vz import walker
+from cpu.vz.choices import HYPCALL_RI
 from cpu.vz.guestctl import ID, RID_SHIFT
 from cpu.vz.traps import NONE, instruction_exit, move_exit
 
@@ -135,6 +136,8 @@ def operate_tlb(S, bank, helper, guest_id):
         update_context(S)
     else:
         invalidate(S, bank, helper == TLBINVF, guest_id)
+    if reaches_guest(S):
+        update_context(S)
     return True
 
 
@@ -197,7 +200,8 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
     WRITE_CSR (the access that ACCESS_PA, ACCESS_SIZE and BOUNCE describe leaves the core)."""
     bank = S[state.BANK]
     if not UNPRIVILEGED[helper] and mode_of(S[bank + C0_STATUS]) != KERNEL and not (S[bank + C0_STATUS] & CU0):
-        return raise_in(S, M, bank, CPU, 0, pc, delay_slot)
+        reserved = helper == HYPCALL and S[state.VZ_CHOICES] & HYPCALL_RI
+        return raise_in(S, M, bank, RI if reserved else CPU, 0, pc, delay_slot)
     if (ROOT_ONLY[helper] and (bank or not has_vz(S))) or (helper == HYPCALL and not bank):
         return raise_in(S, M, bank, RI, 0, pc, delay_slot)
     a = (uop >> 16) & 0xFF

@@ -24,6 +24,7 @@ from cpu.engine.jit import jit
 from cpu.engine.softmmu import KEY_GUEST, KEY_ID, drop_guest_fills, drop_mapping
 from cpu.tlb import ftlb
 from cpu.tlb.translate import VPN2_MASK, find_entry
+from cpu.vz.choices import FTLB_AT_64
 from cpu.vz.guestctl import ID, RID_SHIFT
 
 EHINV = 1 << 10
@@ -41,11 +42,17 @@ def size_of(S, bank):
 
 
 @jit
+def first_index(S, bank):
+    """Index of a context's first FTLB entry."""
+    return ftlb.FIRST if S[state.VZ_CHOICES] & FTLB_AT_64 else size_of(S, bank)
+
+
+@jit
 def index_of(S, bank):
     """The entry that Index names."""
-    index = S[bank + C0_INDEX] & INDEX
-    if index >= ftlb.FIRST and ftlb.is_on(S, bank):
-        return ftlb.FIRST + (index - ftlb.FIRST) % state.FTLB_ENTRIES
+    index, first = S[bank + C0_INDEX] & INDEX, first_index(S, bank)
+    if index >= first and ftlb.is_on(S, bank):
+        return ftlb.FIRST + (index - first) % state.FTLB_ENTRIES
     return index % size_of(S, bank)
 
 
@@ -166,6 +173,8 @@ def probe(S, bank, guest_id):
     """TLBP, TLBGP: Index, or bit 31 when nothing matches."""
     high = S[bank + C0_ENTRYHI]
     e = find_entry(S, bank, high, high & 0x3FF, guest_id)
+    if e >= ftlb.FIRST:
+        e += first_index(S, bank) - ftlb.FIRST
     S[bank + C0_INDEX] = e if e >= 0 else 0x80000000
 
 

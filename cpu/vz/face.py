@@ -158,7 +158,9 @@ class RootMode:
 
     def set_table(self, address: int) -> None:
         """Host address of the page table of guest physical addresses (cpu/vz/refill.py); 0: none, every refill is an
-        exit."""
+        exit. A model that reports guest virtual addresses has none to look up: RootModeError."""
+        if address and self._core.choices.gva:
+            raise RootModeError("a table of guest physical addresses, where BadVAddr is a guest virtual one (gva)")
         self._core.S[state.GPA_PGD] = address
 
     def enter_guest(self) -> None:

@@ -112,7 +112,7 @@ class Rig:
     hot_after: int = 1
     """Tier stencil: how often a block runs in tier T before it is translated."""
     costs: Costs | None = None
-    vz: bool = False
+    vz: bool | dict = False
     unmodelled_ri: bool = False
     ftlb: bool = False
 

@@ -201,17 +201,20 @@ def guest_entry(high: int, mask: int = MASK_16K, low: int = guest_lo(0, V | D)) 
 G = state.GUEST
 
 
-def test_the_guests_own(vz):
-    """A guest whose VTLB root has made smaller still finds its FTLB at 64; each guest reaches its own entries."""
+@pytest.mark.parametrize(("choices", "first"), [({}, 34), ({"ftlb_at_64": True}, 64)])
+@pytest.mark.parametrize("tier", TIERS)
+def test_the_guests_own(tier, choices, first):
+    """Behind a VTLB that root has made smaller, or at 64 nevertheless; each guest reaches its own entries."""
+    vz = VzRig(tier, vz=choices, ftlb=True)
     vz.go_guest(
         guest(
             guest_entry(BASE) + "tlbwr\n" + guest_entry(BASE + PAIR) + "tlbwr\ntlbp\nmfc0 $v0, $0\nmfc0 $v1, $16, 4",
-            "li $t8, 0xc2000001\nmtgc0 $t8, $16, 1",
+            move("mtgc0", "config1", 1 << 31 | 33 << 25),
         )
     )
     assert valid(vz, G) == [FIRST, FIRST + 1] and vz.tag(G, FIRST) == ID
-    assert vz.reg("v0") == FIRST + 1 and vz.reg("v1") >> 8 & 31 == 2
-    vz.core.vz.set_gc0("index", FIRST)
+    assert vz.reg("v0") == first + 1 and vz.reg("v1") >> 8 & 31 == 2
+    vz.core.vz.set_gc0("index", first)
     vz.core.vz.set_c0("guestctl1", 2 << 16)
     vz.core.vz.tlbginvf()
     assert valid(vz, G) == [FIRST, FIRST + 1]
