@@ -204,7 +204,6 @@ class Core:
         shown = f"{word:#010x} ({disassembler.disassemble(word, self.pc)})" if word is not None else "unreadable"
         why = {
             loop.STOP_UNMODELLED: "is real on this core but not modelled yet",
-            loop.STOP_FR0: "uses 64-bit floating-point registers while Status.FR is 0; that mode is not modelled",
             loop.STOP_PARTIAL: "is a partial, conditional or 128-bit access to a device at "
             f"{int(self.S[state.ACCESS_PA]):#x}; that is not modelled",
         }[code]

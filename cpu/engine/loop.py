@@ -42,11 +42,11 @@ from cpu.engine.softmmu import host_offset, note_fill
 from cpu.engine.softmmu_layout import TABLE_MASK, WRITE_OFFSET
 from cpu.engine.translation import link_native, translate_block
 from cpu.tlb.translate import ROOT, translate
-from cpu.vz.mode import CU1, FR, MSAEN
+from cpu.vz.mode import CU1, HALVES, MSAEN
 from cpu.vz.traps import CONFIG3_MSAP
 
 (STOP_HORIZON, STOP_SLICE, STOP_READ, STOP_WRITE, STOP_LIMIT, STOP_PC, STOP_DEADLOCK, STOP_UNMODELLED, STOP_STORM,
- STOP_FR0, STOP_PARTIAL, STOP_EXIT) = range(12)  # fmt: skip
+ STOP_PARTIAL, STOP_EXIT) = range(11)  # fmt: skip
 
 # What becomes of the bounce buffer after a slow store.
 DIRECT, CROSSING, MMIO = 0, 1, 2
@@ -243,25 +243,16 @@ def storm(S):
 
 @jit
 def unit_exception(S, op, pc, delay_slot):
-    """An instruction of a unit that is off: the guest's own context is asked first. True when an exception was
-    taken."""
+    """The exception of an instruction whose unit is off: the guest's own context is asked first."""
     bank = S[state.BANK]
-    units = S[state.UNITS]
-    if UNIT[op] == 1 and not units & CU1:
+    if UNIT[op] == 1:
         taker = bank if not S[bank + C0_STATUS] & CU1 else 0
         take_exception(S, taker, CPU, 1, pc, delay_slot, -1)
-        return True
-    if UNIT[op] == 2:
-        # Vectors over 32-bit floating-point registers do not exist.
-        narrow = S[bank + C0_STATUS] & (CU1 | FR) == CU1
-        if narrow or (bank and not S[bank + C0_CONFIG3] & CONFIG3_MSAP):
-            take_exception(S, bank, RI, 0, pc, delay_slot, -1)
-        else:
-            taker = bank if not S[bank + C0_CONFIG5] & MSAEN else 0
-            take_exception(S, taker, MSA_DISABLED, 0, pc, delay_slot, -1)
-        return True
-    S[state.NOTED] = 0
-    return False
+    elif S[state.UNITS] & HALVES or (bank and not S[bank + C0_CONFIG3] & CONFIG3_MSAP):
+        take_exception(S, bank, RI, 0, pc, delay_slot, -1)
+    else:
+        taker = bank if not S[bank + C0_CONFIG5] & MSAEN else 0
+        take_exception(S, taker, MSA_DISABLED, 0, pc, delay_slot, -1)
 
 
 @jit
@@ -496,11 +487,7 @@ def run(S, M):
         if reason == R_TRAP:
             take_exception(S, S[state.BANK], S[state.EXIT_CODE], 0, pc, delay_slot, -1)
         elif reason == R_UNIT:
-            if not unit_exception(S, op, pc, delay_slot):
-                stop = not_modelled(S, M, STOP_FR0, pc, delay_slot)
-                if stop != GOES_ON:
-                    return stop
-                continue
+            unit_exception(S, op, pc, delay_slot)
         if storm(S):
             return STOP_STORM
 

@@ -13,16 +13,18 @@ from cpu import state
 from cpu.cp0.exceptions import take_address_exception, take_exception
 from cpu.engine import loop, shared
 from cpu.engine.blocks import BOUNDARY_BYTES, note_instruction, raise_fetch
-from cpu.engine.decode import decode, pack
+from cpu.engine.decode import decode_for, pack
 from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, WAIT, WRITE_CSR, finish_csr, run_helper
 from cpu.engine.micro import HELPER_ID, OPS
 from cpu.isa import Flow
 from cpu.isa.int_values import M64
 from cpu.isa.values import EXC_CODES, GuestTrap, IntOperands
 from cpu.tlb.translate import FETCH, ROOT, translate
-from cpu.vz.mode import CU1, FR, MSAEN
+from cpu.vz.mode import CU1, HALVES, MSAEN
 
 PAGE_LAST_WORD = 0xFFC
+M32 = 0xFFFFFFFF
+NEEDS = {"fpu": CU1, "msa": MSAEN}
 
 
 class Mmio(Exception):
@@ -62,16 +64,25 @@ class Registers:
         self.reply: int | None = None
 
     def get(self, kind: str, number: int) -> int:
+        if self._is_half(kind, number):
+            return self.get(kind, number - 1) >> 32
         at = self._offset(kind, number)
         value = int(self.S[at]) & M64
         return value | (int(self.S[at + 1]) & M64) << 64 if kind == "msa" else value
 
     def set(self, kind: str, number: int, value: int) -> None:
+        if self._is_half(kind, number):
+            self.set(kind, number - 1, self.get(kind, number - 1) & M32 | (value & M32) << 32)
+            return
         at = self._offset(kind, number)
         if kind != "gpr" or number:
             self.S[at] = _signed(value)
         if kind == "msa":
             self.S[at + 1] = _signed(value >> 64)
+
+    def _is_half(self, kind: str, number: int) -> bool:
+        """Status.FR = 0: an FPR of an odd number is the upper half of the one before."""
+        return kind == "fpr" and bool(number & 1) and bool(self.S[state.UNITS] & HALVES)
 
     @staticmethod
     def _offset(kind: str, number: int) -> int:
@@ -199,7 +210,7 @@ class Reference:
 
     def stand(self, where: Place) -> None:
         """Has the core be parked there."""
-        self.block_pc, self.index, self.op = int(self.S[state.PC]), 0, int(decode(where.word))
+        self.block_pc, self.index, self.op = int(self.S[state.PC]), 0, self._decode(where.word)
         self.uop = int(pack(self.op, where.word))
         self.target = where.following if self.S[state.RESUME_DELAY] else None
 
@@ -272,17 +283,16 @@ class Reference:
     def _instruction(self, word: int, pc: int):
         """Carries out one instruction. False: the block goes on; None: it ended; else a stop."""
         S, spc = self.S, _signed(pc)
-        number = self.op = int(decode(word))
+        number = self.op = self._decode(word)
         entry = OPS[number].instruction
         delay = self.target is not None
         if entry is None or (delay and entry.flow in (Flow.BRANCH, Flow.LIKELY, Flow.JUMP, Flow.JUMP_REGISTER)):
             return self._raise(pc, take_exception, EXC_CODES["RI"], 0)
-        if entry.unit and not self._enabled(OPS[number]):
+        if entry.unit and not S[state.UNITS] & NEEDS[entry.unit]:
             self._leave(pc, True)
             note_instruction(S, self.M, spc, int(delay))
-            if loop.unit_exception(S, number, spc, int(delay)):
-                return self._storm()
-            return self._not_modelled(loop.STOP_FR0, pc)
+            loop.unit_exception(S, number, spc, int(delay))
+            return self._storm()
         if entry.helper:
             return self._helper(entry, number, word, pc)
         fields = entry.decode(word)
@@ -301,11 +311,8 @@ class Reference:
             return self._not_modelled(loop.STOP_PARTIAL, pc)
         return None if self._done() else False
 
-    def _enabled(self, op) -> bool:
-        units = int(self.S[state.UNITS])
-        if op.instruction.unit == "msa":
-            return bool(units & MSAEN)
-        return bool(units & CU1) and (bool(units & FR) or not op.uses_fpr)
+    def _decode(self, word: int) -> int:
+        return int(decode_for(int(self.S[state.UNITS]) & HALVES, word))
 
     def _park(self, access: Mmio, pc: int) -> int:
         S = self.S

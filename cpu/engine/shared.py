@@ -64,4 +64,5 @@ RESUME_SLOW, RESUME_STORED, RESUME_CSR = 1, 2, 3
 # Header of a block in the pool.
 # H_PAGE: page of the image. H_JUMP1, H_JUMP2: host address of the
 # displacement of the native jump that goes with each link, 0: none.
-H_PC, H_NEXT, H_ALIAS, H_LINK1, H_LINK2, H_COUNT, H_PAGE, H_JUMP1, H_JUMP2, HEADER = range(10)
+# H_HALVES: not 0 where the block is for code with Status.FR = 0.
+H_PC, H_NEXT, H_ALIAS, H_LINK1, H_LINK2, H_COUNT, H_PAGE, H_JUMP1, H_JUMP2, H_HALVES, HEADER = range(11)

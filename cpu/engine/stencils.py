@@ -37,7 +37,7 @@ from cpu.engine import stencil_layout as e
 from cpu.engine.hostfloat import HostFloat
 from cpu.engine.micro import OP, OPS, MicroOp, written_gpr_fields
 from cpu.engine.softmmu_layout import JUMP_CACHE_MASK, JUMP_CACHE_OFFSET, TABLE_MASK, WRITE_OFFSET
-from cpu.engine.threaded import ATTRIBUTES, CU1_FR, PAGE
+from cpu.engine.threaded import ATTRIBUTES, CU1, MSAEN, PAGE
 from cpu.isa import Flow
 from cpu.isa.errors import TableError
 from cpu.isa.ir import DECLARATIONS, Emitter, Frame, IrOperands, Routines
@@ -52,8 +52,7 @@ HOLE = re.compile(r"(GPR|FPR)_\d+$|[UI]_\d+_\d+$")
 
 # Stencils that belong to no micro-op, in the order of their numbers.
 FETCHES = tuple(f"fetch_{k}" for k in range(e.VALUES))
-CU1 = 1 << 29
-CHECKS = {"check_cu1": CU1, "check_cu1_fr": CU1_FR, "check_msa": 1 << 27}  # in the slot UNITS
+CHECKS = {"check_cu1": CU1, "check_msa": MSAEN}
 SHARED = ("near", "far", "cold", "threaded", *CHECKS, *FETCHES)
 
 # What compiled code is mostly made of.
@@ -350,7 +349,7 @@ def module_text(features: frozenset[str]) -> tuple[str, dict[int, Shape], dict[s
     shapes: dict[int, Shape] = {}
     left: dict[str, str] = {}
     for op in OPS:
-        if op.variant == "plain":
+        if op.variant in ("plain", "odd"):
             continue
         form = shape(op)
         try:
@@ -528,7 +527,7 @@ def _op_rows(shapes: dict[int, Shape], ids: dict[str, int], rows: list, holes: l
                 raise TableError(f"{op.name} writes two general registers")
             row[e.O_CLOBBER] = written[0] if written else -1
         if op.instruction is not None and op.instruction.unit == "fpu":
-            row[e.O_UNIT] = e.CHECK_CU1_FR if op.uses_fpr else e.CHECK_CU1
+            row[e.O_UNIT] = e.CHECK_CU1
         elif op.instruction is not None and op.instruction.unit == "msa":
             row[e.O_UNIT] = e.CHECK_MSA
         _, _, first, count = rows[row[e.O_STENCIL]]

@@ -239,8 +239,6 @@ def translate_from(M, start, block, k):
         if unit != 0 and (checked >> unit) & 1 == 0:
             at = place(M, at, unit, 0, 0, 0, 0, 0, cold)
             checked |= 1 << unit
-            if unit == e.CHECK_CU1_FR:
-                checked |= 1 << e.CHECK_CU1
         count = block_charge(M, k, kind) if kind >= e.K_BRANCH else 0
         if count > LARGEST_COUNT:
             return 0, False

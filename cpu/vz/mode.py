@@ -12,6 +12,7 @@ from cpu.tlb.translate import ST_ERL, ST_EXL
 from cpu.vz.guestctl import GM
 
 CU1, FR, MSAEN = 1 << 29, 1 << 26, 1 << 27
+HALVES = 1  # in UNITS: an FPR of an odd number is the upper half of the one before
 
 
 @jit
@@ -32,11 +33,12 @@ def select_bank(S):
             link = S[state.LLBIT + k]
             S[state.LLBIT + k] = S[state.OTHER_LINK + k]
             S[state.OTHER_LINK + k] = link
-    units = S[bank + C0_STATUS] & (CU1 | FR) | S[bank + C0_CONFIG5] & MSAEN
+    units = S[bank + C0_STATUS] & CU1 | S[bank + C0_CONFIG5] & MSAEN
     if bank:
-        units &= FR | S[C0_STATUS] & CU1 | S[C0_CONFIG5] & MSAEN
+        units &= S[C0_STATUS] & CU1 | S[C0_CONFIG5] & MSAEN
     if S[bank + C0_STATUS] & (CU1 | FR) == CU1:
-        units &= ~MSAEN  # vectors over 32-bit floating-point registers do not exist
+        # Vectors over 32-bit floating-point registers do not exist.
+        units = units & ~MSAEN | HALVES
     S[state.UNITS] = units
 
 

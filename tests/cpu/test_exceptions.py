@@ -14,7 +14,6 @@ from tests.cpu.core_rig import (
     CODE,
     CPU,
     CU0,
-    CU1,
     ERL,
     EXL,
     FR,
@@ -327,17 +326,6 @@ def test_what_is_real_but_not_modelled_stops_and_is_named(rig, text, shown):
     assert rig.core.pc == pc and f"{pc:#018x}" in stop.text and shown in stop.text.lower()
     assert rig.core.instructions == (2 if text.startswith("b ") else 1)
     assert rig.core.run(None).kind is StopKind.UNMODELLED, "it stops there again"
-
-
-def test_fr_0_stops_and_is_named(rig):
-    rig.load("add.d $f0, $f2, $f4")
-    rig.set(pc=CODE, status=STATUS & ~FR)
-    stop = rig.core.run(None)
-    assert stop.kind is StopKind.UNMODELLED and "Status.FR is 0" in stop.text and "add.d" in stop.text
-    assert rig.go("cfc1 $t0, $31\nwait 0", status=STATUS & ~FR).vector is None, (
-        "control registers are there in any mode"
-    )
-    rig.set(pc=CODE, status=WIDE | CU1 | FR)
 
 
 def test_wait_in_a_delay_slot_stops_and_is_named(rig):
