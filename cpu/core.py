@@ -142,6 +142,7 @@ class Core:
         S[state.UNMODELLED_RI] = self.unmodelled_ri
         S[state.RANDOM] = 0x2545F491 + self.number
         S[state.SAMPLE] = 1
+        S[state.GUEST_EXPIRY] = timer.NEVER
         S[state.PC] = -0x40400000
         registers.reset(S, self.number, self.choices, self.ftlb)
         self._tables[:] = -1

@@ -114,6 +114,9 @@ GUEST = GCP0 - CP0
 
 VZ_CHOICES = _slot("vz_choices")  # bits of cpu/vz/choices.py
 GUEST_IDS = _slot("guest_ids")  # the bits that a GuestID has, 0: no GuestIDs
+GUEST_TIMER_CFG = _slot("guest_timer_cfg")  # the guest's stable timer (cpu/vz/stable_timer.py)
+GUEST_TICKS = _slot("guest_ticks")  # ticks left, or while it runs the tick at which there are none
+GUEST_EXPIRY = _slot("guest_expiry")  # cycle of that tick
 BANK = _slot("bank")  # 0 in root mode, GUEST in guest mode
 UNITS = _slot("units")  # CU1 (as in Status) and MSAEn (as in Config5) as instructions find them, and HALVES
 NOTED = _slot("noted")  # 1: NOTED_WORD is the instruction about to raise an exception; 2: NOTED_BRANCH also stands

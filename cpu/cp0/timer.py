@@ -10,6 +10,7 @@ from cpu import state
 from cpu.cp0.exceptions import CAUSE_DC, CAUSE_TI
 from cpu.cp0.registers import C0_CAUSE, C0_COMPARE, C0_CONFIG6, C0_GTOFFSET
 from cpu.engine.jit import jit
+from cpu.vz import stable_timer
 
 NEVER = 1 << 62
 IP7 = 1 << 15
@@ -72,6 +73,7 @@ def catch_up(S, cycle):
         fire(S, 0)
     if cycle >= S[state.GUEST + state.TIMER]:
         fire(S, state.GUEST)
+    stable_timer.expire_until(S, cycle)
 
 
 @jit

@@ -16,6 +16,7 @@ from cpu.cp0.registers import (
     ABSENT,
     C0_CONFIG3,
     C0_EBASE,
+    C0_GUESTCTL0,
     C0_GUESTCTL1,
     C0_STATUS,
     CONFIG3_VZ,
@@ -35,13 +36,13 @@ from cpu.engine.micro import HELPER_ID
 from cpu.engine.softmmu import host_offset, update_context
 from cpu.tlb.operations import invalidate, probe, read_entry, write_indexed, write_random
 from cpu.tlb.translate import KERNEL, LOAD, ROOT, mode_of, reaches_guest, translate
-from cpu.vz import walker
+from cpu.vz import stable_timer, walker
 from cpu.vz.choices import HYPCALL_RI
-from cpu.vz.guestctl import ID, RID_SHIFT
+from cpu.vz.guestctl import GT, ID, RID_SHIFT
 from cpu.vz.traps import NONE, instruction_exit, move_exit
 
 # What a helper asks of the loop.
-NEXT, JUMP, WAIT, STOP, RAISED, READ_CSR, WRITE_CSR = range(7)
+NEXT, JUMP, WAIT, STOP, RAISED, READ_CSR, WRITE_CSR, SOONER = range(8)
 
 BUS_ERROR, RI, CPU, MACHINE_CHECK = 7, 10, 11, 24
 PERFCTL, PERFCTL_ENABLES = 25 * 8, 0xF
@@ -62,7 +63,10 @@ TLBGINV, TLBGINVF = HELPER_ID["tlbginv"], HELPER_ID["tlbginvf"]
 ERET, WAIT_ID, CACHE, SYNCI = (HELPER_ID[n] for n in ("eret", "wait", "cache", "synci"))
 RDHWR, CPUCFG_ID, NOT_MODELLED = (HELPER_ID[n] for n in ("rdhwr", "cpucfg", "not_modelled"))
 LDDIR, LDPTE = HELPER_ID["lddir"], HELPER_ID["ldpte"]
-RDCSR, WRCSR, DRDCSR, DWRCSR = (HELPER_ID[n] for n in ("rdcsr", "wrcsr", "drdcsr", "dwrcsr"))
+CSR_BYTES, CSR_WRITES, CSR_OF_GUEST = (np.zeros(len(HELPER_ID) + 1, np.int64) for _ in range(3))
+for _name in ("rdcsr", "wrcsr", "drdcsr", "dwrcsr", "rdgcsr", "wrgcsr", "drdgcsr", "dwrgcsr"):
+    _k = HELPER_ID[_name]
+    CSR_BYTES[_k], CSR_WRITES[_k], CSR_OF_GUEST[_k] = 8 if _name[0] == "d" else 4, "wr" in _name, "g" in _name
 DRDTIME = HELPER_ID["drdtime"]
 UNPRIVILEGED = np.zeros(len(HELPER_ID) + 1, np.int64)
 for _name in ("rdhwr", "cpucfg", "drdtime", "synci", "not_modelled"):
@@ -180,10 +184,31 @@ def walk(S, M, helper, a, b, word, pc, delay_slot):
 
 
 @jit
-def stable_counter(S, cycle):
-    """The stable counter at a core cycle: ticks of STABLE_CLOCK since reset."""
-    seconds, rest = cycle // S[state.CORE_CLOCK], cycle % S[state.CORE_CLOCK]
-    return seconds * S[state.STABLE_CLOCK] + rest * S[state.STABLE_CLOCK] // S[state.CORE_CLOCK]
+def csr_number(S, helper, a, b):
+    """Which configuration register an instruction of that group names."""
+    return S[a if CSR_WRITES[helper] else b] & 0xFFFFFFFF
+
+
+@jit
+def reaches_copy(S, helper, a, b):
+    """Whether a guest's access to a configuration register is one of its own timer, which root has lent it."""
+    if CSR_BYTES[helper] == 0 or CSR_OF_GUEST[helper] or not S[C0_GUESTCTL0] & GT:
+        return False
+    return stable_timer.has_copy(csr_number(S, helper, a, b))
+
+
+@jit
+def access_copy(S, helper, a, b, cycle):
+    """A read or write of the guest context's copy of a configuration register."""
+    number = csr_number(S, helper, a, b)
+    if not stable_timer.has_copy(number):
+        return STOP
+    if CSR_WRITES[helper]:
+        stable_timer.write(S, number, CSR_BYTES[helper], S[b], cycle)
+        return SOONER
+    value = stable_timer.read(S, number, cycle)
+    S[a] = value if CSR_BYTES[helper] == 8 else sign32(value)
+    return NEXT
 
 
 @jit
@@ -196,8 +221,9 @@ def finish_csr(S, uop):
 @jit
 def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
     """Carries out one instruction at `pc`. `uop` holds its register slots, `word` is the instruction. Returns what the
-    loop is to do: NEXT, JUMP (PC is set), WAIT, STOP (not modelled), RAISED (an exception was taken), READ_CSR or
-    WRITE_CSR (the access that ACCESS_PA, ACCESS_SIZE and BOUNCE describe leaves the core)."""
+    loop is to do: NEXT, SOONER (and something may be due sooner now), JUMP (PC is set), WAIT, STOP (not modelled),
+    RAISED (an exception was taken), READ_CSR or WRITE_CSR (the access that ACCESS_PA, ACCESS_SIZE and BOUNCE describe
+    leaves the core)."""
     bank = S[state.BANK]
     if not UNPRIVILEGED[helper] and mode_of(S[bank + C0_STATUS]) != KERNEL and not (S[bank + C0_STATUS] & CU0):
         reserved = helper == HYPCALL and S[state.VZ_CHOICES] & HYPCALL_RI
@@ -216,6 +242,8 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
     if bank:
         if is_move:
             reason = move_exit(S, number, 1 if helper == MTC0 or helper == DMTC0 else 0, S[a])
+        elif reaches_copy(S, helper, a, b):
+            return access_copy(S, helper, a, b, cycle)
         else:
             reason = instruction_exit(S, helper, word)
         if reason != NONE:
@@ -245,18 +273,17 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
             S[a] |= S[state.CPUCFG2]
     elif (helper == LDDIR or helper == LDPTE) and has_vz(S):
         return walk(S, M, helper, a, b, word, pc, delay_slot)
-    elif helper == RDCSR or helper == DRDCSR:
-        S[state.ACCESS_PA] = S[b] & 0xFFFFFFFF
-        S[state.ACCESS_SIZE] = 8 if helper == DRDCSR else 4
-        return READ_CSR
-    elif helper == WRCSR or helper == DWRCSR:
-        S[state.ACCESS_PA] = S[a] & 0xFFFFFFFF
-        S[state.ACCESS_SIZE] = 8 if helper == DWRCSR else 4
+    elif CSR_OF_GUEST[helper]:
+        return access_copy(S, helper, a, b, cycle) if has_vz(S) else STOP
+    elif CSR_BYTES[helper] != 0:
+        S[state.ACCESS_PA], S[state.ACCESS_SIZE] = csr_number(S, helper, a, b), CSR_BYTES[helper]
+        if not CSR_WRITES[helper]:
+            return READ_CSR
         S[state.BOUNCE] = S[b]
         return WRITE_CSR
     elif helper == DRDTIME:
         S[b] = S[C0_EBASE] & 0x3FF  # the counter's ID: that of the core
-        S[a] = stable_counter(S, cycle)
+        S[a] = stable_timer.tick(S, cycle)
     elif helper == RDPGPR or helper == WRPGPR:
         S[a] = S[b]  # one shadow set: the previous set is this one
     elif helper == WAIT_ID:

@@ -34,7 +34,7 @@ from cpu.engine.blocks import (
 )
 from cpu.engine.budget import LONGEST, MOST_CYCLES, SHIFT, charge, completed, cycles_left
 from cpu.engine.decode import ACCESS, ACCESS_ALIGNED, ACCESS_SIZE, FLOW, HELPER, UNIT
-from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, WAIT, WRITE_CSR, finish_csr, run_helper
+from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, SOONER, WAIT, WRITE_CSR, finish_csr, run_helper
 from cpu.engine.intrinsics import call_code, ld8, ld64, st8, st64
 from cpu.engine.jit import jit
 from cpu.engine.micro import LOAD, MODIFY, R_HELPER, R_HOT, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT
@@ -62,7 +62,8 @@ IRQ_LOG_ENTRIES = 64
 @jit
 def deadline(S):
     """The cycle nothing may pass unseen: the caller's horizon, the timers, the end of the host's slice."""
-    return min(min(S[state.UNTIL], S[state.SLICE_END]), min(S[state.TIMER], S[state.GUEST + state.TIMER]))
+    guests = min(S[state.GUEST + state.TIMER], S[state.GUEST_EXPIRY])
+    return min(min(S[state.UNTIL], S[state.SLICE_END]), min(S[state.TIMER], guests))
 
 
 @jit
@@ -442,7 +443,7 @@ def run(S, M):
         if reason == R_HELPER:
             word = (uop >> 32) & 0xFFFFFFFF
             what = run_helper(S, M, HELPER[op], uop, word, pc, delay_slot, now)
-            if what == NEXT:
+            if what == NEXT or what == SOONER:
                 if FLOW[op] == BOUNDARY and not delay_slot:
                     complete_instruction(S, M, op)
                     S[state.PC] = pc + 4
@@ -450,7 +451,7 @@ def run(S, M):
                     ip = 0
                     continue
                 ip += 8
-                if FLOW[op] == BOUNDARY:
+                if FLOW[op] == BOUNDARY or what == SOONER:
                     # Leave at the block's end: the deadline may have changed.
                     S[state.DEADLINE], S[state.DONE] = start, done
                     n = 0

@@ -41,7 +41,7 @@ MARKS = {"": "", "plain": "", "test": "?", "odd": "!"}  # what a variant adds to
 HELPER_WRITES = {
     "mfc0": "rt", "dmfc0": "rt", "di": "rt", "ei": "rt", "rdpgpr": "rd", "wrpgpr": "rd", "rdhwr": "rt", "cpucfg": "rd",
     "mfgc0": "rt", "dmfgc0": "rt", "lddir": "rt",
-    "rdcsr": "rd", "drdcsr": "rd", "drdtime": "rd rs",
+    "rdcsr": "rd", "drdcsr": "rd", "rdgcsr": "rd", "drdgcsr": "rd", "drdtime": "rd rs",
 }  # fmt: skip
 
 

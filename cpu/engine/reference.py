@@ -14,7 +14,7 @@ from cpu.cp0.exceptions import take_address_exception, take_exception
 from cpu.engine import loop, shared
 from cpu.engine.blocks import BOUNDARY_BYTES, note_instruction, raise_fetch
 from cpu.engine.decode import decode_for, pack
-from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, WAIT, WRITE_CSR, finish_csr, run_helper
+from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, SOONER, WAIT, WRITE_CSR, finish_csr, run_helper
 from cpu.engine.micro import HELPER_ID, OPS
 from cpu.isa import Flow
 from cpu.isa.int_values import M64
@@ -364,7 +364,7 @@ class Reference:
         cycle = int(S[state.CYCLES])
         uop = self.uop = int(pack(number, word)) & 0xFFFFFFFF
         what = int(run_helper(S, self.M, HELPER_ID[entry.helper], uop, word, _signed(pc), int(delay), cycle))
-        if what == NEXT:
+        if what in (NEXT, SOONER):
             if entry.flow is Flow.BOUNDARY and not delay:
                 self._complete()
                 self._leave(pc + 4, True)

@@ -20,6 +20,7 @@ from cpu.tlb.operations import (
     write_random,
 )
 from cpu.tlb.translate import find_entry
+from cpu.vz import stable_timer
 from cpu.vz.guestctl import ID, RID_SHIFT
 from soc.errors import SocError
 
@@ -75,6 +76,22 @@ class RootMode:
             where = "guest context" if bank else "core's model"
             raise RootModeError(f"the {where} has no register {name}")
         return r
+
+    def gcsr(self, number: int) -> int:
+        """The guest's copy of a configuration register, as DRDGCSR gives it."""
+        self._copy(number)
+        return int(stable_timer.read(self._core.S, number, self._core.cycles)) & M64
+
+    def set_gcsr(self, number: int, value: int) -> None:
+        """DWRGCSR."""
+        self._copy(number)
+        stable_timer.write(self._core.S, number, 8, _signed(value), self._core.cycles)
+
+    @staticmethod
+    def _copy(number: int) -> None:
+        if not stable_timer.has_copy(number):
+            copies = f"{stable_timer.CFG:#x} and {stable_timer.TICKS_LEFT:#x}"
+            raise RootModeError(f"configuration register {number:#x} has no guest copy; {copies} have")
 
     # TLB
     @property
