@@ -144,6 +144,8 @@ class Core:
         S[state.SAMPLE] = 1
         S[state.GUEST_EXPIRY] = timer.NEVER
         S[state.PC] = -0x40400000
+        if self.choices:
+            S[state.VZ_CHOICES], S[state.GUEST_IDS] = self.choices.bits, self.choices.ids
         registers.reset(S, self.number, self.choices, self.ftlb)
         self._tables[:] = -1
         for bank in (0, state.GUEST):

@@ -41,6 +41,7 @@ SLOW_POINTER = _slot("slow_pointer", host=True)  # host address a slow-path acce
 BOUNCE = _slot("bounce", 4, align=4)  # buffer for MMIO, page-crossing and code-page accesses
 
 # Model time, in core cycles since reset.
+NEVER = 1 << 62
 DEADLINE = _slot("deadline")  # cycle at which the budget n has no cycles left
 DONE = _slot("done")  # instructions completed when the budget was given
 CYCLES = _slot("cycles")  # cycle of the current boundary, or of the instruction under way

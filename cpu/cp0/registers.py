@@ -225,7 +225,6 @@ def reset(S: np.ndarray, core: int, vz: Choices | None = None, ftlb: bool = Fals
     S[C0_EBASE] |= core
     if vz:
         S[C0_CONFIG3] |= CONFIG3_VZ
-        S[state.VZ_CHOICES], S[state.GUEST_IDS] = vz.bits, vz.ids
         if vz.rad:
             S[C0_GUESTCTL0] += RAD - G1
     if ftlb:

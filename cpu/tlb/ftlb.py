@@ -1,7 +1,8 @@
 """The FTLB: 2048 entries of one page size, eight ways of 256 sets, behind the 64 entries of any size (the VTLB).
 
-Entry 64 + 256 * way + set is named by that index, in a guest whose VTLB is smaller by one lower by as much. The page
-size is that of Config4.FTLBPageSize, of each context for itself; Config6.FTLBDIS turns both FTLBs off.
+Entry 64 + 256 * way + set has that index too, unless root has made the guest's VTLB smaller: the indices of its FTLB
+begin behind that. The page size is that of Config4.FTLBPageSize, of each context for itself; Config6.FTLBDIS turns both
+FTLBs off.
 
 Sources: MIPS Architecture For Programmers, volume III (MD00091), Config4; Linux 6.1: arch/mips/kernel/cpu-probe.c
 (decode_config4, set_ftlb_enable), arch/mips/mm/tlb-r4k.c (local_flush_tlb_all: TLBINVF at the first index of each set).

@@ -16,10 +16,10 @@ from cpu.cp0.exceptions import CAUSE_TI
 from cpu.cp0.registers import C0_CAUSE
 from cpu.engine.intrinsics import shr
 from cpu.engine.jit import jit
+from cpu.state import NEVER
 
 CFG, TICKS_LEFT = 0x1060, 0x1070
 ALWAYS_ONE, PERIODIC, ENABLE, TICKS = -1 << 63, 1 << 62, 1 << 61, (1 << 48) - 1
-NEVER = 1 << 62
 M32 = 0xFFFFFFFF
 
 
