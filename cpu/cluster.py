@@ -278,9 +278,10 @@ class Cluster:
         vz: bool | Mapping[str, Any] = False,
         unmodelled_ri: bool = False,
         ftlb: bool = False,
+        lasx: bool = False,
     ):
         """`window`: core cycles, no longer than the shortest link that leaves a core. `costs`, `csr`, `vz`,
-        `unmodelled_ri`, `ftlb`: as of `Core`."""
+        `unmodelled_ri`, `ftlb`, `lasx`: as of `Core`."""
         if not 1 <= count <= shared.MAX_CORES:
             raise CoreError(f"{count} cores: 1 to {shared.MAX_CORES} are possible")
         if window < 1:
@@ -290,7 +291,7 @@ class Cluster:
         self.control = np.zeros(16, np.int64)
         self.control[WINDOW] = window
         self.cores = [
-            Core(k, memory, tier, self.states, tables, costs, csr, vz, unmodelled_ri, ftlb) for k in range(count)
+            Core(k, memory, tier, self.states, tables, costs, csr, vz, unmodelled_ri, ftlb, lasx) for k in range(count)
         ]
         for core in self.cores[1:]:
             core.S[state.HELD] = 1

@@ -14,7 +14,7 @@ import numpy as np
 
 from cpu import state
 from cpu.costs import Costs
-from cpu.cp0 import registers, timer
+from cpu.cp0 import registers, stable, timer
 from cpu.cp0.exceptions import set_line, take_exception
 from cpu.engine import loop, parked, shared, tiers
 from cpu.engine.helpers import LCSRP, LSPW, LVZP
@@ -92,13 +92,15 @@ class Core:
         vz: bool | Mapping[str, Any] | Choices = False,
         unmodelled_ri: bool = False,
         ftlb: bool = False,
+        lasx: bool = False,
     ):
         """`states` and `tables`: state arrays and translation tables of all cores of the memory; without them the core
         is alone. `costs` are the same for all cores of a memory; a cycle per instruction unless given. `csr`: CPUCFG
         says that there are instructions for configuration registers (LCSRP); they are carried out in any case. `vz`: it
         has the VZ module, LDDIR and LDPTE, with the choices named (cpu/vz/choices.py); `core.vz` is root's view of it.
         `unmodelled_ri`: what is real but not modelled raises RI and is counted (`unmodelled`), instead of a stop.
-        `ftlb`: each TLB has 2048 entries of one page size besides its 64."""
+        `ftlb`: each TLB has 2048 entries of one page size besides its 64. `lasx`: it has the 256-bit vectors, which
+        Config6.LASXMODE and Config.LASXEN enable."""
         alone = states is None or tables is None
         if alone:
             states, tables = storage(1)
@@ -109,7 +111,7 @@ class Core:
         self.memory = memory
         self.S = S
         self._tables = tables[number]
-        self.costs, self.csr, self.unmodelled_ri = costs or Costs(), csr, unmodelled_ri
+        self.costs, self.csr, self.unmodelled_ri, self.lasx = costs or Costs(), csr, unmodelled_ri, lasx
         memory.set_charges(self.costs.charges())
         M = memory.shared
         M[shared.CORES], M[shared.TABLES_BYTES] = len(tables), CONTEXTS * TABLE_BYTES
@@ -138,16 +140,17 @@ class Core:
             S[tlb + 1 : tlb + TLB_WORDS + FTLB_WORDS : state.TLB_FIELDS] = -1
         S[state.COUNT_DIVIDER], S[state.EXCEPTION_ENTRY] = self.costs.count_divider, self.costs.exception_entry
         S[state.CORE_CLOCK], S[state.STABLE_CLOCK] = self.costs.core_clock, self.costs.stable_clock
+        S[state.CPUCFG1] = registers.CPUCFG1_LASX if self.lasx else 0
         S[state.CPUCFG2] = (LCSRP if self.csr else 0) | (LSPW | LVZP if self.vz else 0)
         S[state.UNMODELLED_RI] = self.unmodelled_ri
         S[state.RANDOM] = 0x2545F491 + self.number
         S[state.SAMPLE] = 1
-        S[state.GUEST_EXPIRY] = timer.NEVER
         S[state.PC] = -0x40400000
         if self.choices:
             S[state.VZ_CHOICES], S[state.GUEST_IDS] = self.choices.bits, self.choices.ids
         registers.reset(S, self.number, self.choices, self.ftlb)
         self._tables[:] = -1
+        S[state.GUEST_STABLE_END] = stable.STANDS
         for bank in (0, state.GUEST):
             timer.rearm(S, bank, 0)
         update_context(S)
@@ -207,7 +210,7 @@ class Core:
         shown = f"{word:#010x} ({disassembler.disassemble(word, self.pc)})" if word is not None else "unreadable"
         why = {
             loop.STOP_UNMODELLED: "is real on this core but not modelled yet",
-            loop.STOP_PARTIAL: "is a partial, conditional or 128-bit access to a device at "
+            loop.STOP_PARTIAL: "is a partial, conditional or vector access to a device at "
             f"{int(self.S[state.ACCESS_PA]):#x}; that is not modelled",
         }[code]
         return Stop(StopKind.UNMODELLED, cycle=self.cycles, text=f"{at}: instruction {shown} {why}.")

@@ -88,7 +88,7 @@ class Machine:
     `csr`: CPUCFG tells the guest of the CSR instructions, on a platform with configuration registers; Linux then sends
     its inter-processor interrupts with them. `vz`: the bare cores have the VZ module, with the
     choices of its model that a mapping names (see docs/vz.md). `ftlb`: each TLB has 2048 entries of one page
-    size besides its 64.
+    size besides its 64. `lasx`: the cores have 256-bit vectors.
     `hypervisor="kvm"` runs the program as a guest of the KVM model with `vcpus` virtual CPUs on the `cpus` cores; `kvm`
     is its back-end, `irqchip` ("kernel", "user") who serves the guest's interrupt controllers.
     `unimplemented` is what becomes of an instruction that is real on this core but not modelled: "stop" ends the run
@@ -118,6 +118,7 @@ class Machine:
         csr: bool | None = None,
         vz: bool | Mapping[str, Any] | None = None,
         ftlb: bool | None = None,
+        lasx: bool | None = None,
         unimplemented: str | None = None,
         disk: str | Path | None = None,
         devices: Mapping[str, Mapping[str, Any]] | None = None,
@@ -143,6 +144,7 @@ class Machine:
             "csr": csr,
             "vz": vz,
             "ftlb": ftlb,
+            "lasx": lasx,
             "unimplemented": unimplemented,
             "disk": disk,
             "devices": devices,
@@ -783,5 +785,14 @@ def _make_cluster(memory: Any, count: int, tier: str, window: int, options: Opti
     )
     vz = options.vz if options.hypervisor is None else True
     return import_module("cpu.cluster").Cluster(
-        memory, count, tier, window, costs, options.csr, vz, options.unimplemented == "ri", options.ftlb
+        memory,
+        count,
+        tier,
+        window,
+        costs,
+        options.csr,
+        vz,
+        options.unimplemented == "ri",
+        options.ftlb,
+        options.lasx,
     )

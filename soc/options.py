@@ -51,6 +51,8 @@ class Options:
     """The bare cores have the VZ module, with these choices of its model; those under a hypervisor always do."""
     ftlb: bool = False
     """Each TLB has an FTLB of 2048 entries besides its 64 (Config.MT = 4)."""
+    lasx: bool = False
+    """The cores have the 256-bit vectors of LASX, of which the context switch's instructions are modelled."""
     unimplemented: str = "stop"
     """An instruction that is real but not modelled ends the run ("stop"), or raises RI and is counted ("ri")."""
     disk: str | Path | None = None
@@ -124,7 +126,7 @@ class Options:
             raise ConfigurationError(choose("irqchip", self.irqchip, IRQCHIPS))
         if self.tier not in TIERS:
             raise ConfigurationError(choose("tier", self.tier, TIERS))
-        for name in ("trace", "strict", "csr", "ftlb"):
+        for name in ("trace", "strict", "csr", "ftlb", "lasx"):
             if type(getattr(self, name)) is not bool:
                 raise ConfigurationError(f"{name} = {getattr(self, name)!r}; allowed: true, false")
         if type(self.vz) is not bool and not isinstance(self.vz, Mapping):

@@ -8,12 +8,13 @@ arch/mips/include/asm/mipsregs.h, arch/mips/mm/tlbex.c.
 from __future__ import annotations
 
 from cpu import state
-from cpu.cp0 import timer
+from cpu.cp0 import stable, timer
 from cpu.cp0.exceptions import lines
 from cpu.cp0.registers import (
     C0_BADVADDR,
     C0_CAUSE,
     C0_COMPARE,
+    C0_CONFIG,
     C0_CONFIG1,
     C0_CONFIG3,
     C0_CONFIG4,
@@ -40,6 +41,7 @@ from cpu.cp0.registers import (
     C0_STATUS,
     C0_USERLOCAL,
     C0_WIRED,
+    CPUCFG1_LASX,
     WIDE,
 )
 from cpu.engine.jit import jit
@@ -49,7 +51,7 @@ from cpu.tlb.operations import invalidate_all, size_of
 from cpu.tlb.translate import KERNEL, mode_of
 from cpu.vz.choices import DIRECT
 from cpu.vz.guestctl import AT, AT_GUEST, AT_ROOT, DRG, RID_SHIFT
-from cpu.vz.mode import CU1, FR, MSAEN, link_slot
+from cpu.vz.mode import CU1, FR, LASXEN, LASXMODE, MSAEN, link_slot, select_bank
 
 CU0 = 1 << 28
 EBASE_WG = 1 << 11
@@ -83,6 +85,56 @@ def read_cp0(S, bank, number, wide, cycle):
     if not wide and (own == C0_ENTRYLO0 or own == C0_ENTRYLO1):
         value = (value & 0x3FFFFFFF) | ((value >> 32) & 0xC0000000)
     return sign32(value)
+
+
+@jit
+def changeable(S, bank, own, value, mask):
+    """Of the bits that a write may change, those that it changes on this core: what is not there cannot be enabled."""
+    if own == C0_STATUS and not S[bank + C0_CONFIG1] & CONFIG1_FP:
+        mask &= ~(CU1 | FR)
+    elif own == C0_CONFIG and not S[state.CPUCFG1] & CPUCFG1_LASX:
+        mask &= ~LASXEN
+    elif own == C0_CONFIG4 and not (ftlb.has_ftlb(S, bank) and ftlb.is_page_size(value)):
+        mask &= ~ftlb.PAGE_SIZE
+    elif own == C0_CONFIG5 and not S[bank + C0_CONFIG3] & CONFIG3_MSAP:
+        mask &= ~MSAEN
+    elif own == C0_CONFIG6 and not S[state.CPUCFG1] & CPUCFG1_LASX:
+        mask &= ~LASXMODE
+    elif own == C0_INDEX and not ftlb.has_ftlb(S, bank):
+        mask &= SMALL_INDEX
+    elif own == C0_GUESTCTL0:
+        if value & AT != AT_GUEST and value & AT != AT_ROOT:
+            mask &= ~AT  # 0 and 2 are reserved
+        if not S[state.VZ_CHOICES] & DIRECT:
+            mask &= ~DRG
+    elif own == C0_GUESTCTL1:
+        mask &= S[state.GUEST_IDS] << RID_SHIFT | S[state.GUEST_IDS]
+    return mask
+
+
+@jit
+def follow(S, bank, own, before, cycle):
+    """What a write of a register has changed elsewhere; `before` is what the register held."""
+    value = S[bank + own]
+    if own == C0_STATUS or own == C0_ENTRYHI or own == C0_GUESTCTL0 or own == C0_GUESTCTL1:
+        update_context(S)
+    elif own == C0_PAGEGRAIN:
+        flush_all(S)
+    elif own == C0_CONFIG or own == C0_CONFIG5:
+        select_bank(S)
+    elif own == C0_CONFIG1 and bank:
+        if not value & CONFIG1_FP:
+            S[bank + C0_STATUS] &= ~(CU1 | FR)
+            update_context(S)
+        invalidate_all(S, bank, size_of(S, bank), state.TLB_ENTRIES)
+    elif own == C0_CONFIG4 and (value ^ before) & ftlb.PAGE_SIZE:
+        invalidate_all(S, bank, ftlb.FIRST, ftlb.END)
+    elif own == C0_CONFIG6:
+        select_bank(S)
+        timer.rearm(S, state.GUEST, cycle)
+        if value & ftlb.FTLBDIS:
+            for context in (0, state.GUEST):
+                invalidate_all(S, context, ftlb.FIRST, ftlb.END)
 
 
 @jit
@@ -130,38 +182,12 @@ def write_cp0(S, bank, number, value, mask, wide, cycle):
         if value & DIAG_FTLB:
             invalidate_all(S, bank, ftlb.FIRST, ftlb.END)
     else:
-        if own == C0_STATUS and not S[bank + C0_CONFIG1] & CONFIG1_FP:
-            mask &= ~(CU1 | FR)
-        elif own == C0_CONFIG5 and not S[bank + C0_CONFIG3] & CONFIG3_MSAP:
-            mask &= ~MSAEN
-        elif own == C0_GUESTCTL0 and value & AT != AT_GUEST and value & AT != AT_ROOT:
-            mask &= ~AT  # 0 and 2 are reserved
-        elif own == C0_GUESTCTL1:
-            mask &= S[state.GUEST_IDS] << RID_SHIFT | S[state.GUEST_IDS]
-        elif own == C0_INDEX and not ftlb.has_ftlb(S, bank):
-            mask &= SMALL_INDEX
-        elif own == C0_CONFIG4 and not (ftlb.has_ftlb(S, bank) and ftlb.is_page_size(value)):
-            mask &= ~ftlb.PAGE_SIZE
-        if own == C0_GUESTCTL0 and not S[state.VZ_CHOICES] & DIRECT:
-            mask &= ~DRG
         before = S[at]
-        S[at] = (S[at] & ~mask) | (value & mask)
+        mask = changeable(S, bank, own, value, mask)
+        S[at] = (before & ~mask) | (value & mask)
         if not WIDE[number]:
             S[at] &= 0xFFFFFFFF
-        if own == C0_STATUS or own == C0_ENTRYHI or own == C0_CONFIG5 or own == C0_GUESTCTL0 or own == C0_GUESTCTL1:
-            update_context(S)
-        elif own == C0_PAGEGRAIN:
-            flush_all(S)
-        elif own == C0_CONFIG1 and bank:
-            if not S[at] & CONFIG1_FP:
-                S[bank + C0_STATUS] &= ~(CU1 | FR)
-                update_context(S)
-            invalidate_all(S, bank, size_of(S, bank), state.TLB_ENTRIES)
-        elif own == C0_CONFIG4 and (S[at] ^ before) & ftlb.PAGE_SIZE:
-            invalidate_all(S, bank, ftlb.FIRST, ftlb.END)
-        elif own == C0_CONFIG6 and S[at] & ftlb.FTLBDIS:
-            for context in (0, state.GUEST):
-                invalidate_all(S, context, ftlb.FIRST, ftlb.END)
+        follow(S, bank, own, before, cycle)
 
 
 @jit
@@ -182,4 +208,6 @@ def read_hardware(S, number, cycle):
         return S[state.COUNT_DIVIDER], 1
     if number == 29:
         return S[bank + C0_USERLOCAL], 1
+    if number == 30:
+        return stable.counter(S, cycle) + (S[state.GUEST_STABLE_OFFSET] if bank else 0), 1
     return 0, 0

@@ -21,6 +21,7 @@ M64 = -1
 CONFIG3_VZ = 1 << 23
 CONFIG_MT, CONFIG_MT_FTLB = 7 << 7, 4 << 7
 CONFIG4_FTLB = 0xC268  # MMUExtDef = 3, pages of 16 KiB, 8 ways, 256 sets
+CPUCFG1_LASX = 1 << 11  # the one word of CPUCFG that decides what can be written
 
 
 @dataclass(frozen=True)
@@ -104,14 +105,15 @@ _row("epc", 14, 0, 0, M64, 64, "A")
 _row("nestedepc", 14, 2, 0, M64, 64, "A")
 _row("prid", 15, 0, 0x0014C000, 0, guest="H")
 _row("ebase", 15, 1, -0x80000000, 0x3FFFF000, 64, "A", root_mask=0x3FFFF3FF)
-_row("config", 16, 0, 0x80004482, 0x7, guest="AG", root_mask=0x80000007)
+_row("config", 16, 0, 0x80004482, 0x80007, guest="AG", root_mask=0x80080007)  # LASXEN, K0
 # The guest's copy has no watch registers and no counters; root sets its size of the TLB and whether it has an FPU.
 _row("config1", 16, 1, 0xFEAB559B, 0, guest="AG", guest_reset=0xFEAB5583, root_mask=0xFE000001)
 _row("config2", 16, 2, 0x8000055F, 0, guest="AG", root_mask=1 << 31)
 _row("config3", 16, 3, 0x9C0030A0, 0, guest="AG", root_mask=0x90002080)  # M, MSAP, ULRI, LPA
 _row("config4", 16, 4, 0xD01C0000, 0x1F00, guest="AG", root_mask=0x80001F00)  # FTLBPageSize, with an FTLB
 _row("config5", 16, 5, 1, 0x68000000, guest="AG")  # NFExists; K, MSAEn; no CRC32 instructions, so CRCP is 0
-_row("config6", 16, 6, 0x40, 0x004301C0, guest="H")  # SFBEN, EXTIMER, INTIMER, LLEXC, SCRAND, FTLBDIS
+# LASXMODE, SFBEN, EXTIMER, INTIMER, LLEXC, SCRAND, FTLBDIS
+_row("config6", 16, 6, 0x40, 0x006301C0, guest="H")
 _row("lladdr", 17, 0, 0, 1, guest="D", vz=True)  # the link bit; it can be cleared
 _row("watchlo", 18, 0, 0, 0, 64)  # no condition can be enabled: I, R, W read as 0
 _row("watchhi", 19, 0)
@@ -212,6 +214,7 @@ C0_CONFIG6 = register("config6").slot
 C0_LLADDR = register("lladdr").slot
 C0_XCONTEXT = register("xcontext").slot
 C0_DIAG = register("diag").slot
+C0_GSCAUSE = register("gscause").slot
 C0_ERROREPC = register("errorepc").slot
 C0_KPGD = register("kpgd").slot
 

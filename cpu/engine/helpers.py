@@ -10,11 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from cpu import state
+from cpu.cp0 import stable, timer
 from cpu.cp0.access import CU0, read_cp0, read_hardware, sign32, write_cp0
 from cpu.cp0.exceptions import leave_guest, return_from_exception, take_address_exception, take_exception
 from cpu.cp0.registers import (
     ABSENT,
     C0_CONFIG3,
+    C0_CONFIG6,
     C0_EBASE,
     C0_GUESTCTL0,
     C0_GUESTCTL1,
@@ -36,7 +38,7 @@ from cpu.engine.micro import HELPER_ID
 from cpu.engine.softmmu import host_offset, update_context
 from cpu.tlb.operations import invalidate, probe, read_entry, write_indexed, write_random
 from cpu.tlb.translate import KERNEL, LOAD, ROOT, mode_of, reaches_guest, translate
-from cpu.vz import stable_timer, walker
+from cpu.vz import walker
 from cpu.vz.choices import HYPCALL_RI
 from cpu.vz.guestctl import GT, ID, RID_SHIFT
 from cpu.vz.traps import NONE, instruction_exit, move_exit
@@ -49,7 +51,8 @@ PERFCTL, PERFCTL_ENABLES = 25 * 8, 0xF
 CPUCFG = np.zeros(8, np.int64)
 CPUCFG[0] = 0x0014C000
 CPUCFG[1] = 0x6F8F0025
-# LEXT1 alone; a machine may add LCSRP (CSR instructions), LSPW (LDDIR and LDPTE) and LVZP by its CPUCFG2.
+# LEXT1 alone; a machine may add LCSRP (CSR instructions), LSPW (LDDIR and LDPTE) and LVZP by its CPUCFG2, and to word 1
+# LASX by its CPUCFG1.
 CPUCFG[2] = 0x00000001
 LCSRP, LSPW, LVZP = 1 << 27, 1 << 3, 1 << 15 | 1 << 16
 
@@ -191,22 +194,26 @@ def csr_number(S, helper, a, b):
 
 @jit
 def reaches_copy(S, helper, a, b):
-    """Whether a guest's access to a configuration register is one of its own timer, which root has lent it."""
-    if CSR_BYTES[helper] == 0 or CSR_OF_GUEST[helper] or not S[C0_GUESTCTL0] & GT:
+    """Whether a guest's access to a configuration register is one of its own stable timer, which root has lent it."""
+    if CSR_BYTES[helper] == 0 or CSR_OF_GUEST[helper]:
         return False
-    return stable_timer.has_copy(csr_number(S, helper, a, b))
+    is_lent = S[C0_GUESTCTL0] & GT != 0 and S[C0_CONFIG6] & timer.EXTIMER != 0
+    return is_lent and stable.has_copy(csr_number(S, helper, a, b))
 
 
 @jit
 def access_copy(S, helper, a, b, cycle):
-    """A read or write of the guest context's copy of a configuration register."""
+    """A read or write of the guest context's copy of a configuration register. TIMER_TICKS cannot be written."""
     number = csr_number(S, helper, a, b)
-    if not stable_timer.has_copy(number):
+    if not stable.has_copy(number):
         return STOP
+    timer.catch_up(S, cycle)
     if CSR_WRITES[helper]:
-        stable_timer.write(S, number, CSR_BYTES[helper], S[b], cycle)
+        if number == stable.TIMER_CFG:
+            upper = S[state.GUEST_STABLE_CFG] & ~0xFFFFFFFF
+            timer.set_guest_stable(S, cycle, S[b] if CSR_BYTES[helper] == 8 else upper | S[b] & 0xFFFFFFFF)
         return SOONER
-    value = stable_timer.read(S, number, cycle)
+    value = S[state.GUEST_STABLE_CFG] if number == stable.TIMER_CFG else stable.ticks_left(S, cycle)
     S[a] = value if CSR_BYTES[helper] == 8 else sign32(value)
     return NEXT
 
@@ -269,7 +276,9 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
     elif helper == CPUCFG_ID:
         n = S[b] & 0xFFFFFFFF
         S[a] = CPUCFG[n] if n < 8 else 0
-        if n == 2:
+        if n == 1:
+            S[a] |= S[state.CPUCFG1]
+        elif n == 2:
             S[a] |= S[state.CPUCFG2]
     elif (helper == LDDIR or helper == LDPTE) and has_vz(S):
         return walk(S, M, helper, a, b, word, pc, delay_slot)
@@ -283,7 +292,7 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
         return WRITE_CSR
     elif helper == DRDTIME:
         S[b] = S[C0_EBASE] & 0x3FF  # the counter's ID: that of the core
-        S[a] = stable_timer.tick(S, cycle)
+        S[a] = stable.counter(S, cycle)
     elif helper == RDPGPR or helper == WRPGPR:
         S[a] = S[b]  # one shadow set: the previous set is this one
     elif helper == WAIT_ID:

@@ -18,13 +18,13 @@ from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, SOONER, WAIT, WRITE
 from cpu.engine.micro import HELPER_ID, OPS
 from cpu.isa import Flow
 from cpu.isa.int_values import M64
-from cpu.isa.values import EXC_CODES, GuestTrap, IntOperands
+from cpu.isa.values import EXC_CODES, MAX_SCALAR_BYTES, VECTOR_BITS, GuestTrap, IntOperands
 from cpu.tlb.translate import FETCH, ROOT, translate
-from cpu.vz.mode import CU1, HALVES, MSAEN
+from cpu.vz.mode import CU1, HALVES, LASXEN, MSAEN
 
 PAGE_LAST_WORD = 0xFFC
 M32 = 0xFFFFFFFF
-NEEDS = {"fpu": CU1, "msa": MSAEN}
+NEEDS = {"fpu": CU1, "msa": MSAEN, "lasx": LASXEN}
 
 
 class Mmio(Exception):
@@ -67,8 +67,7 @@ class Registers:
         if self._is_half(kind, number):
             return self.get(kind, number - 1) >> 32
         at = self._offset(kind, number)
-        value = int(self.S[at]) & M64
-        return value | (int(self.S[at + 1]) & M64) << 64 if kind == "msa" else value
+        return sum((int(self.S[at + lane]) & M64) << 64 * lane for lane in range(self._lanes(kind)))
 
     def set(self, kind: str, number: int, value: int) -> None:
         if self._is_half(kind, number):
@@ -76,9 +75,12 @@ class Registers:
             return
         at = self._offset(kind, number)
         if kind != "gpr" or number:
-            self.S[at] = _signed(value)
-        if kind == "msa":
-            self.S[at + 1] = _signed(value >> 64)
+            for lane in range(self._lanes(kind)):
+                self.S[at + lane] = _signed(value >> 64 * lane)
+
+    @staticmethod
+    def _lanes(kind: str) -> int:
+        return VECTOR_BITS.get(kind, 64) // 64
 
     def _is_half(self, kind: str, number: int) -> bool:
         """Status.FR = 0: an FPR of an odd number is the upper half of the one before."""
@@ -120,7 +122,7 @@ class Registers:
     def load(self, ea: int, size: int, bad: int, aligned: bool, write: bool = False) -> int:
         pieces = self._pieces(ea, size, bad, aligned, write)
         if not self._is_memory(pieces[0][0], write):
-            if write or size > 8:
+            if write or size > MAX_SCALAR_BYTES:
                 self.S[state.ACCESS_PA] = pieces[0][0]
                 raise PartialStore
             if self.reply is None:
@@ -132,7 +134,7 @@ class Registers:
     def store(self, ea: int, size: int, value: int, bad: int, aligned: bool) -> None:
         pieces = self._pieces(ea, size, bad, aligned, True)
         if not self._is_memory(pieces[0][0], True):
-            if size > 8:
+            if size > MAX_SCALAR_BYTES:
                 self.S[state.ACCESS_PA] = pieces[0][0]
                 raise PartialStore
             raise Mmio(pieces[0][0], size, True, value)

@@ -13,7 +13,7 @@ ZERO = VALUES  # in place of a value: register 0
 REL32, ABS32, ABS8, ABS64 = range(4)
 
 # Stencils that belong to no micro-op; FETCH is the first of VALUES.
-NEAR, FAR, COLD_STUB, TO_THREADED, CHECK_CU1, CHECK_MSA, FETCH = range(1, 8)
+NEAR, FAR, COLD_STUB, TO_THREADED, CHECK_FPU, CHECK_MSA, CHECK_LASX, FETCH = range(1, 9)
 
 # A row per micro-op, per stencil, per hole.
 (O_KIND, O_WORDS, O_STENCIL, O_COLD, O_UNIT, O_READ0, O_READ1, O_READ2, O_WRITE, O_SAME, O_CLOBBER,

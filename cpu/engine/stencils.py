@@ -37,7 +37,7 @@ from cpu.engine import stencil_layout as e
 from cpu.engine.hostfloat import HostFloat
 from cpu.engine.micro import OP, OPS, MicroOp, written_gpr_fields
 from cpu.engine.softmmu_layout import JUMP_CACHE_MASK, JUMP_CACHE_OFFSET, TABLE_MASK, WRITE_OFFSET
-from cpu.engine.threaded import ATTRIBUTES, CU1, MSAEN, PAGE
+from cpu.engine.threaded import ATTRIBUTES, PAGE, UNITS
 from cpu.isa import Flow
 from cpu.isa.errors import TableError
 from cpu.isa.ir import DECLARATIONS, Emitter, Frame, IrOperands, Routines
@@ -52,7 +52,7 @@ HOLE = re.compile(r"(GPR|FPR)_\d+$|[UI]_\d+_\d+$")
 
 # Stencils that belong to no micro-op, in the order of their numbers.
 FETCHES = tuple(f"fetch_{k}" for k in range(e.VALUES))
-CHECKS = {"check_cu1": CU1, "check_msa": MSAEN}
+CHECKS = {f"check_{unit}": enable for unit, enable in UNITS.items()}
 SHARED = ("near", "far", "cold", "threaded", *CHECKS, *FETCHES)
 
 # What compiled code is mostly made of.
@@ -526,10 +526,8 @@ def _op_rows(shapes: dict[int, Shape], ids: dict[str, int], rows: list, holes: l
             if len(written) > 1:
                 raise TableError(f"{op.name} writes two general registers")
             row[e.O_CLOBBER] = written[0] if written else -1
-        if op.instruction is not None and op.instruction.unit == "fpu":
-            row[e.O_UNIT] = e.CHECK_CU1
-        elif op.instruction is not None and op.instruction.unit == "msa":
-            row[e.O_UNIT] = e.CHECK_MSA
+        if op.instruction is not None and op.instruction.unit is not None:
+            row[e.O_UNIT] = {"fpu": e.CHECK_FPU, "msa": e.CHECK_MSA, "lasx": e.CHECK_LASX}[op.instruction.unit]
         _, _, first, count = rows[row[e.O_STENCIL]]
         row[e.O_COLD] = any(h[e.H_SOURCE] == e.COLD for h in holes[first : first + count]) or row[e.O_UNIT] != 0
     return ops

@@ -27,7 +27,7 @@ from cpu.isa.errors import TableError
 from cpu.isa.ir import DECLARATIONS, Emitter, Frame, IrOperands, Routines
 
 ARGUMENTS = "ptr %S, ptr %ip, i64 %n, ptr %TB, ptr %HT, i64 %w"
-CU1, MSAEN = 1 << 29, 1 << 27  # in the slot UNITS
+UNITS = {"fpu": 1 << 29, "msa": 1 << 27, "lasx": 1 << 19}  # by row: what the slot UNITS needs
 PAGE = ~0xFFF
 X86_64 = platform.machine().lower() in ("x86_64", "amd64")
 MXCSR_DEFAULT, MXCSR_FLAGS = 0x1F80, 0x3F
@@ -230,16 +230,10 @@ class Handler(Frame):
             raise TableError(f"internal operation {name} has no handler")
 
     def check_unit(self) -> None:
-        unit = self.op.instruction.unit
-        if unit == "fpu":
-            self.need(CU1)
-        elif unit == "msa":
-            self.need(MSAEN)
-
-    def need(self, unit: int) -> None:
-        out = self.out
-        have = out.op(f"and i64 {out.load_slot(state.UNITS)}, {unit}")
-        out.unlikely(out.op(f"icmp eq i64 {have}, 0"), self.leave(R_UNIT))
+        unit, out = self.op.instruction.unit, self.out
+        if unit is not None:
+            have = out.op(f"and i64 {out.load_slot(state.UNITS)}, {UNITS[unit]}")
+            out.unlikely(out.op(f"icmp eq i64 {have}, 0"), self.leave(R_UNIT))
 
     def instruction(self, routines: Routines) -> None:
         out, op = self.out, self.op

@@ -6,7 +6,7 @@ Every method does what the instruction does in root mode; none takes time by its
 from __future__ import annotations
 
 from cpu import state
-from cpu.cp0 import registers
+from cpu.cp0 import registers, stable, timer
 from cpu.cp0.access import read_cp0, write_cp0
 from cpu.cp0.exceptions import return_from_exception
 from cpu.cp0.registers import C0_ENTRYHI, C0_GUESTCTL1
@@ -20,7 +20,6 @@ from cpu.tlb.operations import (
     write_random,
 )
 from cpu.tlb.translate import find_entry
-from cpu.vz import stable_timer
 from cpu.vz.guestctl import ID, RID_SHIFT
 from soc.errors import SocError
 
@@ -77,21 +76,21 @@ class RootMode:
             raise RootModeError(f"the {where} has no register {name}")
         return r
 
-    def gcsr(self, number: int) -> int:
-        """The guest's copy of a configuration register, as DRDGCSR gives it."""
-        self._copy(number)
-        return int(stable_timer.read(self._core.S, number, self._core.cycles)) & M64
+    # The guest's stable timer: the guest forms of DRDCSR and DWRCSR.
+    @property
+    def guest_timer(self) -> tuple[int, int]:
+        """TIMER_CFG and TIMER_TICKS of the guest, unsigned."""
+        S, cycle = self._core.S, self._core.cycles
+        timer.catch_up(S, cycle)
+        return int(S[state.GUEST_STABLE_CFG]) & M64, int(stable.ticks_left(S, cycle))
 
-    def set_gcsr(self, number: int, value: int) -> None:
-        """DWRGCSR."""
-        self._copy(number)
-        stable_timer.write(self._core.S, number, 8, _signed(value), self._core.cycles)
+    def set_guest_timer(self, cfg: int) -> None:
+        """Writes the guest's TIMER_CFG."""
+        timer.set_guest_stable(self._core.S, self._core.cycles, _signed(cfg))
 
-    @staticmethod
-    def _copy(number: int) -> None:
-        if not stable_timer.has_copy(number):
-            copies = f"{stable_timer.CFG:#x} and {stable_timer.TICKS_LEFT:#x}"
-            raise RootModeError(f"configuration register {number:#x} has no guest copy; {copies} have")
+    def set_guest_counter_offset(self, ticks: int) -> None:
+        """CSR 0xfffffff8: what a guest's RDHWR of the stable counter has more than root's, modulo 2^64."""
+        self._core.S[state.GUEST_STABLE_OFFSET] = _signed(ticks)
 
     # TLB
     @property
