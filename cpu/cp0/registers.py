@@ -17,7 +17,7 @@ from cpu.isa.errors import TableError
 M32 = 0xFFFFFFFF
 M64 = -1
 CONFIG3_VZ = 1 << 23
-CPUCFG1_LASX = 1 << 11  # the one word of CPUCFG that decides what can be written
+CPUCFG1_LASX = 1 << 11  # without it LASXEN of Config and LASXMODE of Config6 stay 0
 
 
 @dataclass(frozen=True)

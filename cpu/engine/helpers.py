@@ -184,11 +184,14 @@ def walk(S, M, helper, a, b, word, pc, delay_slot):
 
 
 @jit
-def has_lent_timer(S, helper, address):
+def has_lent_timer(S, helper, a, b):
     """Whether a guest's instruction is for its own stable timer, and root has lent it that."""
-    if not S[C0_GUESTCTL0] & GT or not S[C0_CONFIG6] & timer.EXTIMER:
+    if helper != DRDCSR and helper != DWRCSR:
         return False
-    return (helper == DRDCSR or helper == DWRCSR) and (address == stable.TIMER_CFG or address == stable.TIMER_TICKS)
+    address = S[b] if helper == DRDCSR else S[a]
+    if address != stable.TIMER_CFG and address != stable.TIMER_TICKS:
+        return False
+    return S[C0_GUESTCTL0] & GT != 0 and S[C0_CONFIG6] & timer.EXTIMER != 0
 
 
 @jit
@@ -230,7 +233,7 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
     if bank:
         if is_move:
             reason = move_exit(S, number, 1 if helper == MTC0 or helper == DMTC0 else 0, S[a])
-        elif has_lent_timer(S, helper, S[b] if helper == DRDCSR else S[a]):
+        elif has_lent_timer(S, helper, a, b):
             reach_lent_timer(S, helper, a, b, cycle)
             return NEXT
         else:
