@@ -82,8 +82,8 @@ class PlatformControllers:
             self._access(name, self._devices[name].restore, saved)
 
     def _ip_mask(self) -> list[int]:
-        """What KVM's own controllers keep, of the hardware's, which have no such register: per core and pin, bit 0 while
-        the router holds it, bit quad+1 while a vector of that group of 64 does."""
+        """What KVM's own controllers keep, of the hardware's, which do not: per core and pin, bit 0 while the router
+        holds it, bit quad+1 while a vector of that group of 64 does."""
         router = self._devices.get(ROUTER)
         mask = []
         for place in range(PINS):

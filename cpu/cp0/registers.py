@@ -21,7 +21,7 @@ M64 = -1
 CONFIG3_VZ = 1 << 23
 CONFIG_MT, CONFIG_MT_FTLB = 7 << 7, 4 << 7
 CONFIG4_FTLB = 0xC268  # MMUExtDef = 3, pages of 16 KiB, 8 ways, 256 sets
-CPUCFG1_LASX = 1 << 11  # the one word of CPUCFG that decides what can be written
+CPUCFG1_LASX = 1 << 11  # without it LASXEN of Config and LASXMODE of Config6 stay 0
 
 
 @dataclass(frozen=True)

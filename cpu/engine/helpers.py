@@ -195,7 +195,7 @@ def csr_number(S, helper, a, b):
 @jit
 def reaches_copy(S, helper, a, b):
     """Whether a guest's access to a configuration register is one of its own stable timer, which root has lent it."""
-    if CSR_BYTES[helper] == 0 or CSR_OF_GUEST[helper]:
+    if CSR_BYTES[helper] != 8 or CSR_OF_GUEST[helper]:
         return False
     is_lent = S[C0_GUESTCTL0] & GT != 0 and S[C0_CONFIG6] & timer.EXTIMER != 0
     return is_lent and stable.has_copy(csr_number(S, helper, a, b))

@@ -205,9 +205,9 @@ def hold_vector_100(device):
 def hold_source_5(device):
     """At IP4 of core 0, by an edge."""
     device.write(0x05, 1, 0x41)
-    device.write(0x28, 4, 1 << 5)
     device.write(0x34, 4, 1 << 5)
     device.on_line_input(5, 1)
+    device.write(0x28, 4, 1 << 5)
 
 
 @pytest.mark.parametrize(
