@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from cpu import state
 from cpu.isa.errors import TableError
-from cpu.isa.ir_values import Emitter, Ir, text_of
+from cpu.isa.ir_values import Emitter, Ir, IrBool, text_of
 from cpu.isa.ir_vectors import IrVector, declarations, kind_of, spread, vector
 from cpu.isa.values import EXC_CODES, MAX_SCALAR_BYTES, REGISTER_KIND, VECTOR_BITS
 from cpu.isa.vectors import BITS
@@ -101,6 +101,14 @@ class Frame:
         """Value of an immediate field, or the number in a register field."""
         raise NotImplementedError
 
+    def immediate(self, name: str) -> Ir:
+        """Value of an immediate field."""
+        return Ir(self.out, self.field(name))
+
+    def is_checked(self, condition: IrBool) -> bool:
+        """Whether the tier sees by other means that an instruction for which `condition` holds traps."""
+        return False
+
     def trap(self, condition: str, code: int, coprocessor: int) -> None:
         """Leaves with an exception where the i1 `condition` holds."""
         raise NotImplementedError
@@ -148,7 +156,7 @@ class IrOperands:
                 return self._vector(self._frame.register(name), VECTOR_BITS[REGISTER_KIND[name]], 8)
             if name in REGISTER_KIND:
                 return Ir(self._out, self._frame.read(name))
-            return Ir(self._out, self._frame.field(name))
+            return self._frame.immediate(name)
         return Ir(self._out, self._out.load_slot(slot_offset(name)))
 
     def __setattr__(self, name: str, value):
@@ -180,7 +188,8 @@ class IrOperands:
         return spread(value, width)
 
     def trap(self, code: str, when=None, coprocessor: int = 0):
-        self._frame.trap("true" if when is None else when.ssa, EXC_CODES[code], coprocessor)
+        if when is None or not self._frame.is_checked(when):
+            self._frame.trap("true" if when is None else when.ssa, EXC_CODES[code], coprocessor)
 
     def _access(self, kind: str, address, size: int, bad, aligned: bool) -> str:
         if self.access:
