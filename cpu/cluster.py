@@ -317,7 +317,7 @@ class Cluster:
         self._nothing = open_bus.table()
         # Reading a slot this way is much faster than by numpy.
         self._views = [memoryview(core.S) for core in self.cores]
-        self._now = memoryview(self.control)
+        self._now, self._noted = memoryview(self.control), memoryview(self._nothing)
         self.limit(None)
         self._run = run_cluster
         if self.cores[0].tier.name == "reference":
@@ -390,10 +390,11 @@ class Cluster:
     def open_bus_accesses(self) -> list[Request]:
         """The accesses to nothing that `run` has answered, in their order; each is given once. They come before those
         of `requests`, and nothing else happened between them."""
-        found = open_bus.noted(self._nothing)
+        if not self._noted[open_bus.COUNT]:
+            return []
         return [
             Request(core, bool(is_store), address, size, value & ((1 << 8 * size) - 1) if is_store else 0, *rest)
-            for core, is_store, address, size, value, *rest in found
+            for core, is_store, address, size, value, *rest in open_bus.noted(self._nothing)
         ]
 
     def load(self) -> None:
