@@ -300,9 +300,10 @@ class Cluster:
         csr: bool = False,
         vz: bool = False,
         unmodelled_ri: bool = False,
+        lasx: bool = False,
     ):
         """`window`: core cycles, no longer than the shortest link that leaves a core. `costs`, `csr`, `vz`,
-        `unmodelled_ri`: as of `Core`."""
+        `unmodelled_ri`, `lasx`: as of `Core`."""
         if not 1 <= count <= shared.MAX_CORES:
             raise CoreError(f"{count} cores: 1 to {shared.MAX_CORES} are possible")
         if window < 1:
@@ -311,7 +312,9 @@ class Cluster:
         self.states, tables = storage(count)
         self.control = np.zeros(16, np.int64)
         self.control[WINDOW] = window
-        self.cores = [Core(k, memory, tier, self.states, tables, costs, csr, vz, unmodelled_ri) for k in range(count)]
+        self.cores = [
+            Core(k, memory, tier, self.states, tables, costs, csr, vz, unmodelled_ri, lasx) for k in range(count)
+        ]
         for core in self.cores[1:]:
             core.S[state.HELD] = 1
         self._nothing = open_bus.table()

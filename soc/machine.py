@@ -19,7 +19,7 @@ from soc.checkpoint import CheckpointError
 from soc.cluster import ClusterComponent, CorePort, window_cycles
 from soc.console import PROMPT, Console
 from soc.errors import ConfigurationError, DeviceLost, UnmappedAccessError, choose
-from soc.faults import Fault, inject
+from soc.faults import Fault, Strike, inject
 from soc.hostbus import HostBus
 from soc.kernel import Kernel
 from soc.link import Link, Source, Timers
@@ -88,6 +88,7 @@ class Machine:
     always kept). `strict` ends the run at the first access to nothing. `timing` is a Timing or a mapping of constants.
     `csr`: CPUCFG tells the guest of the CSR instructions, on a platform with configuration registers; Linux then sends
     its inter-processor interrupts with them. `vz`: the bare cores have the VZ module (see docs/vz.md).
+    `lasx`: the cores have 256-bit vectors.
     `hypervisor="kvm"` runs the program as a guest of the KVM model with `vcpus` virtual CPUs on the `cpus` cores; `kvm`
     is its back-end, `irqchip` ("kernel", "user") who serves the guest's interrupt controllers.
     `unimplemented` is what becomes of an instruction that is real on this core but not modelled: "stop" ends the run
@@ -116,6 +117,7 @@ class Machine:
         strict: bool | None = None,
         csr: bool | None = None,
         vz: bool | None = None,
+        lasx: bool | None = None,
         unimplemented: str | None = None,
         disk: str | Path | None = None,
         devices: Mapping[str, Mapping[str, Any]] | None = None,
@@ -140,6 +142,7 @@ class Machine:
             "strict": strict,
             "csr": csr,
             "vz": vz,
+            "lasx": lasx,
             "unimplemented": unimplemented,
             "disk": disk,
             "devices": devices,
@@ -441,6 +444,8 @@ class Machine:
         """All that the future depends on apart from RAM, as msgpack types."""
         if self._ended is not None and self._ended[0] == "error" and not self._lost:
             raise CheckpointError(f"the machine has ended in an error and cannot be saved: {self._ended[1]}")
+        if gone := [name for name, component in self.components.items() if component.remote and component.disconnected]:
+            raise CheckpointError(f"{', '.join(gone)} is disconnected: the machine has no state of it to save")
         if self.hypervisor is not None:
             raise CheckpointError("a machine under the KVM model has no checkpoint; its guest moves by the KVM API")
         return {
@@ -467,6 +472,8 @@ class Machine:
             raise CheckpointError(f"the saved machine has the devices {', '.join(state['components'])}")
         for name, component in self.components.items():
             component.restore(state["components"][name], self._channels)
+        # What the devices have armed is among the events.
+        self.kernel.forget(state["now"])
         if self.dma is not None:
             self.dma.errors.update(state["dma_errors"])
         self._console.restore(state["console"])
@@ -483,6 +490,9 @@ class Machine:
     def _events(self) -> list[list[Any]]:
         events = []
         for channel, value in self.kernel.pending():
+            if isinstance(value, Strike):
+                # At a process, not at the machine.
+                continue
             if not isinstance(value, Message):
                 raise CheckpointError("an event of the kernel is no message: a simpy process of one's own is not saved")
             events.append([channel, pack(value)])
@@ -781,5 +791,5 @@ def _make_cluster(memory: Any, count: int, tier: str, window: int, options: Opti
         timing.stable_clock,
     )
     return import_module("cpu.cluster").Cluster(
-        memory, count, tier, window, costs, options.csr, vz, options.unimplemented == "ri"
+        memory, count, tier, window, costs, options.csr, vz, options.unimplemented == "ri", options.lasx
     )
