@@ -22,7 +22,7 @@ class MachineError(SocError):
     """A case left the memory, the registers or the code that it owns."""
 
 
-class _Fault(Exception):
+class Fault(Exception):
     """An exception with its vector offset and bad address."""
 
     def __init__(self, code: str, vector: int = 0x180, badvaddr: int = 0):
@@ -73,9 +73,9 @@ class Machine:
     def place(self, address: int, size: int, bad: int, aligned: bool, write: bool) -> int:
         """Offset in the scratch area; raises the exception that the address gives."""
         if aligned and address % size:
-            raise _Fault("AdES" if write else "AdEL", badvaddr=bad)
+            raise Fault("AdES" if write else "AdEL", badvaddr=bad)
         if self.case.layout.kernel:
-            self.check(address, bad, write)
+            check_address(self.case.status, address, bad, write)
         place = address - self.case.scratch_address
         if not 0 <= place <= at.SCRATCH_BYTES - size:
             raise MachineError(f"case {self.case.number} accesses {address:#x}, outside its scratch area")
@@ -83,26 +83,27 @@ class Machine:
 
     def fetch(self, pc: int) -> None:
         if pc % 4:
-            raise _Fault("AdEL", badvaddr=pc)
+            raise Fault("AdEL", badvaddr=pc)
         if self.case.layout.kernel:
-            self.check(pc, pc, False)
+            check_address(self.case.status, pc, pc, False)
 
-    def check(self, address: int, bad: int, write: bool) -> None:
-        """Address error or TLB refill of a kernel-mode access; the TLB is empty."""
-        status, region, low = self.case.status, address >> 62, address & (1 << 62) - 1
-        compatible = address <= 0x7FFFFFFF or address >= 0xFFFFFFFF80000000
-        wide = status & (UX, SX, KX, KX)[region]
-        if compatible and 0xFFFFFFFF80000000 <= address < 0xFFFFFFFFC0000000:
-            return
-        if not compatible:
-            limit = (SEGMENT, SEGMENT, None, SEGMENT - 0x80000000)[region]
-            if region == 2:
-                if wide and not low & (1 << 59) - 1 & ~PHYSICAL:
-                    return
-                raise _Fault("AdES" if write else "AdEL", badvaddr=bad)
-            if not wide or low > limit:
-                raise _Fault("AdES" if write else "AdEL", badvaddr=bad)
-        raise _Fault("TLBS" if write else "TLBL", 0x080 if wide else 0x000, bad)
+
+def check_address(status: int, address: int, bad: int, write: bool) -> None:
+    """Raises the address error or TLB refill of a kernel-mode access; the TLB is empty."""
+    region, low = address >> 62, address & (1 << 62) - 1
+    compatible = address <= 0x7FFFFFFF or address >= 0xFFFFFFFF80000000
+    wide = status & (UX, SX, KX, KX)[region]
+    if compatible and 0xFFFFFFFF80000000 <= address < 0xFFFFFFFFC0000000:
+        return
+    if not compatible:
+        limit = (SEGMENT, SEGMENT, None, SEGMENT - 0x80000000)[region]
+        if region == 2:
+            if wide and not low & (1 << 59) - 1 & ~PHYSICAL:
+                return
+            raise Fault("AdES" if write else "AdEL", badvaddr=bad)
+        if not wide or low > limit:
+            raise Fault("AdES" if write else "AdEL", badvaddr=bad)
+    raise Fault("TLBS" if write else "TLBL", 0x080 if wide else 0x000, bad)
 
 
 def run_case(case: Case) -> Result:
@@ -134,7 +135,7 @@ def run_case(case: Case) -> Result:
         except GuestTrap as trap:
             cause = EXC_CODES[trap.code] << 2 | trap.coprocessor << 28
             return _trapped(machine, 0x180, cause, pc, branch, 0)
-        except _Fault as fault:
+        except Fault as fault:
             return _trapped(machine, fault.vector, EXC_CODES[fault.code] << 2, pc, branch, fault.badvaddr)
     raise MachineError(f"case {case.number} did not reach its end in {STEPS} steps")
 
