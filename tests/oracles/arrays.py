@@ -1,8 +1,8 @@
 """The array backend of the value language: one value for each of many executions, as numpy arrays.
 
 A meaning runs once for all executions of its row in a batch (tests/oracles/lockstep.py). Its values, booleans and
-vectors are those of cpu/isa/values.py and cpu/isa/vectors.py, computed here by numpy; it shares no code with the int and
-the IR backend.
+vectors are those of cpu/isa/values.py and cpu/isa/vectors.py, computed here by numpy; no code is shared with the int
+backend or the IR backend.
 """
 
 from __future__ import annotations

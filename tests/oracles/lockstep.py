@@ -1,4 +1,4 @@
-"""Many cases at once on the array backend: the instructions of one row that cases have come to are carried out together.
+"""Many cases at once on the array backend: those that have come to the same row of the table go on together.
 
 State is that of the runner, a block for each case (tests/oracles/layout.py): it is taken from there and left there, as
 the guest program of tests/oracles/qemu.py does. Control flow and exceptions are those of tests/oracles/interpreter.py.
@@ -17,40 +17,66 @@ from cpu.isa.values import EXC_CODES, REGISTER_KIND, VECTOR_BYTES
 from tests.oracles import layout as at
 from tests.oracles.arrays import M64, U64, Array, ArrayVector, bits_of
 from tests.oracles.interpreter import Fault, MachineError, check_address
-from tests.oracles.layout import Layout
+from tests.oracles.layout import Layout, Result
 from tests.oracles.sequences import BRANCHES, CU1, JUMPS, LONGEST, Case
 
 MOST_STEPS = LONGEST + 4  # a loop's branch and delay slot, a delay slot at the end, a step in front of a loop's branch
 ROWS = tuple(TABLE.values())
 ROW_NUMBER = {row.name: number for number, row in enumerate(ROWS)}
 END = len(ROWS)  # stands behind the last step of a case
+TAIL = 2  # words that lead back to the runner
 MOST_ROUNDS = 100_000
+WORTHWHILE = 0.75  # a row is carried out where so many wait, as a part of the most that do
 GENERAL = 0x180  # offset of the general exception vector
 
 
 @dataclass
 class Program:
-    """The code of many cases, and the state blocks that they start from, one row of bytes each."""
+    """The code of consecutive cases, and the state blocks that they start from, one row of bytes each."""
 
     layout: Layout
-    words: np.ndarray  # case by step
+    words: np.ndarray  # case by step, with what leads back to the runner
+    lengths: np.ndarray  # how many of them
     rows: np.ndarray  # case by step: number in ROWS, END behind the last
+    slots: np.ndarray
     start: np.ndarray
-    scratch_address: np.ndarray
     blocks: np.ndarray
 
     @classmethod
     def of(cls, cases: Sequence[Case]) -> Program:
-        words = np.zeros((len(cases), MOST_STEPS), np.uint32)
+        words = np.zeros((len(cases), MOST_STEPS + TAIL), np.uint32)
         rows = np.full((len(cases), MOST_STEPS + 1), END, np.int16)
         for n, case in enumerate(cases):
-            count = len(case.steps)
-            words[n, :count] = case.words()[:count]
-            rows[n, :count] = [ROW_NUMBER[step.name] for step in case.steps]
+            words[n, : len(case.steps) + TAIL] = case.words()
+            rows[n, : len(case.steps)] = [ROW_NUMBER[step.name] for step in case.steps]
+        lengths = np.array([len(case.steps) + TAIL for case in cases])
+        slots = np.array([case.slot for case in cases])
         start = np.array([case.start for case in cases], U64)
-        scratch = np.array([case.scratch_address for case in cases], U64)
-        blocks = np.frombuffer(b"".join(at.pack_block(case, 0) for case in cases), np.uint8).copy()
-        return cls(cases[0].layout, words, rows, start, scratch, blocks.reshape(len(cases), at.BLOCK))
+        states = (at.pack_block(case, 0)[: at.STATE_BYTES] for case in cases)
+        blocks = np.frombuffer(b"".join(states), np.uint8).reshape(len(cases), at.STATE_BYTES).copy()
+        return cls(cases[0].layout, words, lengths, rows, slots, start, blocks)
+
+    @classmethod
+    def joined(cls, programs: Sequence[Program]) -> Program:
+        names = ("words", "lengths", "rows", "slots", "start", "blocks")
+        return cls(programs[0].layout, *(np.concatenate([getattr(p, name) for p in programs]) for name in names))
+
+    def code(self) -> tuple[bytes, int]:
+        """The code of all cases, and its address; at most SLOTS cases."""
+        first = self.layout.code_slot(int(self.slots.min()))
+        image = np.zeros(len(self.words) * at.CODE_SLOT // 4, np.uint32)
+        steps = np.arange(self.words.shape[1])
+        places = ((self.start - U64(first & M64)) >> U64(2)).astype(np.intp)[:, None] + steps
+        inside = steps < self.lengths[:, None]
+        image[places[inside]] = self.words[inside]
+        return image.tobytes(), first
+
+    def results(self) -> list[Result]:
+        return [at.unpack_block(block.tobytes()) for block in self.blocks]
+
+    @property
+    def scratch_addresses(self) -> np.ndarray:
+        return self.slots.astype(U64) * U64(at.BLOCK) + U64(self.layout.scratch(0))
 
 
 @dataclass
@@ -88,6 +114,7 @@ class Lockstep:
         self.slots = {name: self._column(offset, 1)[:, 0] for name, offset in named.items()}
         self.slots |= {name: np.zeros(len(self.blocks), U64) for name in ("llbit", "lladdr", "llval")}
         self.status, self.config5 = self._column(at.STATUS, 1)[:, 0], self._column(at.CONFIG5, 1)[:, 0]
+        self.scratch_addresses = program.scratch_addresses
         self.pc = program.start.copy()
         self.target = np.zeros(len(self.blocks), U64)
         self.in_slot = np.zeros(len(self.blocks), bool)
@@ -102,15 +129,21 @@ class Lockstep:
             for _ in range(MOST_ROUNDS):
                 waiting = np.flatnonzero(self.current != END)
                 if not len(waiting):
+                    self._store_controls()
                     return
                 rows = self.current[waiting]
                 counts = np.bincount(rows)
-                waiting = waiting[counts[rows] * 2 >= counts.max()]
+                waiting = waiting[counts[rows] >= WORTHWHILE * counts.max()]
                 waiting = waiting[np.argsort(self.current[waiting], kind="stable")]
                 rows = self.current[waiting]
                 for group in np.split(waiting, np.flatnonzero(np.diff(rows)) + 1):
                     Execution(self, ROWS[self.current[group[0]]], group).run()
         raise MachineError(f"{len(waiting)} of {len(self.blocks)} cases did not end in {MOST_ROUNDS} rounds")
+
+    def _store_controls(self) -> None:
+        """As CFC1 and CFCMSA give them to the runner: sign-extended words."""
+        for name in ("fcsr", "msacsr"):
+            self.slots[name][:] = Array(self.slots[name]).word.numbers
 
     def go(self, cases, pc) -> None:
         """The cases go on at `pc`; an address that cannot be fetched from raises there."""
@@ -248,7 +281,7 @@ class Execution:
             crooked = self.alive & (address % U64(size) != 0)
             if crooked.any():
                 self._raise(crooked, error, GENERAL, badvaddr=bad[crooked])
-        places = address - self.machine.program.scratch_address[self.cases]
+        places = address - self.machine.scratch_addresses[self.cases]
         outside = self.alive & (places > U64(at.SCRATCH_BYTES - size))
         for k in np.flatnonzero(outside):
             self._address_fault(k, int(address[k]), int(bad[k]), write)
@@ -351,8 +384,8 @@ class ArrayOperands:
         return function(self, *(value if isinstance(value, Array) else Array.constant(value) for value in values))
 
 
-def run_cases(cases: Sequence[Case], coverage: Coverage | None = None) -> list[at.Result]:
+def run_cases(cases: Sequence[Case], coverage: Coverage | None = None) -> list[Result]:
     """The states that the array backend ends `cases` with."""
     program = Program.of(cases)
     Lockstep(program, coverage or Coverage()).run()
-    return [at.unpack_block(block.tobytes()) for block in program.blocks]
+    return program.results()

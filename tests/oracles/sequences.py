@@ -21,6 +21,7 @@ from tests.oracles.layout import Layout
 LONGEST = 12
 M64 = (1 << 64) - 1
 NOP = 0
+FCSR_FS = 1 << 24
 FENR_FS = 1 << 2  # the flush bit, as CTC1 to FENR takes it
 FR, CU1, CU0, KX, SX, UX = 1 << 26, 1 << 29, 1 << 28, 1 << 7, 1 << 6, 1 << 5
 USUAL_STATUS = CU1 | CU0 | FR | KX | SX | UX
@@ -217,8 +218,9 @@ def halves(layout: Layout) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(name for name in rows(layout) if name not in msa), msa
 
 
-def first_operand(row: Instruction) -> str:
-    return row.operands.split(",")[0].strip()
+@cache
+def first_operand(name: str) -> str:
+    return TABLE[name].operands.split(",")[0].strip()
 
 
 def count_down(register: int) -> Step:
@@ -234,14 +236,12 @@ class Builder:
         self.length = random.randint(1, LONGEST)
         self.scratch = layout.scratch(number % at.SLOTS)
         self.general = [n for n in range(32) if n not in at.RESERVED]
-        self.registers = [0] * 32
-        self.words = {0}
-        for n in self.general[1:]:
-            if random.randrange(2):
-                self.registers[n] = pools.word(random)
-                self.words.add(n)
-            else:
-                self.registers[n] = pools.integer(random)
+        words, integers = (random.choices(pools.stock(draw), k=32) for draw in (pools.word, pools.integer))
+        kinds = random.getrandbits(32)
+        self.words = {0, *(n for n in self.general if kinds >> n & 1)}
+        self.registers = [words[n] if n in self.words else integers[n] for n in range(32)]
+        for n in (0, *at.RESERVED):
+            self.registers[n] = 0
         # Register 31 has no role: the linking branches write it.
         roles = random.sample(self.general[1:-1], 15)
         self.bases, self.faulting, self.indexes, self.spare = roles[:3], roles[3:4], roles[4:6], roles[6:8]
@@ -256,7 +256,8 @@ class Builder:
         for n in self.indexes:
             self.registers[n] = random.randrange(-64, 64) & M64
         self.registers[self.indexes[0]] &= ~7
-        self.registers[self.spare[0]] = self.fcsr() & ~FENR_FS | random.choice((0, 0, random.getrandbits(6) << 12))
+        flushed = FENR_FS if layout.quirks else 0
+        self.registers[self.spare[0]] = self.fcsr() & ~flushed | random.choice((0, 0, random.getrandbits(6) << 12))
         self.registers[self.spare[1]] = self.msacsr() | random.choice((0, 0, random.getrandbits(6) << 12))
         for n in self.bases + self.faulting + self.indexes + self.spare:
             if not self.is_word(self.registers[n]):
@@ -312,7 +313,7 @@ class Builder:
             lo=pools.integer(random),
             fcsr=self.fcsr(),
             msacsr=self.msacsr(),
-            vectors=tuple(pools.vector_register(random) for _ in range(32)),
+            vectors=tuple(random.choices(pools.stock(pools.vector_register), k=32)),
             scratch=random.randbytes(at.SCRATCH_BYTES),
             status=status,
             config5=config5,
@@ -329,12 +330,15 @@ class Builder:
         self.steps.append(count_down(self.counter))
 
     def fcsr(self) -> int:
-        """Random rounding mode, flags and conditions. Cause is 0: an enabled cause would raise at once. FS stays 0."""
+        """Random rounding mode, flags and conditions. Cause is 0: an enabled cause would raise at once. With quirks FS
+        stays 0."""
         random = self.random
         value = random.getrandbits(2) | random.getrandbits(5) << 2 | random.getrandbits(8) << 24 & 0xFE000000
         value |= random.getrandbits(1) << 23
         if self.layout.kernel and not random.randrange(4):
             value |= random.getrandbits(5) << 7
+        if not self.layout.quirks and not random.randrange(4):
+            value |= FCSR_FS
         return value
 
     def msacsr(self) -> int:
@@ -392,8 +396,8 @@ class Builder:
         """Keeps book of what a step may have changed."""
         row = step.row
         changed = set()
-        if first_operand(row) in ("rt", "rd"):
-            changed.add(step.get(first_operand(row)))
+        if first_operand(step.name) in ("rt", "rd"):
+            changed.add(step.get(first_operand(step.name)))
         if row.link is not None:
             changed.add(row.link if isinstance(row.link, int) else step.get(row.link))
         changed.discard(0)
@@ -448,7 +452,7 @@ class Builder:
     def register(self, name: str, field: str) -> int:
         """A general register: mostly among a few, so that results flow into later instructions."""
         random = self.random
-        writes = field == first_operand(TABLE[name]) and field in ("rt", "rd")
+        writes = field == first_operand(name) and field in ("rt", "rd")
         if name in WORD_OPERANDS and self.layout.quirks and (not writes or name == "ins"):
             return random.choice(sorted(self.words - self.protected) if writes else sorted(self.words))
         previous = self.steps[-1] if self.steps else None
