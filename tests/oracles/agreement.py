@@ -1,7 +1,7 @@
 """Random sequences on the tiers and on the reference: `python -m tests.oracles.agreement --sequences 100000 --seed 1`.
 
-Every sequence runs on tier threaded and tier stencil, as part of a guest program with exception vectors, and on the array
-backend of the instruction table; every `--every`-th also on tier reference. What is compared is the state it ends with.
+Every sequence runs on tier threaded and tier stencil, as part of a guest program with exception vectors, and on the
+array backend of the instruction table; one in `--every` also on tier reference. The states they end with are compared.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -28,12 +29,14 @@ from tests.oracles import lockstep, qemu
 from tests.oracles.compare import NotAlone, describe, shrink
 from tests.oracles.layout import OWN
 from tests.oracles.lockstep import Coverage, Lockstep, Program
-from tests.oracles.sequences import LEFT_OUT, Case, generate
+from tests.oracles.sequences import LEFT_OUT, Case
 from tests.oracles.tiers import open_tier, run_image
+from tests.oracles.variants import BATCH, Batch
 
 FAST = ("threaded", "stencil") if usable() else ("threaded",)
-ROUND = 8 * at.SLOTS  # sequences that the array backend takes at once
-EVERY = 20
+ARRAYS = "array backend"
+ROUND = 8  # batches that the array backend takes at once
+EVERY = 25
 
 
 @dataclass
@@ -66,7 +69,7 @@ class Tally:
         exceptions = ", ".join(f"{code} {count}" for code, count in self.exceptions().items())
         return "\n".join(
             (
-                f"{self.sequences} sequences on {', '.join((*FAST, 'array backend'))}; {self.on_reference} on reference",
+                f"{self.sequences} sequences on {', '.join((*FAST, ARRAYS))}; {self.on_reference} of them on reference",
                 f"{sum(ran.values())} instructions of {len(ran)} rows, rarest {min(ran.values())} times; "
                 f"{self.translated} blocks translated",
                 f"ended in an exception: {exceptions}",
@@ -91,50 +94,50 @@ def run_tier(tier: str, program: Program) -> tuple[np.ndarray, int]:
     """(state blocks that the cases end with, blocks translated)."""
     layout, count = program.layout, len(program.blocks)
     first = layout.block(int(program.slots[0]))
-    image = np.zeros((count, at.BLOCK), np.uint8)
-    image[:, : at.STATE_BYTES] = program.blocks
+    blocks = np.zeros((count, at.BLOCK), np.uint8)
+    blocks[:, : at.STATE_BYTES] = program.blocks
     following = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(at.BLOCK) + np.uint64(first)
     following[-1] = 0
-    image[:, at.NEXT : at.NEXT + 8] = following[:, None].view(np.uint8)
+    _column(blocks, at.NEXT)[:] = following
     code, where = program.code()
-    memory_image = [*qemu.bare_runner(layout, first), (layout.physical(where), code)]
-    core = run_image(tier, layout, [*memory_image, (layout.physical(first), image.tobytes())], count)
-    blocks = np.frombuffer(core.memory.read(layout.physical(first), image.size), np.uint8).reshape(image.shape)
-    blocks = blocks[:, : at.STATE_BYTES].copy()
-    blocks[:, at.NEXT : at.NEXT + 8] = 0
-    return blocks, int(core.memory.shared[shared.BLOCKS_TRANSLATED])
+    image = [(layout.physical(where), code), (layout.physical(first), blocks.tobytes())]
+    core = run_image(tier, layout, qemu.bare_runner(layout, first) + image, count)
+    ends = np.frombuffer(core.memory.read(layout.physical(first), blocks.size), np.uint8).reshape(blocks.shape)
+    ends = ends[:, : at.STATE_BYTES].copy()
+    _column(ends, at.NEXT)[:] = 0
+    code = _column(ends, at.CAUSE) >> np.uint64(2) & np.uint64(31)
+    _column(ends, at.BADVADDR)[~np.isin(code, at.SETS_BADVADDR)] = 0
+    return ends, int(core.memory.shared[shared.BLOCKS_TRANSLATED])
+
+
+def _column(blocks: np.ndarray, offset: int) -> np.ndarray:
+    return blocks[:, offset : offset + 8].view(np.uint64)[:, 0]
 
 
 def run_round(seed: int, every: int, numbers: range) -> Tally:
-    """Compares the cases `numbers` of `seed`."""
-    tally = Tally(len(numbers))
-    programs, ends = [], {tier: [] for tier in FAST}
-    for start in range(0, len(numbers), at.SLOTS):
-        program = Program.of([generate(OWN, seed, n) for n in numbers[start : start + at.SLOTS]])
-        for tier in FAST:
-            blocks, translated = run_tier(tier, program)
-            ends[tier].append(blocks)
-            tally.translated += translated
-        programs.append(program)
-    program = Program.joined(programs)
-    Lockstep(program, tally.coverage).run()
-    for tier in FAST:
-        blocks = np.concatenate(ends[tier])
-        for n in np.flatnonzero((blocks != program.blocks).any(axis=1)):
-            _compare(tally, tier, seed, numbers[n], blocks[n], program.blocks[n])
+    """Compares the batches `numbers` of `seed`."""
+    batches = [Batch(OWN, seed, number) for number in numbers]
+    tally = Tally(sequences=len(batches) * BATCH)
+    whole = Program.joined([batch.program for batch in batches])
+    Lockstep(whole, tally.coverage).run()
     reference = open_tier("reference", OWN)
-    for n in range(-numbers.start % every, len(numbers), every):
-        case = generate(OWN, seed, numbers[n])
-        tally.on_reference += 1
-        if reference([case])[0] != at.unpack_block(program.blocks[n].tobytes()):
-            tally.differences.append(minimised(case, "reference"))
+    for batch, expected in zip(batches, np.split(whole.blocks, len(batches)), strict=True):
+        for tier in FAST:
+            ends, translated = run_tier(tier, batch.program)
+            tally.translated += translated
+            for n in np.flatnonzero((ends != expected).any(axis=1)):
+                if _result(ends[n]) != _result(expected[n]):
+                    tally.differences.append(minimised(batch.case(n), tier))
+        for n in range(0, BATCH, every):
+            case = batch.case(n)
+            tally.on_reference += 1
+            if reference([case])[0] != _result(expected[n]):
+                tally.differences.append(minimised(case, "reference"))
     return tally
 
 
-def _compare(tally: Tally, tier: str, seed: int, number: int, ours, expected) -> None:
-    """Blocks differ: in what the architecture defines, or only elsewhere?"""
-    if at.unpack_block(ours.tobytes()) != at.unpack_block(expected.tobytes()):
-        tally.differences.append(minimised(generate(OWN, seed, number), tier))
+def _result(block: np.ndarray) -> at.Result:
+    return at.unpack_block(block.tobytes())
 
 
 def minimised(case: Case, tier: str) -> str:
@@ -147,43 +150,32 @@ def minimised(case: Case, tier: str) -> str:
     return f"tier {tier} (ours) against the array backend (oracle): {text}"
 
 
-def rounds(sequences: int, first: int) -> Iterator[range]:
-    """The numbers of the cases, in portions that do not depend on how many processes there are."""
-    for start in range(first, first + sequences, ROUND):
-        yield range(start, min(start + ROUND, first + sequences))
-
-
-def compare(sequences: int, seed: int, first: int = 0, every: int = EVERY, jobs: int = 1) -> Iterator[Tally]:
-    """The tally so far, after each round of cases `first` to `first + sequences` of `seed`."""
-    total = Tally()
+def compare(batches: range, seed: int, every: int = EVERY, jobs: int = 1) -> Iterator[Tally]:
+    """The tally so far, after each round; it does not depend on the number of processes."""
+    rounds = [batches[k : k + ROUND] for k in range(0, len(batches), ROUND)]
     work = partial(run_round, seed, every)
-    if jobs == 1:
-        for tally in map(work, rounds(sequences, first)):
-            total.add(tally)
-            yield total
-        return
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        for tally in pool.map(work, rounds(sequences, first)):
+    total = Tally()
+    with ProcessPoolExecutor(jobs, get_context("spawn")) if jobs > 1 else nullcontext() as pool:
+        for tally in pool.map(work, rounds) if pool else map(work, rounds):
             total.add(tally)
             yield total
 
 
 def record(tally: Tally, options: argparse.Namespace, seconds: float) -> dict:
-    """The run as docs/differential-testing.md is made from."""
+    """The run, as docs/differential-testing.md is made from."""
     return {
-        "command": f"python -m tests.oracles.agreement --sequences {options.sequences} --seed {options.seed}"
-        f" --first {options.first} --every {options.every}",
-        "source": source_hash()[:16],
         "seed": options.seed,
-        "first": options.first,
-        "sequences": {**dict.fromkeys((*FAST, "array backend"), tally.sequences), "reference": tally.on_reference},
+        "first batch": options.first,
+        "every": options.every,
+        "source": source_hash()[:16],
+        "sequences": {**dict.fromkeys((*FAST, ARRAYS), tally.sequences), "reference": tally.on_reference},
         "instructions": sum(tally.coverage.ran.values()),
         "blocks translated": tally.translated,
         "exceptions": tally.exceptions(),
         "differences": len(tally.differences),
         "jobs": options.jobs,
         "seconds": round(seconds),
-        "rows": asdict(tally.coverage)
+        "rows": {name: [ran, tally.coverage.raised.get(name, {})] for name, ran in sorted(tally.coverage.ran.items())},
     }
 
 
@@ -201,17 +193,22 @@ def rows_text(coverage: Coverage) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.oracles.agreement", description=__doc__)
-    parser.add_argument("--sequences", type=int, default=100_000, metavar="N", help="how many (default 100000)")
+    parser.add_argument(
+        "--sequences", type=int, default=12 * BATCH, metavar="N", help=f"how many, in batches of {BATCH} (default 12)"
+    )
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="seed of the generator (default 1)")
-    parser.add_argument("--first", type=int, default=0, metavar="N", help="number of the first (default 0)")
-    parser.add_argument("--every", type=int, default=EVERY, metavar="K", help=f"on reference, one in K ({EVERY})")
+    parser.add_argument("--first", type=int, default=0, metavar="B", help="first batch (default 0)")
+    parser.add_argument(
+        "--every", type=int, default=EVERY, metavar="K", help=f"one in K on tier reference (default {EVERY})"
+    )
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default 1)")
     parser.add_argument("--rows", action="store_true", help="print how often each row ran and raised")
     parser.add_argument("--record", type=Path, metavar="FILE", help="leave the result there, as JSON")
     options = parser.parse_args(arguments)
     begin = time.monotonic()
     told = 0
-    for tally in compare(options.sequences, options.seed, options.first, options.every, options.jobs):
+    batches = range(options.first, options.first + -(-options.sequences // BATCH))
+    for tally in compare(batches, options.seed, options.every, options.jobs):
         for text in tally.differences[told:]:
             print(text, end="\n\n", flush=True)
         told = len(tally.differences)

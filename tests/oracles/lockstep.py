@@ -7,7 +7,7 @@ the guest program of tests/oracles/qemu.py does. Control flow and exceptions are
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -24,6 +24,7 @@ MOST_STEPS = LONGEST + 4  # a loop's branch and delay slot, a delay slot at the 
 ROWS = tuple(TABLE.values())
 ROW_NUMBER = {row.name: number for number, row in enumerate(ROWS)}
 END = len(ROWS)  # stands behind the last step of a case
+ARRAYS = ("words", "lengths", "rows", "slots", "start", "blocks")
 TAIL = 2  # words that lead back to the runner
 MOST_ROUNDS = 100_000
 WORTHWHILE = 0.75  # a row is carried out where so many wait, as a part of the most that do
@@ -58,8 +59,11 @@ class Program:
 
     @classmethod
     def joined(cls, programs: Sequence[Program]) -> Program:
-        names = ("words", "lengths", "rows", "slots", "start", "blocks")
-        return cls(programs[0].layout, *(np.concatenate([getattr(p, name) for p in programs]) for name in names))
+        return replace(programs[0], **{n: np.concatenate([getattr(p, n) for p in programs]) for n in ARRAYS})
+
+    def repeated(self, times: int) -> Program:
+        """Each case so many times in a row."""
+        return replace(self, **{name: np.repeat(getattr(self, name), times, axis=0) for name in ARRAYS})
 
     def code(self) -> tuple[bytes, int]:
         """The code of all cases, and its address; at most SLOTS cases."""

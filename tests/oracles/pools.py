@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import cache
 from random import Random
 
+import numpy as np
+
 M64 = (1 << 64) - 1
 
 EDGES = sorted(
@@ -127,3 +129,12 @@ def stock(draw: Callable[[Random], int]) -> tuple[int, ...]:
     """Values of one pool, drawn once: a case that needs many takes them from here."""
     random = Random(draw.__name__)
     return tuple(draw(random) for _ in range(STOCK))
+
+
+@cache
+def stock_array(draw: Callable[[Random], int]) -> np.ndarray:
+    """The same as 64-bit numbers; of a vector register two in a row."""
+    values = stock(draw)
+    if max(values) > M64:
+        return np.array([(value & M64, value >> 64) for value in values], np.uint64)
+    return np.array(values, np.uint64)

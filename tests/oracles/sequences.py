@@ -111,6 +111,7 @@ class Case:
     """A sequence with the state it starts from.
 
     `targets`: (register, step, skew) of the registers that hold the address of a step, plus a skew of 0 to 3 bytes.
+    `bases`: registers that hold an address in the scratch area; `free`: those whose values may be any.
     """
 
     number: int
@@ -118,6 +119,8 @@ class Case:
     steps: tuple[Step, ...]
     registers: tuple[int, ...]
     targets: tuple[tuple[int, int, int], ...]
+    bases: tuple[int, ...]
+    free: tuple[int, ...]
     hi: int
     lo: int
     fcsr: int
@@ -243,7 +246,7 @@ class Builder:
         for n in (0, *at.RESERVED):
             self.registers[n] = 0
         # Register 31 has no role: the linking branches write it.
-        roles = random.sample(self.general[1:-1], 15)
+        self.roles = roles = random.sample(self.general[1:-1], 15)
         self.bases, self.faulting, self.indexes, self.spare = roles[:3], roles[3:4], roles[4:6], roles[6:8]
         self.counter, self.jumps, self.constants = roles[8], roles[9:12], roles[12:]
         self.floats = random.sample(range(1, 32), 6)
@@ -309,6 +312,8 @@ class Builder:
             steps=tuple(self.steps),
             registers=tuple(self.registers),
             targets=tuple((register, *place) for register, place in sorted(self.targets.items())),
+            bases=tuple(self.bases),
+            free=tuple(n for n in self.general[1:] if n not in self.roles),
             hi=pools.integer(random),
             lo=pools.integer(random),
             fcsr=self.fcsr(),
@@ -445,7 +450,7 @@ class Builder:
             # A branch may go to its own delay slot, which then runs twice: it must not lose its address.
             fields["rt"] = random.choice([n for n in self.general[1:] if n not in self.protected | set(self.indexes)])
         special = OPERAND_RULES.get(name)
-        if special and (self.layout.quirks or name in ("ctc1", "ctcmsa", *CONDITIONAL)):
+        if special and (self.layout.quirks or name in OWN_RULES):
             special(self, fields)
         return Step(name, tuple(fields.items()), target)
 
@@ -599,9 +604,14 @@ class _Exhausted(Exception):
     """Every base register has been overwritten: the case is started again with the next random state."""
 
 
+BIT_FIELDS = ("ext", "dextm", "dextu", "ins", "dinsu", "dins")
+
+# Rows whose rules in `OPERAND_RULES` are not made for QEMU's sake.
+OWN_RULES = ("ctc1", "ctcmsa", *CONDITIONAL, *BIT_FIELDS)
+
 # Rows whose operands need more than their field's kind says.
 OPERAND_RULES: dict[str, Callable[[Builder, dict[str, int]], None]] = {
-    **dict.fromkeys(("ext", "dextm", "dextu", "ins", "dinsu", "dins"), Builder.bit_field),
+    **dict.fromkeys(BIT_FIELDS, Builder.bit_field),
     "cfc1": Builder.read_control,
     "ctc1": Builder.control,
     **dict.fromkeys(COPIES, Builder.copy),
