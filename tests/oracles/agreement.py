@@ -28,7 +28,8 @@ from tests.oracles import layout as at
 from tests.oracles import lockstep, qemu
 from tests.oracles.compare import NotAlone, describe, shrink
 from tests.oracles.layout import OWN
-from tests.oracles.lockstep import Coverage, Lockstep, Program
+from tests.oracles.lockstep import Coverage, Lockstep
+from tests.oracles.programs import Program
 from tests.oracles.sequences import LEFT_OUT, Case
 from tests.oracles.tiers import open_tier, run_image
 from tests.oracles.variants import BATCH, Batch
@@ -175,7 +176,8 @@ def record(tally: Tally, options: argparse.Namespace, seconds: float) -> dict:
         "differences": len(tally.differences),
         "jobs": options.jobs,
         "seconds": round(seconds),
-        "rows": {name: [ran, tally.coverage.raised.get(name, {})] for name, ran in sorted(tally.coverage.ran.items())},
+        "ran": dict(sorted(tally.coverage.ran.items())),
+        "raised": dict(sorted(tally.coverage.raised.items())),
     }
 
 

@@ -7,80 +7,24 @@ the guest program of tests/oracles/qemu.py does. Control flow and exceptions are
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from cpu.isa import TABLE, Flow, Instruction
+from cpu.isa import Flow, Instruction
 from cpu.isa.table import Field
 from cpu.isa.values import EXC_CODES, REGISTER_KIND, VECTOR_BYTES
 from tests.oracles import layout as at
 from tests.oracles.arrays import M64, U64, Array, ArrayVector, bits_of
 from tests.oracles.interpreter import Fault, MachineError, check_address
-from tests.oracles.layout import Layout, Result
-from tests.oracles.sequences import BRANCHES, CU1, JUMPS, LONGEST, Case
+from tests.oracles.layout import Result
+from tests.oracles.programs import END, MOST_STEPS, ROWS, Program
+from tests.oracles.sequences import BRANCHES, CU1, JUMPS, Case
 
-MOST_STEPS = LONGEST + 4  # a loop's branch and delay slot, a delay slot at the end, a step in front of a loop's branch
-ROWS = tuple(TABLE.values())
-ROW_NUMBER = {row.name: number for number, row in enumerate(ROWS)}
-END = len(ROWS)  # stands behind the last step of a case
-ARRAYS = ("words", "lengths", "rows", "slots", "start", "blocks")
-TAIL = 2  # words that lead back to the runner
-MOST_ROUNDS = 100_000
+MOST_ROUNDS = 100_000  # far beyond what any batch takes: a case that does not end is an error
 WORTHWHILE = 0.75  # a row is carried out where so many wait, as a part of the most that do
+FETCH = "fetch"  # stands for a row, in the coverage, where there is no instruction
 GENERAL = 0x180  # offset of the general exception vector
-
-
-@dataclass
-class Program:
-    """The code of consecutive cases, and the state blocks that they start from, one row of bytes each."""
-
-    layout: Layout
-    words: np.ndarray  # case by step, with what leads back to the runner
-    lengths: np.ndarray  # how many of them
-    rows: np.ndarray  # case by step: number in ROWS, END behind the last
-    slots: np.ndarray
-    start: np.ndarray
-    blocks: np.ndarray
-
-    @classmethod
-    def of(cls, cases: Sequence[Case]) -> Program:
-        words = np.zeros((len(cases), MOST_STEPS + TAIL), np.uint32)
-        rows = np.full((len(cases), MOST_STEPS + 1), END, np.int16)
-        for n, case in enumerate(cases):
-            words[n, : len(case.steps) + TAIL] = case.words()
-            rows[n, : len(case.steps)] = [ROW_NUMBER[step.name] for step in case.steps]
-        lengths = np.array([len(case.steps) + TAIL for case in cases])
-        slots = np.array([case.slot for case in cases])
-        start = np.array([case.start for case in cases], U64)
-        states = (at.pack_block(case, 0)[: at.STATE_BYTES] for case in cases)
-        blocks = np.frombuffer(b"".join(states), np.uint8).reshape(len(cases), at.STATE_BYTES).copy()
-        return cls(cases[0].layout, words, lengths, rows, slots, start, blocks)
-
-    @classmethod
-    def joined(cls, programs: Sequence[Program]) -> Program:
-        return replace(programs[0], **{n: np.concatenate([getattr(p, n) for p in programs]) for n in ARRAYS})
-
-    def repeated(self, times: int) -> Program:
-        """Each case so many times in a row."""
-        return replace(self, **{name: np.repeat(getattr(self, name), times, axis=0) for name in ARRAYS})
-
-    def code(self) -> tuple[bytes, int]:
-        """The code of all cases, and its address; at most SLOTS cases."""
-        first = self.layout.code_slot(int(self.slots.min()))
-        image = np.zeros(len(self.words) * at.CODE_SLOT // 4, np.uint32)
-        steps = np.arange(self.words.shape[1])
-        places = ((self.start - U64(first & M64)) >> U64(2)).astype(np.intp)[:, None] + steps
-        inside = steps < self.lengths[:, None]
-        image[places[inside]] = self.words[inside]
-        return image.tobytes(), first
-
-    def results(self) -> list[Result]:
-        return [at.unpack_block(block.tobytes()) for block in self.blocks]
-
-    @property
-    def scratch_addresses(self) -> np.ndarray:
-        return self.slots.astype(U64) * U64(at.BLOCK) + U64(self.layout.scratch(0))
 
 
 @dataclass
@@ -165,6 +109,7 @@ class Lockstep:
                 raise Fault("AdEL", badvaddr=pc)
             check_address(int(self.status[case]), pc, pc, False)
         except Fault as fault:
+            self.coverage.note_exception(FETCH, fault.code, 1)
             self.raised(np.array([case]), fault.vector, fault.code, 0, fault.badvaddr)
         else:
             raise MachineError(f"case {case} of its batch goes to {pc:#x}, outside its code")

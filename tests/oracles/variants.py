@@ -16,7 +16,7 @@ from tests.oracles import layout as at
 from tests.oracles import pools
 from tests.oracles.arrays import U64
 from tests.oracles.layout import Layout
-from tests.oracles.lockstep import END, ROWS, Program
+from tests.oracles.programs import END, ROWS, Program
 from tests.oracles.sequences import Case, Step, generate
 
 VARIANTS = 8  # of one original, itself counted

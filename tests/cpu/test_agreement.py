@@ -1,0 +1,89 @@
+"""A slice of the long random run (tests/oracles/agreement.py): both fast tiers, the array backend and the reference.
+
+Also the array backend against the int backend, and what a batch of sequences is made of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cpu.isa import TABLE
+from tests.oracles import agreement, lockstep, programs
+from tests.oracles.agreement import FAST, compare, run_round, why_not
+from tests.oracles.interpreter import run_case
+from tests.oracles.layout import OWN
+from tests.oracles.lockstep import run_cases
+from tests.oracles.programs import Program
+from tests.oracles.sequences import generate, rows
+from tests.oracles.tiers import open_tier
+from tests.oracles.variants import BATCH, VARIANTS, Batch
+
+SEED = 20261
+EXCEPTIONS = {"AdEL", "AdES", "Bp", "CpU", "FPE", "MSADis", "MSAFPE", "Ov", "RI", "Sys", "TLBL", "TLBS", "Tr"}
+
+
+@pytest.fixture(scope="module")
+def tally():
+    return run_round(SEED, every=200, numbers=range(1))
+
+
+def test_a_batch_ends_alike_on_the_tiers_the_array_backend_and_the_reference(tally):
+    assert not tally.differences, "\n\n".join(tally.differences)
+    assert (tally.sequences, tally.on_reference) == (BATCH, -(-BATCH // 200))
+
+
+def test_a_batch_holds_every_row_and_raises_every_exception(tally):
+    assert set(tally.coverage.ran) == set(rows(OWN))
+    assert set(tally.exceptions()) == EXCEPTIONS
+    assert "stencil" not in FAST or tally.translated > BATCH // 2
+    assert "no case came up" not in {why_not(name) for name in TABLE if name not in tally.coverage.ran}
+
+
+def test_the_array_backend_agrees_with_the_int_backend():
+    cases = [generate(OWN, SEED, number) for number in range(len(rows(OWN)))]
+    expected = [run_case(case) for case in cases]
+    assert [case.number for case, a, b in zip(cases, run_cases(cases), expected, strict=True) if a != b] == []
+
+
+def test_a_case_of_a_batch_is_the_same_alone():
+    batch = Batch(OWN, SEED, 1)
+    chosen = range(0, BATCH, 37)
+    alone = Program.of([batch.case(n) for n in chosen])
+    for name in programs.ARRAYS:
+        assert (getattr(alone, name) == getattr(batch.program, name)[chosen]).all(), name
+
+
+def test_variants_are_other_sequences_of_the_same_rows():
+    batch = Batch(OWN, SEED, 2)
+    originals = Program.of(batch.originals)
+    for name in programs.ARRAYS:
+        assert (getattr(originals, name) == getattr(batch.program, name)[::VARIANTS]).all(), name
+    assert (batch.program.rows[::VARIANTS] == batch.program.rows[VARIANTS - 1 :: VARIANTS]).all()
+    assert all(batch.case(n).is_valid() for n in range(0, BATCH, 41))
+    long = batch.program.words[batch.program.lengths > 3 + programs.TAIL]
+    assert len(np.unique(long, axis=0)) > 0.99 * len(long)
+
+
+def test_a_run_depends_on_its_seed_and_batches_alone(monkeypatch):
+    monkeypatch.setattr(agreement, "ROUND", 1)
+    monkeypatch.setattr(agreement, "run_round", lambda seed, every, numbers: agreement.Tally(sequences=numbers[0]))
+    assert [tally.sequences for tally in compare(range(3, 6), SEED)] == [3, 7, 12]
+
+
+def test_a_wrong_row_is_found_and_shrunk_to_it(monkeypatch):
+    def one_more(i):
+        i.rd = (i.rs + i.rt).word + 1
+
+    number = programs.ROW_NUMBER["addu"]
+    wrong = list(programs.ROWS)
+    wrong[number] = replace(wrong[number], meaning=one_more)
+    monkeypatch.setattr(lockstep, "ROWS", wrong)
+    batch = Batch(OWN, SEED, 0)
+    first = (batch.case(n) for n in np.flatnonzero(batch.program.rows[:, 0] == number))
+    tier = open_tier("threaded", OWN)
+    case = next(case for case in first if tier([case]) != run_cases([case]))
+    text = agreement.minimised(case, "threaded")
+    assert "addu" in text and "tier threaded" in text and text.count(": ours") == 1
