@@ -36,8 +36,8 @@ from tests.oracles.variants import BATCH, Batch
 
 FAST = ("threaded", "stencil") if usable() else ("threaded",)
 ARRAYS = "array backend"
-ROUND = 8  # batches that the array backend takes at once
-EVERY = 25
+ROUND = 16  # batches that the array backend takes at once
+EVERY = 50
 
 
 @dataclass

@@ -117,7 +117,7 @@ class Lockstep:
     def raised(self, cases, vector: int, code: str, coprocessor: int, badvaddr=0) -> None:
         """The cases end with an exception at their pc."""
         slot = self.in_slot[cases].astype(U64)
-        cause = U64(EXC_CODES[code] << 2 | coprocessor << 28) | slot << U64(31)
+        cause = U64(EXC_CODES[code] << 2 | coprocessor << 28) | -(slot << U64(31))  # sign-extended, as MFC0 gives it
         columns = (vector + 1, cause, self.pc[cases] - (slot << U64(2)), badvaddr)
         for offset, values in zip((at.VECTOR, at.CAUSE, at.EPC, at.BADVADDR), columns, strict=True):
             self._column(offset, 1)[cases, 0] = values

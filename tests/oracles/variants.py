@@ -19,7 +19,7 @@ from tests.oracles.layout import Layout
 from tests.oracles.programs import END, ROWS, Program
 from tests.oracles.sequences import Case, Step, generate
 
-VARIANTS = 8  # of one original, itself counted
+VARIANTS = 16  # of one original, itself counted
 BATCH = at.SLOTS
 
 # Fields that a variant draws anew: not those that make addresses, control registers and bit fields.
