@@ -23,21 +23,22 @@ import numpy as np
 from cpu.engine import shared
 from cpu.engine.cache import source_hash
 from cpu.engine.code_buffer import usable
-from cpu.isa import TABLE
 from tests.oracles import layout as at
-from tests.oracles import lockstep, qemu
+from tests.oracles import lockstep, qemu, record
 from tests.oracles.compare import NotAlone, describe, shrink
 from tests.oracles.layout import OWN
 from tests.oracles.lockstep import Coverage, Lockstep
 from tests.oracles.programs import Program
-from tests.oracles.sequences import LEFT_OUT, Case
+from tests.oracles.record import Record
+from tests.oracles.sequences import Case
 from tests.oracles.tiers import open_tier, run_image
 from tests.oracles.variants import BATCH, Batch
 
 FAST = ("threaded", "stencil") if usable() else ("threaded",)
 ARRAYS = "array backend"
 ROUND = 16  # batches that the array backend takes at once
-EVERY = 50
+EVERY = 51  # odd, so that it meets every variant, and scratch areas within a page and across two
+SHOWN = 10  # differences of a round that are minimised
 
 
 @dataclass
@@ -48,7 +49,8 @@ class Tally:
     on_reference: int = 0
     translated: int = 0  # blocks that tier stencil made into host code
     coverage: Coverage = field(default_factory=Coverage)
-    differences: list[str] = field(default_factory=list)
+    differences: int = 0
+    shown: list[str] = field(default_factory=list)
 
     def add(self, other: Tally) -> None:
         self.sequences += other.sequences
@@ -56,6 +58,12 @@ class Tally:
         self.translated += other.translated
         self.coverage.add(other.coverage)
         self.differences += other.differences
+        self.shown += other.shown
+
+    def differs(self, case: Case, tier: str) -> None:
+        self.differences += 1
+        if len(self.shown) < SHOWN:
+            self.shown.append(minimised(case, tier))
 
     def exceptions(self) -> dict[str, int]:
         """How many sequences ended with which exception."""
@@ -74,21 +82,9 @@ class Tally:
                 f"{sum(ran.values())} instructions of {len(ran)} rows, rarest {min(ran.values())} times; "
                 f"{self.translated} blocks translated",
                 f"ended in an exception: {exceptions}",
-                f"{len(self.differences)} differences",
+                f"{self.differences} differences",
             )
         )
-
-
-def why_not(name: str) -> str:
-    """Why no sequence holds a row."""
-    row = TABLE[name]
-    if name in LEFT_OUT:
-        return LEFT_OUT[name]
-    if row.helper == "not_modelled":
-        return "not modelled: it ends the run"
-    if row.helper:
-        return f"helper {row.helper}: one function carries it out for every tier"
-    return "no case came up"
 
 
 def run_tier(tier: str, program: Program) -> tuple[np.ndarray, int]:
@@ -106,8 +102,8 @@ def run_tier(tier: str, program: Program) -> tuple[np.ndarray, int]:
     ends = np.frombuffer(core.memory.read(layout.physical(first), blocks.size), np.uint8).reshape(blocks.shape)
     ends = ends[:, : at.STATE_BYTES].copy()
     _column(ends, at.NEXT)[:] = 0
-    code = _column(ends, at.CAUSE) >> np.uint64(2) & np.uint64(31)
-    _column(ends, at.BADVADDR)[~np.isin(code, at.SETS_BADVADDR)] = 0
+    exception = _column(ends, at.CAUSE) >> np.uint64(2) & np.uint64(31)
+    _column(ends, at.BADVADDR)[~np.isin(exception, at.SETS_BADVADDR)] = 0  # undefined otherwise
     return ends, int(core.memory.shared[shared.BLOCKS_TRANSLATED])
 
 
@@ -127,18 +123,13 @@ def run_round(seed: int, every: int, numbers: range) -> Tally:
             ends, translated = run_tier(tier, batch.program)
             tally.translated += translated
             for n in np.flatnonzero((ends != expected).any(axis=1)):
-                if _result(ends[n]) != _result(expected[n]):
-                    tally.differences.append(minimised(batch.case(n), tier))
+                tally.differs(batch.case(n), tier)
         for n in range(0, BATCH, every):
             case = batch.case(n)
             tally.on_reference += 1
-            if reference([case])[0] != _result(expected[n]):
-                tally.differences.append(minimised(case, "reference"))
+            if reference([case])[0] != at.unpack_block(expected[n].tobytes()):
+                tally.differs(case, "reference")
     return tally
-
-
-def _result(block: np.ndarray) -> at.Result:
-    return at.unpack_block(block.tobytes())
 
 
 def minimised(case: Case, tier: str) -> str:
@@ -162,35 +153,27 @@ def compare(batches: range, seed: int, every: int = EVERY, jobs: int = 1) -> Ite
             yield total
 
 
-def record(tally: Tally, options: argparse.Namespace, seconds: float) -> dict:
-    """The run, as docs/differential-testing.md is made from."""
+def result(tally: Tally, options: argparse.Namespace, seconds: float) -> Record:
+    """The record of a run."""
     return {
         "seed": options.seed,
         "first batch": options.first,
         "every": options.every,
         "source": source_hash()[:16],
-        "sequences": {**dict.fromkeys((*FAST, ARRAYS), tally.sequences), "reference": tally.on_reference},
+        "tiers": FAST,
+        "sequences": tally.sequences,
+        "on reference": tally.on_reference,
         "instructions": sum(tally.coverage.ran.values()),
         "blocks translated": tally.translated,
-        "exceptions": tally.exceptions(),
-        "differences": len(tally.differences),
+        "differences": tally.differences,
         "jobs": options.jobs,
         "seconds": round(seconds),
-        "ran": dict(sorted(tally.coverage.ran.items())),
-        "raised": dict(sorted(tally.coverage.raised.items())),
+        "exceptions": tally.exceptions(),
+        "groups": record.summary(tally.coverage),
+        "never": record.never(tally.coverage),
+        "ran": tally.coverage.ran,
+        "raised": tally.coverage.raised,
     }
-
-
-def rows_text(coverage: Coverage) -> str:
-    """A line for each row: how often it ran, how often it raised; why not, if never."""
-    lines = []
-    for name in TABLE:
-        if name in coverage.ran:
-            codes = ", ".join(f"{code} {count}" for code, count in sorted(coverage.raised.get(name, {}).items()))
-            lines.append(f"{name:<12} {coverage.ran[name]:>10} {codes}".rstrip())
-        else:
-            lines.append(f"{name:<12} {'-':>10} {why_not(name)}")
-    return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -211,17 +194,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     told = 0
     batches = range(options.first, options.first + -(-options.sequences // BATCH))
     for tally in compare(batches, options.seed, options.every, options.jobs):
-        for text in tally.differences[told:]:
+        for text in tally.shown[told:]:
             print(text, end="\n\n", flush=True)
-        told = len(tally.differences)
+        told = len(tally.shown)
         print(f"{tally.sequences} sequences, {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
-        if told >= 10:
+        if told >= SHOWN:
             break
     print(tally.summary())
     if options.rows:
-        print(rows_text(tally.coverage))
+        print(record.rows_text(tally.coverage))
     if options.record:
-        options.record.write_text(json.dumps(record(tally, options, time.monotonic() - begin), indent=1) + "\n")
+        records = [result(tally, options, time.monotonic() - begin)]
+        options.record.write_text(json.dumps(records, indent=1) + "\n")
     return 1 if told else 0
 
 

@@ -12,6 +12,7 @@ from soc.errors import SocError
 from tests.oracles import layout as at
 from tests.oracles.layout import Result
 from tests.oracles.sequences import CU1, KX, SX, UX, Case
+from tests.oracles.system import meaning_of
 
 M64 = (1 << 64) - 1
 SEGMENT, PHYSICAL = (1 << 48) - 1, (1 << 48) - 1
@@ -37,7 +38,7 @@ class Machine:
         self.case = case
         self.gpr = list(case.gpr)
         self.vectors = list(case.vectors)
-        self.slots = {name: getattr(case, name) for name in ("hi", "lo", "fcsr", "msacsr")}
+        self.slots = {name: getattr(case, name) for name in ("hi", "lo", "fcsr", "msacsr", "status")}
         self.slots |= {"llbit": 0, "lladdr": 0, "llval": 0}
         self.scratch = bytearray(case.scratch)
 
@@ -150,7 +151,7 @@ def _check_unit(machine: Machine, row: Instruction) -> None:
 def _execute(machine: Machine, row: Instruction, fields: dict[str, int]) -> None:
     _check_unit(machine, row)
     if not row.is_hint(fields):
-        row.meaning(IntOperands(machine, fields))
+        meaning_of(row)(IntOperands(machine, fields))
 
 
 def _flow(machine: Machine, step, fields: dict[str, int], pc: int) -> tuple[int, bool]:

@@ -20,6 +20,7 @@ from tests.oracles.interpreter import Fault, MachineError, check_address
 from tests.oracles.layout import Result
 from tests.oracles.programs import END, MOST_STEPS, ROWS, Program
 from tests.oracles.sequences import BRANCHES, CU1, JUMPS, Case
+from tests.oracles.system import meaning_of
 
 MOST_ROUNDS = 100_000  # far beyond what any batch takes: a case that does not end is an error
 WORTHWHILE = 0.75  # a row is carried out where so many wait, as a part of the most that do
@@ -61,7 +62,8 @@ class Lockstep:
         named = {"hi": at.HI, "lo": at.LO, "fcsr": at.FCSR, "msacsr": at.MSACSR}
         self.slots = {name: self._column(offset, 1)[:, 0] for name, offset in named.items()}
         self.slots |= {name: np.zeros(len(self.blocks), U64) for name in ("llbit", "lladdr", "llval")}
-        self.status, self.config5 = self._column(at.STATUS, 1)[:, 0], self._column(at.CONFIG5, 1)[:, 0]
+        self.slots["status"] = self.status = self._column(at.STATUS, 1)[:, 0].copy()
+        self.config5 = self._column(at.CONFIG5, 1)[:, 0]
         self.scratch_addresses = program.scratch_addresses
         self.pc = program.start.copy()
         self.target = np.zeros(len(self.blocks), U64)
@@ -146,7 +148,7 @@ class Execution:
             self._keep(~hint)
         self._keep(self.alive)
         if len(self.cases):
-            self.row.meaning(ArrayOperands(self))
+            meaning_of(self.row)(ArrayOperands(self))
         self._go_on(self.cases[self.alive])
 
     def _keep(self, which) -> None:

@@ -15,7 +15,7 @@ from cpu.isa import TABLE, Flow, Instruction
 from cpu.isa.operands import SCALES
 from soc.errors import SocError
 from tests.oracles import layout as at
-from tests.oracles import pools
+from tests.oracles import pools, system
 from tests.oracles.layout import Layout
 
 LONGEST = 12
@@ -31,7 +31,7 @@ BRANCHES = (Flow.BRANCH, Flow.LIKELY)
 JUMPS = (Flow.JUMP, Flow.JUMP_REGISTER)
 
 
-# Rows that no case holds, each with its reason.
+# Rows that only cases without quirks hold, each with its reason.
 LEFT_OUT = {
     "sdbbp": "on QEMU the debug exception of EJTAG ends the run or enters UHI semihosting",
 }
@@ -202,15 +202,18 @@ def rows(layout: Layout) -> tuple[str, ...]:
     """Names of the table's rows that a case of this layout can hold.
 
     Rows carried out by a helper (CP0, cache, TLB, hardware registers) are left out: their effects are system state that
-    differs between boards.
+    differs between boards. Without quirks there is one board, and those that oracles have a meaning for are in.
     """
     names = []
     for name, row in TABLE.items():
         modelled = row.meaning is not None or (row.flow in JUMPS and row.helper is None)
-        if modelled and row.helper is None and name not in LEFT_OUT:
+        if name in system.MEANINGS or name in LEFT_OUT:
+            modelled = not layout.quirks
+        elif row.helper or (row.flow is Flow.TRAP and not layout.kernel):
             # In user mode a trap is a signal, which would end the batch.
-            if layout.kernel or row.flow is not Flow.TRAP:
-                names.append(name)
+            modelled = False
+        if modelled:
+            names.append(name)
     return tuple(names)
 
 
@@ -591,6 +594,12 @@ class Builder:
         elif fields[high] < fields[low]:
             fields[low], fields[high] = fields[high], fields[low]
 
+    def cp0_register(self, fields: dict[str, int], choices: tuple[tuple[int, int], ...]) -> None:
+        fields["c0"], fields["sel"] = self.random.choice(choices)
+
+    def hardware_register(self, fields: dict[str, int]) -> None:
+        fields["c0"] = self.random.choice(system.HARDWARE)
+
     def read_control(self, fields: dict[str, int]) -> None:
         """Only registers that exist: reading another is UNPREDICTABLE."""
         fields["fcr"] = self.random.choice(CONTROL_REGISTERS)
@@ -607,7 +616,7 @@ class _Exhausted(Exception):
 BIT_FIELDS = ("ext", "dextm", "dextu", "ins", "dinsu", "dins")
 
 # Rows whose rules in `OPERAND_RULES` are not made for QEMU's sake.
-OWN_RULES = ("ctc1", "ctcmsa", *CONDITIONAL, *BIT_FIELDS)
+OWN_RULES = ("ctc1", "ctcmsa", *CONDITIONAL, *BIT_FIELDS, *system.MEANINGS)
 
 # Rows whose operands need more than their field's kind says.
 OPERAND_RULES: dict[str, Callable[[Builder, dict[str, int]], None]] = {
@@ -617,6 +626,9 @@ OPERAND_RULES: dict[str, Callable[[Builder, dict[str, int]], None]] = {
     **dict.fromkeys(COPIES, Builder.copy),
     **dict.fromkeys((n for n, row in TABLE.items() if "cc" in row.operands and ".ps" in n), Builder.condition_pair),
     "ctcmsa": Builder.msa_control,
+    **dict.fromkeys(("mfc0", "dmfc0"), lambda builder, fields: builder.cp0_register(fields, system.READABLE)),
+    **dict.fromkeys(("mtc0", "dmtc0"), lambda builder, fields: builder.cp0_register(fields, system.WRITABLE)),
+    "rdhwr": Builder.hardware_register,
     "sc": lambda builder, fields: builder.conditional(fields, 4),
     "scd": lambda builder, fields: builder.conditional(fields, 8),
     "gsmod": Builder.signed_remainder,
