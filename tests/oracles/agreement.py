@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ from tests.oracles.lockstep import Coverage, Lockstep
 from tests.oracles.programs import Program
 from tests.oracles.record import Record
 from tests.oracles.sequences import Case
-from tests.oracles.tiers import open_tier, run_image
+from tests.oracles.tiers import TierError, open_tier, run_image
 from tests.oracles.variants import BATCH, Batch
 
 FAST = ("threaded", "stencil") if usable() else ("threaded",)
@@ -60,10 +60,11 @@ class Tally:
         self.differences += other.differences
         self.shown += other.shown
 
-    def differs(self, case: Case, tier: str) -> None:
+    def found(self, text: Callable[[], str]) -> None:
+        """A difference, which `text` describes if it is one of the first."""
         self.differences += 1
         if len(self.shown) < SHOWN:
-            self.shown.append(minimised(case, tier))
+            self.shown.append(text())
 
     def exceptions(self) -> dict[str, int]:
         """How many sequences ended with which exception."""
@@ -120,16 +121,25 @@ def run_round(seed: int, every: int, numbers: range) -> Tally:
     reference = open_tier("reference", OWN)
     for batch, expected in zip(batches, np.split(whole.blocks, len(batches)), strict=True):
         for tier in FAST:
-            ends, translated = run_tier(tier, batch.program)
-            tally.translated += translated
-            for n in np.flatnonzero((ends != expected).any(axis=1)):
-                tally.differs(batch.case(n), tier)
+            compare_tier(tally, batch, expected, tier)
         for n in range(0, BATCH, every):
             case = batch.case(n)
             tally.on_reference += 1
             if reference([case])[0] != at.unpack_block(expected[n].tobytes()):
-                tally.differs(case, "reference")
+                tally.found(partial(minimised, case, "reference"))
     return tally
+
+
+def compare_tier(tally: Tally, batch: Batch, expected: np.ndarray, tier: str) -> None:
+    """Compares what the cases end with on a fast tier with the blocks expected."""
+    try:
+        ends, translated = run_tier(tier, batch.program)
+    except TierError as error:
+        tally.found(partial(lost, batch, tier, error))
+        return
+    tally.translated += translated
+    for n in np.flatnonzero((ends != expected).any(axis=1)):
+        tally.found(partial(minimised, batch.case(n), tier))
 
 
 def minimised(case: Case, tier: str) -> str:
@@ -140,6 +150,19 @@ def minimised(case: Case, tier: str) -> str:
     except NotAlone as alone:
         text = f"{alone}\n" + describe(case, side([case])[0], lockstep.run_cases([case])[0])
     return f"tier {tier} (ours) against the array backend (oracle): {text}"
+
+
+def lost(batch: Batch, tier: str, error: TierError) -> str:
+    """A batch's program did not come to its end: the first case that does not alone, as text."""
+    side = open_tier(tier, OWN)
+    for n in range(BATCH):
+        case = batch.case(n)
+        try:
+            side([case])
+        except TierError as alone:
+            end = lockstep.run_cases([case])[0]
+            return f"{alone}\n{describe(case, end, end)}"
+    return f"tier {tier}, cases {batch.numbers[0]} to {batch.numbers[-1]} together, none of them alone: {error}"
 
 
 def compare(batches: range, seed: int, every: int = EVERY, jobs: int = 1) -> Iterator[Tally]:
