@@ -28,8 +28,6 @@ IMMEDIATES = ("imm", "sa", "sa1", "code", "stype", "cc", "u5", "s5", "s10", "i8"
 # What a variant draws anew of FCSR (conditions, flags, rounding mode) and MSACSR (flags, rounding mode).
 DRAWN_FCSR, DRAWN_MSACSR = 0xFE80007F, 0x0000007F
 
-Random = np.random.Generator
-
 
 class Batch:
     """Batch `number` of the run with `seed`: cases number * BATCH and following."""
