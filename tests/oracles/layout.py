@@ -9,7 +9,6 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-M64 = (1 << 64) - 1
 SLOTS = 8192
 CODE_SLOT = 256
 BLOCK = 2048

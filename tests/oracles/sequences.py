@@ -262,8 +262,9 @@ class Builder:
         for n in self.indexes:
             self.registers[n] = random.randrange(-64, 64) & M64
         self.registers[self.indexes[0]] &= ~7
-        flushed = FENR_FS if layout.quirks else 0
-        self.registers[self.spare[0]] = self.fcsr() & ~flushed | random.choice((0, 0, random.getrandbits(6) << 12))
+        self.registers[self.spare[0]] = self.fcsr() | random.choice((0, 0, random.getrandbits(6) << 12))
+        if layout.quirks:
+            self.registers[self.spare[0]] &= ~FENR_FS
         self.registers[self.spare[1]] = self.msacsr() | random.choice((0, 0, random.getrandbits(6) << 12))
         for n in self.bases + self.faulting + self.indexes + self.spare:
             if not self.is_word(self.registers[n]):
@@ -338,8 +339,10 @@ class Builder:
         self.steps.append(count_down(self.counter))
 
     def fcsr(self) -> int:
-        """Random rounding mode, flags and conditions. Cause is 0: an enabled cause would raise at once. With quirks FS
-        stays 0."""
+        """Random rounding mode, flags and conditions. Cause is 0: an enabled cause would raise at once.
+
+        With quirks FS stays 0.
+        """
         random = self.random
         value = random.getrandbits(2) | random.getrandbits(5) << 2 | random.getrandbits(8) << 24 & 0xFE000000
         value |= random.getrandbits(1) << 23

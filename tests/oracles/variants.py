@@ -14,7 +14,7 @@ import numpy as np
 from cpu.isa.table import FPR_FIELDS, GPR_FIELDS, MSA_FIELDS, Field
 from tests.oracles import layout as at
 from tests.oracles import pools
-from tests.oracles.arrays import U64
+from tests.oracles.arrays import M64, U64
 from tests.oracles.layout import Layout
 from tests.oracles.programs import END, ROWS, Program
 from tests.oracles.sequences import Case, Step, generate
@@ -45,7 +45,8 @@ class Batch:
         self.program.slots += self.moved
         self.program.start += (self.moved * at.CODE_SLOT).astype(U64)
         self._rewrite_words()
-        self._draw_state()
+        self._draw_general()
+        self._draw_rest()
 
     def _renaming(self, registers: list[int]) -> np.ndarray:
         """The new number of each register; an original keeps its own."""
@@ -87,24 +88,26 @@ class Batch:
         edges = self.random.choice(np.array([0, 1, -1, top - 1, -top]), count)
         return np.where(self.random.random(count) < 0.7, edges, drawn)
 
-    def _draw_state(self) -> None:
-        blocks, random = self.program.blocks, self.random
+    def _draw_general(self) -> None:
+        """General registers: those with a role follow their case's place, the others are drawn."""
+        values = self.program.blocks[:, at.GPR : at.GPR + 8 * 32].view(U64)
         free = np.zeros((BATCH, 32), bool)
-        old = blocks[:, at.GPR : at.GPR + 256].view(U64)
         for n, case in enumerate(self.originals):
             own = slice(n * VARIANTS, (n + 1) * VARIANTS)
             free[own, case.free] = True
-            old[own, case.bases] += (self.moved[own, None] * at.BLOCK).astype(U64)
+            values[own, case.bases] += (self.moved[own, None] * at.BLOCK).astype(U64)
             targets = [register for register, _, _ in case.targets]
-            old[own, targets] += (self.moved[own, None] * at.CODE_SLOT).astype(U64)
-        drawn = np.where(random.random((BATCH, 32)) < 0.5, self._stock(pools.word), self._stock(pools.integer))
-        values = np.where(free & self.changed[:, None], drawn, old)
-        np.put_along_axis(old, self.general, values, axis=1)
+            values[own, targets] += (self.moved[own, None] * at.CODE_SLOT).astype(U64)
+        drawn = np.where(self.random.random((BATCH, 32)) < 0.5, self._stock(pools.word), self._stock(pools.integer))
+        np.put_along_axis(values, self.general, np.where(free & self.changed[:, None], drawn, values), axis=1)
+
+    def _draw_rest(self) -> None:
+        blocks, random = self.program.blocks, self.random
         self._replace(at.VECTORS, self._stock(pools.vector_register))
         self._replace(at.SCRATCH, random.integers(0, 1 << 64, (BATCH, at.SCRATCH_BYTES // 8), U64))
         self._replace(at.HI, self._stock(pools.integer, 2))
         for offset, mask in ((at.FCSR, DRAWN_FCSR), (at.MSACSR, DRAWN_MSACSR)):
-            kept = blocks[:, offset : offset + 8].view(U64) & U64(~mask & at.M64)
+            kept = blocks[:, offset : offset + 8].view(U64) & U64(~mask & M64)
             self._replace(offset, kept | random.integers(0, 1 << 32, (BATCH, 1), U64) & U64(mask))
         blocks[:, at.CODE : at.CODE + 8] = self.program.start[:, None].view(np.uint8)
 
