@@ -13,9 +13,10 @@ import pytest
 from cpu.isa import TABLE
 from tests.oracles import agreement, lockstep, programs
 from tests.oracles.agreement import FAST, compare, run_round
-from tests.oracles.interpreter import run_case
+from tests.oracles.arrays import Array, ArrayBool, ArrayMask, ArrayVector
+from tests.oracles.interpreter import MachineError, run_case
 from tests.oracles.layout import OWN
-from tests.oracles.lockstep import run_cases
+from tests.oracles.lockstep import Coverage, Lockstep, run_cases
 from tests.oracles.programs import Program
 from tests.oracles.record import never
 from tests.oracles.sequences import generate, rows
@@ -117,3 +118,56 @@ def test_many_batches_end_alike_however_many_processes_there_are():
     *_, together = compare(range(2, 34), SEED, jobs=2)
     assert alone.differences == 0, "\n\n".join(alone.shown)
     assert alone == together
+
+
+OPERATIONS = [
+    (kind, name)
+    for kind in (Array, ArrayBool, ArrayVector, ArrayMask)
+    for name, member in vars(kind).items()
+    if callable(member) and name not in ("__init__", "__bool__", "other", "_beside", "of")
+]
+
+
+def flipped(result):
+    """The result with another lowest bit, or the other truth."""
+    if isinstance(result, Array):
+        return Array(result.numbers ^ np.uint64(1))
+    if isinstance(result, ArrayVector):
+        return ArrayVector(result.lanes ^ result.lanes.dtype.type(1))
+    if isinstance(result, ArrayBool):
+        return ArrayBool(~result.truth)
+    return ArrayMask(result.width, ~result.truths)
+
+
+def shows(program, right) -> bool:
+    """Whether the array backend ends the program otherwise than `right`, or not at all."""
+    wrong = replace(program, blocks=program.blocks.copy())
+    try:
+        Lockstep(wrong, Coverage()).run()
+    except (MachineError, FloatingPointError, IndexError):
+        return True  # far from right: an address, a loop, a divisor or an element that cannot be
+    return bool((wrong.blocks != right).any())
+
+
+def spoiled(operation, calls: list):
+    def wrong(*operands):
+        calls.append(operands)
+        return flipped(operation(*operands))
+
+    return wrong
+
+
+@pytest.mark.slow
+def test_a_wrong_operation_of_the_value_language_shows(monkeypatch):
+    program = Batch(OWN, SEED, 0).program
+    right = replace(program, blocks=program.blocks.copy())
+    Lockstep(right, Coverage()).run()
+    monkeypatch.setattr(lockstep, "MOST_ROUNDS", 2000)
+    unseen = []
+    for kind, name in OPERATIONS:
+        calls = []
+        with monkeypatch.context() as patch:
+            patch.setattr(kind, name, spoiled(getattr(kind, name), calls))
+            if not shows(program, right.blocks) and calls:
+                unseen.append(f"{kind.__name__}.{name}")
+    assert unseen == []
