@@ -172,6 +172,19 @@ class SoftTimer:
         if not disabled:
             self.resume_timer(now, count)
 
+    # Moving.
+
+    def save(self) -> list[int]:
+        """What `load` takes: hz, COUNT_CTL, Count."""
+        return [self.hz, self.ctl, self.read()]
+
+    def load(self, saved: list[int]) -> None:
+        """Count goes on from where it stood."""
+        hz, ctl, count = saved
+        self.set_hz(hz)
+        self.set_ctl(ctl)
+        self.write(count)
+
     # The host timer.
 
     def expired(self) -> int:

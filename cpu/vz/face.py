@@ -6,7 +6,7 @@ Every method does what the instruction does in root mode; none takes time by its
 from __future__ import annotations
 
 from cpu import state
-from cpu.cp0 import registers
+from cpu.cp0 import registers, stable, timer
 from cpu.cp0.access import read_cp0, write_cp0
 from cpu.cp0.exceptions import return_from_exception
 from cpu.cp0.registers import C0_GUESTCTL1, C0_INDEX, C0_RANDOM
@@ -76,6 +76,22 @@ class RootMode:
             where = "guest context" if bank else "core's model"
             raise RootModeError(f"the {where} has no register {name}")
         return r
+
+    # The guest's stable timer: the guest forms of DRDCSR and DWRCSR.
+    @property
+    def guest_timer(self) -> tuple[int, int]:
+        """TIMER_CFG and TIMER_TICKS of the guest, unsigned."""
+        S, cycle = self._core.S, self._core.cycles
+        timer.catch_up(S, cycle)
+        return int(S[state.GUEST_STABLE_CFG]) & M64, int(stable.ticks_left(S, cycle))
+
+    def set_guest_timer(self, cfg: int) -> None:
+        """Writes the guest's TIMER_CFG."""
+        timer.set_guest_stable(self._core.S, self._core.cycles, _signed(cfg))
+
+    def set_guest_counter_offset(self, ticks: int) -> None:
+        """CSR 0xfffffff8: what a guest's RDHWR of the stable counter has more than root's, modulo 2^64."""
+        self._core.S[state.GUEST_STABLE_OFFSET] = _signed(ticks)
 
     # TLB
     @property
