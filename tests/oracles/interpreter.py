@@ -146,6 +146,8 @@ def _check_unit(machine: Machine, row: Instruction) -> None:
         raise GuestTrap("CpU", 1)
     if row.unit == "msa" and machine.case.layout.kernel and not machine.case.config5 & at.MSAEN:
         raise GuestTrap("MSADis")
+    if row.unit == "lasx":
+        raise GuestTrap("RI")  # this core has no LASX
 
 
 def _execute(machine: Machine, row: Instruction, fields: dict[str, int]) -> None:

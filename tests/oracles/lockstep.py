@@ -13,7 +13,8 @@ import numpy as np
 
 from cpu.isa import Flow, Instruction
 from cpu.isa.table import Field
-from cpu.isa.values import EXC_CODES, REGISTER_KIND, VECTOR_BYTES
+from cpu.isa.values import EXC_CODES, MAX_SCALAR_BYTES, REGISTER_KIND
+from cpu.isa.vectors import BITS
 from tests.oracles import layout as at
 from tests.oracles.arrays import M64, U64, Array, ArrayVector, bits_of
 from tests.oracles.interpreter import Fault, MachineError, check_address
@@ -161,6 +162,8 @@ class Execution:
             self.trap("CpU", machine.status[self.cases] & U64(CU1) == 0, 1)
         elif self.row.unit == "msa":
             self.trap("MSADis", machine.config5[self.cases] & U64(at.MSAEN) == 0)
+        elif self.row.unit == "lasx":
+            self.trap("RI", True)  # this core has no LASX
 
     def _go_on(self, cases) -> None:
         machine = self.machine
@@ -296,7 +299,7 @@ class ArrayOperands:
         return ArrayVector.of_columns(width, lanes)
 
     def splat(self, width: int, value):
-        return ArrayVector.of_columns(width, [value] * (8 * VECTOR_BYTES // width))
+        return ArrayVector.of_columns(width, [value] * (BITS // width))
 
     def trap(self, code: str, when=None, coprocessor: int = 0):
         self._execution.trap(code, True if when is None else when.truth, coprocessor)
@@ -318,14 +321,14 @@ class ArrayOperands:
 
     def _loaded(self, places, size: int):
         data = self._execution.load(places, size)
-        if size == VECTOR_BYTES:
+        if size > MAX_SCALAR_BYTES:
             return ArrayVector(data).of(64)
         wide = np.zeros((len(data), 8), np.uint8)
         wide[:, :size] = data
         return Array(wide.view(U64)[:, 0])
 
     def _store(self, places, size: int, value) -> None:
-        if size == VECTOR_BYTES:
+        if size > MAX_SCALAR_BYTES:
             data = value.of(8).lanes
         else:
             data = np.atleast_1d(bits_of(value))[:, None].view(np.uint8)[:, :size]

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cpu.isa.table import FPR_FIELDS, GPR_FIELDS, MSA_FIELDS, Field
+from cpu.isa.table import FPR_FIELDS, GPR_FIELDS, LASX_FIELDS, MSA_FIELDS, Field
 from tests.oracles import layout as at
 from tests.oracles import pools
 from tests.oracles.arrays import M64, U64
@@ -72,7 +72,7 @@ class Batch:
         old = words >> np.uint32(f.low) & _mask(f)
         if f.name in GPR_FIELDS:
             return self.general[here[0], old]
-        if f.name in FPR_FIELDS + MSA_FIELDS:
+        if f.name in FPR_FIELDS + MSA_FIELDS + LASX_FIELDS:
             return self.floating[here[0], old]
         if f.name == "target":
             return old + self.moved[here[0]] * (at.CODE_SLOT // 4)
