@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.oracles import agreement, record
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -35,3 +37,10 @@ def test_the_command_says_what_differs_and_leaves_a_record(monkeypatch, tmp_path
     assert (run["seed"], run["sequences"], run["differences"]) == (9, agreement.BATCH, 1)
     assert run["groups"]["integer"] == {"rows": 1, "ran": 7, "rarest": ["daddu", 7], "raised": 2}
     assert "| 9 | 8,192 | 5 | 7 | 1 | 1 | 0 |" in record.page([run])
+
+
+@pytest.mark.parametrize("option", ["--sequences", "--every", "--jobs"])
+def test_the_command_refuses_what_is_nothing_to_run(option, capsys):
+    with pytest.raises(SystemExit):
+        agreement.main([option, "0"])
+    assert f"{option} is 0; it must be at least 1" in capsys.readouterr().err

@@ -213,6 +213,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", action="store_true", help="print how often each row ran and raised")
     parser.add_argument("--record", type=Path, metavar="FILE", help="leave the result there, as JSON")
     options = parser.parse_args(arguments)
+    for name in ("sequences", "every", "jobs"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name} is {getattr(options, name)}; it must be at least 1")
     begin = time.monotonic()
     told = 0
     batches = range(options.first, options.first + -(-options.sequences // BATCH))

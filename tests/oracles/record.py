@@ -93,10 +93,13 @@ def page(records: Sequence[Record]) -> str:
 
 
 def _runs(records: Sequence[Record]) -> Iterator[Sequence[Any]]:
-    yield "seed", "sequences on T, E and arrays", "on reference", "instructions", "differences", "processes", "minutes"
+    yield (
+        "seed", "sequences on T, E and arrays", "on reference", "instructions", "differences", "processes", "minutes",
+        "sources",
+    )  # fmt: skip
     for r in records:
         counts = (f"{r[key]:,}" for key in ("sequences", "on reference", "instructions", "differences"))
-        yield r["seed"], *counts, r["jobs"], f"{r['seconds'] / 60:.0f}"
+        yield r["seed"], *counts, r["jobs"], f"{r['seconds'] / 60:.0f}", f"`{r['source']}`"
 
 
 def _groups(of: Record) -> Iterator[Sequence[Any]]:
