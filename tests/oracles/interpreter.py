@@ -11,7 +11,7 @@ from cpu.isa.values import EXC_CODES, GuestTrap, IntOperands
 from soc.errors import SocError
 from tests.oracles import layout as at
 from tests.oracles.layout import Result
-from tests.oracles.sequences import CU1, KX, SX, UX, Case
+from tests.oracles.sequences import CU1, FR, KX, SX, UX, Case
 from tests.oracles.system import meaning_of
 
 M64 = (1 << 64) - 1
@@ -45,7 +45,10 @@ class Machine:
     def get(self, kind: str, number: int) -> int:
         if kind == "gpr":
             return self.gpr[number]
-        return self.vectors[number] if kind == "msa" else self.vectors[number] & M64
+        if kind == "msa":
+            return self.vectors[number]
+        number, half = self.half(number)
+        return (self.vectors[number] & M64) >> half
 
     def set(self, kind: str, number: int, value: int) -> None:
         if kind == "gpr" and number == 0:
@@ -55,7 +58,13 @@ class Machine:
         elif kind == "msa":
             self.vectors[number] = value
         else:
-            self.vectors[number] = self.vectors[number] & ~M64 | value & M64
+            number, half = self.half(number)
+            self.vectors[number] = self.vectors[number] & ~(M64 << half & M64) | value << half & M64
+
+    def half(self, number: int) -> tuple[int, int]:
+        """Register and lowest bit of an FPR: with Status.FR = 0 an odd one is the upper half of the one before."""
+        odd = number & 1 if self.slots["status"] & FR == 0 else 0
+        return number - odd, 32 * odd
 
     def slot(self, name: str) -> int:
         return self.slots[name]
@@ -121,7 +130,7 @@ def run_case(case: Case) -> Result:
             step = code[pc]
             fields = step.row.decode(case.words()[(pc - case.start) // 4])
             if step.row.flow in (Flow.BRANCH, Flow.LIKELY, Flow.JUMP, Flow.JUMP_REGISTER):
-                _check_unit(machine, step.row)
+                _check_unit(machine, step.row, fields)
                 target, annul = _flow(machine, step, fields, pc)
                 if annul:
                     pc += 8
@@ -141,17 +150,20 @@ def run_case(case: Case) -> Result:
     raise MachineError(f"case {case.number} did not reach its end in {STEPS} steps")
 
 
-def _check_unit(machine: Machine, row: Instruction) -> None:
-    if row.unit == "fpu" and machine.case.layout.kernel and not machine.case.status & CU1:
+def _check_unit(machine: Machine, row: Instruction, fields: dict[str, int]) -> None:
+    status = machine.slots["status"]
+    if row.unit == "fpu" and machine.case.layout.kernel and not status & CU1:
         raise GuestTrap("CpU", 1)
+    # This core has no LASX; with FR = 0 there are no vectors, no pairs and no odd register of 64 bits.
+    absent = row.unit == "msa" or row.fr1 or any(fields.get(name, 0) & 1 for name in row.wide)
+    if row.unit == "lasx" or (absent and not status & FR):
+        raise GuestTrap("RI")
     if row.unit == "msa" and machine.case.layout.kernel and not machine.case.config5 & at.MSAEN:
         raise GuestTrap("MSADis")
-    if row.unit == "lasx":
-        raise GuestTrap("RI")  # this core has no LASX
 
 
 def _execute(machine: Machine, row: Instruction, fields: dict[str, int]) -> None:
-    _check_unit(machine, row)
+    _check_unit(machine, row, fields)
     if not row.is_hint(fields):
         meaning_of(row)(IntOperands(machine, fields))
 

@@ -20,7 +20,7 @@ from tests.oracles.arrays import M64, U64, Array, ArrayVector, bits_of
 from tests.oracles.interpreter import Fault, MachineError, check_address
 from tests.oracles.layout import Result
 from tests.oracles.programs import END, MOST_STEPS, ROWS, Program
-from tests.oracles.sequences import BRANCHES, CU1, JUMPS, Case
+from tests.oracles.sequences import BRANCHES, CU1, FR, JUMPS, Case
 from tests.oracles.system import meaning_of
 
 MOST_ROUNDS = 100_000  # far beyond what any batch takes: a case that does not end is an error
@@ -157,13 +157,23 @@ class Execution:
         self.fields = {name: values[which] for name, values in self.fields.items()}
 
     def _check_unit(self) -> None:
-        machine = self.machine
-        if self.row.unit == "fpu":
+        machine, row = self.machine, self.row
+        if row.unit == "fpu":
             self.trap("CpU", machine.status[self.cases] & U64(CU1) == 0, 1)
-        elif self.row.unit == "msa":
+        self.trap("RI", self._is_absent())
+        if row.unit == "msa":
             self.trap("MSADis", machine.config5[self.cases] & U64(at.MSAEN) == 0)
-        elif self.row.unit == "lasx":
-            self.trap("RI", True)  # this core has no LASX
+
+    def _is_absent(self):
+        """This core has no LASX; with FR = 0 there are no vectors, no pairs and no odd register of 64 bits."""
+        row = self.row
+        if row.unit == "lasx":
+            return True
+        narrow = self.machine.status[self.cases] & U64(FR) == 0
+        if row.unit == "msa" or row.fr1:
+            return narrow
+        odd = [self.fields[name] & U64(1) != 0 for name in row.wide if name in self.fields]
+        return narrow & np.any(odd, axis=0) if odd else False
 
     def _go_on(self, cases) -> None:
         machine = self.machine
@@ -199,16 +209,26 @@ class Execution:
         kind = REGISTER_KIND[name]
         if kind == "gpr":
             return machine.gpr[self.cases, number]
-        return machine.vectors[self.cases, number] if kind == "msa" else machine.vectors[self.cases, number, 0]
+        if kind == "msa":
+            return machine.vectors[self.cases, number]
+        odd = self._half(number)
+        return machine.vectors[self.cases, number - odd, 0] >> (32 * odd).astype(U64)
+
+    def _half(self, number):
+        """1 where an FPR is the upper half of the one before: an odd one with FR = 0."""
+        return np.where(self.machine.status[self.cases] & U64(FR) == 0, number & 1, 0)
 
     def write(self, name: str, values) -> None:
         machine, number = self.machine, self.fields[name].astype(np.intp)
+        odd = self._half(number)[self.alive]
         cases, number = self.cases[self.alive], number[self.alive]
         kind = REGISTER_KIND[name]
         if kind == "msa":
             machine.vectors[cases, number] = self.of_alive(values.of(64).lanes)
         elif kind == "fpr":
-            machine.vectors[cases, number, 0] = self.of_alive(bits_of(values))
+            up, whole = (32 * odd).astype(U64), U64(M64)
+            kept = machine.vectors[cases, number - odd, 0] & ~(whole << up)
+            machine.vectors[cases, number - odd, 0] = kept | self.of_alive(bits_of(values)) << up
         else:
             machine.gpr[cases, number] = self.of_alive(bits_of(values))
             machine.gpr[cases, 0] = 0

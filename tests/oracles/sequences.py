@@ -308,6 +308,8 @@ class Builder:
             status ^= CU1
         elif self.layout.kernel and not random.randrange(12):
             status ^= random.choice((CU1, UX, KX, SX, KX | SX | UX))
+        elif not self.layout.quirks and not random.randrange(12):
+            status ^= FR
         config5 = 0 if self.layout.kernel and not random.randrange(24) else at.MSAEN
         code_words = len(self.steps) + 2
         start = self.layout.code_slot(self.number % at.SLOTS) + 4 * random.randrange(at.CODE_SLOT // 4 - code_words + 1)
