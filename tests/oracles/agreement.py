@@ -7,7 +7,6 @@ array backend of the instruction table; one in `--every` also on tier reference.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -230,8 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.rows:
         print(record.rows_text(tally.coverage))
     if options.record:
-        records = [result(tally, options, time.monotonic() - begin)]
-        options.record.write_text(json.dumps(records, indent=1) + "\n")
+        options.record.write_text(record.text([result(tally, options, time.monotonic() - begin)]))
     return 1 if told else 0
 
 

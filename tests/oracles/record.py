@@ -79,6 +79,12 @@ def rows_text(coverage: Coverage) -> str:
     return "\n".join(lines)
 
 
+def text(records: Sequence[Record]) -> str:
+    """A record file: JSON with a line for each item of a record."""
+    items = (",\n".join(f" {json.dumps(key)}: {json.dumps(value)}" for key, value in r.items()) for r in records)
+    return "[{\n" + "\n}, {\n".join(items) + "\n}]\n"
+
+
 def page(records: Sequence[Record]) -> str:
     """The tables in Markdown: all runs; then, of the first, exceptions, groups of rows, rows that never ran."""
     first = records[0]
