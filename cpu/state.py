@@ -120,6 +120,9 @@ HYPERVISOR = _slot("hypervisor")  # 1: `run` stops instead of executing in root 
 GPA_PGD = _slot("gpa_pgd", host=True)  # host address of the GPA page table the root refill walks, 0: none
 REFILL_COST = _slot("refill_cost")  # cycles a root refill takes
 ROOT_REFILLS = _slot("root_refills")  # how many there were
+CACHE_UNTIL = _slot("cache_until", host=True)  # cycle before which exits for CACHE by index are the core's to answer
+CACHE_COST = _slot("cache_cost")  # cycles one takes
+CACHE_EXITS = _slot("cache_exits")  # how many there were since the hypervisor asked last
 ACCESS_ERROR = _slot("access_error")  # 1: the hypervisor's own access ended in a bus error
 # Per root TLB entry: how many soft-MMU entries of guest contexts came through it, then their host addresses.
 GUEST_FILL_ROOM = 32

@@ -245,6 +245,8 @@ class Hypervisor:
         """Exits by reason and KVM's other counters, summed over the vCPUs, and root refills."""
         counted: Counter[str] = Counter()
         for vcpu in self.vcpus:
+            if vcpu.core is not None:
+                vcpu.count_answered()
             counted.update({f"{'exit' if name in REASONS else 'kvm'} {name}": n for name, n in vcpu.stats.items() if n})
         counted["refill root"] = sum(core.vz.refills for core in self._cluster.cores)
         return dict(counted)

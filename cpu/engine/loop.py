@@ -43,6 +43,7 @@ from cpu.engine.softmmu_layout import TABLE_MASK, WRITE_OFFSET
 from cpu.engine.translation import link_native, translate_block
 from cpu.tlb.translate import ROOT, translate
 from cpu.vz.mode import CU1, FR, MSAEN
+from cpu.vz.short_exit import answer
 from cpu.vz.traps import CONFIG3_MSAP
 
 (STOP_HORIZON, STOP_SLICE, STOP_READ, STOP_WRITE, STOP_LIMIT, STOP_PC, STOP_DEADLOCK, STOP_UNMODELLED, STOP_STORM,
@@ -341,6 +342,8 @@ def run(S, M):
                 if what >= 0:
                     return what
             if S[state.HYPERVISOR] and S[state.BANK] == 0:
+                if answer(S):
+                    continue
                 return STOP_EXIT
             pc = S[state.PC]
             now = S[state.CYCLES]

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from cpu import state
 from cpu.cp0.registers import C0_CAUSE
+from cpu.cp0.timer import NEVER
 from cpu.kvm import entry, interrupt
 from cpu.kvm.emulate import Access
 from cpu.kvm.errors import KvmError
@@ -99,6 +100,10 @@ class PhysicalCpu:
         self.armed: int | None = None
         self.timers: dict[Thread, int] = {}
 
+    def look_in(self) -> None:
+        """The host sees the core's next exit, whatever it is for."""
+        self.core.vz.answer_until(0)
+
     def deadline(self) -> int | None:
         """The next cycle at which the host's timer is wanted."""
         times = list(self.timers.values())
@@ -132,9 +137,16 @@ class Host:
         """Level changes that KVM_INTERRUPT has no number for."""
         for core in cores:
             core.S[state.HELD] = 0
-            core.vz.host(self.cost("kvm_refill"))
+            cache_exit = sum(self.cost(name) for name in ("kvm_exit", "kvm_handle_gpsi", "kvm_entry"))
+            core.vz.host(self.cost("kvm_refill"), cache_exit)
 
     # For KVM.
+
+    def look_in(self) -> None:
+        """Something has changed that an exit must see: none of any core is answered by the core itself until the
+        host has been there."""
+        for cpu in self.cpus:
+            cpu.look_in()
 
     @property
     def cores(self) -> list[Core]:
@@ -173,19 +185,25 @@ class Host:
             return
         if thread.timer_cpu is not None:
             thread.timer_cpu.timers.pop(thread, None)
+            thread.timer_cpu.look_in()
         if vcpu.core is not None:
             thread.timer_cpu = self.cpus[vcpu.core.number]
         if vcpu.timer_active and thread.timer_cpu is not None:
             thread.timer_cpu.timers[thread] = self.clock.tick_at_or_after(vcpu.timer_expires * 1000)
+            thread.timer_cpu.look_in()
 
     def wake(self, vcpu: Vcpu) -> None:
         """Make the thread of a vCPU runnable if it sleeps."""
         thread = self._of.get(vcpu)
-        if thread is None or thread.state is not ThreadState.BLOCKED:
+        if thread is None:
+            return
+        if thread.cpu is not None:
+            thread.cpu.look_in()
+        if thread.state is not ThreadState.BLOCKED:
             return
         thread.state = ThreadState.RUNNABLE
         thread.ready = self._on.core.cycles if self._on is not None else 0
-        self._queue.append(thread)
+        self._enqueue(thread)
         if self._on is None:
             self._balance()
 
@@ -198,8 +216,10 @@ class Host:
     def kick(self, vcpu: Vcpu) -> None:
         """Have a vCPU that may be in guest mode leave it."""
         thread = self._of.get(vcpu)
-        if thread is not None and thread.cpu is not None and thread.cpu is not self._on:
-            self._kick(thread.cpu)
+        if thread is not None and thread.cpu is not None:
+            thread.cpu.look_in()
+            if thread.cpu is not self._on:
+                self._kick(thread.cpu)
 
     def add(self, vcpu: Vcpu, body: Steps) -> Thread:
         """The VMM starts a thread for a vCPU."""
@@ -207,7 +227,7 @@ class Host:
         thread.last = len(self.threads) % max(1, len(self.cpus))
         self.threads.append(thread)
         self._of[vcpu] = thread
-        self._queue.append(thread)
+        self._enqueue(thread)
         return thread
 
     # From outside.
@@ -230,6 +250,7 @@ class Host:
         thread.arrivals.append(Arrival(cycle, ip, value, -1 if cpu is None else cpu.number))
         if cpu is not None:
             cpu.kicked = True
+            cpu.look_in()
             self.outside.arrives(cpu.number, cycle)
 
     def answer_core(self, number: int) -> int:
@@ -243,8 +264,10 @@ class Host:
         answer = None
         if cpu.in_guest:
             cpu.in_guest = False
-            entry.leave(cpu.thread.vcpu)
-            cpu.thread.vcpu.stats["exits"] += 1
+            vcpu = cpu.thread.vcpu
+            entry.leave(vcpu)
+            vcpu.count_answered()
+            vcpu.stats["exits"] += 1
             cpu.core.vz.charge(self.cost("kvm_exit"))
         elif cpu.awaits is not None:
             access, cpu.awaits = cpu.awaits, None
@@ -322,7 +345,18 @@ class Host:
             ahead = min(FARTHEST, max(1, -((core.cycles - deadline) // self._divider)))
         core.vz.set_c0("compare", core.vz.c0("count") + ahead & M32)
 
+    def _nothing_before(self, cpu: PhysicalCpu) -> int:
+        """The cycle up to which an exit of the core would find nothing to do but what it is for."""
+        thread = cpu.thread
+        if self._queue or thread.arrivals or not thread.vcpu.undisturbed:
+            return 0
+        return NEVER if cpu.armed is None else cpu.armed
+
     # Scheduling.
+
+    def _enqueue(self, thread: Thread) -> None:
+        self._queue.append(thread)
+        self.look_in()
 
     def _run(self, cpu: PhysicalCpu, answer: Any) -> None:
         """The core's thread goes on until the core has something to do or to wait for."""
@@ -342,7 +376,7 @@ class Host:
             answer = None
             if step is Do.YIELD:
                 if cpu.resched and self._queue:
-                    self._queue.append(thread)
+                    self._enqueue(thread)
                     self._switch_from(cpu, ThreadState.RUNNABLE)
                     continue
                 self._catch_up(cpu, thread)
@@ -351,6 +385,7 @@ class Host:
                 self._program(cpu)
                 cpu.in_guest = True
                 entry.enter(thread.vcpu)
+                core.vz.answer_until(self._nothing_before(cpu))
                 return
             elif step is Do.LOAD:
                 thread.vcpu.load(core)

@@ -52,7 +52,7 @@ class Kvm:
         self.host = host
         self.callbacks = BACKENDS[backend]()
         self.is_memory = is_memory or (lambda address, size: True)
-        self.tracer = Tracer()
+        self.tracer = Tracer(host.look_in)
         self.vms: list[Vm] = []
 
     def ioctl(self, request: int, argument: Any = None) -> Any:

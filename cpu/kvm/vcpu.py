@@ -216,6 +216,19 @@ class Vcpu:
         """kvm_arch_vcpu_runnable"""
         return self.pending.set != 0
 
+    @property
+    def undisturbed(self) -> bool:
+        """Nothing waits for the vCPU's next exit, and nobody follows its exits."""
+        asked = self.pending.set or self.pending.clear or self.signal or self.flush_requested
+        return not (asked or self.vm.tracer.wanted)
+
+    def count_answered(self) -> None:
+        """Adds the exits that the core has answered since the last call (cpu/vz/short_exit.py)."""
+        answered = self.core.vz.answered()
+        if answered:
+            for name in ("exits", "vz_gpsi", "cache"):
+                self.stats[name] += answered
+
     # Loading and putting, by the host's scheduler.
 
     def load(self, core: Core) -> None:

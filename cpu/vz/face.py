@@ -151,13 +151,28 @@ class RootMode:
         """Root TLB refills that the core carried out itself."""
         return int(self._core.S[state.ROOT_REFILLS])
 
-    def host(self, refill_cycles: int) -> None:
+    def host(self, refill_cycles: int, cache_cycles: int = 0) -> None:
         """Makes root mode a hypervisor in Python: a run comes back with EXIT instead of executing there. A root refill
-        that the core carries out itself, by the table at `set_table`, takes `refill_cycles`."""
-        if refill_cycles < 0:
-            raise RootModeError(f"a root refill of {refill_cycles} cycles; at least 0 is needed")
-        self._core.S[state.HYPERVISOR] = 1
-        self._core.S[state.REFILL_COST] = refill_cycles
+        that the core carries out itself, by the table at `set_table`, takes `refill_cycles`; an exit that it answers
+        itself (`answer_until`) `cache_cycles`."""
+        if refill_cycles < 0 or cache_cycles < 0:
+            raise RootModeError(f"a root refill of {refill_cycles} cycles, an exit of {cache_cycles}; at least 0 is needed")
+        S = self._core.S
+        S[state.HYPERVISOR] = 1
+        S[state.REFILL_COST], S[state.CACHE_COST] = refill_cycles, cache_cycles
+
+    def answer_until(self, cycle: int) -> None:
+        """An exit for CACHE by index that is over before `cycle` needs no hypervisor; 0: every one does. It needs one
+        in any case in a delay slot, with IP6 or IP7 pending in root, and without GuestCtl0.GT."""
+        self._core.S[state.CACHE_UNTIL] = cycle
+
+    def answered(self) -> int:
+        """How many exits the core has answered since the last call."""
+        S = self._core.S
+        count = int(S[state.CACHE_EXITS])
+        if count:
+            S[state.CACHE_EXITS] = 0
+        return count
 
     def set_table(self, address: int) -> None:
         """Host address of the page table of guest physical addresses (cpu/vz/refill.py); 0: none, every refill is an
