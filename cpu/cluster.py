@@ -288,6 +288,7 @@ class Cluster:
         self.control = np.zeros(16, np.int64)
         self.control[WINDOW] = window
         self.cores = [Core(k, memory, tier, self.states, tables, costs, csr, vz, unmodelled_ri) for k in range(count)]
+        self._exits = [ClusterStop(StopKind.EXIT, k) for k in range(count)]
         for core in self.cores[1:]:
             core.S[state.HELD] = 1
         self.limit(None)
@@ -367,6 +368,8 @@ class Cluster:
             return ClusterStop(StopKind.DEADLOCK, 0, self.waits_for())
         if what == loop.STOP_HORIZON:
             return AT_HORIZON
+        if what == loop.STOP_EXIT:
+            return self._exits[int(control[STOPPED_CORE])]
         core = self.cores[int(control[STOPPED_CORE])]
         stop = core.stop_of(what)
         return ClusterStop(stop.kind, core.number, stop.text)

@@ -102,6 +102,8 @@ class Core:
         self.number = number
         self.memory = memory
         self.S = S
+        self.words = S.data
+        """The same slots as Python's own integers: what single ones are read and written by."""
         self._tables = tables[number]
         self.costs, self.csr, self.unmodelled_ri = costs or Costs(), csr, unmodelled_ri
         memory.set_charges(self.costs.charges())
@@ -264,12 +266,12 @@ class Core:
     @property
     def cycles(self) -> int:
         """Core clock cycles since reset, waits included."""
-        return int(self.S[state.CYCLES])
+        return self.words[state.CYCLES]
 
     @property
     def instructions(self) -> int:
         """Instructions completed since reset."""
-        return int(self.S[state.INSTRUCTIONS])
+        return self.words[state.INSTRUCTIONS]
 
     @property
     def waiting(self) -> bool:

@@ -106,10 +106,10 @@ class PhysicalCpu:
 
     def deadline(self) -> int | None:
         """The next cycle at which the host's timer is wanted."""
-        times = list(self.timers.values())
-        if self.slice_end is not None:
-            times.append(self.slice_end)
-        return min(times, default=None)
+        if not self.timers:
+            return self.slice_end
+        first = min(self.timers.values())
+        return first if self.slice_end is None else min(first, self.slice_end)
 
 
 class Host:
@@ -183,14 +183,14 @@ class Host:
         thread = self._of.get(vcpu)
         if thread is None:
             return
-        if thread.timer_cpu is not None:
-            thread.timer_cpu.timers.pop(thread, None)
-            thread.timer_cpu.look_in()
+        cpu = thread.timer_cpu
+        if cpu is not None and cpu.timers.pop(thread, None) is not None:
+            cpu.look_in()
         if vcpu.core is not None:
-            thread.timer_cpu = self.cpus[vcpu.core.number]
-        if vcpu.timer_active and thread.timer_cpu is not None:
-            thread.timer_cpu.timers[thread] = self.clock.tick_at_or_after(vcpu.timer_expires * 1000)
-            thread.timer_cpu.look_in()
+            cpu = thread.timer_cpu = self.cpus[vcpu.core.number]
+        if vcpu.timer_active and cpu is not None:
+            cpu.timers[thread] = self.clock.tick_at_or_after(vcpu.timer_expires * 1000)
+            cpu.look_in()
 
     def wake(self, vcpu: Vcpu) -> None:
         """Make the thread of a vCPU runnable if it sleeps."""
@@ -260,7 +260,7 @@ class Host:
     def exit(self, number: int) -> None:
         """Core `number` would execute in root mode: the host does what it has to, and lets the core go on."""
         cpu = self._on = self.cpus[number]
-        S = cpu.core.S
+        words = cpu.core.words
         answer = None
         if cpu.in_guest:
             cpu.in_guest = False
@@ -271,8 +271,8 @@ class Host:
             cpu.core.vz.charge(self.cost("kvm_exit"))
         elif cpu.awaits is not None:
             access, cpu.awaits = cpu.awaits, None
-            failed, S[state.ACCESS_ERROR] = int(S[state.ACCESS_ERROR]), 0
-            answer = 0 if failed else int(S[state.BOUNCE]) & (1 << 8 * access.size) - 1
+            failed, words[state.ACCESS_ERROR] = words[state.ACCESS_ERROR], 0
+            answer = 0 if failed else words[state.BOUNCE] & (1 << 8 * access.size) - 1
         self._interrupts(cpu)
         self._run(cpu, answer)
         if self._queue:
@@ -289,7 +289,7 @@ class Host:
 
     def _interrupts(self, cpu: PhysicalCpu) -> None:
         core = cpu.core
-        cause = int(core.S[C0_CAUSE])
+        cause = core.words[C0_CAUSE]
         now = core.cycles
         if cause & IP6:
             core.set_line(6, 0)

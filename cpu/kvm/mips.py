@@ -105,7 +105,8 @@ class Vm:
         self._kernel_devices: list[tuple[int, int]] = []
         self._in_kernel: dict[int, bool] = {}
         """Addresses that were asked for, and whether such a device has them."""
-        self._found: Slot | None = None
+        self._found: dict[int, Slot | None] = {}
+        """Pages that were asked for, and their slots."""
 
     def log(self, text: str) -> None:
         """A line of the kernel's log."""
@@ -153,14 +154,11 @@ class Vm:
 
     def find_slot(self, gfn: int) -> Slot | None:
         """The memory slot that holds a page."""
-        found = self._found
-        if found is not None and found.base_gfn <= gfn < found.end_gfn:
-            return found
-        for slot in self.slots.values():
-            if slot.base_gfn <= gfn < slot.end_gfn:
-                self._found = slot
-                return slot
-        return None
+        if gfn in self._found:
+            return self._found[gfn]
+        found = next((slot for slot in self.slots.values() if slot.base_gfn <= gfn < slot.end_gfn), None)
+        self._found[gfn] = found
+        return found
 
     def set_user_memory_region(self, region: MemoryRegion) -> None:
         """KVM_SET_USER_MEMORY_REGION: make, delete (size 0), move, or change the flags of a slot.
@@ -169,7 +167,7 @@ class Vm:
         """
         self._check(region)
         old = self.slots.get(region.slot)
-        self._found = None
+        self._found.clear()
         if not region.memory_size:
             if old is None:
                 raise KvmError(EINVAL, f"slot {region.slot} is not there to be deleted")

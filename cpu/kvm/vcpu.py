@@ -11,6 +11,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from enum import Enum, auto
 from errno import E2BIG, EBUSY, EINTR, EINVAL, ENOTTY
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -144,7 +145,7 @@ class Vcpu:
 
     def _stored(self, index: int) -> int:
         """A register that reads as it is stored; 8 * rd + sel."""
-        return int(self.image[index] if self.core is None else self.core.S[state.GCP0 + index])
+        return int(self.image[index]) if self.core is None else self.core.words[state.GCP0 + index]
 
     def set_gc0(self, name: str, value: int) -> None:
         """Write one; in the core by MTGC0, with the core's mask."""
@@ -158,12 +159,12 @@ class Vcpu:
 
     def soft(self, name: str) -> int:
         """The image's value, unsigned."""
-        value = int(self.image[onereg.number(name)])
-        return value & (M64 if _is_wide(name) else M32)
+        index, values = _place(name)
+        return int(self.image[index]) & values
 
     def set_soft(self, name: str, value: int) -> None:
-        value &= M64 if _is_wide(name) else M32
-        self.image[onereg.number(name)] = emulate.signed(value)
+        index, values = _place(name)
+        self.image[index] = emulate.signed(value & values)
 
     # The host: time, timer, sleep, trace.
 
@@ -645,6 +646,9 @@ class Vcpu:
             array[at] = emulate.signed(kept | (value & (1 << 8 * onereg.size(number)) - 1) << shift)
 
 
-def _is_wide(name: str) -> bool:
+@cache
+def _place(name: str) -> tuple[int, int]:
+    """Where the image has a register, and its values."""
     found = registers.REGISTERS.get(name)
-    return found.width == 64 if found is not None else name in ("maari", "xcontextconfig")
+    wide = found.width == 64 if found is not None else name in ("maari", "xcontextconfig")
+    return onereg.number(name), M64 if wide else M32

@@ -18,7 +18,7 @@ from cpu.kvm.callback import Resume
 from cpu.kvm.count import NS, SoftTimer
 from cpu.kvm.errors import KvmError
 from cpu.kvm.mmu import NoSlotError
-from cpu.kvm.uapi import Cap
+from cpu.kvm.uapi import PAGE_SHIFT, Cap
 from cpu.kvm.vz_exits import GVA, GuestExits
 from cpu.kvm.vz_timer import CAUSE_TI, write_cause
 
@@ -77,6 +77,7 @@ class Vz(GuestExits):
     def __init__(self) -> None:
         self.in_hardware = frozenset((*self.saved, "wired", "compare", "cause"))
         self._indices = np.array([onereg.number(name) for name in self.saved])
+        self._slots = state.GCP0 + self._indices
         self._wired_index = onereg.number("wired")
         self.more_handlers: dict[int, Callable[[Vcpu], Resume]] = {}
         self._versions: dict[int, int] = {}
@@ -162,26 +163,26 @@ class Vz(GuestExits):
         vcpu.last_sched_core = number
         self.last_vcpu[number] = vcpu
         vcpu.vm.host.timer_changed(vcpu)
-        core.S[state.GCP0 + self._wired_index] = vcpu.image[self._wired_index]
+        core.words[state.GCP0 + self._wired_index] = int(vcpu.image[self._wired_index])
         if vcpu.running_guest:
             self.load_tlb(vcpu)
             self._load_wired(vcpu)
         self.restore_timer(vcpu)
         wanted = CTL0_MC if "kvm_guest_mode_change" in vcpu.vm.tracer.wanted else 0
-        core.S[C0_GUESTCTL0] = int(core.S[C0_GUESTCTL0]) & ~CTL0_MC | wanted
+        core.words[C0_GUESTCTL0] = core.words[C0_GUESTCTL0] & ~CTL0_MC | wanted
         if everything or vcpu.written:
             self._restore(vcpu, core)
 
     def _restore(self, vcpu: Vcpu, core: Core) -> None:
         vcpu.stats["restore_all"] += 1
         vcpu.charge("kvm_restore")
-        core.S[state.GCP0 + self._indices] = vcpu.image[self._indices]
+        core.S[self._slots] = vcpu.image[self._indices]
         if vcpu.written:
             for name in self.saved:
                 if name in vcpu.written:
                     core.vz.set_gc0(name, vcpu.soft(name))
             vcpu.written.clear()
-        core.S[C0_GUESTCTL2] = vcpu.image[_CTL2]
+        core.words[C0_GUESTCTL2] = int(vcpu.image[_CTL2])
         if len(vcpu.vm.vcpus) > 1:
             core.vz.set_gc0("lladdr", 0)
 
@@ -190,11 +191,11 @@ class Vz(GuestExits):
         if vcpu.running_guest:
             self._save_wired(vcpu)
         fpu.lose_fpu(vcpu)
-        vcpu.image[self._indices] = core.S[state.GCP0 + self._indices]
-        vcpu.image[self._wired_index] = core.S[state.GCP0 + self._wired_index]
-        core.S[state.GCP0 + self._wired_index] = 0
+        vcpu.image[self._indices] = core.S[self._slots]
+        vcpu.image[self._wired_index] = core.words[state.GCP0 + self._wired_index]
+        core.words[state.GCP0 + self._wired_index] = 0
         self.save_timer(vcpu)
-        vcpu.image[_CTL2] = core.S[C0_GUESTCTL2]
+        vcpu.image[_CTL2] = core.words[C0_GUESTCTL2]
 
     def vcpu_run(self, vcpu: Vcpu) -> None:
         """What comes before the first entry of a KVM_RUN."""
@@ -239,7 +240,7 @@ class Vz(GuestExits):
         cached = vcpu.guestids.get(number, 0)
         if migrated or (cached ^ self._versions[number]) & version:
             cached = vcpu.guestids[number] = self._new_guestid(vcpu, core)
-        core.S[C0_GUESTCTL1] = int(core.S[C0_GUESTCTL1]) & ~tlb.ID_MASK | cached & self._masks[number]
+        core.words[C0_GUESTCTL1] = core.words[C0_GUESTCTL1] & ~tlb.ID_MASK | cached & self._masks[number]
 
     def _new_guestid(self, vcpu: Vcpu, core: Core) -> int:
         mask = self._masks[core.number]
@@ -255,7 +256,7 @@ class Vz(GuestExits):
         return new
 
     def _save_wired(self, vcpu: Vcpu) -> None:
-        count = int(vcpu.core.S[state.GCP0 + self._wired_index])
+        count = vcpu.core.words[state.GCP0 + self._wired_index]
         vcpu.wired = tlb.save_guesttlb(vcpu.core, count) if count else []
 
     def _load_wired(self, vcpu: Vcpu) -> None:
@@ -341,6 +342,8 @@ class Vz(GuestExits):
 
     def _root_fault(self, vcpu: Vcpu, gpa: int, write: bool) -> bool:
         """kvm_mips_handle_vz_root_tlb_fault: whether the page is there now."""
+        if vcpu.vm.find_slot(gpa >> PAGE_SHIFT) is None:
+            return False
         try:
             fast = vcpu.vm.gpa.map_page(gpa, write)
         except NoSlotError:
