@@ -34,6 +34,14 @@ class SoftTimer:
         self.period = (NS << 32) // hz
         self.write(0)
 
+    def save(self) -> list[int]:
+        """Its registers, for a checkpoint."""
+        return [self.bias, self.ctl, self.resume, self._stopped_count, self.hz, self.period]
+
+    def load(self, saved: list[int]) -> None:
+        """What `save` gave; the host timer is the vCPU's."""
+        self.bias, self.ctl, self.resume, self._stopped_count, self.hz, self.period = saved
+
     # Count.
 
     @property

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
+from inspect import GEN_SUSPENDED, getgeneratorstate
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from cpu import state
@@ -85,6 +86,30 @@ class Thread:
         self.mailboxes: Any = None
         """What released it from reset; None while it is held there."""
 
+    def save(self) -> dict[str, Any]:
+        """What the host knows of it, as msgpack types."""
+        return {
+            **{name: getattr(self, name) for name in ("last", "ready", "since")},
+            "state": self.state.value,
+            "cpu": None if self.cpu is None else self.cpu.number,
+            "timer_cpu": None if self.timer_cpu is None else self.timer_cpu.number,
+            "arrivals": [list(arrival) for arrival in self.arrivals],
+            "mailboxes": self.mailboxes,
+            "begun": getgeneratorstate(self.body) == GEN_SUSPENDED,
+        }
+
+    def restore(self, saved: dict[str, Any], cpus: Sequence[PhysicalCpu]) -> None:
+        """What `save` gave."""
+        self.last, self.ready, self.since = saved["last"], saved["ready"], saved["since"]
+        self.state = ThreadState(saved["state"])
+        self.cpu = None if saved["cpu"] is None else cpus[saved["cpu"]]
+        self.timer_cpu = None if saved["timer_cpu"] is None else cpus[saved["timer_cpu"]]
+        self.arrivals = deque(Arrival(*arrival) for arrival in saved["arrivals"])
+        self.mailboxes = saved["mailboxes"]
+
+
+_OF_CPU = ("in_guest", "kicked", "resched", "slice_end", "armed")
+
 
 class PhysicalCpu:
     """One core as the host sees it."""
@@ -99,6 +124,24 @@ class PhysicalCpu:
         self.slice_end: int | None = None
         self.armed: int | None = None
         self.timers: dict[Thread, int] = {}
+
+    def save(self, place: Mapping[Thread, int]) -> dict[str, Any]:
+        """What the host knows of it, as msgpack types; `place`: the number of each thread."""
+        return {
+            **{name: getattr(self, name) for name in _OF_CPU},
+            "thread": None if self.thread is None else place[self.thread],
+            "awaits": None if self.awaits is None else list(self.awaits),
+            "timers": [[place[thread], cycle] for thread, cycle in self.timers.items()],
+        }
+
+    def restore(self, saved: dict[str, Any], threads: Sequence[Thread]) -> None:
+        """What `save` gave."""
+        for name in _OF_CPU:
+            setattr(self, name, saved[name])
+        self.thread = None if saved["thread"] is None else threads[saved["thread"]]
+        self.awaits = None if saved["awaits"] is None else Access(*saved["awaits"])
+        self.timers = {threads[n]: cycle for n, cycle in saved["timers"]}
+        self.look_in()
 
     def look_in(self) -> None:
         """The host sees the core's next exit, whatever it is for."""
@@ -284,6 +327,31 @@ class Host:
         for thread in self.threads:
             if thread.arrivals:
                 self._take(thread, thread.arrivals[-1].cycle)
+
+    # Snapshots.
+
+    def save(self) -> dict[str, Any]:
+        """Threads and cores for a checkpoint, as msgpack types; what the threads run is the VMM's."""
+        place = {thread: n for n, thread in enumerate(self.threads)}
+        return {
+            "queue": [place[thread] for thread in self._queue],
+            "threads": [thread.save() for thread in self.threads],
+            "cpus": [cpu.save(place) for cpu in self.cpus],
+            "lost_lines": self.lost_lines,
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """What `save` gave, into a host with as many threads and cores; each thread's body stands where it stood."""
+        for thread, state_of_it in zip(self.threads, saved["threads"], strict=True):
+            thread.restore(state_of_it, self.cpus)
+            if state_of_it["begun"]:
+                thread.body.send(None)
+        for cpu, state_of_it in zip(self.cpus, saved["cpus"], strict=True):
+            cpu.restore(state_of_it, self.threads)
+            if cpu.in_guest:
+                cpu.core.vz.set_table(cpu.thread.vcpu.vm.gpa.address)
+        self._queue = deque(self.threads[n] for n in saved["queue"])
+        self.lost_lines = saved["lost_lines"]
 
     # Interrupts of the host.
 

@@ -85,6 +85,19 @@ class Vz(GuestExits):
         self._masks: dict[int, int] = {}
         self.last_vcpu: dict[int, Vcpu | None] = {}
 
+    # Snapshots.
+
+    def save(self) -> dict[str, Any]:
+        """GuestIDs given and the vCPU that each core had last, for a checkpoint of a host with one VM."""
+        last = {number: None if vcpu is None else vcpu.number for number, vcpu in self.last_vcpu.items()}
+        return {"versions": dict(self._versions), "masks": dict(self._masks), "last": last}
+
+    def restore(self, saved: dict[str, Any], vcpus: list[Vcpu]) -> None:
+        """What `save` gave; `vcpus` are the VM's."""
+        by_number = {vcpu.number: vcpu for vcpu in vcpus}
+        self._versions, self._masks = dict(saved["versions"]), dict(saved["masks"])
+        self.last_vcpu = {number: by_number.get(last) for number, last in saved["last"].items()}
+
     # Hardware.
 
     def hardware_enable(self, core: Core) -> None:

@@ -6,7 +6,7 @@ import msgpack
 import pytest
 
 from scenarios.library import guest, loaded
-from soc import ConfigurationError, Machine, PoweredOff
+from soc import ConfigurationError, Machine, PoweredOff, migration
 
 
 def run(name, **options):
@@ -87,9 +87,10 @@ def test_a_guest_moves_to_another_machine(at):
     source.hypervisor.stop_guest()
     assert source.run().reason == "the guest has stopped"
     source.run(max_virtual="1 us")
-    saved = msgpack.unpackb(msgpack.packb(source.hypervisor.save(source.memory, source.devices)), strict_map_key=False)
+    saved = msgpack.unpackb(msgpack.packb(migration.leave(source)), strict_map_key=False)
+    assert not migration.beyond(saved), "registers by id, memory and devices are all of it"
     target = Machine("virt", hypervisor="kvm")
-    target.hypervisor.restore(saved, target.memory, target.components)
+    migration.arrive(target, saved)
     result = target.run(until=PoweredOff, max_virtual="1 s")
     assert result.ended == "poweroff", result.reason
     assert source.console + target.console == whole.console
