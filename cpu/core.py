@@ -254,7 +254,7 @@ class Core:
 
     def drain_irq_log(self) -> list[tuple[int, int, int]]:
         """(cycle, pending and enabled IP bits, cycle the timer last came due) of each interrupt taken since the last
-        call."""
+        call; under a hypervisor in Python those that guests took."""
         count = int(self.S[state.IRQ_LOG_COUNT])
         if not count:
             return []

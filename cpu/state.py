@@ -48,7 +48,6 @@ INSTRUCTIONS = _slot("instructions")  # completed since reset, as of CYCLES
 UNTIL = _slot("until", host=True)  # horizon given by the caller
 SLICE_END = _slot("slice_end", host=True)  # cycle at which the host gets a look in
 LIMIT = _slot("limit", host=True)  # completed instructions at which to stop exactly
-TIMER_CAME = _slot("timer_came")  # cycle at which it last did
 COUNT_BASE = _slot("count_base")  # Count - cycles / COUNT_DIVIDER, modulo 2^32
 COUNT_DIVIDER = _slot("count_divider")  # cycles per Count
 CORE_CLOCK = _slot("core_clock")  # Hz
@@ -102,9 +101,10 @@ TLB_FIELDS = 7  # vpn2 (with R), mask, asid, global, entrylo0, entrylo1, GuestID
 TLB = _slot("tlb", TLB_ENTRIES * TLB_FIELDS)
 TLB_LAST = _slot("tlb_last")  # index of the last match, tried first
 TIMER = _slot("timer")  # cycle at which Count reaches Compare
+TIMER_CAME = _slot("timer_came")  # cycle at which it last did
 EXCEPTIONS = _slot("exceptions", 64)  # taken by this context, by ExcCode; 32: refills
 TLB_REFILLS = 32
-for _name in ("cp0", "tlb", "tlb_last", "timer", "exceptions"):
+for _name in ("cp0", "tlb", "tlb_last", "timer", "timer_came", "exceptions"):
     _slot("guest_" + _name, SLOTS[_name][1])
 GCP0, GTLB, GEXCEPTIONS = (SLOTS[_name][0] for _name in ("guest_cp0", "guest_tlb", "guest_exceptions"))
 GUEST = GCP0 - CP0

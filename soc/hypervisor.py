@@ -21,14 +21,17 @@ from cpu.kvm.mips import Kvm
 from cpu.kvm.stats import REASONS
 from cpu.kvm.uapi import MEM_READONLY, Cap, ExitReason, Ioctl, MemoryRegion
 from cpu.kvm.vcpu import Do, Steps, Vcpu
+from soc.cluster import IP7
 from soc.irqchip import controllers
 from soc.messages import InterruptLevel
 from soc.ram import HIGH_BASE, LOW_BYTES, ROM_BASE
 
 if TYPE_CHECKING:
+    from cpu.core import Core
     from soc.cluster import ClusterComponent, CorePort
     from soc.link import Link, Source
     from soc.timing import Timing
+    from soc.trace import Trace
 
 RELEASE_GPRS = (29, 28, 5)
 """sp, gp and a1 of a vCPU that leaves reset, from mailboxes 1 to 3."""
@@ -62,6 +65,7 @@ class Hypervisor:
         memory: Any,
         timing: Timing,
         source: Source,
+        trace: Trace,
         vcpus: int,
         backend: str,
         stop: Callable[[str, str], None],
@@ -84,7 +88,9 @@ class Hypervisor:
         )):  # fmt: skip
             self.vm.set_user_memory_region(MemoryRegion(slot, base, size, base, flags))
         self.vcpus = [self._vcpu(number) for number in range(vcpus)]
-        component.hypervisor = self.host.exit
+        self._trace = trace
+        component.hypervisor = self._exit if trace.keeps else self.host.exit
+        component.note_taken = self._note_taken
 
     def _vcpu(self, number: int) -> Vcpu:
         """A vCPU as a VMM makes it: FPU and MSA enabled and shown to the guest."""
@@ -285,6 +291,18 @@ class Hypervisor:
         )  # fmt: skip
 
     # Looking.
+
+    def _exit(self, number: int) -> None:
+        """An exit, in front of which the core's guest is still the one that took what the core has noted."""
+        self._note_taken(self._cluster.cores[number])
+        self.host.exit(number)
+
+    def _note_taken(self, core: Core) -> None:
+        time = self._clock.time
+        for cycle, mask, came_due in core.drain_irq_log():
+            vcpu = self.host.cpus[core.number].thread.vcpu
+            injected = [(ip, time(at)) for ip, at in vcpu.injected.items() if mask >> ip & 1]
+            self._trace.taken(vcpu.number, time(cycle), mask, time(came_due) if mask & IP7 else None, injected)
 
     def details(self) -> dict[str, int]:
         """Exits by reason and KVM's other counters, summed over the vCPUs, and root refills."""

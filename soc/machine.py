@@ -294,7 +294,7 @@ class Machine:
     def _make_hypervisor(self) -> Any:
         options, source = self.options, self._source("host")
         made = import_module("soc.hypervisor").Hypervisor(
-            self._cluster, self.memory, self.timing, source, options.processors, options.kvm, self._end_soon
+            self._cluster, self.memory, self.timing, source, self.trace, options.processors, options.kvm, self._end_soon
         )
         for core in self.cpu:
             n = core.number

@@ -96,6 +96,7 @@ def fire(S, bank):
     guest's line follows from Cause.TI (cpu/cp0/exceptions.py)."""
     if bank:
         S[bank + C0_CAUSE] |= CAUSE_TI
+        S[bank + state.TIMER_CAME] = S[bank + state.TIMER]
     elif (S[C0_CONFIG6] & (EXTIMER | INNTIMER)) != EXTIMER:
         S[C0_CAUSE] |= CAUSE_TI | IP7
         S[state.TIMER_CAME] = S[state.TIMER]

@@ -186,12 +186,12 @@ def finish_crossing(S, M):
 
 
 @jit
-def log_interrupt(S, cycle, pending):
+def log_interrupt(S, bank, cycle, pending):
     k = S[state.IRQ_LOG_COUNT]
     if k < IRQ_LOG_ENTRIES:
         S[state.IRQ_LOG + 3 * k] = cycle
         S[state.IRQ_LOG + 3 * k + 1] = pending
-        S[state.IRQ_LOG + 3 * k + 2] = S[state.TIMER_CAME]
+        S[state.IRQ_LOG + 3 * k + 2] = S[bank + state.TIMER_CAME]
         S[state.IRQ_LOG_COUNT] = k + 1
 
 
@@ -224,8 +224,8 @@ def at_boundary(S):
     if pending:
         take_exception(S, bank, 0, 0, S[state.PC], 0, -1)
         S[state.SAMPLE] = 1  # entering the handler may have taken until another event
-        if S[state.IRQ_LOG_WANTED]:
-            log_interrupt(S, now, pending)
+        if S[state.IRQ_LOG_WANTED] and (bank or not S[state.HYPERVISOR]):
+            log_interrupt(S, bank, now, pending)
             if S[state.IRQ_LOG_COUNT] == IRQ_LOG_ENTRIES:
                 return STOP_SLICE
         return -2

@@ -268,7 +268,9 @@ class Vm:
 
     def restore(self, saved: dict[str, Any]) -> None:
         """What `save` gave, into a VM with as many vCPUs whose guest has not run."""
-        self.slots = {row[0]: Slot(*row[:-1], None if row[-1] is None else bytearray(row[-1])) for row in saved["slots"]}
+        self.slots = {
+            row[0]: Slot(*row[:-1], None if row[-1] is None else bytearray(row[-1])) for row in saved["slots"]
+        }
         self._found.clear()
         self.gpa.restore(saved["gpa"])
         for vcpu, state in zip(self.vcpus, saved["vcpus"], strict=True):

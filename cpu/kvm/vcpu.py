@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 from enum import Enum, auto
-from errno import E2BIG, EBUSY, EINTR, EINVAL, ENOTTY
+from errno import E2BIG, EINTR, EINVAL, ENOTTY
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +42,9 @@ _COUNTERS = {
 }  # fmt: skip
 
 _PLAIN = (
-    "pc", "hi", "lo", "fpu_enabled", "msa_enabled", "timer_expires", "timer_active", "last_sched_core",
-    "last_exec_core", "flush_requested", "signal", "running", "running_guest", "is_hypcall", "_io_pc", "_stale",
+    "pc", "hi", "lo", "fpu_enabled", "msa_enabled", "timer_expires", "timer_active", "timer_came_at", "injected",
+    "last_sched_core", "last_exec_core", "flush_requested", "signal", "running", "running_guest", "is_hypcall",
+    "_io_pc", "_stale",
 )  # fmt: skip
 """Attributes of a vCPU that a checkpoint has as they are."""
 
@@ -126,6 +127,10 @@ class Vcpu:
         self.timer_expires = 0
         """Host time, ns, at which the host timer goes off; a cancelled one keeps its time."""
         self.timer_active = False
+        self.timer_came_at = 0
+        """Core cycle at which Count last reached Compare, as far as it is not in a core."""
+        self.injected: dict[int, int] = {}
+        """Cause.IP bit to the core cycle at which it was last made pending in the guest."""
         self.guestids: dict[int, int] = {}
         """vzguestid: core number to version and id."""
         self.wired: list[Any] = []
@@ -212,6 +217,7 @@ class Vcpu:
         self.wake()
 
     def queue_timer_int(self) -> None:
+        self.timer_came_at = self.vm.host.clock.tick_at_or_after(self.timer_expires * 1000)
         self.vm.callbacks.queue_timer_int(self)
 
     def dequeue_timer_int(self) -> None:

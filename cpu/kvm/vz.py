@@ -181,6 +181,7 @@ class Vz(GuestExits):
             self.load_tlb(vcpu)
             self._load_wired(vcpu)
         self.restore_timer(vcpu)
+        core.words[state.GUEST + state.TIMER_CAME] = vcpu.timer_came_at
         wanted = CTL0_MC if "kvm_guest_mode_change" in vcpu.vm.tracer.wanted else 0
         core.words[C0_GUESTCTL0] = core.words[C0_GUESTCTL0] & ~CTL0_MC | wanted
         if everything or vcpu.written:
@@ -208,6 +209,7 @@ class Vz(GuestExits):
         vcpu.image[self._wired_index] = core.words[state.GCP0 + self._wired_index]
         core.words[state.GCP0 + self._wired_index] = 0
         self.save_timer(vcpu)
+        vcpu.timer_came_at = core.words[state.GUEST + state.TIMER_CAME]
         vcpu.image[_CTL2] = core.words[C0_GUESTCTL2]
 
     def vcpu_run(self, vcpu: Vcpu) -> None:
@@ -295,7 +297,9 @@ class Vz(GuestExits):
     def irq_deliver(self, vcpu: Vcpu, priority: int) -> None:
         """The timer sets Guest.Cause.TI, a line its bit of GuestCtl2.VIP."""
         core, line = vcpu.core, self.interrupts.lines[priority]
+        vcpu.injected[line] = core.cycles
         if priority == interrupt.TIMER:
+            core.words[state.GUEST + state.TIMER_CAME] = vcpu.timer_came_at
             write_cause(core, core.vz.gc0("cause") | CAUSE_TI)
         elif line < 2:
             write_cause(core, core.vz.gc0("cause") | 1 << 8 + line)

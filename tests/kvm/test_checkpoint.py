@@ -41,7 +41,8 @@ def whole(name: str):
 def test_it_goes_on_as_if_nothing_had_happened(name, part):
     time = whole(name)[1]
     source, saved = machine(name), []
-    source.run(until=PoweredOff, max_virtual="1 s", at=(f"{part * seconds(time):.9f} s", lambda m: saved.append(m.save())))
+    when = f"{part * seconds(time):.9f} s"
+    source.run(until=PoweredOff, max_virtual="1 s", at=(when, lambda m: saved.append(m.save())))
     assert end(Machine.restore(saved[0])) == whole(name)
 
 

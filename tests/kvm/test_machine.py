@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgpack
 import pytest
 
+from cpu.kvm import onereg
 from scenarios.library import guest, loaded
 from soc import ConfigurationError, Machine, PoweredOff, migration
 
@@ -95,6 +96,24 @@ def test_a_guest_moves_to_another_machine(at):
     assert result.ended == "poweroff", result.reason
     assert source.console + target.console == whole.console
     assert result.details["refill root"] > 0, "nothing of its translations came along"
+
+
+def test_the_hash_covers_a_vcpu_that_is_on_no_core():
+    def stopped(change) -> bytes:
+        machine = Machine("virt", hypervisor="kvm", vcpus=2, cpus=1)
+        machine.load(guest("first_light.S").to_elf())
+        machine.run(max_virtual="20 us")
+        machine.hypervisor.stop_guest()
+        machine.run()
+        vcpu = machine.hypervisor.vcpus[1]
+        assert vcpu.core is None
+        change(vcpu)
+        return machine.digest()
+
+    same = stopped(lambda vcpu: None)
+    assert same == stopped(lambda vcpu: None)
+    for number in (onereg.gpr(5), onereg.HI, onereg.PC, onereg.cp0("epc"), onereg.fpr_64(2), onereg.FCR_CSR):
+        assert stopped(lambda vcpu, number=number: vcpu.set_one_reg(number, 0x1000)) != same, f"{number:#x}"
 
 
 def test_a_stopped_guest_goes_on():
