@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgpack
 import pytest
 
+from cpu.isa.assembler import assemble
 from cpu.kvm import onereg
 from scenarios.library import guest, loaded
 from soc import ConfigurationError, Machine, PoweredOff, migration
@@ -69,14 +70,22 @@ def test_options_that_make_no_sense():
         Machine("virt", hypervisor="kvm", kvm="te")
 
 
-def test_a_guest_that_leaves_its_memory_ends_with_an_internal_error():
-    from cpu.isa.assembler import assemble
-
-    machine = Machine("virt", hypervisor="kvm")
-    machine.load(assemble("hypcall 3").to_elf())
+@pytest.mark.parametrize("unimplemented", ["stop", "ri"])
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("hypcall 3", "HYPCALL 3"),
+        ("cache 5, 0(zero)", "CACHE operation 0x5"),
+        ("li t0, 0xffffffffb0000000\n jr t0\n nop", "a load KVM does not emulate"),  # of what BadInstr still has
+        ("li t0, 0xffffffffb0000000\n ll t1, 0(t0)", "a load KVM does not emulate"),
+    ],
+)
+def test_exits_that_kvm_does_not_handle_end_the_run(text, why, unimplemented):
+    machine = Machine("virt", hypervisor="kvm", unimplemented=unimplemented)
+    machine.load(assemble(text).to_elf())
     result = machine.run(max_virtual="1 ms")
     assert result.ended == "error"
-    assert "INTERNAL_ERROR" in result.reason and "HYPCALL 3" in result.reason
+    assert "INTERNAL_ERROR" in result.reason and why in result.reason
 
 
 @pytest.mark.parametrize("at", ["100 us", "777 us"])
