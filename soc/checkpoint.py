@@ -129,14 +129,17 @@ def _parts(machine: Machine) -> Iterator[tuple[Any, ...]]:
 
 def _described(options: Options) -> dict[str, Any]:
     """The options as plain data, and which were values of the program (such as functions) that must be given again."""
-    if options.fault:
-        raise CheckpointError("a machine with faults cannot be saved: what they will do next is not part of its state")
+    if any(fault.channel for fault in options.fault):
+        raise CheckpointError(
+            "a machine with faults on channels cannot be saved: what they will do next is not part of its state"
+        )
     values = {entry.name: getattr(options, entry.name) for entry in fields(options)}
     values |= {
         "placement": {name: asdict(place) for name, place in options.placement.items()},
         "platform": options.platform.name,
         "timing": {name: value for name, value, *_ in options.timing.rows()},
         "disk": None,
+        "fault": (),
     }
     devices, told = {}, []
     for device, given in options.devices.items():

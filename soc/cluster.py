@@ -21,6 +21,7 @@ from soc.time import NEVER, Clock
 if TYPE_CHECKING:
     from soc.bus import AddressMap
     from soc.kernel import Kernel
+    from soc.nothing import Nothing
     from soc.trace import Trace
 
 _MEMORY = int(Space.MEMORY)
@@ -28,6 +29,8 @@ _CSR = int(Space.CSR)
 _LOW_HALF = 0xFFFF_FFFF
 _NAP_S = 0.02
 IP7 = 1 << 7
+MOST_PASSED_OVER = 4096
+"""Windows without a look at the host."""
 RELEASE_REGISTERS = (29, 28, 5)
 """What mailboxes 1 to 3 hold for a core that leaves reset: sp, gp, a1 (mailbox 0: pc)."""
 
@@ -174,8 +177,14 @@ class ClusterComponent:
         trace.wiring.cores, trace.wiring.clock = len(cluster.cores), clock
         for core in cluster.cores:
             core.log_interrupts(trace.keeps)
-        self._points = 0
-        self._scheduled = False
+        self.nothing: Nothing | None = None
+        """What records the accesses that the cores have answered themselves."""
+        self.passes_over = True
+        """Whether grid points at which nothing can happen are passed over, and accesses to nothing answered by the
+        cores themselves. No result depends on it."""
+        self._may_pass = self._passing = False
+        self._quiet_until = 0
+        self._last = NEVER
 
     @property
     def time(self) -> int:
@@ -186,69 +195,93 @@ class ClusterComponent:
 
     def line(self, core: int, time: int, ip: int, level: bool) -> None:
         self.cluster.line(core, self._clock.tick_at_or_after(time), ip, level)
+        self._look()
 
     def answer(self, core: int, time: int, value: int | None) -> None:
         """The reply of a core's access; None is a bus error."""
         self.cluster.answer(core, self._clock.tick_at_or_after(time), value)
+        self._look()
 
     def release(self, core: int, time: int, mailboxes: list[int]) -> None:
         if self.cluster.is_held(core):
             registers = dict(zip(RELEASE_REGISTERS, mailboxes[1:], strict=True))
             self.cluster.release(core, self._clock.tick_at_or_after(time), mailboxes[0], registers)
+            self._look()
+
+    def end_soon(self) -> None:
+        """The run is to end with the window in progress."""
+        self.ending = True
+        self._look()
+
+    def _look(self) -> None:
+        # The next grid point has something to do.
+        if self._passing:
+            self._kernel.halt()
 
     # Running.
 
-    def start(self) -> None:
-        """Have the cores go on from where they are."""
-        if not self._scheduled:
-            self._schedule()
+    def drive(self) -> None:
+        """Has events and cores take turns until the run ends."""
+        self._quiet_until = 0
+        self._last = self._last_point()
+        self._may_pass = self.passes_over and self.predicate is None and self.hypervisor is None
+        if self.nothing is not None:
+            self.nothing.offer(self.cluster, self._may_pass)
+        try:
+            while self._run_to(self._next_point()):
+                pass
+        finally:
+            self._kernel.reach(self._kernel.now, Phase.SETUP)
 
-    def _schedule(self) -> None:
-        self._points += 1
-        self._scheduled = True
-        time = self._clock.time(self.cluster.grid + self._window)
-        self._kernel.post(max(time, self._kernel.now), Phase.GRID, 0, self._points, self._point)
+    def _next_point(self) -> int:
+        """Handles every event before the next grid point that has anything to do; that point, in core cycles."""
+        kernel, window = self._kernel, self._window
+        point = self.cluster.grid + window
+        if self._may_pass and not self.ending and self._pass_over(point):
+            point = max(point, (self._clock.ticks(kernel.now) // window + 1) * window)
+        time = self._clock.time(point)
+        kernel.loop(time)
+        kernel.reach(time, Phase.GRID)
+        return point
 
-    def _point(self, _: Any) -> None:
-        """A grid point: the cores run up to it, and on while nothing is due."""
-        self._scheduled = False
-        cluster, window, kernel = self.cluster, self._window, self._kernel
-        first = cluster.grid + window
-        while True:
-            due = kernel.next_event_time()
-            target = None if due == NEVER else max(first, self._clock.ticks(due) // window * window)
-            if self.ending or self.typed:
-                # The window in progress is finished; it ends no earlier than `first`.
-                target = first
-            else:
-                for stop in (self.stop_at, self.visit):
-                    if stop is not None:
-                        last = -(-self._clock.tick_at_or_after(stop[0]) // window) * window
-                        target = max(first, last if target is None else min(target, last))
-            stop = self.execute(target)
-            name = stop.kind.name
-            if name == "EXIT":
-                self.hypervisor(stop.core)
-                continue
-            if self._trace.keeps:
-                for core in cluster.cores:
-                    self.note_taken(core)
-            if self.host is not None:
-                self.host()
-            if name == "HORIZON":
-                break
-            if name == "SLICE":
-                self._pace()
-                continue
-            if name == "LIMIT" or (name == "DEADLOCK" and (self.typed or self._wait_for_typing())):
-                break
+    def _pass_over(self, point: int) -> bool:
+        """Handles the events up to the next grid point at which something can happen, without a visit to those between.
+
+        A grid point runs the cores, sends their accesses and may end the run. The cores have said until when none of
+        them has an instruction to execute if nothing reaches it; so the points before that send nothing, and where
+        nothing can end the run they change nothing. What can change any of this comes by `_look`, which ends it at
+        once. Order is that of the kernel's queue, here as always.
+        """
+        window = self._window
+        until = min((self._quiet_until // window + 1) * window, point + MOST_PASSED_OVER * window, self._last)
+        if until <= point:
+            return False
+        self._passing = True
+        try:
+            self._kernel.loop(self._clock.time(until))
+        finally:
+            self._passing = False
+        return True
+
+    def _last_point(self) -> int:
+        """The grid point at which the run is to end or somebody looks, in core cycles, or NEVER."""
+        times = [stop[0] for stop in (self.stop_at, self.visit) if stop is not None]
+        if not times:
+            return NEVER
+        return -(-self._clock.tick_at_or_after(min(times)) // self._window) * self._window
+
+    def _run_to(self, first: int) -> bool:
+        """The grid point `first`: the cores run up to it, and on while nothing is due. False where the run ends."""
+        name, stop = self._run_cores(first)
+        if name not in ("HORIZON", "LIMIT") and not (name == "DEADLOCK" and (self.typed or self._wait_for_typing())):
             self._stopped(name, stop)
-            return
-        for request in cluster.requests():
+            return False
+        for request in self.cluster.requests():
             self._request(request)
         if self.visit is not None and self.time >= self.visit[0]:
             _, call = self.visit
             self.visit = None
+            self._last = self._last_point()
             call()
         if name == "LIMIT":
             self._stopped(name, stop)
@@ -261,8 +294,40 @@ class ClusterComponent:
         else:
             self._pace()
             while self.typed:
-                self.type_at(max(kernel.now, self.time), self.typed.popleft())
-            self._schedule()
+                self.type_at(max(self._kernel.now, self.time), self.typed.popleft())
+            return True
+        return False
+
+    def _run_cores(self, first: int) -> tuple[str, Any]:
+        """Has the cores run to `first` or further; why they stopped, by name and whole."""
+        while True:
+            stop = self.execute(self._target(first))
+            name = stop.kind.name
+            for request in self.cluster.open_bus_accesses():
+                self.exits += 1
+                self.nothing.record(request, self.ports[request.core].source.new_cause())
+            if name == "EXIT":
+                self.hypervisor(stop.core)
+                continue
+            if self._trace.keeps:
+                for core in self.cluster.cores:
+                    self.note_taken(core)
+            if self.host is not None:
+                self.host()
+            if name != "SLICE":
+                self._quiet_until = self.cluster.quiet_until
+                return name, stop
+            self._pace()
+
+    def _target(self, first: int) -> int | None:
+        """How far the cores may run, `first` or further. None: without end."""
+        if self.ending or self.typed:
+            # The window in progress is finished.
+            return first
+        due, target = self._kernel.next_event_time(), self._last
+        if due != NEVER:
+            target = min(target, self._clock.ticks(due) // self._window * self._window)
+        return None if target == NEVER else max(first, target)
 
     def execute(self, target: int | None) -> Any:
         """Has the cores run to the grid point `target`; why they came back. A profile puts itself around this."""

@@ -8,13 +8,12 @@ covers that.
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from soc.errors import ConfigurationError, ProtocolError, choose
 from soc.messages import FaultInjected, InterruptLevel, Message, Phase, Unsigned
@@ -133,8 +132,17 @@ FILTERS: dict[str, Callable[[str, Mapping[str, Any]], Filter]] = {
 }
 """What a fault on a channel can be, by its key in a table."""
 STRIKES = ("kill", "hang", "garble")
-"""What can happen to a device's process: it is killed, it stops for ever, or what it sends next changes on its way."""
+"""What can happen to a device's process: it is killed, it stops for ever, or a bit it sends changes on its way."""
 _OTHER_KEYS = {"delay": ("probability",), "babble": ("times",)}
+
+
+class Strike(NamedTuple):
+    """What happens to a device's process, at a model time."""
+
+    kind: str
+    """One of STRIKES."""
+    time: int
+    """In ps since reset."""
 
 
 @dataclass(frozen=True)
@@ -148,8 +156,7 @@ class Fault:
     name: str = ""
     seed: int = 0
     device: str = ""
-    strikes: tuple[tuple[str, int], ...] = ()
-    """(kind, time in ps)"""
+    strikes: tuple[Strike, ...] = ()
 
     @classmethod
     def read(cls, given: Any) -> Fault:
@@ -178,7 +185,7 @@ class Fault:
         strikes = []
         for kind in STRIKES:
             times = given.get(kind, [])
-            strikes += [(kind, duration(time)) for time in (times if isinstance(times, list | tuple) else [times])]
+            strikes += [Strike(kind, duration(t)) for t in (times if isinstance(times, list | tuple) else [times])]
         if not strikes:
             raise ConfigurationError(f"fault {dict(given)}: a device's process has one of {', '.join(STRIKES)}")
         return cls(device=given["device"], strikes=tuple(strikes), seed=_seed(given))
@@ -211,8 +218,7 @@ class FaultyLink:
         self._posted = 0
         self._deliver = link.intercept(self._arrive)
 
-    def _arrive(self, event: Any) -> None:
-        message = event._value
+    def _arrive(self, message: Message) -> None:
         given = list(self._filter(message, self._random))
         if given != [message]:
             self.injected += 1
@@ -221,23 +227,22 @@ class FaultyLink:
             if not isinstance(found, Message) or found[3:5] != message[3:5] or found.time < message.time:
                 raise ProtocolError(f"filter {self._name} on {self._link.name} gave {found!r:.200} for {message}")
             if found.time == message.time:
-                event._value = found
-                self._deliver(event)
+                self._deliver(found)
             else:
                 self._posted += 1
                 self._kernel.post(found.time, found.PHASE, self._channel, self._posted, self._deliver, found)
 
 
-def strike(kind: str, component: Any) -> None:
-    """Do to the process of `component` what `kind` says."""
+def strike(kind: str, component: Any, rng: Random) -> None:
+    """Do to the process of `component` what `kind`, one of STRIKES, says; `rng` chooses the bit."""
     connection = component.supervisor.connection
     if kind == "garble":
-        connection.stream.garble()
+        connection.stream.garble(rng.getrandbits(32))
     elif connection.process is None:
         # A process on another host is out of reach; its connection is not.
         connection.stream.shut()
     else:
-        os.kill(connection.process.pid, signal.SIGKILL if kind == "kill" else signal.SIGSTOP)
+        connection.process.send_signal(signal.SIGKILL if kind == "kill" else signal.SIGSTOP)
 
 
 def inject(
@@ -274,5 +279,11 @@ def _arm(fault: Fault, components: Mapping[str, Any], kernel: Kernel, channel: i
     if component is None or not component.remote:
         elsewhere = [name for name, other in components.items() if other.remote]
         raise ConfigurationError(f"fault: {choose('device in another process', fault.device, elsewhere)}")
-    for number, (kind, time) in enumerate(fault.strikes, start=1):
-        kernel.post(time, Phase.SETUP, channel, number, lambda event: strike(event._value, component), kind)
+    rng = Random(f"{fault.seed} {fault.device}")
+
+    def happen(kind: str) -> None:
+        if not component.disconnected:
+            strike(kind, component, rng)
+
+    for number, planned in enumerate(fault.strikes, start=1):
+        kernel.post(planned.time, Phase.SETUP, channel, number, happen, planned.kind)

@@ -21,13 +21,16 @@ PARTS = {
     IrqchipId.LS3A_IPMASK: ("ls3a_ext_irq",),
 }
 """The devices whose registers a chip's image has, node by node."""
-INJECTOR = "ls7a_irqfd"
-NEEDED = {INJECTOR, "ls7a_irq", "ls3a_ipi", "ls3a_ext_irq"}
+INJECTOR, ROUTER, EXTIRQ = "ls7a_irqfd", "ls3a_router_irq", "ls3a_ext_irq"
+NEEDED = {INJECTOR, "ls7a_irq", "ls3a_ipi", EXTIRQ}
+PINS = 16
+"""Inputs of the four cores, IP2 to IP5 of each."""
+QUADS, QUAD_VECTORS, QUAD_MASK = 4, 64, (1 << 64) - 1
 
 
 def controllers(components: Mapping[str, Any]) -> PlatformControllers | None:
     """Those of a machine's components; None where one is missing, or in another process, where no call reaches it."""
-    names = {INJECTOR, *(name for parts in PARTS.values() for name in parts)}
+    names = {INJECTOR, ROUTER, *(name for parts in PARTS.values() for name in parts)}
     found = {name: components[name] for name in sorted(names) if name in components}
     if not found.keys() >= NEEDED or any(component.remote for component in found.values()):
         return None
@@ -66,7 +69,10 @@ class PlatformControllers:
 
     def state(self, chip: IrqchipId) -> list[State]:
         saved = [self._devices[name].save() for name in self._parts(chip)]
-        return [{**each["registers"], **each["internals"]} for each in saved]
+        found = [{**each["registers"], **each["internals"]} for each in saved]
+        if chip is IrqchipId.LS3A_IPMASK and "ip_mask" not in found[0]:
+            found[0]["ip_mask"] = self._ip_mask()
+        return found
 
     def load(self, chip: IrqchipId, states: Sequence[State]) -> None:
         for name, state in zip(self._parts(chip), states, strict=True):
@@ -74,6 +80,17 @@ class PlatformControllers:
             for part in ("registers", "internals"):
                 saved[part] |= {key: value for key, value in state.items() if key in saved[part]}
             self._access(name, self._devices[name].restore, saved)
+
+    def _ip_mask(self) -> list[int]:
+        """What KVM's own controllers keep, of the hardware's, which do not: per core and pin, bit 0 while the router
+        holds it, bit quad+1 while a vector of that group of 64 does."""
+        router = self._devices.get(ROUTER)
+        mask = []
+        for place in range(PINS):
+            vectors = self._devices[EXTIRQ].behind(f"pin[{place}]")
+            quads = sum(2 << quad for quad in range(QUADS) if vectors >> QUAD_VECTORS * quad & QUAD_MASK)
+            mask.append(quads | (router is not None and router.behind(f"pin[{place}]") != 0))
+        return mask
 
     def _parts(self, chip: IrqchipId) -> list[str]:
         return [name for name in PARTS[chip] if name in self._devices]

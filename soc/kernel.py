@@ -1,6 +1,6 @@
 """The event kernel: simpy, with every event ordered by one visible tuple (design law 2).
 
-A queue entry is `(time, phase, channel, sequence, event)`. No two entries share the first four, so the order never
+A queue entry is `[time, phase, channel, sequence, handler, value]`. No two share the first four, so the order never
 depends on when or by whom something was scheduled. Channel 0 belongs to simpy itself: its urgent events come before
 everything at their time, its other events (timeouts, processes) with the timers, in the order they were made.
 """
@@ -19,18 +19,9 @@ from soc.errors import SocError
 from soc.messages import Phase
 from soc.time import NEVER
 
+Entry = list[Any]
+_HANDLER, _VALUE = 4, 5
 _SETUP, _TIMER = int(Phase.SETUP), int(Phase.TIMER)
-
-
-class Delivery(Event):
-    """An event that is triggered from the start and hands `value` to one handler. A cancelled one has no callbacks."""
-
-    _ok = True
-
-    def __init__(self, handler: Callable[[Delivery], None], value: Any) -> None:
-        # Event.__init__ would only set what is set here; this runs for every message.
-        self.callbacks = [handler]
-        self._value = value
 
 
 class Kernel(simpy.Environment):
@@ -38,39 +29,43 @@ class Kernel(simpy.Environment):
 
     def __init__(self) -> None:
         super().__init__(0)
-        self.key: tuple[int, int, int, int] = (0, 0, 0, 0)
-        """(time, phase, channel, sequence) of the event being handled."""
+        self._entry: Entry = [0, 0, 0, 0, None, None]
         self._halted = False
+
+    @property
+    def key(self) -> tuple[int, int, int, int]:
+        """(time, phase, channel, sequence) of what is being handled."""
+        return tuple(self._entry[:4])
 
     def schedule(self, event: Event, priority: int = 1, delay: int = 0) -> None:
         """simpy's own entry; model code uses `post`. Delays are whole picoseconds."""
         if type(delay) is not int:
             raise SocError(f"delay {delay!r} is not an integer number of picoseconds (design law 1)")
         phase = _TIMER if priority > URGENT else _SETUP
-        heappush(self._queue, (self._now + delay, phase, 0, next(self._eid), event))
+        heappush(self._queue, [self._now + delay, phase, 0, next(self._eid), self._happen, event])
 
     def post(
-        self, time: int, phase: int, channel: int, sequence: int, handler: Callable[[Delivery], None], value: Any = None
-    ) -> Delivery:
-        """Call `handler(event)`, with `event.value` set to `value`, at exactly this place in the order.
+        self, time: int, phase: int, channel: int, sequence: int, handler: Callable[[Any], None], value: Any = None
+    ) -> Entry:
+        """Call `handler(value)` at exactly this place in the order; `cancel` takes what is returned.
 
         The place must not lie before the event being handled: a place in the past raises SocError.
         """
         if time < self._now:
             raise SocError(f"an event for {time} ps was posted at {self._now} ps: links need a positive latency")
-        event = Delivery(handler, value)
-        heappush(self._queue, (time, phase, channel, sequence, event))
-        return event
+        entry = [time, phase, channel, sequence, handler, value]
+        heappush(self._queue, entry)
+        return entry
 
-    def cancel(self, event: Delivery) -> None:
+    def cancel(self, entry: Entry) -> None:
         """A posted event that has not happened yet never will."""
-        event.callbacks = None
+        entry[_HANDLER] = None
 
     def pending(self) -> Iterator[tuple[int, Any]]:
         """(channel, value) of every event that has not happened yet, in their order, those of GRID left out."""
-        for _, phase, channel, _, event in sorted(self._queue, key=lambda entry: entry[:4]):
-            if event.callbacks is not None and phase != Phase.GRID:
-                yield channel, event._value
+        for _, phase, channel, _, handler, value in sorted(self._queue):
+            if handler is not None and phase != Phase.GRID:
+                yield channel, value
 
     def forget(self, now: int) -> None:
         """Drop every event; the time is `now` ps."""
@@ -81,7 +76,7 @@ class Kernel(simpy.Environment):
         """Time in ps of the next event, or NEVER."""
         queue = self._queue
         while queue:
-            if queue[0][4].callbacks is not None:
+            if queue[0][_HANDLER] is not None:
                 return queue[0][0]
             heappop(queue)
         return NEVER
@@ -94,37 +89,40 @@ class Kernel(simpy.Environment):
         """Handle the next event; EmptySchedule when there is none."""
         if self.next_event_time() is NEVER or not self._queue:
             raise EmptySchedule
-        *key, event = heappop(self._queue)
-        self.key = tuple(key)
-        self._now = key[0]
+        entry = self._entry = heappop(self._queue)
+        self._now = entry[0]
+        entry[_HANDLER](entry[_VALUE])
+
+    def _happen(self, event: Event) -> None:
+        """An event of simpy's."""
         callbacks, event.callbacks = event.callbacks, None
         try:
             for callback in callbacks:
                 callback(event)
         except StopSimulation:
             event.callbacks = callbacks[callbacks.index(callback) + 1 :]
-            heappush(self._queue, (self._now, _SETUP, 0, next(self._eid), event))
+            heappush(self._queue, [self._now, _SETUP, 0, next(self._eid), self._happen, event])
             raise
         if not event._ok and not hasattr(event, "_defused"):
             raise event._value
+
+    def reach(self, time: int, phase: Phase) -> None:
+        """It is at least `time` ps, and what happens now is of `phase` and no event."""
+        self._now = max(self._now, time)
+        self._entry = [self._now, phase, 0, 0, None, None]
 
     def halt(self) -> None:
         """Make `loop` return after the event being handled."""
         self._halted = True
 
-    def loop(self) -> None:
-        """Handle events until `halt` is called or none is left. The same as `step` again and again, but faster."""
+    def loop(self, before: int = NEVER + 1) -> None:
+        """Handle the events earlier than `before` ps until `halt` is called or none is left. The same as `step` again
+        and again, but faster."""
         self._halted = False
         queue = self._queue
-        while queue and not self._halted:
-            time, phase, channel, sequence, event = heappop(queue)
-            callbacks = event.callbacks
-            if callbacks is None:
-                continue
-            self._now = time
-            self.key = (time, phase, channel, sequence)
-            event.callbacks = None
-            for callback in callbacks:
-                callback(event)
-            if not event._ok and not hasattr(event, "_defused"):
-                raise event._value
+        while queue and queue[0][0] < before and not self._halted:
+            entry = heappop(queue)
+            handler = entry[_HANDLER]
+            if handler is not None:
+                self._entry, self._now = entry, entry[0]
+                handler(entry[_VALUE])

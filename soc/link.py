@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from soc.errors import ConfigurationError
-from soc.messages import Message, Phase, pack, unpack
+from soc.messages import VERSION, Message, Phase, pack, unpack
 from soc.ports import split
 
 if TYPE_CHECKING:
@@ -52,9 +52,12 @@ class Link:
         "_add",
         "_arrival",
         "_deliver",
+        "_from",
         "_kernel",
         "_post",
+        "_receiver",
         "_source",
+        "_to",
         "_wire",
         "channel",
         "destination",
@@ -82,18 +85,36 @@ class Link:
             )
         self.channel, self.latency = channel, latency
         self.origin, self.target = origin, target
+        self._from, self._to = origin[1], target[1]
         self._source, self._kernel, self._post = source, kernel, kernel.post
-        self._add, self._deliver, self._wire = trace.add, deliver, wire
+        self._add, self._wire = trace.add, wire
+        self._deliver = self._receiver = deliver
         self._arrival = self._arrive
         trace.wire(self)
 
     def send(self, kind: type[Message], sent: int, cause: int, *fields: Any) -> int:
-        """Send a message that leaves at `sent` ps; returns its sequence number."""
+        """Send a message that leaves at `sent` ps; returns its sequence number. `fields` are all of the message's own,
+        in their order."""
+        message = self._message(kind, sent, cause, fields)
+        self._post(message[2], kind.PHASE, self.channel, message[5], self._arrival, message)
+        return message[5]
+
+    def note(self, kind: type[Message], sent: int, cause: int, *fields: Any) -> int:
+        """As `send`, for a message that is next in the order and whose receiver is known to have taken it."""
+        message = self._message(kind, sent, cause, fields)
+        self._add(message, self)
+        return message[5]
+
+    def _message(self, kind: type[Message], sent: int, cause: int, fields: tuple) -> Message:
         source = self._source
         source.sequence = sequence = source.sequence + 1
-        message = kind(sent + self.latency, self.origin[1], self.target[1], sequence, cause, *fields)
-        self.resume(message)
-        return sequence
+        head = (VERSION, kind.KIND, sent + self.latency, self._from, self._to, sequence, cause)
+        return tuple.__new__(kind, head + fields)
+
+    @property
+    def is_plain(self) -> bool:
+        """Nothing stands between sender and receiver: no fault, no profile, no packing."""
+        return self._arrival == self._arrive and self._deliver == self._receiver and not self._wire
 
     def resume(self, message: Message) -> None:
         """Put `message` on its way to its own time."""
@@ -103,8 +124,8 @@ class Link:
         """Deliver `message` once more, now: its first delivery was taken back."""
         self._post(self._kernel._now, message.PHASE, self.channel, message[5], self._arrive, message)
 
-    def intercept(self, arrival: Callable[[Any], None]) -> Callable[[Any], None]:
-        """Have every message go to `arrival` at its time, as the value of an event. Returns what delivers one."""
+    def intercept(self, arrival: Receiver) -> Receiver:
+        """Have every message go to `arrival` at its time. Returns what delivers one."""
         before, self._arrival = self._arrival, arrival
         return before
 
@@ -114,8 +135,7 @@ class Link:
         self._deliver = around(split(self.target[0])[0], before)
         return lambda: setattr(self, "_deliver", before)
 
-    def _arrive(self, event: Any) -> None:
-        message = event._value
+    def _arrive(self, message: Message) -> None:
         if self._wire:
             message = unpack(pack(message))
         self._add(message, self)
@@ -157,8 +177,8 @@ class Timers:
 
     def cancel(self, token: str) -> None:
         """Forget the timer `token`, if it is armed."""
-        if (event := self._armed.pop(token, None)) is not None:
-            self._kernel.cancel(event)
+        if (entry := self._armed.pop(token, None)) is not None:
+            self._kernel.cancel(entry)
 
     def measure(self, around: Callable[[str, Receiver], Receiver]) -> Callable[[], None]:
         """Have `around(name of the component, receiver)` receive the ticks instead. Returns what undoes that."""
@@ -168,10 +188,9 @@ class Timers:
 
     def deadlines(self) -> dict[str, int]:
         """Token to time in ps of every armed timer."""
-        return {token: event.value.time for token, event in self._armed.items()}
+        return {token: time for token, (time, *_) in self._armed.items()}
 
-    def _due(self, event: Any) -> None:
-        message = event._value
+    def _due(self, message: Any) -> None:
         del self._armed[message.token]
         self._add(message, None)
         self._tick(message)

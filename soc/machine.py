@@ -19,11 +19,12 @@ from soc.checkpoint import CheckpointError
 from soc.cluster import ClusterComponent, CorePort, window_cycles
 from soc.console import PROMPT, Console
 from soc.errors import ConfigurationError, DeviceLost, UnmappedAccessError, choose
-from soc.faults import Fault, inject
+from soc.faults import Fault, Strike, inject
 from soc.hostbus import HostBus
 from soc.kernel import Kernel
 from soc.link import Link, Source, Timers
 from soc.messages import Message, pack, unpack
+from soc.nothing import Nothing
 from soc.options import Options
 from soc.placement.inprocess import DeviceComponent
 from soc.placement.memory import MemoryComponent
@@ -87,6 +88,7 @@ class Machine:
     always kept). `strict` ends the run at the first access to nothing. `timing` is a Timing or a mapping of constants.
     `csr`: CPUCFG tells the guest of the CSR instructions, on a platform with configuration registers; Linux then sends
     its inter-processor interrupts with them. `vz`: the bare cores have the VZ module (see docs/vz.md).
+    `lasx`: the cores have 256-bit vectors.
     `hypervisor="kvm"` runs the program as a guest of the KVM model with `vcpus` virtual CPUs on the `cpus` cores; `kvm`
     is its back-end, `irqchip` ("kernel", "user") who serves the guest's interrupt controllers.
     `unimplemented` is what becomes of an instruction that is real on this core but not modelled: "stop" ends the run
@@ -115,6 +117,7 @@ class Machine:
         strict: bool | None = None,
         csr: bool | None = None,
         vz: bool | None = None,
+        lasx: bool | None = None,
         unimplemented: str | None = None,
         disk: str | Path | None = None,
         devices: Mapping[str, Mapping[str, Any]] | None = None,
@@ -139,6 +142,7 @@ class Machine:
             "strict": strict,
             "csr": csr,
             "vz": vz,
+            "lasx": lasx,
             "unimplemented": unimplemented,
             "disk": disk,
             "devices": devices,
@@ -230,7 +234,7 @@ class Machine:
         timing, kernel, trace = self.timing, self.kernel, self.trace
         stop_run = self._strict_stop if self.options.strict else None
         self.open_bus = OpenBus(self.platform.windows, stop_run)
-        nothing = DeviceComponent(
+        open_bus = DeviceComponent(
             "open_bus",
             _OpenBusDevice(self.open_bus),
             kernel,
@@ -248,6 +252,8 @@ class Machine:
                     raise ConfigurationError(f"device {part.name} at {place.address:#x}: the machine has memory there")
                 self.bus.map.add(part.name, place.address, place.size, (component, place.origin))
 
+        claimed = [(place.address, place.address + place.size) for part in parts for place in part.ranges()]
+        nothing = self._cluster.nothing = Nothing(self.open_bus, claimed, self.clock)
         for core in self._cores:
             core.bus = AddressMap()
             for part in parts:
@@ -255,7 +261,8 @@ class Machine:
                 for place, (base, size, origin) in enumerate(part.ranges()):
                     port = f"{part.name}.mmio[{place}]" if place else f"{part.name}.mmio"
                     core.bus.add(part.name, base, size, self._registers(core, component, port, origin, stop_run))
-            core.open_bus = self._registers(core, nothing, "open_bus.mmio", 0, None)
+            core.open_bus = self._registers(core, open_bus, "open_bus.mmio", 0, None)
+            nothing.connect(core.open_bus, self.links[f"open_bus.mmio -> {core.name}.mmio"])
 
         self.dma: MemoryComponent | None = None
         masters = [p.name for p in parts if p.name in self.platform.added and hasattr(load(p.model), "on_dma")]
@@ -437,6 +444,8 @@ class Machine:
         """All that the future depends on apart from RAM, as msgpack types."""
         if self._ended is not None and self._ended[0] == "error" and not self._lost:
             raise CheckpointError(f"the machine has ended in an error and cannot be saved: {self._ended[1]}")
+        if gone := [name for name, component in self.components.items() if component.remote and component.disconnected]:
+            raise CheckpointError(f"{', '.join(gone)} is disconnected: the machine has no state of it to save")
         return {
             "now": self.kernel.now,
             "is_off": self.is_off,
@@ -464,6 +473,8 @@ class Machine:
             raise CheckpointError(f"the saved machine has the devices {', '.join(state['components'])}")
         for name, component in self.components.items():
             component.restore(state["components"][name], self._channels)
+        # What the devices have armed is among the events.
+        self.kernel.forget(state["now"])
         if self.dma is not None:
             self.dma.errors.update(state["dma_errors"])
         self._console.restore(state["console"])
@@ -480,6 +491,9 @@ class Machine:
     def _events(self) -> list[list[Any]]:
         events = []
         for channel, value in self.kernel.pending():
+            if isinstance(value, Strike):
+                # At a process, not at the machine.
+                continue
             if not isinstance(value, Message):
                 raise CheckpointError("an event of the kernel is no message: a simpy process of one's own is not saved")
             events.append([channel, pack(value)])
@@ -602,10 +616,9 @@ class Machine:
         cluster.pace = (lambda time: seconds(time - start) - (host.monotonic() - began)) if pace else None
         cluster.visit = visit
         cluster.stop_at = None if window is None else (start + window, f"{seconds(window):g} s of model time")
-        cluster.start()
         try:
             with sharing if self._processes() else nullcontext(), self._profiled(profile):
-                self.kernel.loop()
+                cluster.drive()
         except UnmappedAccessError as error:
             self._ended = ("error", str(error))
         except DeviceLost as error:
@@ -726,13 +739,12 @@ class Machine:
         # The cores come to a clean stop first: at a block boundary, with no access under way.
         if self._ended is None:
             self._ended = (ended, reason)
-        self._cluster.ending = True
+        self._cluster.end_soon()
 
     def _end(self, ended: str, reason: str) -> None:
         """Ends the run now; an empty `ended` when `_end_soon` has said why."""
         if self._ended is None:
             self._ended = (ended, reason)
-        self.kernel.halt()
 
     def _strict_stop(self, text: str) -> None:
         self._end_soon("error", f"strict: {text}")
@@ -782,5 +794,5 @@ def _make_cluster(memory: Any, count: int, tier: str, window: int, options: Opti
         timing.stable_clock,
     )
     return import_module("cpu.cluster").Cluster(
-        memory, count, tier, window, costs, options.csr, vz, options.unimplemented == "ri"
+        memory, count, tier, window, costs, options.csr, vz, options.unimplemented == "ri", options.lasx
     )

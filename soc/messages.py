@@ -17,6 +17,7 @@ The common fields:
 from __future__ import annotations
 
 from enum import IntEnum
+from operator import itemgetter
 from typing import Annotated, Any, ClassVar, NamedTuple, get_type_hints
 
 import msgpack
@@ -170,7 +171,7 @@ class Message(tuple):
         cls.KIND, cls.PHASE, cls.HASHED, cls.FIELDS = kind, phase, hashed, declared
         cls.__match_args__ = tuple(declared)
         for place, name in enumerate(declared, start=2):
-            setattr(cls, name, property(_item(place), doc=f"{declared[name].unit}"))
+            setattr(cls, name, property(itemgetter(place), doc=f"{declared[name].unit}"))
         KINDS[kind] = cls
 
     def __new__(cls, *values: Any, **named: Any) -> Message:
@@ -192,10 +193,6 @@ class Message(tuple):
             if (problem := kind.problem(value)) is not None:
                 raise MessageError(f"{type(self).__name__}.{name} {problem}")
         return self
-
-
-def _item(place: int) -> Any:
-    return lambda message: message[place]
 
 
 KINDS: dict[int, type[Message]] = {}

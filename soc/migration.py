@@ -83,7 +83,7 @@ def _leave(vcpu: Vcpu) -> dict[str, Any]:
         raise KvmError(EBUSY, f"vCPU {vcpu.number} is in KVM_RUN, or its last MMIO exit is not completed")
     control = vcpu.get_one_reg(onereg.COUNT_CTL)
     vcpu.set_one_reg(onereg.COUNT_CTL, CTL_DC)
-    ids = vcpu.get_reg_list()
+    ids = [*vcpu.get_reg_list(), *vcpu.vm.callbacks.counters]
     registers = []
     for number in ids:
         with suppress(KvmError):  # with Status.FR = 0 odd doubles and vectors are listed, and there are none

@@ -49,6 +49,8 @@ class Options:
     """CPUCFG tells the guest that there are CSR instructions."""
     vz: bool = False
     """The bare cores have the VZ module; those under a hypervisor always do."""
+    lasx: bool = False
+    """The cores have the 256-bit vectors of LASX, of which the context switch's instructions are modelled."""
     unimplemented: str = "stop"
     """An instruction that is real but not modelled ends the run ("stop"), or raises RI and is counted ("ri")."""
     disk: str | Path | None = None
@@ -122,7 +124,7 @@ class Options:
             raise ConfigurationError(choose("irqchip", self.irqchip, IRQCHIPS))
         if self.tier not in TIERS:
             raise ConfigurationError(choose("tier", self.tier, TIERS))
-        for name in ("trace", "strict", "csr", "vz"):
+        for name in ("trace", "strict", "csr", "vz", "lasx"):
             if type(getattr(self, name)) is not bool:
                 raise ConfigurationError(f"{name} = {getattr(self, name)!r}; allowed: true, false")
         if self.csr and not any(part.csr for part in self.platform.parts):

@@ -8,15 +8,17 @@ arch/mips/include/asm/mipsregs.h, arch/mips/mm/tlbex.c.
 from __future__ import annotations
 
 from cpu import state
-from cpu.cp0 import timer
+from cpu.cp0 import stable, timer
 from cpu.cp0.exceptions import lines
 from cpu.cp0.registers import (
     C0_BADVADDR,
     C0_CAUSE,
     C0_COMPARE,
+    C0_CONFIG,
     C0_CONFIG1,
     C0_CONFIG3,
     C0_CONFIG5,
+    C0_CONFIG6,
     C0_COUNT,
     C0_DIAG,
     C0_EBASE,
@@ -37,6 +39,7 @@ from cpu.cp0.registers import (
     C0_STATUS,
     C0_USERLOCAL,
     C0_WIRED,
+    CPUCFG1_LASX,
     WIDE,
 )
 from cpu.engine.jit import jit
@@ -44,7 +47,7 @@ from cpu.engine.softmmu import flush_all, update_context
 from cpu.tlb.operations import invalidate_all, size_of
 from cpu.tlb.translate import KERNEL, mode_of
 from cpu.vz.guestctl import AT, AT_GUEST, AT_ROOT
-from cpu.vz.mode import CU1, FR, MSAEN, link_slot
+from cpu.vz.mode import CU1, FR, LASXEN, LASXMODE, MSAEN, link_slot, select_bank
 
 CU0 = 1 << 28
 EBASE_WG = 1 << 11
@@ -126,13 +129,19 @@ def write_cp0(S, bank, number, value, mask, wide, cycle):
             mask &= ~(CU1 | FR)
         elif own == C0_CONFIG5 and not S[bank + C0_CONFIG3] & CONFIG3_MSAP:
             mask &= ~MSAEN
+        elif (own == C0_CONFIG or own == C0_CONFIG6) and not S[state.CPUCFG1] & CPUCFG1_LASX:
+            mask &= ~(LASXEN if own == C0_CONFIG else LASXMODE)
         elif own == C0_GUESTCTL0 and value & AT != AT_GUEST and value & AT != AT_ROOT:
             mask &= ~AT  # 0 and 2 are reserved
         S[at] = (S[at] & ~mask) | (value & mask)
         if not WIDE[number]:
             S[at] &= 0xFFFFFFFF
-        if own == C0_STATUS or own == C0_ENTRYHI or own == C0_CONFIG5 or own == C0_GUESTCTL0 or own == C0_GUESTCTL1:
+        if own == C0_STATUS or own == C0_ENTRYHI or own == C0_GUESTCTL0 or own == C0_GUESTCTL1:
             update_context(S)
+        elif own == C0_CONFIG or own == C0_CONFIG5 or own == C0_CONFIG6:
+            select_bank(S)
+            if own == C0_CONFIG6:
+                timer.rearm(S, state.GUEST, cycle)
         elif own == C0_PAGEGRAIN:
             flush_all(S)
         elif own == C0_CONFIG1 and bank:
@@ -160,4 +169,6 @@ def read_hardware(S, number, cycle):
         return S[state.COUNT_DIVIDER], 1
     if number == 29:
         return S[bank + C0_USERLOCAL], 1
+    if number == 30:
+        return stable.counter(S, cycle) + (S[state.GUEST_STABLE_OFFSET] if bank else 0), 1
     return 0, 0

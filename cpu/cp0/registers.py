@@ -17,6 +17,7 @@ from cpu.isa.errors import TableError
 M32 = 0xFFFFFFFF
 M64 = -1
 CONFIG3_VZ = 1 << 23
+CPUCFG1_LASX = 1 << 11  # the one word of CPUCFG that decides what can be written
 
 
 @dataclass(frozen=True)
@@ -99,14 +100,15 @@ _row("cause", 13, 0, 0, 0x08C00300, guest="A", root_mask=0xF8C0FF7C)  # DC, IV, 
 _row("epc", 14, 0, 0, M64, 64, "A")
 _row("prid", 15, 0, 0x0014C000, 0, guest="H")
 _row("ebase", 15, 1, -0x80000000, 0x3FFFF000, 64, "A", root_mask=0x3FFFF3FF)
-_row("config", 16, 0, 0x80004482, 0x7, guest="AG", root_mask=0x80000007)
+_row("config", 16, 0, 0x80004482, 0x80007, guest="AG", root_mask=0x80080007)  # LASXEN, K0
 # The guest's copy has no watch registers and no counters; root sets its size of the TLB and whether it has an FPU.
 _row("config1", 16, 1, 0xFEAB559B, 0, guest="AG", guest_reset=0xFEAB5583, root_mask=0xFE000001)
 _row("config2", 16, 2, 0x8000055F, 0, guest="AG", root_mask=1 << 31)
 _row("config3", 16, 3, 0x9C0030A0, 0, guest="AG", root_mask=0x90002080)  # M, MSAP, ULRI, LPA
 _row("config4", 16, 4, 0xD01C0000, 0, guest="AG", root_mask=1 << 31)
 _row("config5", 16, 5, 1, 0x68000000, guest="AG")  # NFExists; K, MSAEn; no CRC32 instructions, so CRCP is 0
-_row("config6", 16, 6, 0x40, 0x004301C0, guest="H")  # SFBEN, EXTIMER, INTIMER, LLEXC, SCRAND, FTLBDIS
+# LASXMODE, SFBEN, EXTIMER, INTIMER, LLEXC, SCRAND, FTLBDIS
+_row("config6", 16, 6, 0x40, 0x006301C0, guest="H")
 _row("lladdr", 17, 0, 0, 1, guest="D", vz=True)  # the link bit; it can be cleared
 _row("watchlo", 18, 0, 0, 0, 64)  # no condition can be enabled: I, R, W read as 0
 _row("watchhi", 19, 0)
@@ -196,6 +198,7 @@ C0_CAUSE = register("cause").slot
 C0_EPC = register("epc").slot
 C0_INTCTL = register("intctl").slot
 C0_EBASE = register("ebase").slot
+C0_CONFIG = register("config").slot
 C0_CONFIG1 = register("config1").slot
 C0_CONFIG3 = register("config3").slot
 C0_CONFIG5 = register("config5").slot
@@ -203,6 +206,7 @@ C0_CONFIG6 = register("config6").slot
 C0_LLADDR = register("lladdr").slot
 C0_XCONTEXT = register("xcontext").slot
 C0_DIAG = register("diag").slot
+C0_GSCAUSE = register("gscause").slot
 C0_ERROREPC = register("errorepc").slot
 C0_KPGD = register("kpgd").slot
 

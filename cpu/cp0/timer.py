@@ -7,11 +7,12 @@ Sources: MIPS Architecture For Programmers, volume III (MD00091), VZ module (MD0
 from __future__ import annotations
 
 from cpu import state
+from cpu.cp0 import stable
 from cpu.cp0.exceptions import CAUSE_DC, CAUSE_TI
 from cpu.cp0.registers import C0_CAUSE, C0_COMPARE, C0_CONFIG6, C0_GTOFFSET
 from cpu.engine.jit import jit
 
-NEVER = 1 << 62
+NEVER = stable.NEVER
 IP7 = 1 << 15
 INNTIMER, EXTIMER = 1 << 6, 1 << 7
 
@@ -47,7 +48,11 @@ def set_offset(S, cycle, value):
 
 @jit
 def rearm(S, bank, cycle):
-    """The cycle at which a context's Count next becomes its Compare; equality now means a whole wrap from now."""
+    """The cycle at which a context's Count next becomes its Compare; equality now means a whole wrap from now. With
+    Config6.EXTIMER the guest's line has its stable timer instead."""
+    if bank and S[C0_CONFIG6] & EXTIMER:
+        S[bank + state.TIMER] = stable.expiry(S)
+        return
     if S[C0_CAUSE] & CAUSE_DC:
         S[bank + state.TIMER] = NEVER
         return
@@ -66,11 +71,19 @@ def set_compare(S, bank, cycle, value):
 
 
 @jit
+def set_guest_stable(S, cycle, value):
+    """Writes the guest's TIMER_CFG."""
+    catch_up(S, cycle)
+    stable.configure(S, cycle, value)
+    rearm(S, state.GUEST, cycle)
+
+
+@jit
 def catch_up(S, cycle):
-    """Fires a match that lies behind `cycle` but whose boundary has not come yet."""
+    """Fires what lies behind `cycle` but whose boundary has not come yet."""
     if cycle >= S[state.TIMER]:
         fire(S, 0)
-    if cycle >= S[state.GUEST + state.TIMER]:
+    while cycle >= S[state.GUEST + state.TIMER]:
         fire(S, state.GUEST)
 
 
@@ -93,10 +106,14 @@ def external(S, cycle):
 @jit
 def fire(S, bank):
     """A context's Count has reached its Compare. Config6 may leave root's IP7 to the external (stable) timer alone; the
-    guest's line follows from Cause.TI (cpu/cp0/exceptions.py)."""
+    guest's line follows from Cause.TI (cpu/cp0/exceptions.py), which its stable timer may drive instead."""
     if bank:
         S[bank + C0_CAUSE] |= CAUSE_TI
         S[bank + state.TIMER_CAME] = S[bank + state.TIMER]
+        if S[C0_CONFIG6] & EXTIMER:
+            stable.expire(S)
+            S[bank + state.TIMER] = stable.expiry(S)
+            return
     elif (S[C0_CONFIG6] & (EXTIMER | INNTIMER)) != EXTIMER:
         S[C0_CAUSE] |= CAUSE_TI | IP7
         S[state.TIMER_CAME] = S[state.TIMER]

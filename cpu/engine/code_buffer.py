@@ -11,7 +11,7 @@ import numpy as np
 
 from cpu.engine import shared as m
 from cpu.engine import stencil_layout as e
-from cpu.engine.intrinsics import ld64, shr, st8, st32, st64
+from cpu.engine.intrinsics import ld8, ld32, ld64, shr, st8, st32, st64
 from cpu.engine.jit import jit, jit_as
 from cpu.engine.micro import OP
 from cpu.engine.softmmu_layout import JUMP_CACHE_MASK, JUMP_CACHE_OFFSET
@@ -26,9 +26,7 @@ CONSTANTS_ALIGN = 64
 MARGIN = 1 << 17
 HOT_AFTER = 16
 LARGEST_COUNT = (1 << 31) - 1
-NONE = -1
-LOOP_HELD = 16 * e.VALUES  # in M[HELD]: what the values hold where a loop begins
-SINK = 32
+HELD_FIELDS = 3
 NEVER_HOT = (1 << 47) - 1
 
 
@@ -59,7 +57,7 @@ class CodeBuffer:
             ) from cause
         self.code = np.frombuffer(self._map, np.uint8)
         self._stencils = stencils
-        self._held = np.zeros(3 * e.VALUES, np.int64)
+        self._held = np.zeros(HELD_FIELDS * e.VALUES, np.int64)
 
     def attach(self, shared: np.ndarray, hot_after: int = HOT_AFTER) -> None:
         """Makes this the buffer of the machine with descriptor `shared`, whose blocks run `hot_after` times in tier T
@@ -76,7 +74,7 @@ class CodeBuffer:
         shared[m.CODE_LIMIT] = shared[m.CODE] + len(self.code)
         shared[m.HOT_AFTER] = hot_after
         # First what every block may need: the way to tier T, and constants.
-        threaded_end = int(place(shared, shared[m.CODE], e.TO_THREADED, 0, 0, 0, 0, 0, 0)) - int(shared[m.CODE])
+        threaded_end = int(place(shared, shared[m.CODE], e.TO_THREADED, 0, 0, 0, 0, 0)) - int(shared[m.CODE])
         at = threaded_end + -threaded_end % CONSTANTS_ALIGN
         end = at + len(self._stencils.constants)
         self.code[at:end] = self._stencils.constants
@@ -95,10 +93,30 @@ def op_field(M, op, field):
     return ld64(M[m.STENCIL_OPS] + 8 * (e.OP_FIELDS * op + field))
 
 
-@jit_as("int64(int64[::1], int64, int64, int64, int64, int64, int64, int64, int64)")
-def place(M, at, stencil, uop, ip, count, wide, taken, cold):
+@jit
+def field_value(M, hole, uop):
+    """What the field of a micro-op that belongs to a hole makes."""
+    value = uop << ld64(hole + 8 * e.H_UP)
+    down = ld64(hole + 8 * e.H_DOWN)
+    return (value >> -down if down < 0 else shr(value, down)) * ld64(hole + 8 * e.H_SCALE)
+
+
+@jit
+def is_guarded(M, op, uop):
+    """Whether a micro-op traps whatever its registers hold: the sum that guards its operation is positive."""
+    value = 0
+    first = op_field(M, op, e.O_GUARD)
+    for number in range(first, first + op_field(M, op, e.O_GUARDS)):
+        hole = M[m.STENCIL_HOLES] + 8 * e.HOLE_FIELDS * number
+        value += field_value(M, hole, uop) + ld64(hole + 8 * e.H_ADD)
+    return value > 0
+
+
+@jit_as("int64(int64[::1], int64, int64, int64, int64, int64, int64, int64)")
+def place(M, at, stencil, uop, ip, count, wide, cold):
     """Copies a stencil to `at` for the micro-op `uop` at `ip`; returns its end. `count`: the block's charge, `wide`: a
-    pc or return address, `taken`, `cold`: where the jumps of these names lead."""
+    pc or return address, `cold`: where the jumps of that name lead. Those to TARGET and TAKEN lead behind themselves
+    until they are aimed."""
     source = M[m.STENCIL_CODE] + stencil_field(M, stencil, e.S_CODE)
     size = stencil_field(M, stencil, e.S_SIZE)
     for offset in range(0, size, 8):
@@ -111,18 +129,14 @@ def place(M, at, stencil, uop, ip, count, wide, taken, cold):
         form, kind = ld64(hole + 8 * e.H_FORM), ld64(hole + 8 * e.H_SOURCE)
         value = 0
         if kind == e.FIELD:
-            down = ld64(hole + 8 * e.H_DOWN)
-            value = uop << ld64(hole + 8 * e.H_UP)
-            value = (value >> -down if down < 0 else shr(value, down)) * ld64(hole + 8 * e.H_SCALE)
+            value = field_value(M, hole, uop)
         elif kind == e.COLD:
             value = cold
         elif kind == e.NEXT or kind == e.FALL:
             value = end
-        elif kind == e.TAKEN:
-            value = taken
         elif kind == e.THREADED:
             value = M[m.CODE]
-        elif kind == e.TARGET:
+        elif kind == e.TARGET or kind == e.TAKEN:
             value = where + 4
         elif kind == e.COUNT:
             value = count
@@ -141,9 +155,31 @@ def place(M, at, stencil, uop, ip, count, wide, taken, cold):
             st8(where, value)
         elif form == e.ABS64:
             st64(where, value)
+        elif form == e.MORE8:
+            st8(where, ld8(where) + value)
+        elif form == e.MORE32:
+            st32(where, ld32(where) + value)
         else:
             st32(where, value)
     return end
+
+
+@jit
+def find_jump(M, at, stencil, source):
+    """Address of the displacement of the first jump to `source`, TARGET or TAKEN, of a stencil placed at `at`; 0 where
+    it has none, as for a branch that is never taken."""
+    first = stencil_field(M, stencil, e.S_HOLE)
+    for number in range(first, first + stencil_field(M, stencil, e.S_HOLES)):
+        hole = M[m.STENCIL_HOLES] + 8 * e.HOLE_FIELDS * number
+        if ld64(hole + 8 * e.H_SOURCE) == source:
+            return at + ld64(hole + 8 * e.H_AT)
+    return 0
+
+
+@jit
+def aim(jump, target):
+    """Makes the jump whose displacement is at `jump` lead to `target`."""
+    st32(jump, target - jump - 4)
 
 
 @jit

@@ -10,12 +10,15 @@ from __future__ import annotations
 import numpy as np
 
 from cpu import state
+from cpu.cp0 import stable, timer
 from cpu.cp0.access import CU0, read_cp0, read_hardware, sign32, write_cp0
 from cpu.cp0.exceptions import leave_guest, return_from_exception, take_address_exception, take_exception
 from cpu.cp0.registers import (
     ABSENT,
     C0_CONFIG3,
+    C0_CONFIG6,
     C0_EBASE,
+    C0_GUESTCTL0,
     C0_GUESTCTL1,
     C0_INDEX,
     C0_RANDOM,
@@ -38,7 +41,7 @@ from cpu.engine.softmmu import host_offset, update_context
 from cpu.tlb.operations import invalidate, probe, random_index, read_entry, size_of, write_entry
 from cpu.tlb.translate import KERNEL, LOAD, ROOT, mode_of, translate
 from cpu.vz import walker
-from cpu.vz.guestctl import ID, RID_SHIFT
+from cpu.vz.guestctl import GT, ID, RID_SHIFT
 from cpu.vz.traps import NONE, instruction_exit, move_exit
 
 # What a helper asks of the loop.
@@ -49,7 +52,8 @@ PERFCTL, PERFCTL_ENABLES = 25 * 8, 0xF
 CPUCFG = np.zeros(8, np.int64)
 CPUCFG[0] = 0x0014C000
 CPUCFG[1] = 0x6F8F0025
-# LEXT1 alone; a machine may add LCSRP (CSR instructions), LSPW (LDDIR and LDPTE) and LVZP by its CPUCFG2.
+# LEXT1 alone; a machine may add LCSRP (CSR instructions), LSPW (LDDIR and LDPTE) and LVZP by its CPUCFG2, and to word 1
+# LASX by its CPUCFG1.
 CPUCFG[2] = 0x00000001
 LCSRP, LSPW, LVZP = 1 << 27, 1 << 3, 1 << 15 | 1 << 16
 
@@ -180,10 +184,21 @@ def walk(S, M, helper, a, b, word, pc, delay_slot):
 
 
 @jit
-def stable_counter(S, cycle):
-    """The stable counter at a core cycle: ticks of STABLE_CLOCK since reset."""
-    seconds, rest = cycle // S[state.CORE_CLOCK], cycle % S[state.CORE_CLOCK]
-    return seconds * S[state.STABLE_CLOCK] + rest * S[state.STABLE_CLOCK] // S[state.CORE_CLOCK]
+def has_lent_timer(S, helper, address):
+    """Whether a guest's instruction is for its own stable timer, and root has lent it that."""
+    if not S[C0_GUESTCTL0] & GT or not S[C0_CONFIG6] & timer.EXTIMER:
+        return False
+    return (helper == DRDCSR or helper == DWRCSR) and (address == stable.TIMER_CFG or address == stable.TIMER_TICKS)
+
+
+@jit
+def reach_lent_timer(S, helper, a, b, cycle):
+    """DRDCSR and DWRCSR of the guest's stable timer; TIMER_TICKS cannot be written."""
+    timer.catch_up(S, cycle)
+    if helper == DRDCSR:
+        S[a] = S[state.GUEST_STABLE_CFG] if S[b] == stable.TIMER_CFG else stable.ticks_left(S, cycle)
+    elif S[a] == stable.TIMER_CFG:
+        timer.set_guest_stable(S, cycle, S[b])
 
 
 @jit
@@ -215,6 +230,9 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
     if bank:
         if is_move:
             reason = move_exit(S, number, 1 if helper == MTC0 or helper == DMTC0 else 0, S[a])
+        elif has_lent_timer(S, helper, S[b] if helper == DRDCSR else S[a]):
+            reach_lent_timer(S, helper, a, b, cycle)
+            return NEXT
         else:
             reason = instruction_exit(S, helper, word)
         if reason != NONE:
@@ -240,7 +258,9 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
     elif helper == CPUCFG_ID:
         n = S[b] & 0xFFFFFFFF
         S[a] = CPUCFG[n] if n < 8 else 0
-        if n == 2:
+        if n == 1:
+            S[a] |= S[state.CPUCFG1]
+        elif n == 2:
             S[a] |= S[state.CPUCFG2]
     elif (helper == LDDIR or helper == LDPTE) and has_vz(S):
         return walk(S, M, helper, a, b, word, pc, delay_slot)
@@ -255,7 +275,7 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
         return WRITE_CSR
     elif helper == DRDTIME:
         S[b] = S[C0_EBASE] & 0x3FF  # the counter's ID: that of the core
-        S[a] = stable_counter(S, cycle)
+        S[a] = stable.counter(S, cycle)
     elif helper == RDPGPR or helper == WRPGPR:
         S[a] = S[b]  # one shadow set: the previous set is this one
     elif helper == WAIT_ID:

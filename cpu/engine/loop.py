@@ -14,7 +14,7 @@ from __future__ import annotations
 from cpu import state
 from cpu.cp0 import timer
 from cpu.cp0.exceptions import any_interrupt, interrupts, take_address_exception, take_exception
-from cpu.cp0.registers import C0_CAUSE, C0_CONFIG3, C0_CONFIG5, C0_STATUS
+from cpu.cp0.registers import C0_CAUSE, C0_CONFIG, C0_CONFIG3, C0_CONFIG5, C0_CONFIG6, C0_GSCAUSE, C0_STATUS
 from cpu.engine import shared as m
 from cpu.engine.blocks import (
     BOUNDARY,
@@ -34,15 +34,15 @@ from cpu.engine.blocks import (
 )
 from cpu.engine.budget import LONGEST, MOST_CYCLES, SHIFT, charge, completed, cycles_left
 from cpu.engine.decode import ACCESS, ACCESS_ALIGNED, ACCESS_SIZE, FLOW, HELPER, UNIT
-from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, WAIT, WRITE_CSR, finish_csr, run_helper
+from cpu.engine.helpers import DWRCSR, JUMP, NEXT, RAISED, READ_CSR, WAIT, WRITE_CSR, finish_csr, run_helper
 from cpu.engine.intrinsics import call_code, ld8, ld64, st8, st64
 from cpu.engine.jit import jit
-from cpu.engine.micro import LOAD, MODIFY, R_HELPER, R_HOT, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT
+from cpu.engine.micro import LOAD, MODIFY, R_HELPER, R_HOT, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT, UNITS
 from cpu.engine.softmmu import host_offset, note_fill
 from cpu.engine.softmmu_layout import TABLE_MASK, WRITE_OFFSET
 from cpu.engine.translation import link_native, translate_block
 from cpu.tlb.translate import ROOT, translate
-from cpu.vz.mode import CU1, FR, MSAEN
+from cpu.vz.mode import CU1, FR, LASXEN, LASXMODE, MSAEN
 from cpu.vz.short_exit import answer
 from cpu.vz.traps import CONFIG3_MSAP
 
@@ -56,7 +56,9 @@ GOES_ON = -1
 STORM = 64
 FOREVER = timer.NEVER >> 1  # a horizon that only an endless run has
 STORE_CODE, LOAD_CODE = 5, 4
-RI, CPU, MSA_DISABLED = 10, 11, 21
+RI, CPU, GSEXC, MSA_DISABLED = 10, 11, 16, 21
+GSCAUSE_LASX_DISABLED = 7 << 2  # GSCause.GSExcCode
+FPU_UNIT, LASX_UNIT = UNITS["fpu"], UNITS["lasx"]
 IRQ_LOG_ENTRIES = 64
 
 
@@ -247,22 +249,35 @@ def unit_exception(S, op, pc, delay_slot):
     """An instruction of a unit that is off: the guest's own context is asked first. True when an exception was
     taken."""
     bank = S[state.BANK]
-    units = S[state.UNITS]
-    if UNIT[op] == 1 and not units & CU1:
+    if UNIT[op] == FPU_UNIT:
+        if S[state.UNITS] & CU1:
+            S[state.NOTED] = 0
+            return False
         taker = bank if not S[bank + C0_STATUS] & CU1 else 0
         take_exception(S, taker, CPU, 1, pc, delay_slot, -1)
         return True
-    if UNIT[op] == 2:
-        # Vectors over 32-bit floating-point registers do not exist.
-        narrow = S[bank + C0_STATUS] & (CU1 | FR) == CU1
-        if narrow or (bank and not S[bank + C0_CONFIG3] & CONFIG3_MSAP):
-            take_exception(S, bank, RI, 0, pc, delay_slot, -1)
-        else:
-            taker = bank if not S[bank + C0_CONFIG5] & MSAEN else 0
-            take_exception(S, taker, MSA_DISABLED, 0, pc, delay_slot, -1)
-        return True
-    S[state.NOTED] = 0
-    return False
+    is_lasx = UNIT[op] == LASX_UNIT
+    # Vectors over 32-bit floating-point registers do not exist.
+    absent = S[bank + C0_STATUS] & (CU1 | FR) == CU1 or (bank and not S[bank + C0_CONFIG3] & CONFIG3_MSAP)
+    if absent or (is_lasx and not S[C0_CONFIG6] & LASXMODE):
+        take_exception(S, bank, RI, 0, pc, delay_slot, -1)
+    elif not vector_disabled(S, bank, is_lasx, pc, delay_slot):
+        vector_disabled(S, 0, is_lasx, pc, delay_slot)
+    return True
+
+
+@jit
+def vector_disabled(S, bank, is_lasx, pc, delay_slot):
+    """The exception of MSA or LASX that a context has disabled. False: it has not. LASX comes first: what Linux does
+    about it enables MSA as well (Loongson 4.19 tree: arch/mips/kernel/traps.c, do_gsex)."""
+    if is_lasx and not S[bank + C0_CONFIG] & LASXEN:
+        S[bank + C0_GSCAUSE] = GSCAUSE_LASX_DISABLED
+        take_exception(S, bank, GSEXC, 0, pc, delay_slot, -1)
+    elif not S[bank + C0_CONFIG5] & MSAEN:
+        take_exception(S, bank, MSA_DISABLED, 0, pc, delay_slot, -1)
+    else:
+        return False
+    return True
 
 
 @jit
@@ -462,7 +477,7 @@ def run(S, M):
                     ip = 0
                     continue
                 ip += 8
-                if FLOW[op] == BOUNDARY:
+                if FLOW[op] == BOUNDARY or HELPER[op] == DWRCSR:
                     # Leave at the block's end: the deadline may have changed.
                     S[state.DEADLINE], S[state.DONE] = start, done
                     n = 0

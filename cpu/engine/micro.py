@@ -32,7 +32,7 @@ INTERNAL = (
 # Exit reasons of a handler.
 (R_LINK, R_TRAP, R_MEMORY, R_HELPER, R_STORED, R_STOP, R_UNIT, R_HOT) = range(1, 9)
 
-UNITS = {None: 0, "fpu": 1, "msa": 2}
+UNITS = {None: 0, "fpu": 1, "msa": 2, "lasx": 3}
 FLOWS = {flow: number for number, flow in enumerate(Flow)}
 LOAD, STORE, MODIFY = 1, 2, 3
 
@@ -141,7 +141,7 @@ def timing_class(instruction: Instruction, access: tuple[str, int, bool] | None)
     if access is not None:
         return "load" if access[0] == "load" else "store"
     if instruction.unit is not None:
-        return {"fpu": "fpu_move", "msa": "msa"}[instruction.unit]
+        return {"fpu": "fpu_move", "msa": "msa", "lasx": "msa"}[instruction.unit]
     return "cp0" if instruction.helper else "alu"
 
 

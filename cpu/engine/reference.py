@@ -18,9 +18,9 @@ from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, WAIT, WRITE_CSR, fi
 from cpu.engine.micro import HELPER_ID, OPS
 from cpu.isa import Flow
 from cpu.isa.int_values import M64
-from cpu.isa.values import EXC_CODES, GuestTrap, IntOperands
+from cpu.isa.values import EXC_CODES, MAX_SCALAR_BYTES, VECTOR_BITS, GuestTrap, IntOperands
 from cpu.tlb.translate import FETCH, ROOT, translate
-from cpu.vz.mode import CU1, FR, MSAEN
+from cpu.vz.mode import CU1, FR, LASXEN, MSAEN
 from cpu.vz.short_exit import answer
 
 PAGE_LAST_WORD = 0xFFC
@@ -64,15 +64,17 @@ class Registers:
 
     def get(self, kind: str, number: int) -> int:
         at = self._offset(kind, number)
-        value = int(self.S[at]) & M64
-        return value | (int(self.S[at + 1]) & M64) << 64 if kind == "msa" else value
+        return sum((int(self.S[at + lane]) & M64) << 64 * lane for lane in range(self._lanes(kind)))
 
     def set(self, kind: str, number: int, value: int) -> None:
         at = self._offset(kind, number)
         if kind != "gpr" or number:
-            self.S[at] = _signed(value)
-        if kind == "msa":
-            self.S[at + 1] = _signed(value >> 64)
+            for lane in range(self._lanes(kind)):
+                self.S[at + lane] = _signed(value >> 64 * lane)
+
+    @staticmethod
+    def _lanes(kind: str) -> int:
+        return VECTOR_BITS.get(kind, 64) // 64
 
     @staticmethod
     def _offset(kind: str, number: int) -> int:
@@ -110,7 +112,7 @@ class Registers:
     def load(self, ea: int, size: int, bad: int, aligned: bool, write: bool = False) -> int:
         pieces = self._pieces(ea, size, bad, aligned, write)
         if not self._is_memory(pieces[0][0], write):
-            if write or size > 8:
+            if write or size > MAX_SCALAR_BYTES:
                 self.S[state.ACCESS_PA] = pieces[0][0]
                 raise PartialStore
             if self.reply is None:
@@ -122,7 +124,7 @@ class Registers:
     def store(self, ea: int, size: int, value: int, bad: int, aligned: bool) -> None:
         pieces = self._pieces(ea, size, bad, aligned, True)
         if not self._is_memory(pieces[0][0], True):
-            if size > 8:
+            if size > MAX_SCALAR_BYTES:
                 self.S[state.ACCESS_PA] = pieces[0][0]
                 raise PartialStore
             raise Mmio(pieces[0][0], size, True, value)
@@ -306,8 +308,8 @@ class Reference:
 
     def _enabled(self, op) -> bool:
         units = int(self.S[state.UNITS])
-        if op.instruction.unit == "msa":
-            return bool(units & MSAEN)
+        if op.instruction.unit != "fpu":
+            return bool(units & {"msa": MSAEN, "lasx": LASXEN}[op.instruction.unit])
         return bool(units & CU1) and (bool(units & FR) or not op.uses_fpr)
 
     def _park(self, access: Mmio, pc: int) -> int:

@@ -42,7 +42,7 @@ _names = [
     "STENCIL_OPS",
     "STENCILS",
     "STENCIL_HOLES",
-    "HELD",  # while a block is translated: per value, its general register and when it was last used
+    "HELD",  # while a block is translated: what the values hold, see held.py
     "BLOCKS_TRANSLATED",
 ]
 for _number, _name in enumerate(_names):
@@ -62,6 +62,8 @@ RESUME_SLOW, RESUME_STORED, RESUME_CSR = 1, 2, 3
 
 
 # Header of a block in the pool.
-# H_PAGE: page of the image. H_JUMP1, H_JUMP2: host address of the
-# displacement of the native jump that goes with each link, 0: none.
-H_PC, H_NEXT, H_ALIAS, H_LINK1, H_LINK2, H_COUNT, H_PAGE, H_JUMP1, H_JUMP2, HEADER = range(10)
+# H_PAGE: page of the image. Of a translated block: H_JUMP1, H_JUMP2, host address of the displacement of the jump that
+# goes with each link, 0: none; H_ENDS1, H_ENDS2, what the values hold there; H_BEGINS, what they must hold at host
+# address H_INNER, where a jump may enter that brings them along (held.py).
+(H_PC, H_NEXT, H_ALIAS, H_LINK1, H_LINK2, H_COUNT, H_PAGE, H_JUMP1, H_JUMP2, H_ENDS1, H_ENDS2, H_BEGINS, H_INNER,
+ HEADER) = range(14)  # fmt: skip

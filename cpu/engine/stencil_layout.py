@@ -3,21 +3,24 @@ numbers of stencils."""
 
 from __future__ import annotations
 
-VALUES = 4  # general registers held in host registers
+VALUES = 6  # general registers held in host registers
 ZERO = VALUES  # in place of a value: register 0
 
 # What a hole is filled with. FIELD: a field of the micro-op; IP: its address; COUNT: the block's charge; PC, VALUE: a
 # 64-bit number; ENTRY: offset of the jump cache's entry for PC; CONSTANT: a place in `constants`; the others are jumps.
 (FIELD, IP, COUNT, PC, ENTRY, VALUE, CONSTANT, NEXT, COLD, TARGET, TAKEN, FALL, THREADED) = range(13)
-# How it is written.
-REL32, ABS32, ABS8, ABS64 = range(4)
+# How it is written; MORE: added to what is there.
+REL32, ABS32, ABS8, ABS64, MORE32, MORE8 = range(6)
 
-# Stencils that belong to no micro-op; FETCH is the first of VALUES.
-NEAR, FAR, COLD_STUB, TO_THREADED, CHECK_CU1, CHECK_CU1_FR, CHECK_MSA, FETCH = range(1, 9)
+# Stencils that belong to no micro-op. FETCH and STORE are the first of one per value, MOVE of one per pair of values:
+# the one that takes, then the one that gives.
+NEAR, FAR, COLD_STUB, TO_THREADED, CHECK_CU1, CHECK_CU1_FR, CHECK_MSA, CHECK_LASX, FETCH = range(1, 10)
+STORE = FETCH + VALUES
+MOVE = STORE + VALUES
 
 # A row per micro-op, per stencil, per hole.
 (O_KIND, O_WORDS, O_STENCIL, O_COLD, O_UNIT, O_READ0, O_READ1, O_READ2, O_WRITE, O_SAME, O_CLOBBER,
- OP_FIELDS) = range(12)  # fmt: skip
+ O_DIRECT, O_GUARD, O_GUARDS, OP_FIELDS) = range(15)  # fmt: skip
 (S_CODE, S_SIZE, S_HOLE, S_HOLES, STENCIL_FIELDS) = range(5)
 (H_AT, H_FORM, H_SOURCE, H_UP, H_DOWN, H_SCALE, H_ADD, HOLE_FIELDS) = range(8)
 

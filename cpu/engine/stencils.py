@@ -13,7 +13,7 @@ loads what is missing. A result goes to the state array as well, at once, so tha
 other operations work on the state array alone.
 
 Holes are named after what fills them: `GPR_l`, `FPR_l` offset in the state array of the register whose number is the
-byte at bit l of the micro-op, `U_l_w`, `I_l_w` unsigned and signed field of w bits at bit l.
+byte at bit l of the micro-op, `U_l_w`, `I_l_w` unsigned and signed field of w bits at bit l; sums of these, known.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import platform
 import re
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -35,12 +35,14 @@ from cpu import state
 from cpu.engine import cache, hostfloat
 from cpu.engine import stencil_layout as e
 from cpu.engine.hostfloat import HostFloat
+from cpu.engine.known import Condition, Known, Sum, Term
 from cpu.engine.micro import OP, OPS, MicroOp, written_gpr_fields
 from cpu.engine.softmmu_layout import JUMP_CACHE_MASK, JUMP_CACHE_OFFSET, TABLE_MASK, WRITE_OFFSET
-from cpu.engine.threaded import ATTRIBUTES, CU1_FR, PAGE
+from cpu.engine.threaded import ATTRIBUTES, CU1_FR, LASXEN, MSAEN, PAGE
 from cpu.isa import Flow
 from cpu.isa.errors import TableError
 from cpu.isa.ir import DECLARATIONS, Emitter, Frame, IrOperands, Routines
+from cpu.isa.ir_values import IrBool
 from cpu.isa.table import GPR_FIELDS
 from cpu.isa.values import EXC_CODES, REGISTER_KIND
 
@@ -48,13 +50,15 @@ JUMPS = ("NEXT", "COLD", "TARGET", "TAKEN", "FALL", "THREADED")
 SOURCES = {name: getattr(e, name) for name in ("IP", "COUNT", "PC", "ENTRY", "VALUE", "CONSTANT", *JUMPS)}
 # ELF relocation types of x86-64 (System V ABI, table 4.9).
 RELOCATIONS = {1: e.ABS64, 2: e.REL32, 4: e.REL32, 10: e.ABS32, 11: e.ABS32, 14: e.ABS8}
-HOLE = re.compile(r"(GPR|FPR)_\d+$|[UI]_\d+_\d+$")
+HOLE = re.compile(r"(GPR|FPR)_\d+$|[UI]_\d+_\d+$|SUM_")
 
 # Stencils that belong to no micro-op, in the order of their numbers.
 FETCHES = tuple(f"fetch_{k}" for k in range(e.VALUES))
+STORES = tuple(f"store_{k}" for k in range(e.VALUES))
+MOVES = tuple(f"move_{into}_{k}" for into in range(e.VALUES) for k in range(e.VALUES))
 CU1 = 1 << 29
-CHECKS = {"check_cu1": CU1, "check_cu1_fr": CU1_FR, "check_msa": 1 << 27}  # in the slot UNITS
-SHARED = ("near", "far", "cold", "threaded", *CHECKS, *FETCHES)
+CHECKS = {"check_cu1": CU1, "check_cu1_fr": CU1_FR, "check_msa": MSAEN, "check_lasx": LASXEN}  # in the slot UNITS
+SHARED = ("near", "far", "cold", "threaded", *CHECKS, *FETCHES, *STORES, *MOVES)
 
 # What compiled code is mostly made of.
 HELD = frozenset(
@@ -63,6 +67,8 @@ HELD = frozenset(
     "seb seh mult multu dmult dmultu mflo mfhi lb lbu lh lhu lw lwu ld sb sh sw sd "
     "ldc1 lwc1 sdc1 swc1 mtc1 dmtc1 mfc1 dmfc1 beq bne blez bgtz bltz bgez beql bnel b_register set_link".split()
 )
+# Of these: operands may change places.
+COMMUTING = frozenset("addu daddu and or xor nor mul mult multu dmult dmultu beq bne beql bnel".split())
 
 
 class Left(TableError):
@@ -80,6 +86,8 @@ class Shape:
 
     reads: tuple[int, ...]
     write: int
+    commutes: bool = False
+    guard: Sum | None = None
 
     @property
     def is_same(self) -> bool:
@@ -93,6 +101,11 @@ class Shape:
                 yield values, values[0] if self.is_same and values[0] != e.ZERO else -1
             else:
                 yield from ((values, into) for into in range(e.VALUES))
+
+    def originals(self) -> list[int]:
+        """Of each variant the number of the one whose code it shares: where operands may change places, another's."""
+        numbers = {variant: number for number, variant in enumerate(self.variants())}
+        return [numbers[tuple(sorted(reads)) if self.commutes else reads, into] for reads, into in numbers]
 
 
 def shape(op: MicroOp) -> Shape:
@@ -109,7 +122,7 @@ def shape(op: MicroOp) -> Shape:
     reads.sort(key=lambda low: low not in writes)
     if len(reads) > 3 or len(writes) > 1:
         raise TableError(f"{op.name} has too many operands to be in HELD")
-    return Shape(tuple(reads), writes[0] if writes else -1)
+    return Shape(tuple(reads), writes[0] if writes else -1, op.name in COMMUTING)
 
 
 class Stencil(Frame):
@@ -126,14 +139,24 @@ class Stencil(Frame):
         self.operands: IrOperands | None = None
         self.host = HostFloat(self.out, self.cold, features)
         self.calm = False  # no flag that the operation raises is enabled
+        self.guard: Sum | None = None  # where it is positive, the operation always traps
 
     # The frame
     def field(self, name: str) -> str:
+        return self.immediate(name).ssa
+
+    def immediate(self, name: str) -> Known:
         slot = self._slot(name)
         if REGISTER_KIND.get(name):
             raise TableError(f"{self.name}: the number of register {name} is no value here")
-        kind = "I" if slot.signed else "U"
-        return hole(f"{kind}_{slot.low}_{min(slot.width, slot.field.width)}")
+        term = Term(1, "I" if slot.signed else "U", slot.low, min(slot.width, slot.field.width))
+        return Known(self.out, Sum(0, (term,)))
+
+    def is_checked(self, condition: IrBool) -> bool:
+        if self.guard is not None or not isinstance(condition, Condition):
+            return False
+        self.guard = condition.sum
+        return True
 
     def _slot(self, name: str):
         slot = next((s for s in self.op.slots if s.field.name == name), None)
@@ -155,9 +178,10 @@ class Stencil(Frame):
         return self.out.load(self.register(name)) if value is None else value
 
     def write(self, name: str, value: str) -> None:
-        self.out.do(f"store i64 {value}, ptr {self.register(name)}, align 8")
         if REGISTER_KIND[name] == "gpr" and self.into >= 0:
             self.values[self.into] = value
+        else:
+            self.out.do(f"store i64 {value}, ptr {self.register(name)}, align 8")
 
     def trap(self, condition: str, code: int, coprocessor: int) -> None:
         if self.calm and code == EXC_CODES["FPE"]:
@@ -234,16 +258,11 @@ class Stencil(Frame):
         self.far(pc, self.out.op(f"add i64 {offset}, {JUMP_CACHE_OFFSET}"))
 
     def branch(self, condition: str) -> None:
-        taken, fall = self.out.fresh("taken"), self.out.fresh("fall")
-        self.out.do(f"br i1 {condition}, label %{taken}, label %{fall}")
+        taken = self.out.fresh("taken")
+        self.out.unlikely(condition, taken)
+        self.jump("@FALL", self.values)
         self.out.label(taken)
-        self.jump("@TAKEN", None if self.is_last else self.values)
-        self.out.label(fall)
-        self.jump("@FALL")
-
-    @property
-    def is_last(self) -> bool:
-        return self.op.instruction is None or self.op.instruction.flow is not Flow.LIKELY
+        self.jump("@TAKEN", self.values)
 
     # Bodies
     def shared(self) -> None:
@@ -261,6 +280,13 @@ class Stencil(Frame):
             self.threaded("%v0")
         elif self.name in FETCHES:
             self.values[FETCHES.index(self.name)] = out.load(self.offset(hole("GPR_0")))
+            self.next()
+        elif self.name in STORES:
+            out.do(f"store i64 {self.values[STORES.index(self.name)]}, ptr {self.offset(hole('GPR_0'))}, align 8")
+            self.next()
+        elif self.name in MOVES:
+            into, value = divmod(MOVES.index(self.name), e.VALUES)
+            self.values[into] = self.values[value]
             self.next()
         else:
             wanted = CHECKS[self.name]
@@ -280,9 +306,7 @@ class Stencil(Frame):
             out.store_slot(state.TARGET, self.general(24))
             self.next()
         elif name == "set_link":
-            value = wide_hole(out, "VALUE")
-            out.do(f"store i64 {value}, ptr {self.offset(hole('GPR_16'))}, align 8")
-            self.values[self.into] = value
+            self.values[self.into] = wide_hole(out, "VALUE")
             self.next()
         elif name == "clear_sink":
             out.store_slot(state.SINK, 0)
@@ -311,6 +335,7 @@ class Stencil(Frame):
             self.next()
 
     def text(self) -> str:
+        begun = list(self.values)
         if self.op is None:
             self.shared()
         elif self.op.instruction is None:
@@ -319,7 +344,7 @@ class Stencil(Frame):
             self.instruction()
         for label in self.colds:
             self.out.label(label)
-            self.jump("@COLD")
+            self.jump("@COLD", begun)
         body = "\n".join(self.out.lines)
         return f"define dso_local ghccc void @{self.name}({_PARAMETERS}) {ATTRIBUTES} optsize {{\nentry:\n{body}\n}}"
 
@@ -344,9 +369,10 @@ def _range(name: str) -> tuple[int, int]:
     return 0, 1 << width
 
 
-def module_text(features: frozenset[str]) -> tuple[str, dict[int, Shape], dict[str, str]]:
-    """(LLVM IR of all stencils, shapes of the operations that have some, reason for each that has none)."""
-    functions = [Stencil(name, features).text() for name in SHARED]
+def functions(features: frozenset[str]) -> tuple[list[str], list[str], dict[int, Shape], dict[str, str]]:
+    """(LLVM IR of the stencils that work on values, of the others, shapes of the operations that have stencils, reason
+    for each that has none)."""
+    held, direct = [], [Stencil(name, features).text() for name in SHARED]
     shapes: dict[int, Shape] = {}
     left: dict[str, str] = {}
     for op in OPS:
@@ -355,7 +381,10 @@ def module_text(features: frozenset[str]) -> tuple[str, dict[int, Shape], dict[s
         form = shape(op)
         try:
             texts = []
+            originals = form.originals()
             for number, (reads, into) in enumerate(form.variants()):
+                if originals[number] != number:
+                    continue
                 stencil = Stencil(f"s_{op.number}_{number}", features, op)
                 stencil.held = {low: "0" if v == e.ZERO else f"%v{v}" for low, v in zip(form.reads, reads, strict=True)}
                 stencil.into = into
@@ -363,9 +392,14 @@ def module_text(features: frozenset[str]) -> tuple[str, dict[int, Shape], dict[s
         except Left as reason:
             left[op.name] = str(reason)
             continue
-        functions += texts
-        shapes[op.number] = form
-    body = "\n".join(functions)
+        (held if op.name in HELD else direct).extend(texts)
+        shapes[op.number] = replace(form, guard=stencil.guard)
+    return held, direct, shapes, left
+
+
+def module_text(stencils: list[str]) -> str:
+    """The LLVM module of some stencils."""
+    body = "\n".join(stencils)
     names = sorted(set(re.findall(r"ptr @([A-Z]+(?:_\d+)*) to", body)))
     lines = [DECLARATIONS, hostfloat.DECLARATIONS]
     for number, name in enumerate(names):
@@ -374,7 +408,7 @@ def module_text(features: frozenset[str]) -> tuple[str, dict[int, Shape], dict[s
         lines.append(f"@{name} = extern_weak dso_local global i8, !absolute_symbol !{number}")
         lines.append(f"!{number} = !{{i64 {low}, i64 {high}}}")
     lines += [f"declare dso_local ghccc void @{name}({_PARAMETERS})" for name in JUMPS]
-    return "\n".join([*lines, body]), shapes, left
+    return "\n".join([*lines, body])
 
 
 @dataclass
@@ -408,20 +442,29 @@ def load() -> Stencils:
         cpu=cpu_name, features=features, opt=2, reloc="static", codemodel="small"
     )
     on = frozenset(word[1:] for word in features.split(",") if word.startswith("+"))
-    text, shapes, _ = module_text(on)
-    found = extract(_compile(text, machine), shapes)
+    held, direct, shapes, _ = functions(on)
+    found = extract(_compile(held, direct, machine), shapes)
     packed = io.BytesIO()
     np.savez(packed, **{name: value for name, value in vars(found).items() if name != "compiled"})
     cache.write_atomically(path, packed.getvalue())
     return found
 
 
-def _compile(text: str, machine: llvm.TargetMachine) -> bytes:
-    module = llvm.parse_assembly(text)
+def _compile(held: list[str], direct: list[str], machine: llvm.TargetMachine) -> bytes:
+    """The object file of both kinds of stencils."""
     options = llvm.create_pipeline_tuning_options(speed_level=2)
     options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
     builder = llvm.create_pass_builder(machine, options)
+    module = llvm.parse_assembly(module_text(direct))
     builder.getModulePassManager().run(module, builder)
+    # The many short ones leave little to do. What knows a branch's condition on its ways would put constants in place
+    # of values that are passed on.
+    short = llvm.parse_assembly(module_text(held))
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_instruction_combine_pass()
+    passes.add_simplify_cfg_pass()
+    passes.run(short, builder)
+    module.link_in(short)
     return machine.emit_object(module)
 
 
@@ -442,14 +485,20 @@ def extract(elf: bytes, shapes: dict[int, Shape]) -> Stencils:
             name, addend = "CONSTANT", addend + bases[symbol["st_shndx"]] + symbol["st_value"]
         relocations.append((r["r_offset"], r["r_info_type"], name, addend))
     relocations.sort()
-    starts = [r[0] for r in relocations]
+    starts = np.array([r[0] for r in relocations])
     unusable = {
         _function_at(places, at) for at, _, symbol, _ in relocations if symbol not in SOURCES and not HOLE.match(symbol)
     }
     shapes = {op: form for op, form in shapes.items() if f"s_{op}_0" not in unusable}
     code, holes, rows, ids = bytearray(), [], [[0] * e.STENCIL_FIELDS], {}
-    order = [*SHARED, *(f"s_{op}_{k}" for op, form in shapes.items() for k in range(len(list(form.variants()))))]
-    for name in order:
+    order = [(name, name) for name in SHARED]
+    for op, form in shapes.items():
+        order += ((f"s_{op}_{k}", f"s_{op}_{original}") for k, original in enumerate(form.originals()))
+    for name, original in order:
+        ids[name] = len(rows)
+        if original != name:
+            rows.append(rows[ids[original]])
+            continue
         at, size = places[name]
         first, last = np.searchsorted(starts, (at, at + size))
         mine = [(offset - at, *rest) for offset, *rest in relocations[first:last]]
@@ -457,14 +506,17 @@ def extract(elf: bytes, shapes: dict[int, Shape]) -> Stencils:
         # The jump to what is placed next falls through instead.
         if mine and mine[-1][0] == size - 4 and body[size - 5] == 0xE9 and mine[-1][2] in ("NEXT", "FALL"):
             mine, body = mine[:-1], body[:-5]
-        ids[name] = len(rows)
-        rows.append([len(code), len(body), len(holes), len(mine)])
-        holes += [_hole(name, *entry) for entry in mine]
+        if sum(symbol in ("TARGET", "TAKEN") for _, _, symbol, _ in mine) > 1:
+            raise TableError(f"stencil {name} has more than one jump that is aimed later")
+        first_hole = len(holes)
+        holes += itertools.chain.from_iterable(_holes(name, *entry) for entry in mine)
+        rows.append([len(code), len(body), first_hole, len(holes) - first_hole])
         code += body + b"\x90" * (-len(body) % 8)
+    ops = _op_rows(shapes, ids, rows, holes)
     return Stencils(
         np.frombuffer(bytes(code), np.uint8).copy(),
         np.frombuffer(constants, np.uint8).copy(),
-        _op_rows(shapes, ids, rows, holes),
+        ops,
         np.array(rows, np.int64),
         np.array(holes, np.int64),
         True,
@@ -487,24 +539,36 @@ def _function_at(places: dict[str, tuple[int, int]], at: int) -> str:
     return next(name for name, (start, size) in places.items() if start <= at < start + size)
 
 
-def _hole(stencil: str, at: int, kind: int, symbol: str, addend: int) -> list[int]:
+def _holes(stencil: str, at: int, kind: int, symbol: str, addend: int) -> list[list[int]]:
+    """The rows for what a relocation asks for."""
     form = RELOCATIONS.get(kind)
     if form is None:
         raise TableError(f"stencil {stencil}: relocation type {kind} of {symbol} has no meaning for a code buffer")
-    name, *numbers = symbol.split("_")
     if symbol in SOURCES:
         if (form == e.REL32) != (symbol in JUMPS or symbol == "CONSTANT"):
             raise TableError(f"stencil {stencil}: {symbol} in a relocation of type {kind}")
-        return [at, form, SOURCES[symbol], 0, 0, 0, addend]
+        return [[at, form, SOURCES[symbol], 0, 0, 0, addend]]
     if not HOLE.match(symbol) or form == e.REL32:
         raise TableError(f"stencil {stencil} needs {symbol}, which is no hole")
-    low = int(numbers[0])
-    width = int(numbers[1]) if len(numbers) > 1 else 8
-    # Shifted up and down again; a signed field's copies of its sign come from its place in the micro-op.
-    scale = {"GPR": 8, "FPR": 8 * state.FPR_STRIDE}.get(name, 1)
-    base = 8 * state.FPR if name == "FPR" else 8 * state.GPR if name == "GPR" else 0
-    up = 64 - low - width
-    return [at, form, e.FIELD, up, 64 - width if name != "I" else -(64 - width), scale, addend + base]
+    name, *numbers = symbol.split("_")
+    if name == "SUM":
+        return _sum_rows(at, form, Sum.named(symbol).plus(addend))
+    if name in ("U", "I"):
+        return _sum_rows(at, form, Sum(addend, (Term(1, name, int(numbers[0]), int(numbers[1])),)))
+    scale, base = (8 * state.FPR_STRIDE, 8 * state.FPR) if name == "FPR" else (8, 8 * state.GPR)
+    return _sum_rows(at, form, Sum(addend + base, (Term(scale, "U", int(numbers[0]), 8),)))
+
+
+def _sum_rows(at: int, form: int, value: Sum) -> list[list[int]]:
+    """A row for each term of a sum; the constant goes with the first."""
+    rows = []
+    for term in value.terms or (Term(0, "U", 0, 8),):
+        # Shifted up and down again; a signed field's copies of its sign come from its place in the micro-op.
+        up, down = 64 - term.low - term.width, 64 - term.width
+        how = {e.ABS8: e.MORE8, e.ABS32: e.MORE32}[form] if rows else form
+        constant = 0 if rows else value.constant
+        rows.append([at, how, e.FIELD, up, down if term.kind == "U" else -down, term.factor, constant])
+    return rows
 
 
 def _op_rows(shapes: dict[int, Shape], ids: dict[str, int], rows: list, holes: list) -> np.ndarray:
@@ -522,15 +586,22 @@ def _op_rows(shapes: dict[int, Shape], ids: dict[str, int], rows: list, holes: l
         for k, low in enumerate(form.reads):
             row[e.O_READ0 + k] = low
         row[e.O_WRITE], row[e.O_SAME] = form.write, form.is_same
+        if form.guard is not None:
+            guard = _sum_rows(0, e.ABS32, form.guard)
+            row[e.O_GUARD], row[e.O_GUARDS] = len(holes), len(guard)
+            holes += guard
         if form.write < 0:
             written = [s.low for s in op.slots if s.field.name in written_gpr_fields(op)]
             if len(written) > 1:
                 raise TableError(f"{op.name} writes two general registers")
             row[e.O_CLOBBER] = written[0] if written else -1
-        if op.instruction is not None and op.instruction.unit == "fpu":
+        if op.name not in HELD:
+            row[e.O_DIRECT] = op.name == "set_target" or any(s.field.name in GPR_FIELDS for s in op.slots)
+        unit = None if op.instruction is None else op.instruction.unit
+        if unit == "fpu":
             row[e.O_UNIT] = e.CHECK_CU1_FR if op.uses_fpr else e.CHECK_CU1
-        elif op.instruction is not None and op.instruction.unit == "msa":
-            row[e.O_UNIT] = e.CHECK_MSA
+        elif unit is not None:
+            row[e.O_UNIT] = {"msa": e.CHECK_MSA, "lasx": e.CHECK_LASX}[unit]
         _, _, first, count = rows[row[e.O_STENCIL]]
         row[e.O_COLD] = any(h[e.H_SOURCE] == e.COLD for h in holes[first : first + count]) or row[e.O_UNIT] != 0
     return ops

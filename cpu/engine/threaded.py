@@ -27,7 +27,7 @@ from cpu.isa.errors import TableError
 from cpu.isa.ir import DECLARATIONS, Emitter, Frame, IrOperands, Routines
 
 ARGUMENTS = "ptr %S, ptr %ip, i64 %n, ptr %TB, ptr %HT, i64 %w"
-CU1_FR = (1 << 29) | (1 << 26)
+CU1_FR, MSAEN, LASXEN = (1 << 29) | (1 << 26), 1 << 27, 1 << 19  # in the slot UNITS
 PAGE = ~0xFFF
 X86_64 = platform.machine().lower() in ("x86_64", "amd64")
 MXCSR_DEFAULT, MXCSR_FLAGS = 0x1F80, 0x3F
@@ -208,8 +208,8 @@ class Handler(Frame):
             wanted = CU1_FR if self.op.uses_fpr else 1 << 29
             have = out.op(f"and i64 {out.load_slot(state.UNITS)}, {wanted}")
             out.unlikely(out.op(f"icmp ne i64 {have}, {wanted}"), self.leave(R_UNIT))
-        elif unit == "msa":
-            have = out.op(f"and i64 {out.load_slot(state.UNITS)}, {1 << 27}")
+        elif unit is not None:
+            have = out.op(f"and i64 {out.load_slot(state.UNITS)}, {MSAEN if unit == 'msa' else LASXEN}")
             out.unlikely(out.op(f"icmp eq i64 {have}, 0"), self.leave(R_UNIT))
 
     def instruction(self, routines: Routines) -> None:

@@ -4,6 +4,11 @@ A block is translated when it has run often enough in tier T; from then on its f
 the host code. Everything else about it stays: its micro-ops, with which tier T takes over wherever the host code leaves
 the straight way, and the links in them. The jump that goes with a link is made direct when both ends are translated
 and undone with the link (blocks.py): an unlinked jump has displacement 0 and so leads behind itself, to tier T.
+
+At its start the code fetches registers that the block reads into values. A direct jump from where the values hold them
+already enters behind that, at H_INNER. A block chooses what it begins with by what those hold that lead to it, and
+one translated later brings the values to where its target wants them. So a loop of several blocks keeps its registers
+in values all the way round.
 """
 
 from __future__ import annotations
@@ -15,73 +20,73 @@ from cpu.engine.code_buffer import (
     B_COUNT,
     B_NATIVE,
     LARGEST_COUNT,
-    LOOP_HELD,
     MARGIN,
     NEVER_HOT,
-    NONE,
-    SINK,
     STUB_BYTES,
+    aim,
+    find_jump,
+    is_guarded,
     op_field,
     place,
     stencil_field,
 )
-from cpu.engine.intrinsics import ld64, st32, st64
+from cpu.engine.held import (
+    NONE,
+    SINK,
+    adapt,
+    all_held,
+    bytes_to_clean,
+    clean_all,
+    count,
+    covers,
+    fetch,
+    forget,
+    hold,
+    hold_all,
+    is_end,
+    only,
+    registers_read,
+    store_dirty,
+    take,
+)
+from cpu.engine.intrinsics import ld64, st64
 from cpu.engine.jit import jit
 
 
 @jit
-def forget(M, register):
-    """No value holds this general register any more."""
-    for k in range(e.VALUES):
-        if ld64(M[m.HELD] + 16 * k) == register:
-            st64(M[m.HELD] + 16 * k, NONE)
+def header(M, block, field):
+    return ld64(M[m.POOL] + 8 * (block + field))
 
 
 @jit
-def holder(M, register):
-    """Which value holds a general register, or -1."""
-    for k in range(e.VALUES):
-        if ld64(M[m.HELD] + 16 * k) == register:
-            return k
-    return -1
-
-
-@jit
-def take(M, register, time):
-    """The value that holds `register` from now on: the one that did, or that nothing has used for longest."""
-    value = holder(M, register)
-    if value < 0:
-        value = 0
-        for k in range(e.VALUES):
-            if ld64(M[m.HELD] + 16 * k) == NONE:
-                value = k
-                break
-            if ld64(M[m.HELD] + 16 * k + 8) < ld64(M[m.HELD] + 16 * value + 8):
-                value = k
-    st64(M[m.HELD] + 16 * value, register)
-    st64(M[m.HELD] + 16 * value + 8, time)
-    return value
-
-
-@jit
-def side(M, at, block, k, count, cold, loop):
-    """One way out of a block: pc and link are words k and k + 1 of the pool; to the block itself it leads to `loop`.
-    Returns the end of its code."""
+def target_of(M, block, k):
+    """The translated block, or the one under translation, that the pc at word k with a link behind it leads to; 0 when
+    there is none yet."""
     pool = M[m.POOL]
-    pc, link = ld64(pool + 8 * k), ld64(pool + 8 * (k + 1))
-    if link == m.FAR_LINK:
-        return place(M, at, e.FAR, 0, 0, count, pc, 0, cold)
-    end = place(M, at, e.NEAR, 0, 0, count, 0, 0, cold)
-    field = m.H_JUMP1 if ld64(pool + 8 * (block + m.H_LINK1)) == k + 1 else m.H_JUMP2
-    hole = M[m.STENCIL_HOLES] + 8 * e.HOLE_FIELDS * stencil_field(M, e.NEAR, e.S_HOLE)
-    while ld64(hole + 8 * e.H_SOURCE) != e.TARGET:
-        hole += 8 * e.HOLE_FIELDS
-    jump = at + ld64(hole + 8 * e.H_AT)
-    st64(pool + 8 * (block + field), jump)
-    if is_own(M, block, k):
-        st32(jump, loop - jump - 4)
-    elif link != 0:
-        link_native(M, pool + 8 * (k + 1), link)
+    if ld64(pool + 8 * k) == header(M, block, m.H_PC):
+        return block
+    link = ld64(pool + 8 * (k + 1))
+    if link == 0 or ld64(link) & 0xFFFF != B_NATIVE:
+        return 0
+    return side_block(ld64(M[m.SIDE] + (link - pool)))
+
+
+@jit
+def side(M, at, block, k, charge, cold):
+    """One way out of a block: pc and link are words k and k + 1 of the pool. Returns the end of its code."""
+    pool = M[m.POOL]
+    if ld64(pool + 8 * (k + 1)) == m.FAR_LINK:
+        return place(M, at, e.FAR, 0, 0, charge, ld64(pool + 8 * k), cold)
+    target = target_of(M, block, k)
+    if target != 0:
+        at = adapt(M, at, header(M, target, m.H_BEGINS))
+    jump = find_jump(M, at, e.NEAR, e.TARGET)
+    number = 0 if header(M, block, m.H_LINK1) == k + 1 else 1
+    st64(pool + 8 * (block + m.H_JUMP1 + number), jump)
+    st64(pool + 8 * (block + m.H_ENDS1 + number), all_held(M))
+    end = place(M, at, e.NEAR, 0, 0, charge, 0, cold)
+    if target != 0:
+        aim(jump, header(M, target, m.H_INNER))
     return end
 
 
@@ -94,26 +99,69 @@ def link_native(M, link, ip):
         return
     pool = M[m.POOL]
     block = side_block(ld64(M[m.SIDE] + (link - pool)))
-    if block == side_block(ld64(M[m.SIDE] + (ip - pool))):
-        return  # it has been from the start, to the loop in it
-    at = pool + 8 * block
-    field = m.H_JUMP1 if ld64(at + 8 * m.H_LINK1) == (link - pool) >> 3 else m.H_JUMP2
-    jump = ld64(at + 8 * field)
+    target = side_block(ld64(M[m.SIDE] + (ip - pool)))
+    number = 0 if header(M, block, m.H_LINK1) == (link - pool) >> 3 else 1
+    jump = header(M, block, m.H_JUMP1 + number)
     if jump != 0:
-        st32(jump, (word >> 16) - jump - 4)
+        fits = covers(header(M, block, m.H_ENDS1 + number), header(M, target, m.H_BEGINS))
+        aim(jump, header(M, target, m.H_INNER) if fits else word >> 16)
 
 
 @jit
 def join(M, block, ip):
     """Makes the jumps of other blocks of the page to a block just translated direct."""
     pool = M[m.POOL]
-    other = ld64(M[m.PAGE_BLOCKS] + 8 * ld64(pool + 8 * (block + m.H_PAGE)))
+    other = ld64(M[m.PAGE_BLOCKS] + 8 * header(M, block, m.H_PAGE))
     while other != 0:
         for field in range(m.H_LINK1, m.H_LINK2 + 1):
-            link = ld64(pool + 8 * (other + field))
+            link = header(M, other, field)
             if link != 0 and ld64(pool + 8 * link) == ip:
                 link_native(M, pool + 8 * link, ip)
-        other = ld64(pool + 8 * (other + m.H_NEXT))
+        other = header(M, other, m.H_NEXT)
+
+
+@jit
+def reads_first(M, k):
+    """(general registers that the micro-ops from word k on read in values before they write them, as a mask; the first
+    of them in values, as a word)."""
+    seen, mask, word = 0, 0, 0
+    while True:
+        uop = ld64(M[m.POOL] + 8 * k)
+        op = uop & 0xFFFF
+        new = registers_read(M, uop) & ~seen
+        for field in range(e.O_READ0, e.O_READ2 + 1):
+            low = op_field(M, op, field)
+            register = (uop >> low) & 0xFF if low >= 0 else 0
+            home = 8 * (register % e.VALUES)
+            if (new >> register) & 1 and (word >> home) & 0xFF == NONE:
+                word |= register << home
+        mask |= new
+        seen |= new
+        if is_end(op_field(M, op, e.O_KIND)):
+            return mask, word
+        low = max(op_field(M, op, e.O_WRITE), op_field(M, op, e.O_CLOBBER))
+        if low >= 0:
+            seen |= 1 << ((uop >> low) & 0xFF)
+        k += op_field(M, op, e.O_WORDS)
+
+
+@jit
+def beginning(M, block, ip):
+    """What the values hold where a block begins, as a word: registers it reads that some block leading to it holds, or
+    its first ones."""
+    pool = M[m.POOL]
+    mask, best = reads_first(M, ((ip - pool) >> 3) + 1)
+    most = 0
+    other = ld64(M[m.PAGE_BLOCKS] + 8 * header(M, block, m.H_PAGE))
+    while other != 0:
+        for number in range(2):
+            link = header(M, other, m.H_LINK1 + number)
+            if link != 0 and ld64(pool + 8 * link) == ip and header(M, other, m.H_JUMP1 + number) != 0:
+                word = only(header(M, other, m.H_ENDS1 + number), mask)
+                if count(word) > most:
+                    best, most = word, count(word)
+        other = header(M, other, m.H_NEXT)
+    return best
 
 
 @jit
@@ -125,38 +173,53 @@ def block_charge(M, k, kind):
 
 @jit
 def exit_stub(M, ip):
-    """Code that goes on in tier T at the micro-op at `ip`."""
-    M[m.CODE_STUBS] -= STUB_BYTES
-    place(M, M[m.CODE_STUBS], e.COLD_STUB, 0, ip, 0, 0, 0, 0)
+    """Code that stores what only values know and goes on in tier T at the micro-op at `ip`."""
+    M[m.CODE_STUBS] -= STUB_BYTES + bytes_to_clean(M)
+    end = store_dirty(M, M[m.CODE_STUBS])
+    place(M, end, e.COLD_STUB, 0, ip, 0, 0, 0)
     return M[m.CODE_STUBS]
 
 
 @jit
-def operands(M, at, op, uop, time):
-    """Fetches what an operation reads and no value holds. Returns (end of the code, variant of its stencil)."""
-    number = 0
+def operands(M, at, k, time):
+    """Fetches what an operation reads and no value holds, and finds a value for what it writes. Returns (end of the
+    code, variant of its stencil, value written or -1)."""
+    uop = ld64(M[m.POOL] + 8 * k)
+    op = uop & 0xFFFF
+    if op_field(M, op, e.O_DIRECT) != 0:
+        at = clean_all(M, at)
+    number, into = 0, -1
     for field in range(e.O_READ0, e.O_READ2 + 1):
         low = op_field(M, op, field)
         if low >= 0:
             register = (uop >> low) & 0xFF
             value = e.ZERO
             if register != 0:
-                missing = holder(M, register) < 0
-                value = take(M, register, time)
-                if missing:
-                    at = place(M, at, e.FETCH + value, register, 0, 0, 0, 0, 0)
+                at, value = fetch(M, at, register, k, time)
+            if field == e.O_READ0:
+                into = value
             number = number * (e.VALUES + 1) + value
     low = op_field(M, op, e.O_WRITE)
-    if low >= 0:
-        register = (uop >> low) & 0xFF
-        if op_field(M, op, e.O_SAME) == 0:
-            number = number * e.VALUES + take(M, register, time)
+    if low < 0:
+        return at, number, -1
+    if op_field(M, op, e.O_SAME) == 0:
+        at, into = take(M, at, (uop >> low) & 0xFF, k, time)
+        number = number * e.VALUES + into
+    return at, number, into
+
+
+@jit
+def written(M, op, uop, into, time):
+    """An operation has written value `into`, or a register of the state array."""
+    if into >= 0:
+        register = (uop >> op_field(M, op, e.O_WRITE)) & 0xFF
         if register == SINK:
-            forget(M, SINK)
+            hold(M, into, NONE, 0, 0)
+        else:
+            hold(M, into, register, time, 1)
     low = op_field(M, op, e.O_CLOBBER)
     if low >= 0:
         forget(M, (uop >> low) & 0xFF)
-    return at, number
 
 
 @jit
@@ -166,19 +229,16 @@ def translate_block(M, entry):
     if M[m.CODE_STUBS] - M[m.CODE_NEXT] < MARGIN:
         return False
     pool = M[m.POOL]
-    k = (entry - pool) >> 3
-    block = side_block(ld64(M[m.SIDE] + 8 * k))
-    start = (M[m.CODE_NEXT] + 15) & ~15
+    block = side_block(ld64(M[m.SIDE] + (entry - pool)))
     stubs = M[m.CODE_STUBS]
-    for value in range(e.VALUES):
-        st64(M[m.HELD] + LOOP_HELD + 8 * value, NONE)
-    first = True
-    while True:
-        end, loops = translate_from(M, start, block, k + 1)
-        if not loops or not narrow_loop(M, first):
-            break
-        first = False
-        M[m.CODE_STUBS] = stubs
+    begins = beginning(M, block, entry)
+    fetches = stencil_field(M, e.FETCH, e.S_SIZE) * count(begins)
+    start = (M[m.CODE_NEXT] + fetches + 15 & ~15) - fetches
+    hold_all(M, 0)
+    inner = adapt(M, start, begins)
+    st64(pool + 8 * (block + m.H_BEGINS), begins)
+    st64(pool + 8 * (block + m.H_INNER), inner)
+    end = translate_from(M, inner, block, ((entry - pool) >> 3) + 1)
     if end == 0:
         M[m.CODE_STUBS] = stubs
         for field in range(m.H_JUMP1, m.H_JUMP2 + 1):
@@ -193,83 +253,52 @@ def translate_block(M, entry):
 
 
 @jit
-def narrow_loop(M, first):
-    """After a translation of a block that loops to itself: whether its loop may begin with other values than were
-    assumed. At first none are; then those that its end holds; then of these the ones that the end holds again."""
-    changed = False
-    for value in range(e.VALUES):
-        assumed = ld64(M[m.HELD] + LOOP_HELD + 8 * value)
-        register = ld64(M[m.HELD] + 16 * value)
-        if register != assumed and (first or assumed != NONE):
-            st64(M[m.HELD] + LOOP_HELD + 8 * value, register if first else NONE)
-            changed = True
-    return changed
-
-
-@jit
-def enter_loop(M, at):
-    """Fetches the values with which a block's loop begins; returns where it does."""
-    for value in range(e.VALUES):
-        register = ld64(M[m.HELD] + LOOP_HELD + 8 * value)
-        st64(M[m.HELD] + 16 * value, register)
-        st64(M[m.HELD] + 16 * value + 8, -1)
-        if register != NONE:
-            at = place(M, at, e.FETCH + value, register, 0, 0, 0, 0, 0)
-    return at
-
-
-@jit
-def translate_from(M, start, block, k):
-    """Translates the micro-ops of a block from word k of the pool on. Returns (end of the code, whether the block loops
-    to itself); end 0: nothing of it is worth it."""
+def translate_from(M, at, block, k):
+    """Translates the micro-ops of a block from word k of the pool on. Returns the end of the code, or 0 when nothing of
+    it is worth it."""
     pool = M[m.POOL]
-    at = loop = enter_loop(M, start)
     checked, done = 0, 0
     while True:
         ip = pool + 8 * k
         uop = ld64(ip)
         op = uop & 0xFFFF
         kind = op_field(M, op, e.O_KIND)
-        if kind == e.K_LEAVE:
-            return place(M, at, e.COLD_STUB, 0, ip, 0, 0, 0, 0) if done else 0, False
+        if kind == e.K_LEAVE or is_guarded(M, op, uop):
+            return place(M, clean_all(M, at), e.COLD_STUB, 0, ip, 0, 0, 0) if done else 0
+        done += 1
+        at, number, into = operands(M, at, k, done)
+        if kind >= e.K_BRANCH:
+            at = clean_all(M, at)
         cold = 0
         if kind >= e.K_BRANCH or op_field(M, op, e.O_COLD) != 0:
             cold = exit_stub(M, ip)
         unit = op_field(M, op, e.O_UNIT)
         if unit != 0 and (checked >> unit) & 1 == 0:
-            at = place(M, at, unit, 0, 0, 0, 0, 0, cold)
+            at = place(M, at, unit, 0, 0, 0, 0, cold)
             checked |= 1 << unit
             if unit == e.CHECK_CU1_FR:
                 checked |= 1 << e.CHECK_CU1
-        count = block_charge(M, k, kind) if kind >= e.K_BRANCH else 0
-        if count > LARGEST_COUNT:
-            return 0, False
-        at, number = operands(M, at, op, uop, done)
-        stencil = op_field(M, op, e.O_STENCIL) + number
-        done += 1
+        charge = block_charge(M, k, kind) if kind >= e.K_BRANCH else 0
+        if charge > LARGEST_COUNT:
+            return 0
         if kind == e.K_GOTO:
-            return side(M, at, block, k + 1, count, cold, loop), is_own(M, block, k + 1)
+            return side(M, at, block, k + 1, charge, cold)
         if kind == e.K_FAR:
-            return place(M, at, e.FAR, 0, 0, count, ld64(ip + 8), 0, cold), False
-        if kind == e.K_REGISTER:
-            return place(M, at, stencil, uop, ip, count, 0, 0, cold), False
-        if kind == e.K_BRANCH or kind == e.K_LIKELY:
-            fall_at = k + 3 if kind == e.K_BRANCH else k + 1
-            is_far = ld64(pool + 8 * (fall_at + 1)) == m.FAR_LINK
-            taken = at + stencil_field(M, stencil, e.S_SIZE) + stencil_field(M, e.FAR if is_far else e.NEAR, e.S_SIZE)
-            at = place(M, at, stencil, uop, ip, count, 0, taken, cold)
-            at = side(M, at, block, fall_at, count, cold, loop)
-            if kind == e.K_BRANCH:
-                return side(M, at, block, k + 1, count, cold, loop), is_own(M, block, k + 1)
-            k += 4
-            continue
+            return place(M, at, e.FAR, 0, 0, charge, ld64(ip + 8), cold)
+        stencil = op_field(M, op, e.O_STENCIL) + number
         words = op_field(M, op, e.O_WORDS)
-        at = place(M, at, stencil, uop, ip, 0, ld64(ip + 8) if words == 2 else 0, 0, cold)
+        here = at
+        at = place(M, at, stencil, uop, ip, charge, ld64(ip + 8) if words == 2 else 0, cold)
+        if kind == e.K_REGISTER:
+            return at
+        if kind == e.K_BRANCH or kind == e.K_LIKELY:
+            held = all_held(M)
+            at = side(M, at, block, k + 3 if kind == e.K_BRANCH else k + 1, charge, cold)
+            taken = find_jump(M, here, stencil, e.TAKEN)
+            if taken != 0:
+                aim(taken, at)
+            hold_all(M, held)
+            if kind == e.K_BRANCH:
+                return side(M, at, block, k + 1, charge, cold)
+        written(M, op, uop, into, done)
         k += words
-
-
-@jit
-def is_own(M, block, k):
-    """Whether the pc at word k, with a link behind it, is the block's own."""
-    pool = M[m.POOL]
-    return ld64(pool + 8 * (k + 1)) != m.FAR_LINK and ld64(pool + 8 * k) == ld64(pool + 8 * (block + m.H_PC))

@@ -9,7 +9,7 @@ from cpu.isa.table import TABLE, Flow, Instruction
 _CHAPTERS = (
     "integer", "memory", "branches", "system", "fpu", "paired_single", "loongson",
     "msa_integer", "msa_bitwise", "msa_compare", "msa_move", "msa_permute", "msa_floating",
-    "msa_convert",
+    "msa_convert", "lasx",
 )  # fmt: skip
 
 for _chapter in _CHAPTERS:

@@ -444,7 +444,7 @@ def low_mask(size):
 
 
 def extract(source, position, size):
-    return (source >> position) & low_mask(size)
+    return (source << (64 - position - size)) >> (64 - size)
 
 
 def insert(old, source, position, size):
@@ -455,7 +455,7 @@ def insert(old, source, position, size):
 @insn("ext rt, rs, lsb, msbd", "011111 rs:5 rt:5 msbd:5 lsb:5 000000")
 def ext(i):
     i.trap("RI", when=(i.lsb + i.msbd).sgt(31))
-    i.rt = extract(i.rs.uword, i.lsb, i.msbd + 1).word
+    i.rt = extract(i.rs, i.lsb, i.msbd + 1).word
 
 
 @insn("dextm rt, rs, lsb, msbdm", "011111 rs:5 rt:5 msbdm:5 lsb:5 000001")

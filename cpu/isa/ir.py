@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 
 from cpu import state
 from cpu.isa.errors import TableError
-from cpu.isa.ir_values import Emitter, Ir, text_of
-from cpu.isa.ir_vectors import IrVector, declarations, spread, vector
-from cpu.isa.values import EXC_CODES, REGISTER_KIND, VECTOR_BYTES
+from cpu.isa.ir_values import Emitter, Ir, IrBool, text_of
+from cpu.isa.ir_vectors import IrVector, declarations, kind_of, spread, vector
+from cpu.isa.values import EXC_CODES, MAX_SCALAR_BYTES, REGISTER_KIND, VECTOR_BITS
 from cpu.isa.vectors import BITS
 
-VECTOR = "<2 x i64>"
 DECLARATIONS = """\
 declare i64 @llvm.fshr.i64(i64, i64, i64)
 declare i32 @llvm.fshr.i32(i32, i32, i32)
@@ -102,6 +101,14 @@ class Frame:
         """Value of an immediate field, or the number in a register field."""
         raise NotImplementedError
 
+    def immediate(self, name: str) -> Ir:
+        """Value of an immediate field."""
+        return Ir(self.out, self.field(name))
+
+    def is_checked(self, condition: IrBool) -> bool:
+        """Whether the tier sees by other means that an instruction for which `condition` holds traps."""
+        return False
+
     def trap(self, condition: str, code: int, coprocessor: int) -> None:
         """Leaves with an exception where the i1 `condition` holds."""
         raise NotImplementedError
@@ -145,21 +152,29 @@ class IrOperands:
     def __getattr__(self, name: str):
         self.reads.add(name)
         if name in self._names:
-            if REGISTER_KIND.get(name) == "msa":
-                return IrVector(self._out, self._out.op(f"load {VECTOR}, ptr {self._frame.register(name)}, align 8"))
+            if REGISTER_KIND.get(name) in VECTOR_BITS:
+                return self._vector(self._frame.register(name), VECTOR_BITS[REGISTER_KIND[name]], 8)
             if name in REGISTER_KIND:
                 return Ir(self._out, self._frame.read(name))
-            return Ir(self._out, self._frame.field(name))
+            return self._frame.immediate(name)
         return Ir(self._out, self._out.load_slot(slot_offset(name)))
 
     def __setattr__(self, name: str, value):
         self.writes.add(name)
-        if REGISTER_KIND.get(name) == "msa":
-            self._out.do(f"store {VECTOR} {value.of(64).ssa}, ptr {self._frame.register(name)}, align 8")
+        if REGISTER_KIND.get(name) in VECTOR_BITS:
+            self._store_vector(self._frame.register(name), value, 8)
         elif name in self._names:
             self._frame.write(name, text_of(value))
         else:
             self._out.store_slot(slot_offset(name), text_of(value))
+
+    def _vector(self, pointer: str, bits: int, align: int):
+        loaded = self._out.op(f"load {kind_of(64, bits)}, ptr {pointer}, align {align}")
+        return IrVector(self._out, loaded, size=bits)
+
+    def _store_vector(self, pointer: str, value, align: int) -> None:
+        lanes = value.of(64)
+        self._out.do(f"store {lanes.kind} {lanes.ssa}, ptr {pointer}, align {align}")
 
     def const(self, n: int):
         return Ir(self._out, text_of(n))
@@ -173,7 +188,8 @@ class IrOperands:
         return spread(value, width)
 
     def trap(self, code: str, when=None, coprocessor: int = 0):
-        self._frame.trap("true" if when is None else when.ssa, EXC_CODES[code], coprocessor)
+        if when is None or not self._frame.is_checked(when):
+            self._frame.trap("true" if when is None else when.ssa, EXC_CODES[code], coprocessor)
 
     def _access(self, kind: str, address, size: int, bad, aligned: bool) -> str:
         if self.access:
@@ -188,8 +204,8 @@ class IrOperands:
         return self._loaded(pointer, size, signed)
 
     def _loaded(self, pointer: str, size: int, signed: bool):
-        if size == VECTOR_BYTES:
-            return IrVector(self._out, self._out.op(f"load {VECTOR}, ptr {pointer}, align 1"))
+        if size > MAX_SCALAR_BYTES:
+            return self._vector(pointer, 8 * size, 1)
         raw = self._out.op(f"load i{8 * size}, ptr {pointer}, align 1")
         if size == 8:
             return Ir(self._out, raw)
@@ -202,8 +218,8 @@ class IrOperands:
 
     def store(self, address, size: int, value, bad=None, aligned: bool = False):
         pointer = self._access("store", address, size, bad, aligned)
-        if size == VECTOR_BYTES:
-            self._out.do(f"store {VECTOR} {value.of(64).ssa}, ptr {pointer}, align 1")
+        if size > MAX_SCALAR_BYTES:
+            self._store_vector(pointer, value, 1)
         else:
             self._stored(pointer, size, text_of(value))
 

@@ -114,13 +114,20 @@ class Ir:
         return 0 - self
 
     def __lshift__(self, o):
-        return self._new(f"shl i64 {self.ssa}, {self._count(o)}")
+        return self._shift("shl", o)
 
     def __rshift__(self, o):
-        return self._new(f"lshr i64 {self.ssa}, {self._count(o)}")
+        return self._shift("lshr", o)
 
     def sra(self, o):
-        return self._new(f"ashr i64 {self.ssa}, {self._count(o)}")
+        return self._shift("ashr", o)
+
+    def _shift(self, kind: str, o):
+        return self._new(f"{kind} i64 {self.ssa}, {o & 63}") if isinstance(o, int) else o.shift(kind, self)
+
+    def shift(self, kind: str, value: Ir) -> Ir:
+        """`value` shifted by this: "shl", "lshr" or "ashr"."""
+        return value._new(f"{kind} i64 {value.ssa}, {self._count(self)}")
 
     def ror(self, o):
         return self._new(f"call i64 @llvm.fshr.i64(i64 {self.ssa}, i64 {self.ssa}, i64 {self._count(o)})")

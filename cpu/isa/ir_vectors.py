@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from cpu.isa.errors import TableError
 from cpu.isa.ir_values import Emitter, Ir, IrBool, text_of
-from cpu.isa.vectors import BITS
+from cpu.isa.vectors import BITS, WIDE_BITS
 
 _INTRINSICS = {
     "sadd.sat": "{0} @llvm.sadd.sat.{1}({0}, {0})",
@@ -18,14 +18,16 @@ _INTRINSICS = {
 }
 
 
-def _kind(width: int) -> str:
-    return f"<{BITS // width} x i{width}>"
+def kind_of(width: int, size: int) -> str:
+    """LLVM's type of `size` bits in lanes of `width`."""
+    return f"<{size // width} x i{width}>"
 
 
 def declarations() -> str:
     return "".join(
-        f"declare {text.format(_kind(width), f'v{BITS // width}i{width}')}\n"
+        f"declare {text.format(kind_of(width, size), f'v{size // width}i{width}')}\n"
         for text in _INTRINSICS.values()
+        for size in (BITS, WIDE_BITS)
         for width in (8, 16, 32, 64)
     )
 
@@ -47,7 +49,7 @@ def _shift(instruction: str) -> Callable:
 def _compare(condition: str) -> Callable:
     def compare(self, o):
         ssa = self.out.op(f"icmp {condition} {self.kind} {self.ssa}, {self.other(o)}")
-        return IrMask(self.out, ssa, self.width)
+        return IrMask(self.out, ssa, self.width, self.size)
 
     return compare
 
@@ -61,26 +63,27 @@ def _intrinsic(name: str) -> Callable:
 
 
 class IrVector:
-    """Lanes of `width` bits as an SSA name."""
+    """`size` bits in lanes of `width` as an SSA name."""
 
-    __slots__ = ("out", "ssa", "width")
+    __slots__ = ("out", "size", "ssa", "width")
     __hash__ = None
 
-    def __init__(self, out: Emitter, ssa: str, width: int = 64):
+    def __init__(self, out: Emitter, ssa: str, width: int = 64, size: int = BITS):
         self.out = out
         self.ssa = ssa
         self.width = width
+        self.size = size
 
     @property
     def count(self) -> int:
-        return BITS // self.width
+        return self.size // self.width
 
     @property
     def kind(self) -> str:
-        return _kind(self.width)
+        return kind_of(self.width, self.size)
 
     def _new(self, text: str):
-        return IrVector(self.out, self.out.op(text), self.width)
+        return IrVector(self.out, self.out.op(text), self.width, self.size)
 
     def _call(self, name: str, rest: str):
         return self._new(f"call {self.kind} @llvm.{name}.v{self.count}i{self.width}({self.kind} {self.ssa}{rest})")
@@ -88,7 +91,8 @@ class IrVector:
     def of(self, width: int):
         if width == self.width:
             return self
-        return IrVector(self.out, self.out.op(f"bitcast {self.kind} {self.ssa} to {_kind(width)}"), width)
+        kind = kind_of(width, self.size)
+        return IrVector(self.out, self.out.op(f"bitcast {self.kind} {self.ssa} to {kind}"), width, self.size)
 
     def other(self, o) -> str:
         """The other operand of an operation."""
@@ -96,7 +100,7 @@ class IrVector:
             if o.kind != self.kind:
                 raise TableError(f"a meaning mixes lanes of {self.width} and {o.width} bits; use of(width)")
             return o.ssa
-        return constant(self.width, [o] * self.count) if isinstance(o, int) else spread(o, self.width).ssa
+        return constant(self.width, [o] * self.count) if isinstance(o, int) else spread(o, self.width, self.size).ssa
 
     __add__, __sub__, __mul__ = _two("add"), _two("sub"), _two("mul")
     __and__, __or__, __xor__ = _two("and"), _two("or"), _two("xor")
@@ -143,29 +147,30 @@ class IrVector:
 
     @property
     def is_zero(self):
-        bits = self.out.op(f"bitcast {self.kind} {self.ssa} to i{BITS}")
-        return IrBool(self.out, self.out.op(f"icmp eq i{BITS} {bits}, 0"))
+        bits = self.out.op(f"bitcast {self.kind} {self.ssa} to i{self.size}")
+        return IrBool(self.out, self.out.op(f"icmp eq i{self.size} {bits}, 0"))
 
 
 class IrMask:
-    """One truth value for each lane of `width` bits."""
+    """One truth value for each lane of `width` bits of a vector of `size`."""
 
-    __slots__ = ("out", "ssa", "width")
+    __slots__ = ("out", "size", "ssa", "width")
 
-    def __init__(self, out: Emitter, ssa: str, width: int):
+    def __init__(self, out: Emitter, ssa: str, width: int, size: int):
         self.out = out
         self.ssa = ssa
         self.width = width
+        self.size = size
 
     def __bool__(self):
         raise TableError("a meaning may not branch on a value; use choose")
 
     @property
     def count(self) -> int:
-        return BITS // self.width
+        return self.size // self.width
 
     def _new(self, text: str):
-        return IrMask(self.out, self.out.op(text), self.width)
+        return IrMask(self.out, self.out.op(text), self.width, self.size)
 
     @property
     def kind(self) -> str:
@@ -181,13 +186,14 @@ class IrMask:
         return self._new(f"xor {self.kind} {self.ssa}, {constant(1, [1] * self.count)}")
 
     def choose(self, yes, no):
-        shape = IrVector(self.out, "poison", self.width)
+        shape = IrVector(self.out, "poison", self.width, self.size)
         chosen = f"{shape.kind} {shape.other(yes)}, {shape.kind} {shape.other(no)}"
         return shape._new(f"select {self.kind} {self.ssa}, {chosen}")
 
     @property
     def lanes(self):
-        return IrVector(self.out, self.out.op(f"sext {self.kind} {self.ssa} to {_kind(self.width)}"), self.width)
+        kind = kind_of(self.width, self.size)
+        return IrVector(self.out, self.out.op(f"sext {self.kind} {self.ssa} to {kind}"), self.width, self.size)
 
     @property
     def any(self):
@@ -200,15 +206,16 @@ def constant(width: int, lanes: Sequence[int]) -> str:
     return "<" + ", ".join(f"i{width} {n & ((1 << width) - 1)}" for n in lanes) + ">"
 
 
-def spread(value: Ir, width: int) -> IrVector:
+def spread(value: Ir, width: int, size: int = BITS) -> IrVector:
     """The low bits of a value in each lane."""
-    first = IrVector(value.out, "poison", width).with_lane(0, value)
+    first = IrVector(value.out, "poison", width, size).with_lane(0, value)
     return first.take([0] * first.count, first)
 
 
 def vector(out: Emitter, width: int, lanes: Sequence[Ir | int]) -> IrVector:
     """Lanes of values and ints."""
-    made = IrVector(out, constant(width, [n if isinstance(n, int) else 0 for n in lanes]), width)
+    known = constant(width, [n if isinstance(n, int) else 0 for n in lanes])
+    made = IrVector(out, known, width, width * len(lanes))
     for k, lane in enumerate(lanes):
         if not isinstance(lane, int):
             made = made.with_lane(k, lane)

@@ -11,9 +11,10 @@ from __future__ import annotations
 from cpu.isa.fpu import CAUSE, ENABLES, UNIMPLEMENTED
 from cpu.isa.msa import DF, DF_N, WIDTHS, msa_insn
 from cpu.isa.msa_signals import MSACSR_WRITABLE
-from cpu.isa.values import VECTOR_BYTES
+from cpu.isa.vectors import BITS
 
 MSAIR = 0x140
+BYTES = BITS // 8
 
 
 def _access(df: str, width: int) -> None:
@@ -24,11 +25,11 @@ def _access(df: str, width: int) -> None:
 
     @msa_insn(f"ld.{df} wd, {offset}(base)", f"011110 {offset}:s10 base:5 wd:5 1000 {DF[df]}")
     def load(i):
-        i.wd = i.load(address(i), VECTOR_BYTES)
+        i.wd = i.load(address(i), BYTES)
 
     @msa_insn(f"st.{df} wd, {offset}(base)", f"011110 {offset}:s10 base:5 wd:5 1001 {DF[df]}")
     def store(i):
-        i.store(address(i), VECTOR_BYTES, i.wd)
+        i.store(address(i), BYTES, i.wd)
 
 
 def _general(df: str, width: int) -> None:

@@ -15,10 +15,11 @@ from typing import NamedTuple
 from cpu.isa import names
 from cpu.isa.errors import TableError
 from cpu.isa.expressions import M64, signed
-from cpu.isa.table import FPR_FIELDS, GPR_FIELDS, MSA_FIELDS, Field, Flow, Instruction
+from cpu.isa.table import FPR_FIELDS, GPR_FIELDS, LASX_FIELDS, MSA_FIELDS, Field, Flow, Instruction
 
-# Bit fields: position = field + bias; size = field + bias (msbd family) or field + bias - field of the position (msb).
-POSITION_BIAS = {"lsb": 0, "lsbu": 32, "sa1": 1}
+# Bit fields: position = field + bias, as a lane's number; size = field + bias (msbd family) or field + bias - field of
+# the position (msb).
+POSITION_BIAS = {"lsb": 0, "lsbu": 32, "sa1": 1, "upper": 2}
 SIZE_BIAS = {"msbd": 1, "msbdm": 33}
 END_BIAS = {"msb": 1, "msbm": 33, "msbu": 1}
 
@@ -164,7 +165,7 @@ def parse_field(row: Instruction, field: Field, text: str, scope: Scope, found: 
     elif name in CONTROL_FIELDS:
         prefix = "f" if text.startswith("$f") and text[2:].isdecimal() else ""
         found[name] = _register(text.removeprefix("c1_"), prefix, CONTROL_FIELDS[name], "control")
-    elif name in MSA_FIELDS:
+    elif name in MSA_FIELDS or name in LASX_FIELDS:
         found[name] = _register(text, "w", {}, "MSA")
     elif name == "c0" and row.mnemonic == "rdhwr":
         found[name] = _register(text.removeprefix("hwr_"), "", names.HARDWARE_REGISTERS, "hardware")
@@ -287,7 +288,7 @@ def format_field(row: Instruction, name: str, values: dict[str, int], pc: int, n
         return f"$f{value}"
     if name in CONTROL_FIELDS:
         return f"${value}"
-    if name in MSA_FIELDS:
+    if name in MSA_FIELDS or name in LASX_FIELDS:
         return f"$w{value}"
     if name == "cc":
         return f"$fcc{value}"

@@ -17,7 +17,8 @@ from cpu.isa.errors import TableError
 GPR_FIELDS = ("rs", "rt", "rd", "base", "index")
 FPR_FIELDS = ("fs", "ft", "fd", "fr")
 MSA_FIELDS = ("ws", "wt", "wd")
-REGISTER_FIELDS = GPR_FIELDS + FPR_FIELDS + MSA_FIELDS
+LASX_FIELDS = ("xs", "xd")
+REGISTER_FIELDS = GPR_FIELDS + FPR_FIELDS + MSA_FIELDS + LASX_FIELDS
 
 # What instructions share the time they take; cpu/costs.py gives the cycles. A row names its class where
 # `cpu.engine.micro.timing_class` cannot know it.
@@ -67,7 +68,7 @@ class Instruction:
     flow: Flow = Flow.PLAIN
     link: int | str | None = None  # register (number or field) that receives the return address
     helper: str | None = None  # name of the operation in cpu/engine/helpers.py that carries it out
-    unit: str | None = None  # "fpu" or "msa": the coprocessor it needs enabled
+    unit: str | None = None  # "fpu", "msa" or "lasx": what it needs enabled
     mask: int = 0
     match: int = 0
     fields: tuple[Field, ...] = field(default=())

@@ -13,10 +13,10 @@ choose first), `clz` (64 for 0), `popcount`, `bswap`. Bool: `& | ^ ~`, `choose(y
 Operand object, besides attributes: `const(n)`; `trap(code, when=Bool)` raises before anything later takes effect;
 `load(address, size, signed=True, bad=None, aligned=False)`, `store(address, size, value, ...)` and
 `modify(address, size, function, ...)` (read-modify-write of one aligned unit): at most one of them per instruction,
-and no register is written before it; `bad` is the address that a fault reports when it differs; sixteen bytes are a
-vector; `call(routine, *values)` calls a `@routine`, a shared function from values to a tuple of values.
+and no register is written before it; `bad` is the address that a fault reports when it differs; more than eight bytes
+are a vector; `call(routine, *values)` calls a `@routine`, a shared function from values to a tuple of values.
 
-An MSA register is a Vector; its vocabulary is in cpu/isa/vectors.py.
+An MSA or LASX register is a Vector; its vocabulary is in cpu/isa/vectors.py.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cpu.isa.int_values import Int, bits_of
-from cpu.isa.vectors import BITS, IntVector
+from cpu.isa.vectors import BITS, WIDE_BITS, IntVector
 
 EXC_CODES = {
     "Int": 0, "Mod": 1, "TLBL": 2, "TLBS": 3, "AdEL": 4, "AdES": 5, "IBE": 6, "DBE": 7, "Sys": 8, "Bp": 9, "RI": 10,
@@ -32,7 +32,10 @@ EXC_CODES = {
     "WATCH": 23, "GE": 27,
 }  # fmt: skip
 
-VECTOR_BYTES = BITS // 8
+VECTOR_BITS = {"msa": BITS, "lasx": WIDE_BITS}
+"""Of the register files that hold vectors."""
+MAX_SCALAR_BYTES = 8
+"""An access of more is one of a vector."""
 
 
 def routine(function: Callable) -> Callable:
@@ -54,7 +57,8 @@ class IntOperands:
     """One execution on the int backend.
 
     `machine` offers get(kind, number), set(kind, number, value), slot(name), set_slot(name, value), load(ea, size, bad,
-    aligned), store(ea, size, value, bad, aligned), with plain integers; `kind` is "gpr", "fpr" or "msa" (128 bits).
+    aligned), store(ea, size, value, bad, aligned), with plain integers; `kind` is "gpr", "fpr", "msa" (128 bits) or
+    "lasx" (256 bits).
     """
 
     def __init__(self, machine, fields: dict[str, int]):
@@ -65,15 +69,15 @@ class IntOperands:
         fields = self._fields
         if name in fields:
             kind = REGISTER_KIND.get(name)
-            if kind == "msa":
-                return IntVector.of_bits(self._machine.get(kind, fields[name]))
+            if kind in VECTOR_BITS:
+                return IntVector.of_bits(self._machine.get(kind, fields[name]), size=VECTOR_BITS[kind])
             return Int(self._machine.get(kind, fields[name]) if kind else fields[name])
         return Int(self._machine.slot(name))
 
     def __setattr__(self, name: str, value):
         if name in self._fields:
             kind = REGISTER_KIND[name]
-            self._machine.set(kind, self._fields[name], value.bits if kind == "msa" else bits_of(value))
+            self._machine.set(kind, self._fields[name], value.bits if kind in VECTOR_BITS else bits_of(value))
         else:
             self._machine.set_slot(name, bits_of(value))
 
@@ -92,12 +96,12 @@ class IntOperands:
 
     def load(self, address, size: int, signed: bool = True, bad=None, aligned: bool = False):
         value = self._machine.load(address.n, size, (address if bad is None else bad).n, aligned)
-        if size == VECTOR_BYTES:
-            return IntVector.of_bits(value)
+        if size > MAX_SCALAR_BYTES:
+            return IntVector.of_bits(value, size=8 * size)
         return Int(value).sext(8 * size) if signed and size < 8 else Int(value)
 
     def store(self, address, size: int, value, bad=None, aligned: bool = False):
-        stored = value.bits if size == VECTOR_BYTES else bits_of(value) & ((1 << 8 * size) - 1)
+        stored = value.bits if size > MAX_SCALAR_BYTES else bits_of(value) & ((1 << 8 * size) - 1)
         self._machine.store(address.n, size, stored, (address if bad is None else bad).n, aligned)
 
     def modify(self, address, size: int, function, bad=None, aligned: bool = False):
@@ -113,4 +117,5 @@ REGISTER_KIND = {
     **dict.fromkeys(("rs", "rt", "rd", "base", "index"), "gpr"),
     **dict.fromkeys(("fs", "ft", "fd", "fr"), "fpr"),
     **dict.fromkeys(("ws", "wt", "wd"), "msa"),
+    **dict.fromkeys(("xs", "xd"), "lasx"),
 }

@@ -1,7 +1,7 @@
 """Vectors in instruction meanings, and their int backend: lists of plain Python integers.
 
-`i.ws` and its like are vectors of two 64-bit lanes; lane 0 is the least significant. Every vector has 128 bits. Both
-backends offer the same `Vector` and `Mask`; `cpu/isa/ir_vectors.py` is the other one.
+`i.ws` and its like are vectors of two 64-bit lanes, those of LASX of four; lane 0 is the least significant. Vectors of
+both sizes do the same. Both backends offer the same `Vector` and `Mask`; `cpu/isa/ir_vectors.py` is the other one.
 
 Vector: `of(width)`, the same bits as lanes of 8, 16, 32 or 64 bits. Lane by lane, the other operand a vector of the
 same shape, a value (its low bits) or an int: `+ - * & | ^ ~ << >>`, `sra` (counts modulo the width), `smin smax umin
@@ -23,6 +23,7 @@ from cpu.isa.errors import TableError
 from cpu.isa.int_values import Int, IntBool
 
 BITS = 128
+WIDE_BITS = 256
 
 
 class IntMask:
@@ -103,8 +104,8 @@ class IntVector:
         self.numbers = [n & ((1 << width) - 1) for n in numbers]
 
     @classmethod
-    def of_bits(cls, bits: int, width: int = 64):
-        return cls(width, [bits >> at for at in range(0, BITS, width)])
+    def of_bits(cls, bits: int, width: int = 64, size: int = BITS):
+        return cls(width, [bits >> at for at in range(0, size, width)])
 
     @property
     def bits(self) -> int:
@@ -114,7 +115,7 @@ class IntVector:
         return f"IntVector({self.width}, {[hex(n) for n in self.numbers]})"
 
     def of(self, width: int):
-        return IntVector.of_bits(self.bits, width)
+        return IntVector.of_bits(self.bits, width, self.width * len(self.numbers))
 
     @property
     def signed(self) -> list[int]:

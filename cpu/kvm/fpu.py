@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FPU, MSA, LASX = 1, 2, 4
 """Bits of aux_inuse: whose state is live in the core."""
 ST_FR, ST_CU1 = 1 << 26, 1 << 29
-CONFIG5_MSAEN, CONFIG5_FRE = 1 << 27, 1 << 8
+CONFIG5_MSAEN, CONFIG_LASXEN = 1 << 27, 1 << 19
 LANES = state.FPR_STRIDE
 REGISTERS = 32
 
@@ -50,11 +50,10 @@ def own_fpu(vcpu: Vcpu) -> None:
     """Give the guest the FPU: root CU1 and FR as the guest has them; its registers, unless they are live already."""
     core, context = vcpu.core, vcpu.context
     guest_status = vcpu.gc0("status")
-    if context.in_use & MSA and guest_status & ST_CU1 and not guest_status & ST_FR:
-        # MSA needs FR=1; its upper halves must survive the 32-bit mode.
+    if context.in_use & (MSA | LASX) and guest_status & ST_CU1 and not guest_status & ST_FR:
+        # Vectors need FR=1; their upper parts must survive the 32-bit mode.
         lose_fpu(vcpu)
-    status = core.vz.c0("status") & ~ST_FR
-    core.vz.set_c0("status", status | ST_CU1 | guest_status & ST_FR)
+    follow_guest(vcpu)
     if context.in_use & (FPU | MSA):
         vcpu.emit("kvm_aux", vcpu.pc, trace.AUX_ENABLE, trace.AUX_FPU)
         if not context.in_use & FPU:
@@ -63,6 +62,12 @@ def own_fpu(vcpu: Vcpu) -> None:
         context.move_in(core.S, slice(0, 1))
         context.in_use |= FPU
         vcpu.emit("kvm_aux", vcpu.pc, trace.AUX_RESTORE, trace.AUX_FPU)
+
+
+def follow_guest(vcpu: Vcpu) -> None:
+    """Root's CU1 and FR as the guest has them."""
+    vz = vcpu.core.vz
+    vz.set_c0("status", vz.c0("status") & ~(ST_CU1 | ST_FR) | vcpu.gc0("status") & (ST_CU1 | ST_FR))
 
 
 def lose_fpu(vcpu: Vcpu) -> None:
@@ -79,8 +84,11 @@ def lose_fpu(vcpu: Vcpu) -> None:
 
 def drop_fpu(vcpu: Vcpu) -> None:
     """Forget what is live: the guest has changed FR, which leaves its registers undefined (kvm_drop_fpu)."""
-    if vcpu.context.in_use:
-        vcpu.emit("kvm_aux", vcpu.pc, trace.AUX_DISCARD, vcpu.context.in_use & trace.AUX_FPU_MSA)
+    live = vcpu.context.in_use
+    for unit in (LASX, MSA, FPU):
+        if live & unit:
+            vcpu.emit("kvm_aux", vcpu.pc, trace.AUX_DISCARD, unit)
+    if live:
         disable(vcpu)
 
 
@@ -91,8 +99,6 @@ def disable(vcpu: Vcpu) -> None:
     if context.in_use & (MSA | LASX):
         core.vz.set_c0("config5", core.vz.c0("config5") & ~CONFIG5_MSAEN)
     if context.in_use & LASX:
-        from cpu.kvm.lasx import CONFIG_LASXEN
-
         core.vz.set_c0("config", core.vz.c0("config") & ~CONFIG_LASXEN)
     context.in_use = 0
 

@@ -216,10 +216,21 @@ class Host:
 
     def now(self, core: Core | None) -> int:
         """Host time in ns: of a core, else the latest."""
+        return self.clock.time(self._cycle(core)) // 1000
+
+    @property
+    def stable_hz(self) -> int:
+        """The stable clock, Hz."""
+        return int(self.cpus[0].core.S[state.STABLE_CLOCK])
+
+    def stable_counter(self, core: Core | None) -> int:
+        """Ticks of the stable clock since reset, at the time of `now`."""
+        return self._cycle(core) * self.stable_hz // int(self.clock.hz)
+
+    def _cycle(self, core: Core | None) -> int:
         if core is None and self._on is not None:
             core = self._on.core
-        cycle = core.cycles if core is not None else max((cpu.core.cycles for cpu in self.cpus), default=0)
-        return self.clock.time(cycle) // 1000
+        return core.cycles if core is not None else max((cpu.core.cycles for cpu in self.cpus), default=0)
 
     def timer_changed(self, vcpu: Vcpu) -> None:
         """The vCPU's host timer was started, stopped, or follows the vCPU to the core it is loaded on."""

@@ -65,10 +65,10 @@ class Controllers(Protocol):
         """Undo `assign`."""
 
     def state(self, chip: IrqchipId) -> list[State]:
-        """The registers of the devices that are `chip`, node by node."""
+        """The registers of the devices that are `chip`, node by node: all that its image has."""
 
     def load(self, chip: IrqchipId, states: Sequence[State]) -> None:
-        """Overwrite the registers given. No line is looked at anew."""
+        """Overwrite the registers given, of those that there are. No line is looked at anew."""
 
 
 class Field(NamedTuple):
@@ -150,7 +150,7 @@ def get_irqchip(vm: Vm, chip: Irqchip) -> int:
     if number is IrqchipId.LS3A_GIPI:
         image = b"".join(_pack(GIPI_CORE, core) for state in states for core in _cores(state))
     else:
-        image = _pack(IMAGES[number], _complete(number, states[0]))
+        image = _pack(IMAGES[number], states[0])
     chip.chip[: len(image)] = image
     return 0
 
@@ -166,7 +166,6 @@ def set_irqchip(vm: Vm, chip: Irqchip) -> int:
         cores = [_unpack(GIPI_CORE, chip.chip[size * n : size * (n + 1)]) for n in range(CORES * len(states))]
         loaded = [_node(cores[first : first + CORES]) for first in range(0, len(cores), CORES)]
     else:
-        _complete(number, states[0])
         loaded = [_unpack(IMAGES[number], chip.chip)]
     controllers.load(number, loaded)
     return 0
@@ -263,14 +262,6 @@ def _check_descriptor(descriptor: int) -> None:
 
 
 # Images.
-
-
-def _complete(number: IrqchipId, state: State) -> State:
-    """`state`, if it has all that the image of the chip needs: the bare machine's controllers keep no IP mask."""
-    missing = [field.name for field in IMAGES[number] if field.name and field.name not in state]
-    if missing:
-        raise KvmError(ENXIO, f"irqchip {number.name}: these controllers keep no {', '.join(missing)}")
-    return state
 
 
 def _pack(fields: Sequence[Field], state: State) -> bytes:

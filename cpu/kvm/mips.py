@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from errno import EEXIST, EFAULT, EINVAL, ENOENT, ENOTTY
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,23 @@ if TYPE_CHECKING:
 
 BACKENDS: dict[str, type[Vz]] = {"vz": Vz, "ls3acomp": Ls3acompVz}
 """Back-ends by name: Linux 6.1's, and the Loongson tree's for the 3A4000."""
+
+
+@dataclass
+class VmArch:
+    """struct kvm_arch, as far as only the Loongson tree has it."""
+
+    cpucfg_lasx: bool = False
+    """The host has LASX."""
+    use_stable_timer: bool = False
+    """The host's timer interrupt is the stable timer's (Config6.EXTIMER)."""
+    stablecounter_gftoffset: int = 0
+    """What the guest's stable counter has more than the host's, ticks modulo 2^64."""
+    nodecounter_offset: int = 0
+    """Likewise for the node counter."""
+    online_vcpus: int = 0
+    is_migrate: int = 0
+    """What SET_VCPU_STATE said: the VM came from another host."""
 
 
 class Kvm:
@@ -107,6 +125,8 @@ class Vm:
         """Addresses that were asked for, and whether such a device has them."""
         self._found: dict[int, Slot | None] = {}
         """Pages that were asked for, and their slots."""
+        self.arch = VmArch()
+        self.callbacks.init_vm(self)
 
     def log(self, text: str) -> None:
         """A line of the kernel's log."""
@@ -134,6 +154,7 @@ class Vm:
             raise KvmError(EEXIST, f"there is a vCPU {number}")
         vcpu = Vcpu(self, number)
         self.vcpus.append(vcpu)
+        self.arch.online_vcpus = number + 1
         return vcpu
 
     # Devices within the kernel.
@@ -262,6 +283,7 @@ class Vm:
             "slots": [list(vars(slot).values()) for slot in self.slots.values()],
             "gpa": self.gpa.save(),
             "vcpus": [vcpu.save() for vcpu in self.vcpus],
+            "arch": vars(self.arch),
             "irqchip": self.irqchip is not None,
             "messages": list(self.messages),
         }
@@ -276,6 +298,7 @@ class Vm:
         for vcpu, state in zip(self.vcpus, saved["vcpus"], strict=True):
             vcpu.restore(state)
         self.callbacks.restore(saved["backend"], self.vcpus)
+        self.arch = VmArch(**saved["arch"])
         self.irqchip = self.controllers if saved["irqchip"] else None
         self.messages = list(saved["messages"])
 

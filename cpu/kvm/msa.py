@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cpu.kvm import trace
-from cpu.kvm.fpu import CONFIG5_MSAEN, FPU, MSA, ST_CU1, ST_FR
+from cpu.kvm.fpu import CONFIG5_MSAEN, FPU, MSA, follow_guest
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu
@@ -14,10 +14,7 @@ if TYPE_CHECKING:
 def own_msa(vcpu: Vcpu) -> None:
     """Give the guest the MSA: all 128 bits, or only the upper halves where the FPU's registers are live."""
     core, context = vcpu.core, vcpu.context
-    guest_status = vcpu.gc0("status")
-    if guest_status & ST_CU1:
-        status = core.vz.c0("status") & ~ST_FR
-        core.vz.set_c0("status", status | ST_CU1 | guest_status & ST_FR)
+    follow_guest(vcpu)
     core.vz.set_c0("config5", core.vz.c0("config5") | CONFIG5_MSAEN)
     live = context.in_use & (FPU | MSA)
     if live == FPU:

@@ -31,6 +31,7 @@ class Ioctl(IntEnum):
     GET_REGS = 0x81
     SET_REGS = 0x82
     INTERRUPT = 0x86
+    SET_GUEST_DEBUG = 0x9B
     ENABLE_CAP = 0xA3
     SIGNAL_MSI = 0xA5
     GET_ONE_REG = 0xAB
@@ -38,6 +39,7 @@ class Ioctl(IntEnum):
     GET_REG_LIST = 0xB0
     GET_VCPU_STATE = 0xB9
     SET_VCPU_STATE = 0xBA
+    GET_CPUCFG = 0xBB
 
 
 API_VERSION = 12
@@ -121,6 +123,24 @@ class IrqchipId(IntEnum):
     LS3A_ROUTE = 3
     LS3A_EXTIRQ = 4
     LS3A_IPMASK = 5
+
+
+GUESTDBG_ENABLE, GUESTDBG_SINGLESTEP = 1, 2
+CPUCFG_WORDS = 16
+
+
+@dataclass(frozen=True)
+class VcpuState:
+    """kvm_mips_vcpu_state of the Loongson tree, 64 bytes. `cpu_freq` in Hz; of the exceptions a bit a priority; of
+    `core_ext_ioisr` a bit a vector of the EIOINTC pending at the vCPU."""
+
+    online_vcpus: int = 0
+    is_migrate: int = 0
+    cpu_freq: int = 0
+    count_ctl: int = 0
+    pending_exceptions: int = 0
+    pending_exceptions_clr: int = 0
+    core_ext_ioisr: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True)

@@ -55,13 +55,17 @@ CPUCFG_MASKS = {1: 1 << 0 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 29, 2: 1 << 0 | 1 <<
 _CTL2 = onereg.number("guestctl2")
 
 
+CPUCFG_ADDED = {1: state.CPUCFG1, 2: state.CPUCFG2}
+"""What the machine adds to words of CPUCFG."""
+
+
 def host_cpucfg(core: Core, word: int) -> int:
     """A word of CPUCFG as the core itself has it, 0 beyond the last."""
     from cpu.engine.helpers import CPUCFG
 
     if not 0 <= word < len(CPUCFG):
         return 0
-    return int(CPUCFG[word]) | (int(core.S[state.CPUCFG2]) if word == 2 else 0)
+    return int(CPUCFG[word]) | (int(core.S[CPUCFG_ADDED[word]]) if word in CPUCFG_ADDED else 0)
 
 
 class Vz(GuestExits):
@@ -139,6 +143,9 @@ class Vz(GuestExits):
         return host_cpucfg(core, word) & CPUCFG_MASKS.get(word, 0)
 
     # A vCPU's life.
+
+    def init_vm(self, vm: Vm) -> None:
+        """What kvm_arch_init_vm asks of the host's hardware."""
 
     def vcpu_init(self, vcpu: Vcpu) -> None:
         vcpu.guestids = {}
@@ -335,6 +342,10 @@ class Vz(GuestExits):
             return Resume.GUEST
         return vcpu.internal_error("MSA disabled in the root context for a guest that may not use it")
 
+    def has_lasx(self, vcpu: Vcpu) -> bool:
+        """Whether the guest can have 256-bit vectors."""
+        return False
+
     def handle_tlb_ld_miss(self, vcpu: Vcpu) -> Resume:
         if self._root_fault(vcpu, vcpu.exit.badvaddr, False):
             return Resume.GUEST
@@ -390,6 +401,8 @@ class Vz(GuestExits):
             return CONFIG5_FIXED | (CONFIG5_MSAEN if vcpu.has_msa else 0) | (CONFIG5_FPU if vcpu.has_fpu else 0)
         return {"config": K0, "config3": CONFIG3_ISAONEXC, "config4": CONFIG4_FTLB_PAGE_SIZE}.get(name, 0)
 
+    counters: tuple[int, ...] = ()
+    """Ids of further counters that move with a vCPU."""
     fixed_names = (*onereg.FIXED_NAMES[:24], "config6", *onereg.FIXED_NAMES[24:])
     optional_names = onereg.OPTIONAL_NAMES
 

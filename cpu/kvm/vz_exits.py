@@ -87,8 +87,8 @@ class GuestExits(HardTimer):
             return self._gpsi_lwc2(vcpu, word)
         if major == SPECIAL3 and word & 0x3F == RDHWR and word >> 11 & 31 == HWR_CC and not word >> 6 & 31:
             vcpu.advance()
-            self._set(vcpu, word >> 16 & 31, signed(vcpu.timer.read(), 32))
-            vcpu.emit("kvm_hwr", trace.HWR_RDHWR, 0x100 | HWR_CC << 3, vcpu.timer.read())
+            self._set(vcpu, word >> 16 & 31, signed(self._count(vcpu), 32))
+            vcpu.emit("kvm_hwr", trace.HWR_RDHWR, 0x100 | HWR_CC << 3, self._count(vcpu))
             return Resume.GUEST
         raise _Unhandled(f"no emulation of the privileged instruction {word:#010x}")
 
@@ -130,7 +130,7 @@ class GuestExits(HardTimer):
 
     def _read(self, vcpu: Vcpu, register: tuple[int, int]) -> int:
         if register == COUNT:
-            return vcpu.timer.read()
+            return self._count(vcpu)
         if register == COMPARE:
             return vcpu.gc0("compare")
         if register == LLADDR:
@@ -146,8 +146,7 @@ class GuestExits(HardTimer):
 
     def _write(self, vcpu: Vcpu, register: tuple[int, int], value: int, wide: bool) -> None:
         if register == COUNT and not wide:
-            self.lose_timer(vcpu)
-            vcpu.timer.write(value & 0xFFFFFFFF)
+            self._write_count(vcpu, value & 0xFFFFFFFF)
         elif register == COMPARE and not wide:
             vcpu.timer.write_compare(value & 0xFFFFFFFF, True)
         elif register == LLADDR:
@@ -168,6 +167,14 @@ class GuestExits(HardTimer):
                 self._flush_guest_tlb(vcpu)
         else:
             raise _Unhandled(f"no emulation of a write of CP0 register {register[0]}, select {register[1]}")
+
+    def _count(self, vcpu: Vcpu) -> int:
+        """What Count reads while the timer is soft."""
+        return vcpu.timer.read()
+
+    def _write_count(self, vcpu: Vcpu, value: int) -> None:
+        self.lose_timer(vcpu)
+        vcpu.timer.write(value)
 
     @staticmethod
     def _flush_guest_tlb(vcpu: Vcpu) -> None:

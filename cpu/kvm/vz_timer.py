@@ -52,7 +52,7 @@ class HardTimer:
     def _take_back(vcpu: Vcpu) -> tuple[int, int]:
         """Compare and Cause of a running hard timer; the soft one goes on from its Count."""
         compare = vcpu.compare
-        cause, count = vcpu.core.vz.guest_timer()
+        cause, count = vcpu.core.vz.guest_cause_and_count()
         vcpu.timer.restore(vcpu.now, count, MIN_DRIFT)
         return compare, cause
 

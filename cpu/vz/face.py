@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple, NoReturn
 
 from cpu import state
-from cpu.cp0 import registers
+from cpu.cp0 import registers, stable, timer
 from cpu.cp0.access import read_cp0, write_cp0
 from cpu.cp0.exceptions import return_from_exception
 from cpu.cp0.registers import C0_GUESTCTL1, C0_INDEX, C0_RANDOM
@@ -103,13 +103,29 @@ class RootMode:
         """GTOffset for a Guest.Count that stands at `count` now."""
         lent_timer.set_going(self._core.S, count)
 
-    def guest_timer(self) -> tuple[int, int]:
+    def guest_cause_and_count(self) -> tuple[int, int]:
         """Guest.Cause and Guest.Count."""
         return lent_timer.read(self._core.S)
 
     def park_guest_timer(self, compare: int, cause: int) -> None:
         """Guest.Compare and Guest.Cause, with Guest.Count at Compare."""
         lent_timer.park(self._core.S, compare, cause)
+
+    # The guest's stable timer: the guest forms of DRDCSR and DWRCSR.
+    @property
+    def guest_timer(self) -> tuple[int, int]:
+        """TIMER_CFG and TIMER_TICKS of the guest, unsigned."""
+        S, cycle = self._core.S, self._core.cycles
+        timer.catch_up(S, cycle)
+        return int(S[state.GUEST_STABLE_CFG]) & M64, int(stable.ticks_left(S, cycle))
+
+    def set_guest_timer(self, cfg: int) -> None:
+        """Writes the guest's TIMER_CFG."""
+        timer.set_guest_stable(self._core.S, self._core.cycles, _signed(cfg))
+
+    def set_guest_counter_offset(self, ticks: int) -> None:
+        """CSR 0xfffffff8: what a guest's RDHWR of the stable counter has more than root's, modulo 2^64."""
+        self._core.S[state.GUEST_STABLE_OFFSET] = _signed(ticks)
 
     # TLB
     @property

@@ -1,17 +1,19 @@
 """Which context executes: root or guest, and which units its instructions find enabled.
 
-Source: MIPS VZ module (MD00848), "Guest mode"; both contexts must enable a unit for the guest.
+Sources: MIPS VZ module (MD00848), "Guest mode"; both contexts must enable a unit for the guest. LASX: Loongson 4.19
+tree: arch/mips/include/asm/mipsregs.h, arch/mips/kernel/cpu-probe.c.
 """
 
 from __future__ import annotations
 
 from cpu import state
-from cpu.cp0.registers import C0_CONFIG5, C0_GUESTCTL0, C0_STATUS
+from cpu.cp0.registers import C0_CONFIG, C0_CONFIG5, C0_CONFIG6, C0_GUESTCTL0, C0_STATUS
 from cpu.engine.jit import jit
 from cpu.tlb.translate import ST_ERL, ST_EXL
 from cpu.vz.guestctl import GM
 
 CU1, FR, MSAEN = 1 << 29, 1 << 26, 1 << 27
+LASXEN, LASXMODE = 1 << 19, 1 << 21  # of each context's Config, and of Config6 for both
 
 
 @jit
@@ -32,11 +34,13 @@ def select_bank(S):
             link = S[state.LLBIT + k]
             S[state.LLBIT + k] = S[state.OTHER_LINK + k]
             S[state.OTHER_LINK + k] = link
-    units = S[bank + C0_STATUS] & (CU1 | FR) | S[bank + C0_CONFIG5] & MSAEN
+    units = S[bank + C0_STATUS] & (CU1 | FR) | S[bank + C0_CONFIG5] & MSAEN | S[bank + C0_CONFIG] & LASXEN
     if bank:
-        units &= FR | S[C0_STATUS] & CU1 | S[C0_CONFIG5] & MSAEN
+        units &= FR | S[C0_STATUS] & CU1 | S[C0_CONFIG5] & MSAEN | S[C0_CONFIG] & LASXEN
     if S[bank + C0_STATUS] & (CU1 | FR) == CU1:
         units &= ~MSAEN  # vectors over 32-bit floating-point registers do not exist
+    if not units & MSAEN or not S[C0_CONFIG6] & LASXMODE:
+        units &= ~LASXEN
     S[state.UNITS] = units
 
 

@@ -11,7 +11,15 @@ from typing import NamedTuple
 import numpy as np
 
 from cpu import state
-from cpu.cp0.registers import C0_CONFIG3, C0_GUESTCTL0, C0_GUESTCTL0EXT, C0_PAGEGRAIN, REGISTERS, register
+from cpu.cp0.registers import (
+    C0_CONFIG3,
+    C0_GUESTCTL0,
+    C0_GUESTCTL0EXT,
+    C0_PAGEGRAIN,
+    CPUCFG1_LASX,
+    REGISTERS,
+    register,
+)
 from cpu.engine.jit import jit
 from cpu.engine.micro import HELPER_ID
 from cpu.vz.guestctl import AT, BG, CF, CG, CGI, CP0, FCD, GPSI, GSFC, GT, HC, MC, MG, OG, SFC1, SFC2
@@ -67,7 +75,7 @@ FIELDS = {
     "config5": MSAEN | 1 << 2,  # UFR
 }
 CONFIG3_MSAP, CONFIG3_LPA = 1 << 28, 1 << 7
-STATUS, PAGEGRAIN, CONFIG5 = (register(name).index for name in ("status", "pagegrain", "config5"))
+STATUS, PAGEGRAIN, CONFIG, CONFIG5 = (register(name).index for name in ("status", "pagegrain", "config", "config5"))
 
 NEEDS = np.zeros((2, 256), np.int64)  # for reads and for writes
 GROUPS = np.zeros((2, 256), np.int64)
@@ -111,6 +119,8 @@ def changes_field(S, number, value):
         if control & MC:
             fields |= KSU
     elif number == PAGEGRAIN and not (S[C0_PAGEGRAIN] & ELPA and S[state.GUEST + C0_CONFIG3] & CONFIG3_LPA):
+        return False
+    elif number == CONFIG and not S[state.CPUCFG1] & CPUCFG1_LASX:
         return False
     elif number == CONFIG5 and not S[state.GUEST + C0_CONFIG3] & CONFIG3_MSAP:
         fields &= ~MSAEN

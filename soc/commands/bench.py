@@ -32,15 +32,18 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--windows", action="store_true", help="also the speed over the window in which cores take turns"
     )
-    parser.add_argument("--separation", action="store_true", help="also the cost of devices in other processes")
     parser.add_argument("--no-cold", action="store_true", help="leave out the first runs with an empty code cache")
     parser.add_argument("--out", metavar="FILE.json", help="keep every figure of every round")
     parser.set_defaults(command=bench)
-    parts = parser.add_subparsers(metavar="compare")
+    parts = parser.add_subparsers(metavar="ACTION")
     files = parts.add_parser("compare", help="put two result files side by side")
     files.add_argument("before", metavar="BEFORE.json")
     files.add_argument("after", metavar="AFTER.json")
     files.set_defaults(command=compare)
+    apart = parts.add_parser("separation", help="measure instead what devices in other processes cost")
+    apart.add_argument("--rounds", type=count, default=ROUNDS, metavar="N", help=f"rounds (default {ROUNDS})")
+    apart.add_argument("--out", metavar="FILE.json", help="keep every figure of every round")
+    apart.set_defaults(command=separation)
 
 
 def compare(arguments: argparse.Namespace) -> int:
@@ -51,9 +54,33 @@ def compare(arguments: argparse.Namespace) -> int:
     return OK
 
 
+def separation(arguments: argparse.Namespace) -> int:
+    """Prints what an access, a busy core and a boot cost with the devices in other processes; status as of `bench`."""
+    from soc.bench import report, separation
+    from soc.bench.errors import BenchError
+
+    data = {"host": report.host(), "rounds": arguments.rounds}
+    try:
+        found = separation.separation(arguments.rounds, _material(), say)
+    except BenchError as error:
+        say(error_text(error))
+        return FAILED
+    data["separation"] = [result.as_dict() for result in found]
+    print(_about(data["host"]))
+    print(f"\ndevices in the simulator's process and in processes of their own, medians of {arguments.rounds} rounds")
+    print(report.separation_table(found), flush=True)
+    if arguments.out:
+        _keep(Path(arguments.out), data)
+    return OK
+
+
+def _about(host: dict) -> str:
+    return f"{host['processor']}, {host['processors']} processors, load {host['load']:.2f}"
+
+
 def bench(arguments: argparse.Namespace) -> int:
     """Measures and prints; status 1 when runs that must agree do not, or one of them fails."""
-    from soc.bench import compute, cores, measure, qemu, report, separation
+    from soc.bench import compute, cores, measure, qemu, report
     from soc.bench.errors import BenchError
 
     other = qemu.find(arguments.qemu or qemu.PROGRAM, arguments.qemu_cpu)
@@ -68,7 +95,7 @@ def bench(arguments: argparse.Namespace) -> int:
     makes = {} if arguments.no_compute else _compute_set()
     material = None if arguments.no_boot else _material()
     data: dict = {"host": report.host(), "qemu": other.name if other else None, "rounds": arguments.rounds}
-    print(f"{data['host']['processor']}, {data['host']['processors']} processors, load {data['host']['load']:.2f}")
+    print(_about(data["host"]))
     try:
         if make:
             tiers = {fastest: arguments.iterations, "threaded": arguments.iterations}
@@ -98,11 +125,6 @@ def bench(arguments: argparse.Namespace) -> int:
             data["windows"] = [result.as_dict() for result in busy]
             print(f"\n{cores.WINDOW_CORES} busy cores over the window, medians of {arguments.rounds} rounds")
             print(report.windows_table(busy), flush=True)
-        if arguments.separation:
-            apart = separation.separation(arguments.rounds, material, say)
-            data["separation"] = [result.as_dict() for result in apart]
-            print(f"\ndevices in the simulator's process and in processes of their own, {arguments.rounds} rounds")
-            print(report.separation_table(apart), flush=True)
         if not arguments.no_cold:
             data["cold"] = measure.cold(make, material, say)
             print("", *report.cold_lines(data["cold"]), sep="\n", flush=True)

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import gc
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -84,7 +85,7 @@ def session(
     try:
         refuse_half(arguments)
         profiling = Profiling.of(arguments)
-        with profiling.starting():
+        with profiling.starting(), _without_collection():
             machine = prepare()
         if arguments.restore and arguments.max_virtual is not None:
             max_virtual = rest_of(arguments.max_virtual, machine)
@@ -141,6 +142,7 @@ def _run(
         machine.interrupt()
 
     with contextlib.ExitStack() as stack:
+        stack.callback(gc.unfreeze)
         stack.enter_context(_on_interrupt(interrupt))
         if live:
             say("soc: you are at the guest's console; Ctrl-] ends the run.")
@@ -165,6 +167,19 @@ def _run(
     if arguments.save_at is not None and not saved:
         say(f"soc: the run ended before --save-at: there is no {arguments.checkpoint}.")
     return result, bool(interruptions)
+
+
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """What is loaded and built is there to stay: Python does not look through it for garbage until `gc.unfreeze`."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if enabled:
+            gc.enable()
 
 
 @contextlib.contextmanager

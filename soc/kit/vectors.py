@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from typing import Any
 from devices.registers import SIZES, Register
 from devices.rig import Driver, Rig
 from soc.errors import SocError, choose
+from soc.messages import Space
 from soc.time import in_ns
 
 KEYS = {
@@ -47,6 +48,41 @@ KEYS = {
 }
 """What a step can say."""
 MODIFIERS = {"core": "the core that accesses (0)", "space": "the address space of offsets ('memory')", "note": "a word"}
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_event(value: Any) -> bool:
+    return type(value) is list and len(value) == 2 and all(map(_is_number, value))
+
+
+_NUMBER = (_is_number, "a number")
+_LEVEL = (lambda value: type(value) is int and value in (0, 1), "0 or 1")
+_TEXT = (lambda value: type(value) is str, "text")
+_LIST = (lambda value: type(value) is list, "a list")
+_SPACES = tuple(space.label for space in Space)
+_ENTRIES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "write": _NUMBER,
+    "read": _NUMBER,
+    "drive": _LEVEL,
+    "lines": _LEVEL,
+    "vector": _NUMBER,
+    "event": (_is_event, "[descriptor, count]"),
+    "receive": _TEXT,
+    "sent": _LIST,
+    "output": _TEXT,
+}
+"""What the table of a key has for each name."""
+_VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(_ENTRIES, (lambda value: isinstance(value, dict), "a table")),
+    "asserted": _LIST,
+    "stops": _LIST,
+    "core": _NUMBER,
+    "space": (_SPACES.__contains__, f"one of {', '.join(_SPACES)}"),
+}
+"""What a key has."""
 _FILE = {"device": str, "options": dict, "source": str, "vector": list}
 _VECTOR = {"name": str, "after": str, "source": str, "options": dict, "steps": list}
 _PLACE = re.compile(r"(?P<name>[A-Za-z_]\w*)(?:\[(?P<index>\d+)\])?(?:\.(?P<field>\w+))?")
@@ -96,7 +132,7 @@ def read_vectors(path: str | Path) -> list[Vector]:
         if name in found:
             raise VectorError(f"{where}: the name {name!r} is taken: give each vector one of its own")
         for place, step in enumerate(row["steps"], start=1):
-            _check(step, {**KEYS, **MODIFIERS}, f"{where} ({name}), step {place}", ())
+            _check_step(step, f"{where} ({name}), step {place}")
         options, steps = row.get("options", table.get("options", {})), row["steps"]
         if "after" in row:
             if row["after"] not in found:
@@ -126,6 +162,19 @@ def _check(table: Any, known: Mapping[str, Any], where: str, needed: tuple[str, 
     for name in needed:
         if name not in table:
             raise VectorError(f"{where}: {name} is missing")
+
+
+def _check_step(step: Any, where: str) -> None:
+    _check(step, {**KEYS, **MODIFIERS}, where, ())
+    for key, value in step.items():
+        _need(_VALUES.get(key), value, f"{where}: {key}")
+        for name, entry in value.items() if key in _ENTRIES else ():
+            _need(_ENTRIES[key], entry, f"{where}: {key} {name}")
+
+
+def _need(rule: tuple[Callable[[Any], bool], str] | None, value: Any, what: str) -> None:
+    if rule is not None and not rule[0](value):
+        raise VectorError(f"{what} = {value!r}; {rule[1]} is needed")
 
 
 class _Mismatch(Exception):
@@ -189,29 +238,29 @@ class _Run:
     # Keys.
 
     def _write(self, values: dict[str, int], core: int = 0, space: str | None = None) -> None:
-        for name, value in self._table("write", values).items():
+        for name, value in values.items():
             place, where = self._place(name, space)
+            self._fits(name, place, value)
             if place.width:
                 mask = (1 << place.width) - 1 << place.low
-                if not 0 <= value <= mask >> place.low:
-                    raise VectorError(self._wrong(f"{name} = {value}; the field has {place.width} bits"))
                 value = self.driver.read(place.offset, place.size, core, where) & ~mask | value << place.low
             self.driver.write(place.offset, place.size, value, core, where)
 
     def _read(self, values: dict[str, int], core: int = 0, space: str | None = None) -> None:
-        for name, expected in self._table("read", values).items():
+        for name, expected in values.items():
             place, where = self._place(name, space)
+            self._fits(name, place, expected)
             value = self.driver.read(place.offset, place.size, core, where)
             if place.of(value) != expected:
                 raise _Mismatch(_difference(name, place, expected, value))
 
     def _drive(self, values: dict[str, int]) -> None:
-        for port, level in self._table("drive", values).items():
+        for port, level in values.items():
             self.rig.step(lambda port=port, level=level: self.rig.model.line_in(port, level), f"drive {port} = {level}")
 
     def _lines(self, values: dict[str, int]) -> None:
         levels = self.rig.outside.levels
-        for port, expected in self._table("lines", values).items():
+        for port, expected in values.items():
             if port not in levels:
                 raise VectorError(self._wrong(choose("output line", port, levels)))
             if levels[port] != expected:
@@ -228,25 +277,25 @@ class _Run:
         self.rig.advance(delay)
 
     def _vector(self, values: dict[str, int]) -> None:
-        for port, vector in self._table("vector", values).items():
+        for port, vector in values.items():
             self.rig.vector(port, vector)
 
     def _event(self, values: dict[str, list[int]]) -> None:
-        for port, (descriptor, count) in self._table("event", values).items():
+        for port, (descriptor, count) in values.items():
             self.rig.event(port, descriptor, count)
 
     def _receive(self, values: dict[str, str]) -> None:
-        for port, text in self._table("receive", values).items():
+        for port, text in values.items():
             self.rig.send(port, text.encode())
 
     def _sent(self, values: dict[str, list[Any]]) -> None:
-        for port, expected in self._table("sent", values).items():
+        for port, expected in values.items():
             found = [list(value) if isinstance(value, tuple) else value for value in self._new("sent", port)]
             if found != expected:
                 raise _Mismatch(f"  sent at {port}: expected {_toml(expected)}, got {_toml(found)}")
 
     def _output(self, values: dict[str, str]) -> None:
-        for port, expected in self._table("output", values).items():
+        for port, expected in values.items():
             found = b"".join(self._new("output", port))
             if found != expected.encode():
                 raise _Mismatch(f"  bytes out of {port}: expected {expected.encode()!r}, got {found!r}")
@@ -271,10 +320,10 @@ class _Run:
 
     # Names.
 
-    def _table(self, key: str, values: Any) -> dict[str, Any]:
-        if not isinstance(values, dict):
-            raise VectorError(self._wrong(f"{key} = {values!r}; a table is needed, as in {key} = {{ name = 1 }}"))
-        return values
+    def _fits(self, name: str, place: _Place, value: int) -> None:
+        bits = place.width or 8 * place.size
+        if value >> bits:
+            raise VectorError(self._wrong(f"{name} = {value:#x}; it has {bits} bits"))
 
     def _place(self, name: str, space: str | None) -> tuple[_Place, str]:
         if raw := _OFFSET.fullmatch(name):
@@ -326,13 +375,9 @@ def _toml(value: Any) -> str:
         return f"[{', '.join(_toml(item) for item in value)}]"
     if isinstance(value, bool):
         return str(value).lower()
-    return (
-        f"{value:#x}"
-        if isinstance(value, int) and value > 9
-        else f'"{value}"'
-        if isinstance(value, str)
-        else str(value)
-    )
+    if isinstance(value, str):
+        return f'"{value}"'
+    return f"{value:#x}" if isinstance(value, int) and value > 9 else str(value)
 
 
 def _key(name: str) -> str:

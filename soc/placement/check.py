@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any, NamedTuple
 
+from devices.models import absolute, load
 from soc.errors import MessageError, ProtocolError, SocError
 from soc.kernel import Kernel
 from soc.link import Link, Source, Timers
@@ -34,7 +35,6 @@ from soc.placement.places import Place
 from soc.placement.remote import RemoteComponent
 from soc.placement.socket import connect, token
 from soc.placement.stream import Stream, StreamClosed, StreamTimeout, frame
-from soc.platforms import load
 from soc.trace import Trace
 
 NAME = "device"
@@ -115,7 +115,7 @@ class Bench:
                 asked.append(sequence)
         # A device may have timers for ever: the bench stops with its own last message.
         end = max(step.time for step in steps) + 4 * LATENCY
-        self.kernel.post(end, Phase.GRID, 0, end, lambda event: self.kernel.halt())
+        self.kernel.post(end, Phase.GRID, 0, end, lambda _: self.kernel.halt())
         self.kernel.loop()
         missing = [sequence for sequence in asked if sequence not in self.replies]
         if missing:
@@ -165,7 +165,7 @@ class Check:
 
     def __init__(self, host: str, port: int, model: str, same: bool = False, seed: int = 1) -> None:
         """`same`: it must behave as the model does, too. Raises UnknownDevice for a model that is none."""
-        self._server, self._model, self._class = (host, port), model, load(model)
+        self._server, self._model, self._class = (host, port), absolute(model), load(model)
         self._same, self._seed = same, seed
         self._place = Place(f"tcp://{host}:{port}", "restart", PATIENCE_S)
 

@@ -155,7 +155,7 @@ class DeviceComponent:
         SocError when `time` has passed, or while the cores are in the middle of what they run.
         """
         kernel = self._kernel
-        if kernel.key[1] == Phase.GRID and not kernel._halted:
+        if kernel.key[1] == Phase.GRID:
             raise SocError(
                 f"{self.name}: signals are given between runs or in answer to a resample, not while cores run"
             )

@@ -29,7 +29,6 @@ from soc.messages import (
     PortIn,
     Reset,
     Role,
-    Snapshot,
     Space,
     Stop,
     TimerCancel,
@@ -151,9 +150,9 @@ class RemoteComponent:
         """Start the device's process, or connect to its server; `links` are all of the machine. PlacementError."""
         own = [link for link in links if split(link.origin[0])[0] == self.name]
         into = {link.target[1]: link.target[0] for link in links if split(link.target[0])[0] == self.name}
-        both = {link.origin[1] for link in own} & into.keys()
+        bridged = self._bridged(own, into)
         told = [Configure(0, 0, 0, 0, 0, self._model, self._options, self._source.number)]
-        roles = {number: self._role(number, both) for number in into}
+        roles = {number: self._role(number, bridged) for number in into}
         for number, port in into.items():
             base, strict = self._registers.get(number, (0, None))
             told.append(PortIn(0, 0, number, 0, 0, split(port)[1], roles[number], base, int(strict is not None)))
@@ -167,15 +166,22 @@ class RemoteComponent:
         self.supervisor = Supervisor(self.name, self.place, system, description)
         self.supervisor.start()
 
-    def _role(self, number: int, both: Container[int]) -> Role:
+    def _bridged(self, own: Iterable[Link], into: Mapping[int, str]) -> set[int]:
+        """Ports that pass accesses on: what they send is answered at the same port, which is no input of the device."""
+        inputs = self.device.input_ports()
+        both = {link.origin[1] for link in own} & into.keys()
+        return {number for number in both if split(into[number])[1] not in inputs}
+
+    def _role(self, number: int, bridged: Container[int]) -> Role:
         if number in self._registers:
             return Role.REGISTERS
         if self.memory is not None and number == self.memory.origin[1]:
             return Role.DMA
-        return Role.ANSWERS if number in both else Role.INPUT
+        return Role.ANSWERS if number in bridged else Role.INPUT
 
     def reset(self) -> None:
         """Cold reset of the device, which must have started. DeviceLost when it cannot be greeted or described."""
+        self._check_there()
         self.supervisor.greet()
         self._tell(Reset(self._kernel._now, 0, 0, 0, 0))
 
@@ -187,17 +193,22 @@ class RemoteComponent:
 
     def host_access(self, kind: type[Message], core: int, space: int, offset: int, *fields: int) -> int:
         """A read or write outside model time, at an offset in the device; returns the value of a read."""
+        self._check_there()
+        reply = self._tell(kind(self._kernel._now, 0, 0, 0, 0, core, space, offset, *fields), host=True)
+        if reply is None:
+            # Lost by this access, and disconnected, as is its policy.
+            self._check_there()
+        if type(reply) is MmioError:
+            raise UnmappedAccessError(reply.reason)
+        return reply.value
+
+    def _check_there(self) -> None:
         if self.disconnected:
             raise UnmappedAccessError(f"{self.name}: {_GONE}")
-        direct = self._tell(kind(self._kernel._now, 0, 0, 0, 0, core, space, offset, *fields))
-        if len(direct) != 1 or type(direct[0]) not in _REPLIES:
-            raise ProtocolError(f"device {self.name} answered an access of the host with {direct!r:.200}")
-        if type(direct[0]) is MmioError:
-            raise UnmappedAccessError(direct[0].reason)
-        return direct[0].value
 
     def save(self) -> dict[str, Any]:
         """The state for a snapshot, as DeviceComponent gives it; `opaque` where the peer has a form of its own."""
+        self._check_there()
         state = self.supervisor.state(self._kernel._now)
         saved = _map(state)
         if not saved.keys() >= {"component", "source"}:
@@ -263,31 +274,33 @@ class RemoteComponent:
         del self._due[message.token]
         self._tell(message)
 
-    def _tell(self, message: Message) -> list[Message]:
-        """Tell the device, act on its answer; returns what of it was for the host."""
+    def _tell(self, message: Message, host: bool = False) -> Message | None:
+        """Tell the device, act on its answer; returns the reply to an access of the `host`, None without the device."""
         try:
-            answer = self.supervisor.ask(message, self._judge)
+            answer = self.supervisor.ask(message, lambda answer: self._judge(answer, host))
         except DeviceLost as lost:
             if self.place.on_failure != "disconnect":
                 raise
             self._disconnect(str(lost))
-            return []
-        return self._act(answer) if len(answer) > 1 else []
+            return None
+        return self._act(answer) if len(answer) > 1 else None
 
-    def _judge(self, answer: list[Message]) -> list[Message]:
+    def _judge(self, answer: list[Message], host: bool) -> list[Message]:
         """`answer`, or ProtocolError when something in it cannot be. Nothing of it has happened yet."""
         now, sequence, due = self._kernel._now, self._source.sequence, self._due
         replied: set[tuple[int, int, int]] = set()
+        to_host = 0
         for message in answer[:-1]:
             kind = type(message)
             if not kind.HASHED:
                 if kind is TimerCancel:
                     due = {token: time for token, time in due.items() if token != message.token}
-                elif kind not in (Stop, Snapshot):
+                elif kind is not Stop or message[3:6] != (0, 0, 0):
                     raise ProtocolError(f"sent {message}, which the kernel cannot take")
                 continue
             source, destination = message[3], message[4]
-            if not source and not destination and kind in _REPLIES:
+            if host and message[2:7] == (now, 0, 0, 0, 0) and kind in _REPLIES and not message.request:
+                to_host += 1
                 continue
             sequence += 1
             if message[5] != sequence:
@@ -307,13 +320,16 @@ class RemoteComponent:
                 if message.request not in self._asked[source, destination] or request in replied:
                     raise ProtocolError(f"sent {message}, and no such request is open")
                 replied.add(request)
+        if to_host != host:
+            raise ProtocolError(f"answered an access of the host {to_host} times")
         until = min(due.values()) if due else NEVER
         if answer[-1].until != until:
             raise ProtocolError(f"promises silence until {answer[-1].until} ps; its first timer is at {until} ps")
         return answer
 
-    def _act(self, answer: list[Message]) -> list[Message]:
-        direct = []
+    def _act(self, answer: list[Message]) -> Message | None:
+        """Have what is in an answer happen; returns what is for the host."""
+        to_host = None
         for message in answer[:-1]:
             kind = type(message)
             source, destination = message[3], message[4]
@@ -321,13 +337,11 @@ class RemoteComponent:
                 if kind is TimerCancel:
                     self._timers.cancel(message.token)
                     self._due.pop(message.token, None)
-                elif kind is Stop:
-                    self._stopped(message.reason)
                 else:
-                    direct.append(message)
+                    self._stopped(message.reason)
                 continue
             if not source:
-                direct.append(message)
+                to_host = message
                 continue
             self._source.sequence = message[5]
             if kind is TimerTick:
@@ -343,7 +357,7 @@ class RemoteComponent:
                 else:
                     self._high.pop((source, destination), None)
             self._out[source, destination][0].resume(message)
-        return direct
+        return to_host
 
     def _stopped(self, reason: str) -> None:
         refused = reason.removeprefix(STRICT)
@@ -373,8 +387,8 @@ class RemoteComponent:
 
     def troubles(self) -> dict[str, int]:
         """What a result must say of this device: how often it was restarted, whether it is disconnected."""
-        counted = {f"restarts of {self.name}": self.supervisor.restarts, f"disconnected {self.name}": 1}
-        return {name: count for name, count in counted.items() if count and (self.disconnected or "restarts" in name)}
+        counted = {f"restarts of {self.name}": self.supervisor.restarts} if self.supervisor.restarts else {}
+        return {**counted, f"disconnected {self.name}": 1} if self.disconnected else counted
 
     def close(self) -> None:
         """End the device's process, or the connection to it."""

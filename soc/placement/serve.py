@@ -14,6 +14,7 @@ from typing import Any
 
 import msgpack
 
+from devices.models import absolute, load
 from soc.errors import ConfigurationError, MessageError, ProtocolError, SocError
 from soc.link import Source
 from soc.messages import (
@@ -49,12 +50,11 @@ from soc.messages import (
 )
 from soc.placement.inprocess import DeviceComponent
 from soc.placement.stream import Stream, StreamClosed, frame
-from soc.platforms import load
 from soc.time import NEVER
 
 log = logging.getLogger(__name__)
 
-PACKAGES = ("devices.", "soc.platforms.")
+PACKAGES = ("devices.", "scenarios.", "soc.platforms.")
 """Where a model may come from unless the server was told of others."""
 STRICT = "strict: "
 """How the reason of a Stop begins when the device refused an access."""
@@ -290,8 +290,11 @@ class Peer:
 
 
 def allow(models: Iterable[str] = ()) -> Callable[[str], bool]:
-    """What decides whether a model is served: those of the packages of this project, and `models`."""
-    named = frozenset(models)
+    """What decides whether a model is served: those of the packages of this project, and `models`.
+
+    A file among them is taken from the current folder, and is known by its whole path.
+    """
+    named = frozenset(map(absolute, models))
     return lambda model: model in named or model.startswith(PACKAGES)
 
 

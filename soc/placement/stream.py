@@ -45,7 +45,7 @@ class Stream:
         self._buffer = bytearray()
         self._at = 0
         self._deadline = 0.0
-        self._garbled = False
+        self._garbled: int | None = None
         self.set_watchdog(watchdog)
 
     def set_watchdog(self, watchdog: float | None) -> None:
@@ -104,23 +104,28 @@ class Stream:
                 raise StreamClosed(f"connection lost: {error.strerror or error}") from None
             if not data:
                 raise StreamClosed("closed the connection" + (" in the middle of a message" if buffer else ""))
-            if self._garbled:
-                self._garbled = False
-                data = data[:-1] + bytes([data[-1] ^ 1])
             buffer += data
+            if self._garbled is not None:
+                place, bit = divmod(self._garbled % (8 * len(data)), 8)
+                buffer[place - len(data)] ^= 1 << bit
+                self._garbled = None
 
     @property
     def pending(self) -> bool:
         """True when bytes have come that nobody has taken."""
         return bool(self._buffer)
 
-    def garble(self) -> None:
-        """Change a bit of what comes next, as a fault on the way would."""
-        self._garbled = True
+    def garble(self, bit: int) -> None:
+        """Change a bit of what comes next, as a fault on the way would: number `bit`, modulo how many there are."""
+        self._garbled = bit
 
     def shut(self) -> None:
         """Break the connection, as a fault of the network would."""
-        self._socket.shutdown(socket.SHUT_RDWR)
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            # It is broken already.
+            pass
 
     def close(self) -> None:
         """Close the socket. May be called again."""

@@ -32,12 +32,18 @@ class Connection:
         self.close = weakref.finalize(self, _close, stream, process)
         """Close the stream and see the process end. May be called again."""
 
-    def fate(self) -> str:
-        """What became of the process, in words; empty when that is not known."""
+    def abandon(self) -> None:
+        """Close the stream and end the process at once: it is no longer trusted to end by itself."""
+        if self.process is not None:
+            self.process.kill()
+        self.close()
+
+    def fate(self, patience: float) -> str:
+        """What became of the process, in words; empty when that is not known. An end is waited for `patience` s."""
         if self.process is None:
             return ""
         try:
-            status = self.process.wait(0.2)
+            status = self.process.wait(patience)
         except subprocess.TimeoutExpired:
             return "its process is still there"
         if status < 0:

@@ -14,7 +14,7 @@ from soc.errors import DeviceLost, MessageError, ProtocolError
 from soc.messages import Hello, Message, Restore, Snapshot, pack
 from soc.placement.places import Place
 from soc.placement.socket import connect, token
-from soc.placement.stream import frame
+from soc.placement.stream import StreamClosed, frame
 from soc.placement.subprocess import Connection, PlacementError, spawn
 from soc.placement.sync import Conversation, PeerFailure, Waits
 
@@ -23,6 +23,8 @@ SNAPSHOT_BYTES = 1 << 20
 """A state is asked for after this many messages, or this many bytes, told and answered since the last."""
 ATTEMPTS = 3
 """How often a device is brought back for one message."""
+FATE_S = 0.2
+"""How long the end of a process whose connection has closed is waited for, in seconds of wall time."""
 
 
 class Supervisor:
@@ -47,6 +49,8 @@ class Supervisor:
         self._told: list[tuple[bytes, tuple[int, int], int, list[bytes]]] = []
         self._size = 0
         self._down = False
+        self._unsaid: DeviceLost | None = None
+        # A failure that was no answer to a message: the next message tells of it.
 
     def start(self) -> None:
         """Start the process, or connect. It is greeted by `greet`, so that several can start at a time."""
@@ -77,6 +81,10 @@ class Supervisor:
         `judge` raises ProtocolError for an answer that cannot be. A failure is DeviceLost, unless the policy is to
         restart and the device came back.
         """
+        if self._unsaid is not None:
+            lost, self._unsaid = self._unsaid, None
+            lost.told = message
+            raise lost
         frames = frame(pack(message))
         channel = message[3], message[4]
         for attempt in range(ATTEMPTS):
@@ -110,9 +118,10 @@ class Supervisor:
             messages, _ = self._conversation.ask(frame(pack(Snapshot(now, 0, 0, 0, 0, b""))), (0, 0), now)
             state = _state_of(messages)
         except (ProtocolError, MessageError) as error:
-            # What was told since the last state is still here: the next message brings the device back.
+            # What was told since the last state is still here: nothing but the process is lost.
             self._down = True
-            self.failures.append(self._text(error, "on a request for its state"))
+            lost = self._lost(error, "on a request for its state")
+            self._unsaid = None if self.place.on_failure == "restart" else lost
             return
         self._state = now, state
         self._told.clear()
@@ -120,13 +129,13 @@ class Supervisor:
 
     def _bring_back(self) -> None:
         self.restarts += 1
-        self.connection.close()
+        self.connection.abandon()
         self.start()
         self._greet()
         told = self._told
         if self._state is not None:
             now, state = self._state
-            self._conversation.ask(frame(pack(Restore(now, 0, 0, 0, 0, state))), (0, 0), now)
+            _restored(self._conversation.ask(frame(pack(Restore(now, 0, 0, 0, 0, state))), (0, 0), now)[0])
         for frames, channel, now, pieces in told:
             again = self._conversation.ask(frames, channel, now)[1]
             # The promise that ends an answer counts answers of this process, so only what is before it is compared.
@@ -140,7 +149,7 @@ class Supervisor:
         """Have the device go on from `state`, at `now` ps; what it was told before is forgotten."""
         self._told.clear()
         self._size, self._state = 0, (now, state)
-        self.ask(Restore(now, 0, 0, 0, 0, state), lambda answer: answer)
+        self.ask(Restore(now, 0, 0, 0, 0, state), _restored)
 
     def _lost(self, error: Exception, when: str) -> DeviceLost:
         text = self._text(error, when)
@@ -150,17 +159,23 @@ class Supervisor:
     def _text(self, error: Exception, when: str) -> str:
         connection = self.connection
         where = connection.where if connection is not None else self.place.where
-        fate = connection.fate() if connection is not None and not isinstance(error, PeerFailure) else ""
+        patience = FATE_S if isinstance(error, StreamClosed) else 0
+        fate = connection.fate(patience) if connection is not None and not isinstance(error, PeerFailure) else ""
         last = f"last good message {self.last!r:.300}" if self.last is not None else "it had sent nothing yet"
         return f"device {self.name} ({where}) failed {when}: {error}{f'; {fate}' if fate else ''}; {last}"
 
     def close(self) -> None:
-        """End the process, or the connection."""
+        """End the process, or the connection; at once where it has failed."""
         if self.connection is not None:
-            self.connection.close()
+            (self.connection.abandon if self._down else self.connection.close)()
 
 
 def _state_of(messages: list[Message]) -> bytes:
     if len(messages) != 2 or type(messages[0]) is not Snapshot:
         raise ProtocolError(f"gave no state: {messages!r:.200}")
     return messages[0].state
+
+
+def _restored(messages: list[Message]) -> None:
+    if len(messages) != 1:
+        raise ProtocolError(f"answered Restore with {messages[0]!r:.200}")

@@ -9,10 +9,11 @@ import pytest
 
 from cpu.engine import tiers as tiers_module
 from soc.__main__ import main
-from soc.bench import cores, measure, qemu
+from soc.bench import cores, measure, qemu, separation
 from soc.bench.cores import Cores
 from soc.bench.errors import BenchError
 from soc.bench.measure import Program
+from soc.bench.separation import Separation
 from soc.commands import bench
 
 
@@ -72,6 +73,20 @@ def test_the_speed_over_the_window_is_shown_when_it_is_asked_for(measured, tmp_p
     kept = json.loads(out.read_text())
     assert [result["mips"] for result in kept["windows"]] == pytest.approx([100.0, 200.0, 400.0])
     assert "cores" not in kept
+
+
+def test_the_cost_of_separation_is_a_command_of_its_own(monkeypatch, tmp_path, capsys):
+    def measured(rounds, material, say):
+        assert (rounds, material) == (2, None)
+        return [Separation("accesses", 100, 100, [1.0, 1.0], [1.5, 1.5], [0.2, 0.2])]
+
+    monkeypatch.setattr(separation, "separation", measured)
+    monkeypatch.setattr(bench, "_material", lambda: None)
+    out = tmp_path / "separation.json"
+    assert main(["bench", "separation", "--rounds", "2", "--out", str(out)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split() == "accesses 1.00 1.50 50 % 67 67 2000.0 2500.0".split()
+    kept = json.loads(out.read_text())
+    assert kept["rounds"] == 2 and kept["separation"][0]["overhead"] == 0.5
 
 
 def test_runs_that_disagree_end_with_status_1_and_no_table(measured, monkeypatch, capsys):

@@ -43,7 +43,7 @@ STATUS = WIDE | FR | CU1
 IP = {n: 1 << (8 + n) for n in range(8)}
 
 INT, MOD, TLBL, TLBS, ADEL, ADES, IBE, DBE, SYS, BP, RI, CPU, OV, TR = range(14)
-TLBRI, TLBXI, MSADIS = 19, 20, 21
+GSEXC, TLBRI, TLBXI, MSADIS = 16, 19, 20, 21
 
 G, V, D = 1, 2, 4
 CACHED = 3 << 3
@@ -114,10 +114,13 @@ class Rig:
     costs: Costs | None = None
     vz: bool = False
     unmodelled_ri: bool = False
+    lasx: bool = False
 
     def __post_init__(self) -> None:
         self.memory = Memory(self.ram_bytes)
-        self.core = Core(0, self.memory, self.tier, costs=self.costs, vz=self.vz, unmodelled_ri=self.unmodelled_ri)
+        self.core = Core(
+            0, self.memory, self.tier, None, None, self.costs, False, self.vz, self.unmodelled_ri, self.lasx
+        )
         self.memory.shared[shared.HOT_AFTER] = self.hot_after
         self.program: Program | None = None
         for vector in VECTORS:

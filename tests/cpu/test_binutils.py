@@ -28,6 +28,9 @@ UNKNOWN_TO_BINUTILS = {
     "drdcsr": "Loongson-3A4000 instruction, in binutils under no name",
     "dwrcsr": "Loongson-3A4000 instruction, in binutils under no name",
     "lddir": "Loongson-3A4000 instruction, in binutils under no name",
+    **dict.fromkeys(
+        ("xvld.b", "xvst.b", "xvcopy_s.d", "xinsert.d", "xvseli.d", "xvsd"), "of LASX, which binutils has not"
+    ),
     "ldpte": "Loongson-3A4000 instruction, in binutils under no name",
 }
 

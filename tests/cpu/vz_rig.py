@@ -77,10 +77,10 @@ class GuestRun:
 
 
 class VzRig(Rig):
-    """A core with VZ that runs `GuestRun`s."""
+    """A core with VZ and LASX that runs `GuestRun`s."""
 
     def __init__(self, tier: str, ram_bytes: int = 16 * MIB):
-        super().__init__(tier, ram_bytes, vz=True)
+        super().__init__(tier, ram_bytes, vz=True, lasx=True)
 
     def guest_load(self, text: str, base: int = P) -> None:
         """Assembles guest code for a guest kseg0 address."""

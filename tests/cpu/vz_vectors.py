@@ -50,6 +50,7 @@ from tests.cpu.vz_rig import (
 IE, KSU_USER, UX, CU0, CU1, FR = 1, 0x10, 1 << 5, 1 << 28, 1 << 29, 1 << 26
 BEV_ERL, MSAEN, TI, DC = 0x00400004, 1 << 27, 1 << 30, 1 << 27
 CONFIG5 = 1  # NFExists alone
+CONFIG, LASXEN = 0x80004482, 1 << 19
 U = 0x400000
 """A guest user address that the guest TLB maps to the page at P."""
 USER_CODE = Entry(U, guest_lo(0x100000))
@@ -194,6 +195,9 @@ FIELD_CHANGE = [
 BOTH = {"status": KX | CU1}
 ADDV = ".word 0x7846188e"  # addv.w $w2, $w3, $w6
 MSA_ON = {"config5": CONFIG5 | MSAEN}
+XVSELI = "xvseli.d $w1, $w2, 12"
+LASX_ON = {"config": CONFIG | LASXEN, "config5": CONFIG5 | MSAEN}  # of the guest
+MODE_ON, ROOT_LASX = {"config6": 1 << 21}, {"config": CONFIG | LASXEN}
 
 COPROCESSORS = [
     Vector("59", "2", run("add.s $f0, $f0, $f0"), inside=(11, 0x180), gcp0={"cause": (1 << 28, 3 << 28)}),
@@ -204,6 +208,18 @@ COPROCESSORS = [
     Vector("63", "2", run(ADDV, gcp0=MSA_ON), (21, None), epc=P),
     Vector("64", "2", run(ADDV, gcp0=MSA_ON | {"status": CU1}, root=BOTH | MSA_ON), inside=(10, 0x180)),
     Vector("MSAP", "2", run(ADDV, gcp0={"config3": 0x8C0030A0}), inside=(10, 0x180)),
+    Vector("65", "1", run(XVSELI, gcp0=LASX_ON, root=MODE_ON), (16, None), epc=P, root={"gscause": 7 << 2},
+           gcp0={"gscause": 0}),
+    Vector("65 MSA", "i", run(XVSELI, gcp0=LASX_ON, root=MODE_ON | ROOT_LASX), (21, None), epc=P),
+    Vector("65 both", "1", run(XVSELI, gcp0=LASX_ON, root=MODE_ON | ROOT_LASX | MSA_ON)),
+    Vector("65 guest", "i", run(XVSELI, gcp0=MSA_ON, root=MODE_ON), inside=(16, 0x180), gcp0={"gscause": 7 << 2},
+           root={"gscause": 0}),
+    Vector("65 guest MSA", "i", run(XVSELI, gcp0=LASX_ON | {"config5": CONFIG5}, root=MODE_ON), inside=(21, 0x180)),
+    Vector("65 FR=0", "1", run(XVSELI, gcp0=LASX_ON | {"status": CU1}, root=MODE_ON), inside=(10, 0x180)),
+    Vector("65 MSAP", "i", run(XVSELI, gcp0=LASX_ON | {"config3": 0x8C0030A0}, root=MODE_ON), inside=(10, 0x180)),
+    Vector("65 LASXMODE", "i", run(XVSELI, gcp0=LASX_ON, root=ROOT_LASX | MSA_ON), inside=(10, 0x180)),
+    Vector("LASXEN", "i", run("mtc0 $t0, $16", gpr={"t0": CONFIG | LASXEN}), (GE, GSFC), epc=P,
+           gcp0={"config": CONFIG}),
 ]
 
 DATA = 0x8000

@@ -7,6 +7,7 @@ from typing import Any
 
 from cpu.cluster import Cluster
 from cpu.core import StopKind
+from cpu.cp0.timer import EXTIMER
 from cpu.isa.assembler import assemble
 from cpu.kvm import onereg
 from cpu.kvm.emulate import Access
@@ -41,11 +42,21 @@ class Bench:
     """`cores` physical cores with one VM whose slot 0 is all of RAM, at guest physical 0 and root physical `base`."""
 
     def __init__(
-        self, cores: int = 1, backend: str = "vz", tier: str = "auto", base: int = 8 * MIB, slice_cycles: int = 40_000
+        self,
+        cores: int = 1,
+        backend: str = "vz",
+        tier: str = "auto",
+        base: int = 8 * MIB,
+        slice_cycles: int = 40_000,
+        lasx: bool = False,
+        stable_timer: bool = False,
     ) -> None:
+        """`stable_timer`: the host has Config6.EXTIMER set."""
         self.memory = Memory(16 * MIB)
-        self.cluster = Cluster(self.memory, cores, tier, WINDOW, vz=True)
+        self.cluster = Cluster(self.memory, cores, tier, WINDOW, vz=True, lasx=lasx)
         self.host = Host(self.cluster.cores, Clock(TIMING.core_clock), COSTS, self, slice_cycles)
+        for core in self.cluster.cores if stable_timer else ():
+            core.vz.set_c0("config6", core.vz.c0("config6") | EXTIMER)
         self.kvm = Kvm(self.host, backend)
         self.vm = self.kvm.create_vm()
         self.base = base

@@ -9,7 +9,7 @@ import pytest
 from cpu.kvm import onereg
 from cpu.kvm.errors import KvmError
 from cpu.kvm.mips import Kvm
-from cpu.kvm.uapi import Cap, ExitReason, Ioctl, MemoryRegion
+from cpu.kvm.uapi import Cap, ExitReason, Ioctl, MemoryRegion, VcpuState
 from soc.errors import ConfigurationError
 from tests.kvm.rig import MIB, Bench, P
 
@@ -79,8 +79,15 @@ def test_vcpu_ids(bench, vcpu):
 def test_what_vms_and_vcpus_have_no_ioctl_for(bench, vcpu):
     refused("ENOTTY", bench.vm.ioctl, 0x77)
     refused("ENOTTY", bench.vm.ioctl, Ioctl.CREATE_IRQCHIP)
-    refused("ENOTTY", vcpu.ioctl, 0x9B)
-    refused("ENOTTY", vcpu.ioctl, Ioctl.GET_VCPU_STATE)
+    for request in (
+        Ioctl.CHECK_EXTENSION,
+        Ioctl.SET_GUEST_DEBUG,
+        Ioctl.GET_VCPU_STATE,
+        Ioctl.SET_VCPU_STATE,
+        0xB8,
+        0xBB,
+    ):
+        refused("ENOTTY", vcpu.ioctl, request)
     refused("EINVAL", vcpu.ioctl, Ioctl.RUN, 1)
 
 
@@ -166,6 +173,69 @@ def test_registers_by_id(vcpu):
     for unknown in (0, onereg.gpr(35), onereg.maar(0), onereg.cp0("random"), onereg.COUNTER):
         refused("EINVAL", vcpu.get_one_reg, unknown)
     refused("EINVAL", vcpu.set_regs, [0] * 31, 0, 0, 0)
+
+
+def with_units(**options):
+    """A vCPU of the Loongson tree with FPU and MSA, and FR = 1."""
+    vcpu = Bench(backend="ls3acomp", **options).vcpu()
+    vcpu.set_one_reg(onereg.cp0("status"), 1 << 26)
+    return vcpu
+
+
+def test_256_bit_registers_stand_in_place_of_those_of_128():
+    plain, wide = with_units(), with_units(lasx=True)
+    assert len(plain.get_reg_list()) == plain.num_regs()
+    assert wide.num_regs() == plain.num_regs() + 32
+    refused("E2BIG", wide.ioctl, Ioctl.GET_REG_LIST, wide.num_regs() - 1)
+    ids = wide.get_reg_list(wide.num_regs())
+    assert len(ids) == len(plain.get_reg_list()), "32 fewer than were counted"
+    assert onereg.vec_256(31) in ids and onereg.vec_128(31) not in ids
+
+
+def test_a_256_bit_register_needs_lasx():
+    plain, wide = with_units(), with_units(lasx=True)
+    refused("EINVAL", plain.get_one_reg, onereg.vec_256(3))
+    wide.context.registers[3] = [1, 2, 3, 4]
+    assert wide.get_one_reg(onereg.vec_256(3)) == 1 | 2 << 64 | 3 << 128 | 4 << 192
+    assert wide.get_one_reg(onereg.vec_128(3)) == 1 | 2 << 64
+    wide.ioctl(Ioctl.SET_ONE_REG, (onereg.vec_256(3), 9))
+    assert wide.get_one_reg(onereg.vec_256(3)) & 0xF == 1, "taken, and dropped"
+    wide.set_one_reg(onereg.cp0("status"), 0)
+    refused("EINVAL", wide.get_one_reg, onereg.vec_256(3))
+
+
+@pytest.mark.parametrize("stable_timer", [False, True])
+def test_the_loongson_trees_state_of_a_vcpu(stable_timer):
+    bench = Bench(backend="ls3acomp", stable_timer=stable_timer)
+    first, second = bench.vm.create_vcpu(0), bench.vm.create_vcpu(1)
+    hz = 100_000_000 if stable_timer else 400_000_000
+    assert first.ioctl(Ioctl.GET_VCPU_STATE) == VcpuState(online_vcpus=2, is_migrate=1, cpu_freq=hz)
+    assert first.ioctl(Ioctl.CHECK_EXTENSION, Cap.MIPS_FPU) == first.ioctl(Ioctl.GET_VCPU_STATE)
+    state = VcpuState(2, 1, hz, 1, 1 << 14, 1 << 8, (1, 2, 3, 4))
+    for vcpu in (first, second):
+        assert vcpu.ioctl(Ioctl.SET_VCPU_STATE, state) == 0
+        assert vcpu.ioctl(Ioctl.GET_VCPU_STATE) == state
+        vcpu.ioctl(Ioctl.SET_VCPU_STATE, VcpuState(cpu_freq=hz + 1))
+    queued = [vcpu.ioctl(Ioctl.GET_VCPU_STATE).pending_exceptions for vcpu in (first, second)]
+    assert queued == [1 << 13, 0], "the first vCPU alone hears of another frequency"
+
+
+def test_other_ioctls_of_the_loongson_trees_vcpu():
+    vcpu = Bench(backend="ls3acomp", lasx=True).vm.create_vcpu(0)
+    words = vcpu.ioctl(Ioctl.GET_CPUCFG)
+    assert (len(words), words[0], words[1] >> 11 & 1) == (16, 0x14C000, 1)
+    assert vcpu.ioctl(Ioctl.SET_GUEST_DEBUG, 1) == 0
+    refused("EINVAL", vcpu.ioctl, Ioctl.SET_GUEST_DEBUG, 4)
+    refused("ENOTTY", vcpu.ioctl, 0xB8)
+
+
+@pytest.mark.parametrize("stable_timer", [False, True])
+def test_the_counter_of_the_board_is_the_first_vcpus_to_set(stable_timer):
+    bench = Bench(backend="ls3acomp", stable_timer=stable_timer)
+    first, second = bench.vm.create_vcpu(0), bench.vm.create_vcpu(1)
+    first.set_one_reg(onereg.COUNTER, 1 << 50)
+    second.set_one_reg(onereg.COUNTER, 5)
+    assert [vcpu.get_one_reg(onereg.COUNTER) for vcpu in (first, second)] == [1 << 50] * 2
 
 
 def test_every_listed_register_can_be_read_and_written_back(vcpu):

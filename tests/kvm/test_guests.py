@@ -37,6 +37,45 @@ def test_fpu_registers_never_mix(cores):
         assert vcpu.get_one_reg(onereg.gpr(16)) > 1_000
 
 
+LASX_LOOP = f"""li t0, {CU1 | STATUS:#x}
+        mtc0 t0, c0_status
+        dli t0, 0x08000001
+        mtc0 t0, c0_config5
+        mfc0 t0, c0_config
+        lui t1, 8
+        or t0, t0, t1
+        mtc0 t0, c0_config
+        dmtc1 a0, $f1
+        insert.d $w2[1], a0
+        xinsert.d $w3[2], a0
+        xinsert.d $w31[3], a0
+1:      dmfc1 t1, $f1
+        bne t1, a0, wrong
+        copy_s.d t1, $w2[1]
+        bne t1, a0, wrong
+        xvcopy_s.d t1, $w3[2]
+        bne t1, a0, wrong
+        xvcopy_s.d t1, $w31[3]
+        bne t1, a0, wrong
+        daddiu s0, s0, 1
+        b 1b
+        nop
+wrong:  hypcall 1"""
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_256_bit_registers_never_mix(cores):
+    bench = Bench(cores=cores, slice_cycles=6_000, backend="ls3acomp", lasx=True)
+    vcpus = [bench.vcpu(LASX_LOOP if not n else "", pc=P) for n in range(3)]
+    for n, vcpu in enumerate(vcpus):
+        vcpu.set_one_reg(onereg.gpr(4), 0x3FF0_0000_0000_0000 + n)
+    bench.run(300_000)
+    assert not bench.exits, bench.vm.messages
+    for vcpu in vcpus:
+        assert vcpu.stats["cop_unusable"] + vcpu.stats["msa_disabled"] + vcpu.stats["lasx_disabled"] > 2
+        assert vcpu.get_one_reg(onereg.gpr(16)) > 1_000
+
+
 def test_an_integer_guest_never_pays_for_the_fpu():
     bench = Bench(slice_cycles=6_000)
     vcpus = [bench.vcpu("1: daddiu s0, s0, 1\n b 1b\n nop" if not n else "", pc=P) for n in range(2)]

@@ -182,10 +182,32 @@ def test_a_guest_is_reached_by_message_pin_and_descriptor():
     assert injected("reference")[1].trace_hash == result.trace_hash
 
 
-def test_bare_controllers_keep_no_ip_mask():
-    vm = Machine("ls7a", hypervisor="kvm", kvm="ls3acomp").hypervisor.vm
-    assert errno_of(vm, Ioctl.GET_IRQCHIP, Irqchip(LS7A)) is None
-    assert errno_of(vm, Ioctl.GET_IRQCHIP, Irqchip(IPMASK)) == "ENXIO"
+def test_the_ip_mask_of_bare_controllers_follows_from_what_they_hold():
+    machine = Machine("ls7a", hypervisor="kvm", kvm="ls3acomp")
+    vm, image = machine.hypervisor.vm, Irqchip(IPMASK)
+    vm.ioctl(Ioctl.GET_IRQCHIP, image)
+    assert not any(image.chip)
+    machine.components["ls3a_ext_irq"].access(hold_vector_100, machine.devices["ls3a_ext_irq"])
+    machine.components["ls3a_router_irq"].access(hold_source_5, machine.devices["ls3a_router_irq"])
+    vm.ioctl(Ioctl.GET_IRQCHIP, image)
+    held = [int.from_bytes(image.chip[2 * place : 2 * place + 2], "little") for place in range(16)]
+    assert {place: mask for place, mask in enumerate(held) if mask} == {4 + 1: 2 << 100 // 64, 2: 1}
+    assert vm.ioctl(Ioctl.SET_IRQCHIP, image) == 0
+
+
+def hold_vector_100(device):
+    """At IP3 of core 1."""
+    for offset, size, value in ((0x420, 8, 1 << 48), (0x1608, 8, 1 << 36), (0x14C0, 8, 0x0202020202020202),
+                                (0x1C64, 1, 2), (0x1140, 4, 100)):  # fmt: skip
+        device.write(offset, size, value)
+
+
+def hold_source_5(device):
+    """At IP4 of core 0, by an edge."""
+    device.write(0x05, 1, 0x41)
+    device.write(0x34, 4, 1 << 5)
+    device.on_line_input(5, 1)
+    device.write(0x28, 4, 1 << 5)
 
 
 @pytest.mark.parametrize(

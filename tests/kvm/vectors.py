@@ -30,7 +30,8 @@ from cpu.kvm.uapi import (
     IrqRoutingEntry,
     MemoryRegion,
 )
-from tests.kvm.rig import CU1, DEVICE, FR, GB, IE, KSEG0, KX, MIB, STATUS, UNCACHED, Bench, IrqchipBench, P, run
+from cpu.kvm.vcpu import Vcpu
+from tests.kvm.rig import COSTS, CU1, DEVICE, FR, GB, IE, KSEG0, KX, MIB, STATUS, UNCACHED, Bench, IrqchipBench, P, run
 
 M64 = (1 << 64) - 1
 END = "hypcall 1"
@@ -147,6 +148,64 @@ def _():
     bench.run()
     assert vcpu.stats["msa_disabled"] == 1
     assert seen[0] == (0, 3), "both halves restored"
+
+
+MSAEN, LASXEN, LASXMODE = 1 << 27, 1 << 19, 1 << 21
+LASX_GUEST = f"""li t0, {CU1 | STATUS:#x}
+        mtc0 t0, c0_status
+        li t0, {1 | MSAEN:#x}
+        mtc0 t0, c0_config5
+        mfc0 t0, c0_config
+        li t1, {LASXEN:#x}
+        or t0, t0, t1
+        mtc0 t0, c0_config
+        """
+"""A guest turns its FPU, MSA and LASX on."""
+
+
+def units(text: str) -> tuple[Vcpu, list[tuple[int, int]]]:
+    """A guest of the Loongson tree with LASX on, and its kvm_aux events."""
+    bench = Bench(backend="ls3acomp", lasx=True)
+    vcpu = bench.vcpu(f"{LASX_GUEST}\n{text}\n{END}")
+    seen = []
+    bench.kvm.tracer.listen(lambda event: seen.append(event.values[1:]), "kvm_aux")
+    bench.run()
+    assert bench.exits == [ExitReason.INTERNAL_ERROR] and "HYPCALL" in bench.vm.messages[-1], bench.vm.messages
+    return vcpu, seen
+
+
+@vector("65", "LASX with root LASXEN = 0: GSExc code 7 once; aux_inuse 0 -> 7", "LS: ls3acomp-vz.c, mips.c")
+def _():
+    vcpu, seen = units("xvseli.d $w1, $w2, 12\n" * 10)
+    assert vcpu.stats["lasx_disabled"] == 1 and vcpu.exit.gscause >> 2 & 31 == 7
+    assert seen == [(0, 7), (1, 7)], "all lanes restored, and saved at the end"
+
+
+@vector("65 FPU", "LASX where the FPU is live: 1 -> 7, lanes 1 to 3 restored", "LS: mips.c, lasx.S")
+def _():
+    vcpu, seen = units("add.d $f0, $f0, $f0\nxvseli.d $w1, $w2, 12")
+    assert (vcpu.stats["cop_unusable"], vcpu.stats["lasx_disabled"]) == (1, 1)
+    assert seen == [(0, 1), (0, 4), (1, 7)]
+
+
+@vector("65 MSA", "MSA of a guest with LASX on brings the upper lanes along: 0 -> 7, no exit for LASX", "LS: mips.c")
+def _():
+    vcpu, seen = units("addv.d $w0, $w0, $w0\nxvseli.d $w1, $w2, 12")
+    assert (vcpu.stats["msa_disabled"], vcpu.stats["lasx_disabled"]) == (1, 0)
+    assert seen == [(0, 3), (1, 7)]
+
+
+@vector("66", "LASX under Linux 6.1: ExcCode 16 is INTERNAL_ERROR", "L61: mips.c")
+def _():
+    bench = Bench(lasx=True)
+    core = bench.cluster.cores[0]
+    core.vz.set_c0("config6", core.vz.c0("config6") | LASXMODE)
+    vcpu = bench.vcpu("xvseli.d $w1, $w2, 12", config5=1 | MSAEN)
+    vcpu.set_gc0("config", vcpu.gc0("config") | LASXEN)
+    vcpu.set_gc0("config5", 1 | MSAEN)
+    bench.run()
+    assert (bench.exits, vcpu.pc) == ([ExitReason.INTERNAL_ERROR], P)
+    assert "ExcCode 16" in bench.vm.messages[-1]
 
 
 @vector("110", "ids of EBASE, COMPARE, MAAR0, FPR_64(2), VEC_128(1)", "L61: uapi/asm/kvm.h")
@@ -508,6 +567,42 @@ def _():
     assert bench.memory.read(1, 1) == b"\0"
 
 
+ELSEWHERE = 0x4000_0000
+"""A guest virtual address in xuseg."""
+
+
+def fetches_from(va: int, gpa: int, backend: str) -> Bench:
+    """A guest that maps `va` to a guest physical address without memory, and jumps there."""
+    bench = Bench(backend=backend)
+    bench.vcpu(
+        f"""dli t0, {va:#x}
+        dmtc0 t0, c0_entryhi
+        dli t1, {gpa >> 12 << 6 | 3 << 3 | 7:#x}
+        dmtc0 t1, c0_entrylo0
+        dmtc0 t1, c0_entrylo1
+        mtc0 $0, c0_index
+        tlbwi
+        jr t0
+        nop""",
+        status=STATUS,
+    )
+    bench.run()
+    return bench
+
+
+@vector("141", "a fetch from a GPA that no slot has: INTERNAL_ERROR where it is the pc too", "L61: vz.c; LS: mmu.c")
+def _():
+    """Root.BadVAddr holds the GPA and Root.EPC the GVA, so KVM knows a fetch by an identity mapping alone. Any other
+    it takes for a load by whatever BadInstr holds, here nothing."""
+    bench = fetches_from(DEVICE, DEVICE, "vz")
+    assert bench.exits == [ExitReason.INTERNAL_ERROR]
+    assert f"instruction fetch from guest physical {DEVICE:#x}" in bench.vm.messages[-1]
+    for va, backend in ((ELSEWHERE, "vz"), (DEVICE, "ls3acomp"), (ELSEWHERE, "ls3acomp")):
+        bench = fetches_from(va, DEVICE, backend)
+        assert bench.exits == [ExitReason.INTERNAL_ERROR] and not bench.accesses
+        assert "instruction fetch" not in bench.vm.messages[-1], "taken for a load"
+
+
 @vector("142", "immediate_exit with a pending read: the read is completed first", "L61: mips.c")
 def _():
     bench = Bench()
@@ -703,31 +798,91 @@ def _():
         bench.vm.ioctl(Ioctl.IRQFD, Irqfd(7, 64, IRQFD_DEASSIGN))
 
 
+MICROSECOND = 800
+"""Core cycles."""
+TIMER_CFG, ENABLE, PERIODIC = 0x1060, 1 << 61, 1 << 62
+TICKS_LOG = 0x3000
+"""Guest physical: where the handler of `COUNTS_TICKS` notes the stable counter, first the one at the start."""
+COUNTS_TICKS = f"""dli s1, {UNCACHED + TICKS_LOG:#x}
+        li a0, {TIMER_CFG:#x}
+        dli a1, {1 << 63 | PERIODIC | ENABLE | 10_000:#x}
+        li t0, {1 << 15 | KX | IE:#x}
+        mtc0 $0, c0_compare
+        mtc0 t0, c0_status
+        dwrcsr a1, a0
+        rdhwr t1, $30
+        sd t1, 0(s1)
+1:      b 1b
+        nop
+        .org {GB + 0x180 - P:#x}
+        rdhwr t1, $30
+        daddiu s1, s1, 8
+        sd t1, 0(s1)
+        mtc0 $0, c0_compare
+        eret"""
+"""A guest with a periodic stable timer of 100 us (vector T02). KVM loads a vCPU's first timer with one tick, whose
+interrupt the write of Compare takes back."""
+
+
+@vector("T07", "a periodic timer of a guest preempted from 150 to 160 us: one-shot of 4000 ticks, then none", "K-VZ")
+def _():
+    bench = Bench(backend="ls3acomp", stable_timer=True)
+    vcpu = bench.vcpu(COUNTS_TICKS)
+    core = bench.cluster.cores[0]
+    bench.run(20 * MICROSECOND)
+    start = bench.word(TICKS_LOG)
+    at = lambda microseconds: start * 8 + microseconds * MICROSECOND  # noqa: E731
+    cfg = []
+
+    def pause(vcpu):
+        core.vz.charge(at(160) - core.cycles - COSTS["kvm_load"])
+
+    bench.on_exit = pause
+    bench.kvm.tracer.listen(lambda event: cfg.append(core.vz.guest_timer[0]), "kvm_enter")
+    bench.run(at(150) - core.cycles)
+    assert vcpu.stats["exits"] <= 4, "the timer is the guest's own"
+    bench.host.interrupt(vcpu)
+    bench.run(at(350) - core.cycles)
+    assert [value >> 48 for value in cfg] == [0x2000], "enabled, neither periodic nor with bit 63"
+    assert abs((cfg[0] & 0xFFFFFFFFFFFF) - 4000) <= 1
+    log = [bench.word(TICKS_LOG + 8 * n) - start for n in range(1, 4)]
+    assert 10_000 <= log[0] < 10_200, "at 100 us, and the time to map the handler's page"
+    assert abs(log[1] - 20_000) <= 1, "at 200 us"
+    assert log[2] == -start, "none at 300 us"
+
+
+@vector("T08", "COUNT_HZ <- 0, 10^9 + 1, 50 000 000 in the stable timer's mode", "K-TMR")
+def _():
+    vcpu = Bench(backend="ls3acomp", stable_timer=True).vm.create_vcpu(0)
+    assert vcpu.get_one_reg(onereg.COUNT_HZ) == 100_000_000
+    refused(errno.EINVAL, vcpu.set_one_reg, onereg.COUNT_HZ, 0)
+    refused(errno.EINVAL, vcpu.set_one_reg, onereg.COUNT_HZ, 1_000_000_001)
+    vcpu.set_one_reg(onereg.COUNT_HZ, 50_000_000)
+    assert vcpu.get_one_reg(onereg.COUNT_HZ) == 50_000_000
+
+
 @vector("T09", "COUNT_RESUME <- now + 1 s", "K-TMR")
 def _():
-    vcpu = Bench().vm.create_vcpu(0)
-    refused(errno.EINVAL, vcpu.set_one_reg, onereg.COUNT_RESUME, 1_000_000_000)
+    for options in ({}, {"backend": "ls3acomp", "stable_timer": True}):
+        vcpu = Bench(**options).vm.create_vcpu(0)
+        refused(errno.EINVAL, vcpu.set_one_reg, onereg.COUNT_RESUME, 1_000_000_000)
 
 
 @vector("T10", "COUNT_CTL <- 2", "K-TMR")
 def _():
-    vcpu = Bench().vm.create_vcpu(0)
-    refused(errno.EINVAL, vcpu.set_one_reg, onereg.COUNT_CTL, 2)
-    vcpu.set_one_reg(onereg.COUNT_CTL, 1)
-    assert vcpu.get_one_reg(onereg.COUNT_CTL) == 1
+    for options in ({}, {"backend": "ls3acomp", "stable_timer": True}):
+        vcpu = Bench(**options).vm.create_vcpu(0)
+        refused(errno.EINVAL, vcpu.set_one_reg, onereg.COUNT_CTL, 2)
+        vcpu.set_one_reg(onereg.COUNT_CTL, 1)
+        assert vcpu.get_one_reg(onereg.COUNT_CTL) == 1
 
 
 NOT_HERE = {
-    "42": "root executes nothing under the model; tests/cpu runs it on a bare VZ core",
-    "65": "the core has no LASX instructions",
-    "66": "the core has no LASX instructions",
-    "136": "the inter-processor block is a device of the platform: tests/soc and the booted kernels reach it",
+    "42": "root executes nothing under the model: tests/cpu/vz_vectors.py runs it on a bare VZ core",
+    "136": "the inter-processor block is a device: tests/devices/test_ipi.py",
     "137": "the same",
-    "141": "Root.BadVAddr holds a GPA, Root.EPC a GVA: they coincide for no guest that runs in kseg0 or xkphys",
     "145": "trap and emulate",
     "146": "trap and emulate",
-    "T07": "the Loongson tree's stable-timer mode is not modelled",
-    "T08": "as 111, in stable-timer mode",
 }
 """Vectors that are not run here, because."""
 

@@ -1,13 +1,14 @@
 """Messages that are right in themselves, thrown at a device's side of the wire: taken, or refused by our own errors."""
 
 import random
+from collections.abc import Iterator
 
 import msgpack
 import pytest
 
 from devices.models import load
 from soc.errors import SocError
-from soc.messages import KINDS, Configure, LinkOut, PortIn, Restore, Role, Snapshot, TimerTick, unpack
+from soc.messages import KINDS, Configure, LinkOut, Message, PortIn, Restore, Role, Snapshot, TimerTick, unpack
 from soc.placement.serve import Peer
 from soc.placement.stream import HEADER
 from tests.soc.test_foreign_bytes import sample
@@ -22,18 +23,25 @@ REGISTERS, TIMER, DMA, INPUT = 1, 2, 3, 10
 FROM_CORE = 50
 
 
+def description(model: str) -> Iterator[Message]:
+    """A device with registers, timers, DMA if it does any, and its first inputs."""
+    cls = load(model)
+    yield Configure(0, 0, 0, 0, 0, model, msgpack.packb({}), 1)
+    yield PortIn(0, 0, REGISTERS, 0, 0, "mmio", Role.REGISTERS, 0, 0)
+    yield LinkOut(0, REGISTERS, FROM_CORE, 0, 0, "mmio", 10, 1)
+    yield PortIn(0, 0, TIMER, 0, 0, "timer", Role.TIMER, 0, 0)
+    if hasattr(cls, "on_dma"):
+        yield PortIn(0, 0, DMA, 0, 0, "dma", Role.DMA, 0, 0)
+        yield LinkOut(0, DMA, FROM_CORE + 1, 0, 0, "dma", 10, 2)
+    for number, port in enumerate(cls.input_ports()[:4], start=INPUT):
+        yield PortIn(0, 0, number, 0, 0, port, Role.INPUT, 0, 0)
+
+
 def described(model: str) -> Peer:
     """A peer with a device that knows its ports."""
-    peer, cls = Peer("device", lambda model: True), load(model)
-    peer.handle(Configure(0, 0, 0, 0, 0, model, msgpack.packb({}), 1))
-    peer.handle(PortIn(0, 0, REGISTERS, 0, 0, "mmio", Role.REGISTERS, 0, 0))
-    peer.handle(LinkOut(0, REGISTERS, FROM_CORE, 0, 0, "mmio", 10, 1))
-    peer.handle(PortIn(0, 0, TIMER, 0, 0, "timer", Role.TIMER, 0, 0))
-    if hasattr(cls, "on_dma"):
-        peer.handle(PortIn(0, 0, DMA, 0, 0, "dma", Role.DMA, 0, 0))
-        peer.handle(LinkOut(0, DMA, FROM_CORE + 1, 0, 0, "dma", 10, 2))
-    for number, port in enumerate(cls.input_ports()[:4], start=INPUT):
-        peer.handle(PortIn(0, 0, number, 0, 0, port, Role.INPUT, 0, 0))
+    peer = Peer("device", lambda model: True)
+    for message in description(model):
+        peer.handle(message)
     return peer
 
 

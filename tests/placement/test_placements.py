@@ -14,22 +14,29 @@ from scenarios.library import guest
 from soc import Machine, PoweredOff
 from soc.errors import SocError
 from soc.fetch import debian
+from soc.fetch.cache import cache_root
 from soc.options import placed
+from soc.placement.supervision import Supervisor
 from soc.platforms import find
+from soc.trace import Trace
 from tests.placement.conftest import ROOT
+from tests.placement.test_strikes import second, undisturbed
 from tests.scenarios.test_scenarios import SMALL
 
 PLATFORMS = ("virt", "ls7a")
-SCENARIOS = {**SMALL, "first_light": {"rounds": 10}}
-IN_DEFAULT_RUN = ("first_light",)
+SCENARIOS = {**SMALL, "first_light": {"rounds": 10}, "cyclictest": {"cpus": 2, "loops": 20}}
+IN_DEFAULT_RUN = ("first_light", "irqfd_injection", "ipi_in_guest")
+MIXES = 10
 
 
-def hash_of(name, placement, folder):
-    """The trace hash of a scenario that must meet its expectations, with every device where `placement` says."""
+def hashes_of(name, placement, folder):
+    """The trace hash of each machine of a scenario that must meet its expectations, by the folder of its trace."""
     with placed(placement):
         run = load(name)(out=folder, **SCENARIOS[name])
     assert run.ok, run.failures
-    return json.loads((folder / "result.json").read_text())["trace_hash"]
+    traces = {str(path.parent.relative_to(folder)): Trace.load(path).run_hash for path in folder.rglob("trace.soc")}
+    assert json.loads((folder / "result.json").read_text())["trace_hash"] in traces.values()
+    return traces
 
 
 def mix(seed, places):
@@ -39,29 +46,42 @@ def mix(seed, places):
     return {"all": draw.choice(places), **{name: draw.choice(places) for name in names if name != "eventfd"}}
 
 
-def slow_unless(name):
-    return pytest.param(name, marks=[] if name in IN_DEFAULT_RUN else pytest.mark.slow)
+def needs_its_material(name):
+    if name == "cyclictest" and not (debian.cached() and (cache_root() / "rt-tests" / "manifest.json").exists()):
+        pytest.skip("no Debian kernel or no rt-tests: `soc scenario run cyclictest` fetches what it needs")
 
 
-@pytest.mark.parametrize("name", [slow_unless(name) for name in SCENARIOS])
+def test_every_scenario_is_placed():
+    assert set(SCENARIOS) == set(list_scenarios())
+
+
+@pytest.mark.parametrize("name", IN_DEFAULT_RUN)
 def test_a_scenario_has_one_hash_in_process_and_with_every_device_in_a_process_of_its_own(name, tmp_path):
-    here = hash_of(name, {"all": "inprocess"}, tmp_path / "here")
-    assert hash_of(name, {"all": "process"}, tmp_path / "there") == here
+    here = hashes_of(name, {"all": "inprocess"}, tmp_path / "here")
+    assert hashes_of(name, {"all": "process"}, tmp_path / "there") == here
 
 
-def test_every_scenario_without_a_boot_is_placed():
-    assert set(list_scenarios()) - set(SCENARIOS) == {"cyclictest"}
+@pytest.fixture
+def started(monkeypatch):
+    """Where devices of the machines of this process were started elsewhere: `process` or the server."""
+    places, start = set(), Supervisor.start
+    monkeypatch.setattr(Supervisor, "start", lambda self: (places.add(self.place.where), start(self)))
+    return places
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_a_scenario_has_one_hash_over_tcp_and_in_ten_random_mixes(name, tmp_path, server):
+def test_a_scenario_has_one_hash_everywhere(name, tmp_path, server, started):
+    needs_its_material(name)
     there = server()
-    here = hash_of(name, {"all": "inprocess"}, tmp_path / "here")
-    assert hash_of(name, {"all": there}, tmp_path / "tcp") == here
-    for seed in range(10):
+    here = hashes_of(name, {"all": "inprocess"}, tmp_path / "here")
+    assert not started
+    assert hashes_of(name, {"all": "process"}, tmp_path / "process") == here
+    assert hashes_of(name, {"all": there}, tmp_path / "tcp") == here
+    assert started == {"process", there}
+    for seed in range(MIXES):
         placement = mix(seed, ("inprocess", "process", there))
-        assert hash_of(name, placement, tmp_path / str(seed)) == here, placement
+        assert hashes_of(name, placement, tmp_path / str(seed)) == here, placement
 
 
 def first_light(placement, **options):
@@ -78,6 +98,14 @@ def test_a_guest_has_one_hash_over_tcp_and_in_a_random_mix(server):
         placement = {n: p for n, p in placement.items() if n in known} if type(placement) is dict else placement
         with first_light(placement) as machine:
             assert machine.run(until=PoweredOff).trace_hash == expected
+
+
+def test_a_guest_of_every_device_has_one_hash_in_processes_and_over_tcp(server):
+    """Its cores write configuration registers of one device by another, which neither scenarios nor a boot do."""
+    expected, times = undisturbed()
+    draw, places = random.Random(1), ("process", server())
+    with second(placement={name: draw.choice(places) for name in times if name != "eventfd"}) as machine:
+        assert machine.run(until=PoweredOff).trace_hash == expected
 
 
 def test_records_and_latencies_are_the_same(tmp_path):
@@ -151,6 +179,6 @@ def test_the_first_instructions_of_a_boot_have_one_hash():
 def test_a_boot_has_one_hash_everywhere(platform, cpus, server):
     there = server()
     known = {"all", *(part.name for part in find(platform).with_devices({}).parts)}
-    mixes = [mix(seed, ("inprocess", "process", there)) for seed in range(10)]
+    mixes = [mix(seed, ("inprocess", "process", there)) for seed in range(MIXES)]
     places = ["inprocess", "process", there, *({n: p for n, p in m.items() if n in known} for m in mixes)]
     assert len(set(boots(platform, cpus, places, {"until": "INIT-UP", "max_virtual": "20 s"}))) == 1

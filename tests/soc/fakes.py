@@ -164,6 +164,8 @@ class ClusterStop(NamedTuple):
 class FakeCluster:
     """One FakeCore behind the face of cpu.cluster.Cluster."""
 
+    quiet_until = 0
+
     def __init__(self, core: FakeCore, window: int) -> None:
         self.cores, self.window, self.grid = [core], window, 0
         self._events: list[tuple] = []
@@ -182,6 +184,12 @@ class FakeCluster:
 
     def answer(self, core: int, cycle: int, value: int | None) -> None:
         self._events.append((cycle, "answer", value))
+
+    def answer_open_bus(self, latency: int, ranges: list) -> None:
+        """It leaves them all to the machine."""
+
+    def open_bus_accesses(self) -> list[Request]:
+        return []
 
     def requests(self) -> list[Request]:
         found = [] if self._sent else [self._parked]

@@ -238,6 +238,16 @@ def test_requests_replies_and_dma_in_flight_are_saved():
     assert met == {"event", "access", "parked", "under_way", "forwarded"}
 
 
+def test_a_timer_that_was_the_first_message_of_its_device_is_restored_once():
+    """Restoring the device arms it again as its first message, at the same place in the order."""
+    machine = loaded("timer_jitter.S", "virt", rounds=3, stable=1).machine
+    machine.run(max_virtual="4 us")
+    (sequence,) = (value.sequence for _, value in machine.kernel.pending())
+    saved = machine.save()
+    assert sequence == 1
+    assert Machine.restore(saved).run(until=PoweredOff).trace_hash == machine.run(until=PoweredOff).trace_hash
+
+
 def test_at_saves_in_the_middle_of_a_run():
     found = []
     m = MACHINES["storm"]()

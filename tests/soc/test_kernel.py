@@ -17,7 +17,7 @@ keys = st.tuples(st.integers(0, 3), st.integers(1, 5), st.integers(1, 3), st.int
 def test_order_is_the_key_and_nothing_else(posted, stepping):
     kernel, seen = Kernel(), []
     for key in posted:
-        kernel.post(*key, lambda event: seen.append((kernel.key, event.value)), key)
+        kernel.post(*key, lambda value: seen.append((kernel.key, value)), key)
     if stepping:
         while kernel.next_event_time() != NEVER:
             kernel.step()
@@ -29,7 +29,7 @@ def test_order_is_the_key_and_nothing_else(posted, stepping):
 @given(st.lists(keys, unique=True, min_size=1, max_size=20), st.data())
 def test_a_cancelled_event_leaves_no_trace(posted, data):
     kernel, seen = Kernel(), []
-    events = {key: kernel.post(*key, lambda event: seen.append(event.value), key) for key in posted}
+    events = {key: kernel.post(*key, seen.append, key) for key in posted}
     gone = data.draw(st.sets(st.sampled_from(posted)))
     for key in gone:
         kernel.cancel(events[key])
@@ -61,7 +61,7 @@ def test_simpy_processes_and_timeouts_live_on_the_same_queue():
 def test_simpy_can_run_until_a_time_and_go_on():
     kernel, seen = Kernel(), []
     for time in (5, 10, 15):
-        kernel.post(time, Phase.LINE, 1, time, lambda event: seen.append(event.value), time)
+        kernel.post(time, Phase.LINE, 1, time, seen.append, time)
     kernel.run(until=10)
     assert (seen, kernel.now, kernel.peek()) == ([5], 10, 10)
     kernel.run()
@@ -79,7 +79,7 @@ def test_a_failed_event_is_raised():
 def test_halt_stops_after_the_event_and_the_rest_stays():
     kernel, seen = Kernel(), []
     for time in (1, 2, 3):
-        kernel.post(time, Phase.LINE, 1, time, lambda event: (seen.append(event.value), kernel.halt()), time)
+        kernel.post(time, Phase.LINE, 1, time, lambda value: (seen.append(value), kernel.halt()), time)
     kernel.loop()
     assert seen == [1] and kernel.next_event_time() == 2
 
