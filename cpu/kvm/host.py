@@ -144,7 +144,7 @@ class PhysicalCpu:
         self.look_in()
 
     def look_in(self) -> None:
-        """The host sees the core's next exit, whatever it is for."""
+        """Something has changed that the core's next exit must see, whatever it is for."""
         self.core.vz.answer_until(0)
 
     def deadline(self) -> int | None:
@@ -186,8 +186,7 @@ class Host:
     # For KVM.
 
     def look_in(self) -> None:
-        """Something has changed that an exit must see: none of any core is answered by the core itself until the
-        host has been there."""
+        """Something has changed that the next exit of every core must see."""
         for cpu in self.cpus:
             cpu.look_in()
 

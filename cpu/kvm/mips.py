@@ -123,8 +123,7 @@ class Vm:
         self._kernel_devices: list[tuple[int, int]] = []
         self._in_kernel: dict[int, bool] = {}
         """Addresses that were asked for, and whether such a device has them."""
-        self._found: dict[int, Slot | None] = {}
-        """Pages that were asked for, and their slots."""
+        self._found: Slot | None = None
         self.arch = VmArch()
         self.callbacks.init_vm(self)
 
@@ -175,11 +174,14 @@ class Vm:
 
     def find_slot(self, gfn: int) -> Slot | None:
         """The memory slot that holds a page."""
-        if gfn in self._found:
-            return self._found[gfn]
-        found = next((slot for slot in self.slots.values() if slot.base_gfn <= gfn < slot.end_gfn), None)
-        self._found[gfn] = found
-        return found
+        found = self._found
+        if found is not None and found.base_gfn <= gfn < found.end_gfn:
+            return found
+        for slot in self.slots.values():
+            if slot.base_gfn <= gfn < slot.end_gfn:
+                self._found = slot
+                return slot
+        return None
 
     def set_user_memory_region(self, region: MemoryRegion) -> None:
         """KVM_SET_USER_MEMORY_REGION: make, delete (size 0), move, or change the flags of a slot.
@@ -188,7 +190,7 @@ class Vm:
         """
         self._check(region)
         old = self.slots.get(region.slot)
-        self._found.clear()
+        self._found = None
         if not region.memory_size:
             if old is None:
                 raise KvmError(EINVAL, f"slot {region.slot} is not there to be deleted")
@@ -293,7 +295,7 @@ class Vm:
         self.slots = {
             row[0]: Slot(*row[:-1], None if row[-1] is None else bytearray(row[-1])) for row in saved["slots"]
         }
-        self._found.clear()
+        self._found = None
         self.gpa.restore(saved["gpa"])
         for vcpu, state in zip(self.vcpus, saved["vcpus"], strict=True):
             vcpu.restore(state)

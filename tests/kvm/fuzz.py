@@ -64,8 +64,8 @@ CHANGES = {
 }  # fmt: skip
 KEPT = np.array([r.slot for r in registers.REGISTERS.values() if r.name not in CHANGES])
 KEPT_SLOTS = np.array([
-    state.HYPERVISOR, state.REFILL_COST, state.NUMBER, state.CPUCFG2, state.UNMODELLED_RI, state.COUNT_DIVIDER,
-    state.EXCEPTION_ENTRY, state.CORE_CLOCK, state.STABLE_CLOCK, state.STATE_ADDRESS,
+    state.HYPERVISOR, state.REFILL_COST, state.CACHE_COST, state.NUMBER, state.CPUCFG2, state.UNMODELLED_RI,
+    state.COUNT_DIVIDER, state.EXCEPTION_ENTRY, state.CORE_CLOCK, state.STABLE_CLOCK, state.STATE_ADDRESS,
 ])  # fmt: skip
 
 ROWS = [row for row in TABLE.values() if row.helper != "hypcall"]
