@@ -65,10 +65,9 @@ CHANGES = {
 }  # fmt: skip
 KEPT = np.array([r.slot for r in registers.REGISTERS.values() if r.name not in CHANGES])
 KEPT_SLOTS = np.array([
-    state.HYPERVISOR, state.REFILL_COST, state.NUMBER, state.CPUCFG1, state.CPUCFG2, state.UNMODELLED_RI,
-    state.COUNT_DIVIDER,
-    state.EXCEPTION_ENTRY, state.CORE_CLOCK, state.STABLE_CLOCK, state.STATE_ADDRESS,
-    state.VZ_CHOICES, state.GUEST_IDS,
+    state.HYPERVISOR, state.REFILL_COST, state.CACHE_COST, state.NUMBER, state.CPUCFG1, state.CPUCFG2,
+    state.UNMODELLED_RI, state.COUNT_DIVIDER, state.EXCEPTION_ENTRY, state.CORE_CLOCK, state.STABLE_CLOCK,
+    state.STATE_ADDRESS, state.VZ_CHOICES, state.GUEST_IDS,
 ])  # fmt: skip
 
 ROWS = [row for row in TABLE.values() if row.helper != "hypcall"]
