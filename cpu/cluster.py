@@ -23,7 +23,7 @@ from cpu.cp0.exceptions import set_line, take_exception
 from cpu.cp0.registers import C0_CAUSE, C0_STATUS
 from cpu.engine import loop, shared
 from cpu.engine.jit import jit
-from cpu.engine.loop import GOES_ON, run, shift_time
+from cpu.engine.loop import GOES_ON, prepare, run, shift_time
 from cpu.memory import Memory
 
 DATA_BUS_ERROR = 7
@@ -257,6 +257,7 @@ def run_windows(states, M, nothing, control):
 @jit
 def run_cluster(states, M, nothing, control):
     """`run_windows`; QUIET_UNTIL says then how long the cores have nothing to execute."""
+    prepare(M)
     what = run_windows(states, M, nothing, control)
     control[QUIET_UNTIL] = quiet_until(states)
     return what
@@ -468,9 +469,11 @@ class Cluster:
 
 
 def _interpreted(runners: dict):
-    """`run_cluster` on the reference: the same functions as plain Python, with `run` replaced."""
+    """`run_cluster` on the reference: the same functions as plain Python, with `run` replaced, which
+    has nothing to prepare."""
     names = dict(globals())
     names["run"] = lambda S, M: runners[int(S[state.NUMBER])]()
+    names["prepare"] = lambda M: None
     for name in (
         "complete",
         "next_event",

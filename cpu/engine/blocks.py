@@ -463,14 +463,23 @@ def raise_fetch(S, status, va, pc, delay_slot):
 
 
 @jit
+def known_block(S, M, pc):
+    """What the jump cache knows: the address of the first micro-op of the block at pc, or 0. Of no use for stop pcs."""
+    entry = S[state.SOFTMMU] + JUMP_CACHE_OFFSET + ((pc << 2) & (JUMP_CACHE_MASK << 4))
+    if M[m.STOP_COUNT] > 0 or ld64(entry) != pc:
+        return 0
+    return ld64(entry + 8)
+
+
+@jit
 def find_block(S, M, pc, limit):
     """Address of the first micro-op of the block at pc, or 0 after taking the exception of a fetch that failed. With a
     `limit` below NO_LIMIT, or stop pcs, the block is built for one use."""
     once = limit < NO_LIMIT or M[m.STOP_COUNT] > 0
     if not once:
-        entry = S[state.SOFTMMU] + JUMP_CACHE_OFFSET + ((pc << 2) & (JUMP_CACHE_MASK << 4))
-        if ld64(entry) == pc:
-            return ld64(entry + 8)
+        ip = known_block(S, M, pc)
+        if ip != 0:
+            return ip
     host, status = fetch_page(S, M, pc)
     if status != 0:
         raise_fetch(S, status, host, pc, 0)

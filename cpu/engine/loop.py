@@ -28,6 +28,7 @@ from cpu.engine.blocks import (
     find_block,
     flush_pool,
     is_stop,
+    known_block,
     note_instruction,
     side_block,
     written,
@@ -199,11 +200,9 @@ def log_interrupt(S, bank, cycle, pending):
 
 @jit
 def at_boundary(S):
-    """What happens at a boundary before the next block: horizon, timer, WAIT, interrupts. Returns -1 to go on, -2 to
-    come here again, or a stop."""
+    """What happens at a boundary before the caller's horizon and the next block: timer, WAIT, interrupts. Returns -1 to
+    go on, -2 to come here again, or a stop."""
     now = S[state.CYCLES]
-    if now >= S[state.UNTIL]:
-        return STOP_HORIZON
     timer.catch_up(S, now)
     if S[state.WAITING]:
         if (S[C0_CAUSE] & S[C0_STATUS] & 0xFF00) == 0:
@@ -324,6 +323,26 @@ def resume_at(S, M, slow):
 
 
 @jit
+def is_quiet(S, now):
+    """Whether nothing is due in cycle `now`, so that `at_boundary` would just go on."""
+    timers = min(S[state.TIMER], S[state.GUEST + state.TIMER])
+    return now < min(S[state.UNTIL], timers) and S[state.WAITING] == 0 and not any_interrupt(S)
+
+
+@jit
+def prepare(M):
+    """Has the host's thread as the tiers' code needs it, which nothing under `run` changes. Before the first `run`."""
+    call_code(M[m.PREPARE], 0, 0, 0, 0, 0)
+
+
+@jit
+def start(S, M):
+    """`run` for Python."""
+    prepare(M)
+    return run(S, M)
+
+
+@jit
 def run(S, M):
     """Runs a core until something concerns Python."""
     ip = 0
@@ -342,20 +361,27 @@ def run(S, M):
         S[state.DEADLINE], S[state.DONE] = S[state.BLOCK_START], S[state.BLOCK_DONE]
     while True:
         if ip == 0:
-            if S[state.CYCLES] >= S[state.SLICE_END]:
+            now = S[state.CYCLES]
+            if now >= S[state.SLICE_END]:
                 return STOP_SLICE
+            quiet = is_quiet(S, now)
             if S[state.SAMPLE]:
-                what = at_boundary(S)
-                if what == -2:
-                    continue
-                if what >= 0:
-                    return what
+                if quiet:
+                    S[state.SAMPLE] = 0
+                elif now >= S[state.UNTIL]:
+                    return STOP_HORIZON
+                else:
+                    what = at_boundary(S)
+                    if what == -2:
+                        continue
+                    if what >= 0:
+                        return what
+                    quiet = True
             if S[state.HYPERVISOR] and S[state.BANK] == 0:
                 if answer(S):
                     continue
                 return STOP_EXIT
             pc = S[state.PC]
-            now = S[state.CYCLES]
             room = S[state.LIMIT] - S[state.INSTRUCTIONS]
             if room <= 0:
                 return STOP_LIMIT
@@ -363,11 +389,13 @@ def run(S, M):
                 return STOP_PC
             # A block holds at most 65 instructions: near the limit blocks are cut to size.
             cut = room <= 2 * LONGEST
-            if cut or M[m.STOP_COUNT] > 0 or any_interrupt(S):
+            if cut or M[m.STOP_COUNT] > 0 or not quiet:
                 until = now  # look again at the block's end: the jump cache knows neither stops nor a near limit
             else:
                 until = min(deadline(S), now + min(room - 2 * LONGEST, MOST_CYCLES))
-            ip = find_block(S, M, pc, room if cut else NO_LIMIT)
+            ip = 0 if cut else known_block(S, M, pc)
+            if ip == 0:
+                ip = find_block(S, M, pc, room if cut else NO_LIMIT)
             if ip == 0:
                 if storm(S):
                     return STOP_STORM

@@ -174,6 +174,8 @@ class Reference:
             if S[state.CYCLES] >= S[state.SLICE_END]:
                 return loop.STOP_SLICE
             if S[state.SAMPLE]:
+                if S[state.CYCLES] >= S[state.UNTIL]:
+                    return loop.STOP_HORIZON
                 what = int(loop.at_boundary(S))
                 if what == -2:
                     continue

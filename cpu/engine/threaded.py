@@ -284,11 +284,15 @@ class Handler(Frame):
         return f"{'slow' if self.slow else 'op'}_{self.op.number}"
 
 
+def prepare() -> str:
+    """The entry point `prepare`. On x86-64 it sets the floating-point environment that tier E's code counts on and
+    leaves alone. The host's default; a library of the process may have changed it. Reading it takes 5 ns, too much for
+    every turn of a core."""
+    body = default_environment() if X86_64 else ""
+    return f"define i64 @prepare(i64, i64, i64, i64, i64) nounwind {{\n{body}  ret i64 0\n}}"
+
+
 def default_environment() -> str:
-    """On x86-64: the floating-point environment that tier E's code counts on. The host's default; a library of the
-    process may have changed it."""
-    if not X86_64:
-        return ""
     return (
         "  %m = alloca i32\n  call void @llvm.x86.sse.stmxcsr(ptr %m)\n  %was = load i32, ptr %m\n"
         f"  %modes = and i32 %was, {~MXCSR_FLAGS}\n  %usual = icmp eq i32 %modes, {MXCSR_DEFAULT}\n"
@@ -298,7 +302,7 @@ def default_environment() -> str:
 
 
 def module_text() -> str:
-    """LLVM IR of the whole tier: handlers, their table, and the entry points `enter` and `enter_slow`."""
+    """LLVM IR of the whole tier: handlers, their table, and the entry points `prepare`, `enter` and `enter_slow`."""
     routines = Routines()
     handlers, symbols, slow_symbols = [], [], []
     helper_symbol = None
@@ -332,7 +336,6 @@ def module_text() -> str:
             f"define i64 @{name}(ptr %S, i64 %ipi, i64 %n, ptr %TB, i64 %unused) nounwind {{\n"
             "  %ip = inttoptr i64 %ipi to ptr\n  %w = load i64, ptr %ip\n  %op = and i64 %w, 65535\n"
             f"  %slot = getelementptr ptr, ptr @{first}, i64 %op\n  %h = load ptr, ptr %slot\n"
-            f"{default_environment()}"
             f"  call {CONVENTION} void %h(ptr %S, ptr %ip, i64 %n, ptr %TB, ptr @HT, i64 %w)\n"
             f"  %rp = getelementptr i64, ptr %S, i64 {state.EXIT_REASON}\n  %r = load i64, ptr %rp\n  ret i64 %r\n}}"
         )
@@ -345,6 +348,7 @@ def module_text() -> str:
             *handlers,
             table("HT", symbols),
             table("HTSLOW", slow_symbols),
+            prepare(),
             entry("enter", "HT"),
             entry("enter_slow", "HTSLOW"),
         ]
@@ -352,7 +356,7 @@ def module_text() -> str:
 
 
 class Threaded:
-    """The compiled tier. `enter` and `enter_slow` are host addresses; the object code is cached on disk."""
+    """The compiled tier. `prepare`, `enter` and `enter_slow` are host addresses; the object code is cached on disk."""
 
     def __init__(self) -> None:
         llvm.initialize_native_target()
@@ -371,6 +375,7 @@ class Threaded:
             cache.write_atomically(self._path, cached)
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(cached))
         self._engine.finalize_object()
+        self.prepare = self._engine.get_function_address("prepare")
         self.enter = self._engine.get_function_address("enter")
         self.enter_slow = self._engine.get_function_address("enter_slow")
 

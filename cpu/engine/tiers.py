@@ -24,11 +24,12 @@ class ThreadedTier:
 
     def runner(self, core) -> Callable[[], int]:
         from cpu.engine import shared
-        from cpu.engine.loop import run
+        from cpu.engine.loop import start
 
         M, S = core.memory.shared, core.S
-        M[shared.ENTER], M[shared.ENTER_SLOW] = self.code.enter, self.code.enter_slow
-        return lambda: run(S, M)
+        code = self.code
+        M[shared.PREPARE], M[shared.ENTER], M[shared.ENTER_SLOW] = code.prepare, code.enter, code.enter_slow
+        return lambda: start(S, M)
 
 
 class StencilTier(ThreadedTier):
