@@ -317,11 +317,11 @@ class Cluster:
         self.cores = [
             Core(k, memory, tier, self.states, tables, costs, csr, vz, unmodelled_ri, ftlb, lasx) for k in range(count)
         ]
+        self._exits = [ClusterStop(StopKind.EXIT, k) for k in range(count)]
         for core in self.cores[1:]:
             core.S[state.HELD] = 1
         self._nothing = open_bus.table()
-        # Reading a slot this way is much faster than by numpy.
-        self._views = [memoryview(core.S) for core in self.cores]
+        self._views = [core.words for core in self.cores]
         self._control_view, self._nothing_view = memoryview(self.control), memoryview(self._nothing)
         self.limit(None)
         self._run = run_cluster
@@ -419,6 +419,8 @@ class Cluster:
             return ClusterStop(StopKind.DEADLOCK, 0, self.waits_for())
         if what == loop.STOP_HORIZON:
             return AT_HORIZON
+        if what == loop.STOP_EXIT:
+            return self._exits[int(control[STOPPED_CORE])]
         core = self.cores[int(control[STOPPED_CORE])]
         stop = core.stop_of(what)
         return ClusterStop(stop.kind, core.number, stop.text)
