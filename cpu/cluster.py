@@ -10,8 +10,8 @@ A core's link (LL) is gone where another core has executed since: SC then fails,
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -298,12 +298,13 @@ class Cluster:
         window: int = 40,
         costs: Costs | None = None,
         csr: bool = False,
-        vz: bool = False,
+        vz: bool | Mapping[str, Any] = False,
         unmodelled_ri: bool = False,
+        ftlb: bool = False,
         lasx: bool = False,
     ):
         """`window`: core cycles, no longer than the shortest link that leaves a core. `costs`, `csr`, `vz`,
-        `unmodelled_ri`, `lasx`: as of `Core`."""
+        `unmodelled_ri`, `ftlb`, `lasx`: as of `Core`."""
         if not 1 <= count <= shared.MAX_CORES:
             raise CoreError(f"{count} cores: 1 to {shared.MAX_CORES} are possible")
         if window < 1:
@@ -313,7 +314,7 @@ class Cluster:
         self.control = np.zeros(16, np.int64)
         self.control[WINDOW] = window
         self.cores = [
-            Core(k, memory, tier, self.states, tables, costs, csr, vz, unmodelled_ri, lasx) for k in range(count)
+            Core(k, memory, tier, self.states, tables, costs, csr, vz, unmodelled_ri, ftlb, lasx) for k in range(count)
         ]
         self._exits = [ClusterStop(StopKind.EXIT, k) for k in range(count)]
         for core in self.cores[1:]:

@@ -6,8 +6,9 @@ A stop tells why `run` came back. An uncached access leaves the core parked at i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from cpu.engine.softmmu_layout import CONTEXTS, TABLE_BYTES
 from cpu.isa import disassembler
 from cpu.memory import Memory
 from cpu.tlb.translate import FETCH, USER, mode_of, translate
+from cpu.vz.choices import Choices
 from cpu.vz.face import RootMode
 from soc.errors import SocError
 
@@ -29,6 +31,8 @@ M64 = (1 << 64) - 1
 M32 = 0xFFFFFFFF
 WHOLE_SLICE = 40_000_000
 DATA_BUS_ERROR = 7
+TLB_WORDS, FTLB_WORDS = state.TLB_ENTRIES * state.TLB_FIELDS, state.FTLB_ENTRIES * state.TLB_FIELDS
+FTLB_SLOTS = ("ftlb", "guest_ftlb")
 MODES = ("kernel", "supervisor", "user", "user")
 """By Status.KSU; 3 is not defined."""
 
@@ -85,15 +89,17 @@ class Core:
         tables: np.ndarray | None = None,
         costs: Costs | None = None,
         csr: bool = False,
-        vz: bool = False,
+        vz: bool | Mapping[str, Any] | Choices = False,
         unmodelled_ri: bool = False,
+        ftlb: bool = False,
         lasx: bool = False,
     ):
         """`states` and `tables`: state arrays and translation tables of all cores of the memory; without them the core
         is alone. `costs` are the same for all cores of a memory; a cycle per instruction unless given. `csr`: CPUCFG
         says that there are instructions for configuration registers (LCSRP); they are carried out in any case. `vz`: it
-        has the VZ module, LDDIR and LDPTE; `core.vz` is root's view of it. `unmodelled_ri`: what is real but not
-        modelled raises RI and is counted (`unmodelled`), instead of a stop. `lasx`: it has the 256-bit vectors, which
+        has the VZ module, LDDIR and LDPTE, with the choices named (cpu/vz/choices.py); `core.vz` is root's view of it.
+        `unmodelled_ri`: what is real but not modelled raises RI and is counted (`unmodelled`), instead of a stop.
+        `ftlb`: each TLB has 2048 entries of one page size besides its 64. `lasx`: it has the 256-bit vectors, which
         Config6.LASXMODE and Config.LASXEN enable."""
         alone = states is None or tables is None
         if alone:
@@ -116,7 +122,8 @@ class Core:
         S[state.STATE_ADDRESS] = S.ctypes.data
         S[state.SOFTMMU_BASE] = self._tables.ctypes.data
         S[state.NUMBER] = number
-        self.vz = RootMode(self) if vz else None
+        self.choices, self.ftlb = Choices.of(vz), ftlb
+        self.vz = RootMode(self) if self.choices else None
         self.tier = tiers.choose(tier)
         self._run = self.tier.runner(self)
         self.reset()
@@ -131,9 +138,8 @@ class Core:
         for k, value in zip(keep, kept, strict=True):
             S[k] = value
         S[state.CONTEXT_KEYS : state.CONTEXT_KEYS + CONTEXTS] = -1
-        for e in range(state.TLB_ENTRIES):
-            S[state.TLB + e * state.TLB_FIELDS + 1] = -1
-            S[state.GTLB + e * state.TLB_FIELDS + 1] = -1
+        for tlb in (state.TLB, state.GTLB):
+            S[tlb + 1 : tlb + TLB_WORDS + FTLB_WORDS : state.TLB_FIELDS] = -1
         S[state.COUNT_DIVIDER], S[state.EXCEPTION_ENTRY] = self.costs.count_divider, self.costs.exception_entry
         S[state.CORE_CLOCK], S[state.STABLE_CLOCK] = self.costs.core_clock, self.costs.stable_clock
         S[state.CPUCFG1] = registers.CPUCFG1_LASX if self.lasx else 0
@@ -142,7 +148,9 @@ class Core:
         S[state.RANDOM] = 0x2545F491 + self.number
         S[state.SAMPLE] = 1
         S[state.PC] = -0x40400000
-        registers.reset(S, self.number, self.vz is not None)
+        if self.choices:
+            S[state.VZ_CHOICES], S[state.GUEST_IDS] = self.choices.bits, self.choices.ids
+        registers.reset(S, self.number, self.choices, self.ftlb)
         self._tables[:] = -1
         S[state.GUEST_STABLE_END] = stable.STANDS
         for bank in (0, state.GUEST):
@@ -204,7 +212,6 @@ class Core:
         shown = f"{word:#010x} ({disassembler.disassemble(word, self.pc)})" if word is not None else "unreadable"
         why = {
             loop.STOP_UNMODELLED: "is real on this core but not modelled yet",
-            loop.STOP_FR0: "uses 64-bit floating-point registers while Status.FR is 0; that mode is not modelled",
             loop.STOP_PARTIAL: "is a partial, conditional or vector access to a device at "
             f"{int(self.S[state.ACCESS_PA]):#x}; that is not modelled",
         }[code]
@@ -408,21 +415,22 @@ class Core:
         update_context(S)
 
     # Snapshots.
+    def _saved(self) -> dict[str, tuple[int, int]]:
+        """The slots that a snapshot holds."""
+        left_out = state.HOST if self.ftlb else {*state.HOST, *FTLB_SLOTS}
+        return {name: where for name, where in state.SLOTS.items() if name not in left_out}
+
     def save(self) -> dict:
         """All that the future of the core depends on, as msgpack types: the state by slot, and where it is parked."""
         S = self.S
-        slots = {
-            name: S[at : at + count].astype("<i8").tobytes()
-            for name, (at, count) in state.SLOTS.items()
-            if name not in state.HOST
-        }
+        slots = {name: S[at : at + count].astype("<i8").tobytes() for name, (at, count) in self._saved().items()}
         where = self.interpreter.place() if self.tier.name == "reference" else parked.place(self)
         return {"slots": slots, "place": None if where is None else list(where)}
 
     def restore(self, saved: dict) -> None:
         """Goes on from what `save` gave, in whatever tier. CoreError when it is not from such a core."""
         S, slots = self.S, saved["slots"]
-        known = {name: 8 * count for name, (_, count) in state.SLOTS.items() if name not in state.HOST}
+        known = {name: 8 * count for name, (_, count) in self._saved().items()}
         if {name: len(data) for name, data in slots.items()} != known:
             wrong = sorted(name for name in {*slots, *known} if len(slots.get(name, b"")) != known.get(name))
             raise CoreError(f"core {self.number}: the saved state is of another version; it differs in {wrong}")
@@ -446,12 +454,13 @@ class Core:
         S = self.S
         parts = [S[state.GPR : state.GPR + 32], S[[state.HI, state.LO, state.PC, state.FCSR, state.MSACSR]]]
         parts += [S[state.FPR : state.FPR + 32 * state.FPR_STRIDE], S[state.CP0 : state.CP0 + 256]]
-        tlb = S[state.TLB : state.TLB + state.TLB_ENTRIES * state.TLB_FIELDS].reshape(state.TLB_ENTRIES, -1)
+        words = TLB_WORDS + (FTLB_WORDS if self.ftlb else 0)
+        tlb = S[state.TLB : state.TLB + words].reshape(-1, state.TLB_FIELDS)
         parts += [tlb if self.vz else tlb[:, :-1]]
         parts += [np.array([self.cycles, self.cycles - self.instructions], np.int64)]
         if self.vz:
             parts += [S[state.GCP0 : state.GCP0 + 256]]
-            parts += [S[state.GTLB : state.GTLB + state.TLB_ENTRIES * state.TLB_FIELDS]]
+            parts += [S[state.GTLB : state.GTLB + words]]
         return b"".join(np.ascontiguousarray(p).tobytes() for p in parts)
 
 

@@ -41,6 +41,7 @@ SLOW_POINTER = _slot("slow_pointer", host=True)  # host address a slow-path acce
 BOUNCE = _slot("bounce", 4, align=4)  # buffer for MMIO, page-crossing and code-page accesses
 
 # Model time, in core cycles since reset.
+NEVER = 1 << 62
 DEADLINE = _slot("deadline")  # cycle at which the budget n has no cycles left
 DONE = _slot("done")  # instructions completed when the budget was given
 CYCLES = _slot("cycles")  # cycle of the current boundary, or of the instruction under way
@@ -96,19 +97,24 @@ FPR = _slot("fpr", 32 * FPR_STRIDE, align=4)
 
 # What VZ has twice: the root context, and at distance GUEST the guest context.
 CP0 = _slot("cp0", 256)  # index = register * 8 + select
-TLB_ENTRIES = 64
+TLB_ENTRIES = 64  # of any page size: all there are, or the VTLB where there is an FTLB too
+FTLB_WAYS, FTLB_SETS = 8, 256
+FTLB_ENTRIES = FTLB_WAYS * FTLB_SETS
 TLB_FIELDS = 7  # vpn2 (with R), mask, asid, global, entrylo0, entrylo1, GuestID; mask < 0: EHINV
 TLB = _slot("tlb", TLB_ENTRIES * TLB_FIELDS)
+FTLB = _slot("ftlb", FTLB_ENTRIES * TLB_FIELDS)  # right behind: entry e of either lies at TLB + e * TLB_FIELDS
 TLB_LAST = _slot("tlb_last")  # index of the last match, tried first
 TIMER = _slot("timer")  # cycle at which Count reaches Compare
 TIMER_CAME = _slot("timer_came")  # cycle at which it last did
 EXCEPTIONS = _slot("exceptions", 64)  # taken by this context, by ExcCode; 32: refills
 TLB_REFILLS = 32
-for _name in ("cp0", "tlb", "tlb_last", "timer", "timer_came", "exceptions"):
+for _name in ("cp0", "tlb", "ftlb", "tlb_last", "timer", "timer_came", "exceptions"):
     _slot("guest_" + _name, SLOTS[_name][1])
 GCP0, GTLB, GEXCEPTIONS = (SLOTS[_name][0] for _name in ("guest_cp0", "guest_tlb", "guest_exceptions"))
 GUEST = GCP0 - CP0
 
+VZ_CHOICES = _slot("vz_choices")  # bits of cpu/vz/choices.py
+GUEST_IDS = _slot("guest_ids")  # the bits that a GuestID has, 0: no GuestIDs
 # The guest's stable timer (cpu/cp0/stable.py).
 GUEST_STABLE_CFG = _slot("guest_stable_cfg")  # TIMER_CFG
 GUEST_STABLE_END = _slot("guest_stable_end")  # tick of the stable counter at which it is at 0, -1: it stands still
@@ -116,7 +122,7 @@ GUEST_STABLE_LEFT = _slot("guest_stable_left")  # TIMER_TICKS while it does
 GUEST_STABLE_OFFSET = _slot("guest_stable_offset")  # added to the stable counter that the guest reads
 
 BANK = _slot("bank")  # 0 in root mode, GUEST in guest mode
-UNITS = _slot("units")  # CU1, FR (as in Status), MSAEn (Config5), LASXEN (Config) as instructions find them
+UNITS = _slot("units")  # CU1 (as in Status), MSAEn (Config5), LASXEN (Config) as instructions find them, and HALVES
 NOTED = _slot("noted")  # 1: NOTED_WORD is the instruction about to raise an exception; 2: NOTED_BRANCH also stands
 NOTED_WORD = _slot("noted_word")
 NOTED_BRANCH = _slot("noted_branch")
@@ -132,7 +138,7 @@ CACHE_EXITS = _slot("cache_exits")  # how many there were since the hypervisor a
 ACCESS_ERROR = _slot("access_error")  # 1: the hypervisor's own access ended in a bus error
 # Per root TLB entry: how many soft-MMU entries of guest contexts came through it, then their host addresses.
 GUEST_FILL_ROOM = 32
-GUEST_FILLS = _slot("guest_fills", TLB_ENTRIES * GUEST_FILL_ROOM, host=True)
+GUEST_FILLS = _slot("guest_fills", (TLB_ENTRIES + FTLB_ENTRIES) * GUEST_FILL_ROOM, host=True)
 
 NUMBER = _slot("number")  # which core this is
 CPUCFG1 = _slot("cpucfg1")  # what the machine adds to CPUCFG word 1

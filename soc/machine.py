@@ -87,8 +87,9 @@ class Machine:
     `ram` is text such as "512 MiB" or a number of MiB. `trace` keeps records and interrupt latencies (the hash is
     always kept). `strict` ends the run at the first access to nothing. `timing` is a Timing or a mapping of constants.
     `csr`: CPUCFG tells the guest of the CSR instructions, on a platform with configuration registers; Linux then sends
-    its inter-processor interrupts with them. `vz`: the bare cores have the VZ module (see docs/vz.md).
-    `lasx`: the cores have 256-bit vectors.
+    its inter-processor interrupts with them. `vz`: the bare cores have the VZ module, with the
+    choices of its model that a mapping names (see docs/vz.md). `ftlb`: each TLB has 2048 entries of one page
+    size besides its 64. `lasx`: the cores have 256-bit vectors.
     `hypervisor="kvm"` runs the program as a guest of the KVM model with `vcpus` virtual CPUs on the `cpus` cores; `kvm`
     is its back-end, `irqchip` ("kernel", "user") who serves the guest's interrupt controllers.
     `unimplemented` is what becomes of an instruction that is real on this core but not modelled: "stop" ends the run
@@ -116,7 +117,8 @@ class Machine:
         trace: bool | None = None,
         strict: bool | None = None,
         csr: bool | None = None,
-        vz: bool | None = None,
+        vz: bool | Mapping[str, Any] | None = None,
+        ftlb: bool | None = None,
         lasx: bool | None = None,
         unimplemented: str | None = None,
         disk: str | Path | None = None,
@@ -142,6 +144,7 @@ class Machine:
             "strict": strict,
             "csr": csr,
             "vz": vz,
+            "ftlb": ftlb,
             "lasx": lasx,
             "unimplemented": unimplemented,
             "disk": disk,
@@ -176,8 +179,7 @@ class Machine:
         guest = self.options.hypervisor is not None
         shortest = min(self.timing.mmio_request, self.timing.kvm_kick) if guest else self.timing.mmio_request
         window = window_cycles(self.timing.core_window, shortest, self.clock)
-        vz = guest or self.options.vz
-        make_cluster = make_cluster or partial(_make_cluster, options=self.options, vz=vz)
+        make_cluster = make_cluster or partial(_make_cluster, options=self.options)
         cluster = make_cluster(self.memory, self.options.cpus, self.options.tier, window)
         self.cpu: list[Any] = cluster.cores
         sources = [self._source(f"cpu{number}") for number in range(self.options.processors)]
@@ -784,7 +786,7 @@ def _make_memory(size: int) -> Any:
     return import_module("cpu.memory").Memory(size)
 
 
-def _make_cluster(memory: Any, count: int, tier: str, window: int, options: Options, vz: bool) -> Any:
+def _make_cluster(memory: Any, count: int, tier: str, window: int, options: Options) -> Any:
     timing = options.timing
     costs = import_module("cpu.costs").Costs(
         timing.instruction_cycles,
@@ -793,6 +795,16 @@ def _make_cluster(memory: Any, count: int, tier: str, window: int, options: Opti
         timing.core_clock,
         timing.stable_clock,
     )
+    vz = options.vz if options.hypervisor is None else True
     return import_module("cpu.cluster").Cluster(
-        memory, count, tier, window, costs, options.csr, vz, options.unimplemented == "ri", options.lasx
+        memory,
+        count,
+        tier,
+        window,
+        costs,
+        options.csr,
+        vz,
+        options.unimplemented == "ri",
+        options.ftlb,
+        options.lasx,
     )

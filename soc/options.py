@@ -47,8 +47,10 @@ class Options:
     strict: bool = False
     csr: bool = False
     """CPUCFG tells the guest that there are CSR instructions."""
-    vz: bool = False
-    """The bare cores have the VZ module; those under a hypervisor always do."""
+    vz: bool | Mapping[str, Any] = False
+    """The bare cores have the VZ module, with these choices of its model; those under a hypervisor always do."""
+    ftlb: bool = False
+    """Each TLB has an FTLB of 2048 entries besides its 64 (Config.MT = 4)."""
     lasx: bool = False
     """The cores have the 256-bit vectors of LASX, of which the context switch's instructions are modelled."""
     unimplemented: str = "stop"
@@ -124,9 +126,13 @@ class Options:
             raise ConfigurationError(choose("irqchip", self.irqchip, IRQCHIPS))
         if self.tier not in TIERS:
             raise ConfigurationError(choose("tier", self.tier, TIERS))
-        for name in ("trace", "strict", "csr", "vz", "lasx"):
+        for name in ("trace", "strict", "csr", "ftlb", "lasx"):
             if type(getattr(self, name)) is not bool:
                 raise ConfigurationError(f"{name} = {getattr(self, name)!r}; allowed: true, false")
+        if type(self.vz) is not bool and not isinstance(self.vz, Mapping):
+            raise ConfigurationError(f"vz = {self.vz!r}; allowed: true, false, or a table of choices")
+        if isinstance(self.vz, Mapping) and self.hypervisor is not None:
+            raise ConfigurationError("vz with choices and a hypervisor: the KVM model knows the default VZ alone")
         if self.csr and not any(part.csr for part in self.platform.parts):
             raise ConfigurationError(f"csr = true: platform {self.platform.name} has no configuration registers")
         if not isinstance(self.append, str):

@@ -94,7 +94,7 @@ class _Table:
     kvm_refill: int = _number(14, "cycle", "instructions of the root TLB refill handler, Linux 6.1 kvm/entry.c")
     kvm_handle_int: int = _number(300, "cycle", "model choice: an exit for the host's own interrupt")
     kvm_handle_fault: int = _number(900, "cycle", "model choice: a root TLB fault: the GPA table, the slots")
-    kvm_handle_aux: int = _number(250, "cycle", "model choice: FPU or MSA registers loaded")
+    kvm_handle_aux: int = _number(250, "cycle", "model choice: FPU, MSA or LASX registers loaded")
     kvm_handle_gpsi: int = _number(200, "cycle", "model choice: a privileged instruction emulated")
     kvm_handle_gsfc: int = _number(180, "cycle", "model choice: a field change carried out")
     kvm_handle_hc: int = _number(120, "cycle", "model choice: a hypercall")

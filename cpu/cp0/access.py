@@ -17,6 +17,7 @@ from cpu.cp0.registers import (
     C0_CONFIG,
     C0_CONFIG1,
     C0_CONFIG3,
+    C0_CONFIG4,
     C0_CONFIG5,
     C0_CONFIG6,
     C0_COUNT,
@@ -29,6 +30,7 @@ from cpu.cp0.registers import (
     C0_GUESTCTL0,
     C0_GUESTCTL1,
     C0_HWRENA,
+    C0_INDEX,
     C0_KPGD,
     C0_LLADDR,
     C0_PAGEGRAIN,
@@ -44,15 +46,18 @@ from cpu.cp0.registers import (
 )
 from cpu.engine.jit import jit
 from cpu.engine.softmmu import flush_all, update_context
+from cpu.tlb import ftlb
 from cpu.tlb.operations import invalidate_all, size_of
 from cpu.tlb.translate import KERNEL, mode_of
-from cpu.vz.guestctl import AT, AT_GUEST, AT_ROOT
+from cpu.vz.choices import DIRECT
+from cpu.vz.guestctl import AT, AT_GUEST, AT_ROOT, DRG, RID_SHIFT
 from cpu.vz.mode import CU1, FR, LASXEN, LASXMODE, MSAEN, link_slot, select_bank
 
 CU0 = 1 << 28
 EBASE_WG = 1 << 11
 CONFIG1_FP, CONFIG3_MSAP = 1 << 0, 1 << 28
-DIAG_VTLB = 1 << 12
+DIAG_VTLB, DIAG_FTLB = 1 << 12, 1 << 13
+SMALL_INDEX = 0x3F  # Index without an FTLB
 
 
 @jit
@@ -80,6 +85,56 @@ def read_cp0(S, bank, number, wide, cycle):
     if not wide and (own == C0_ENTRYLO0 or own == C0_ENTRYLO1):
         value = (value & 0x3FFFFFFF) | ((value >> 32) & 0xC0000000)
     return sign32(value)
+
+
+@jit
+def changeable(S, bank, own, value, mask):
+    """Of the bits that a write may change, those that it changes on this core: what is not there cannot be enabled."""
+    if own == C0_STATUS and not S[bank + C0_CONFIG1] & CONFIG1_FP:
+        mask &= ~(CU1 | FR)
+    elif own == C0_CONFIG and not S[state.CPUCFG1] & CPUCFG1_LASX:
+        mask &= ~LASXEN
+    elif own == C0_CONFIG4 and not (ftlb.has_ftlb(S, bank) and ftlb.is_page_size(value)):
+        mask &= ~ftlb.PAGE_SIZE
+    elif own == C0_CONFIG5 and not S[bank + C0_CONFIG3] & CONFIG3_MSAP:
+        mask &= ~MSAEN
+    elif own == C0_CONFIG6 and not S[state.CPUCFG1] & CPUCFG1_LASX:
+        mask &= ~LASXMODE
+    elif own == C0_INDEX and not ftlb.has_ftlb(S, bank):
+        mask &= SMALL_INDEX
+    elif own == C0_GUESTCTL0:
+        if value & AT != AT_GUEST and value & AT != AT_ROOT:
+            mask &= ~AT  # 0 and 2 are reserved
+        if not S[state.VZ_CHOICES] & DIRECT:
+            mask &= ~DRG
+    elif own == C0_GUESTCTL1:
+        mask &= S[state.GUEST_IDS] << RID_SHIFT | S[state.GUEST_IDS]
+    return mask
+
+
+@jit
+def follow(S, bank, own, before, cycle):
+    """What a write of a register has changed elsewhere; `before` is what the register held."""
+    value = S[bank + own]
+    if own == C0_STATUS or own == C0_ENTRYHI or own == C0_GUESTCTL0 or own == C0_GUESTCTL1:
+        update_context(S)
+    elif own == C0_PAGEGRAIN:
+        flush_all(S)
+    elif own == C0_CONFIG or own == C0_CONFIG5:
+        select_bank(S)
+    elif own == C0_CONFIG1 and bank:
+        if not value & CONFIG1_FP:
+            S[bank + C0_STATUS] &= ~(CU1 | FR)
+            update_context(S)
+        invalidate_all(S, bank, size_of(S, bank), state.TLB_ENTRIES)
+    elif own == C0_CONFIG4 and (value ^ before) & ftlb.PAGE_SIZE:
+        invalidate_all(S, bank, ftlb.FIRST, ftlb.END)
+    elif own == C0_CONFIG6:
+        select_bank(S)
+        timer.rearm(S, state.GUEST, cycle)
+        if value & ftlb.FTLBDIS:
+            for context in (0, state.GUEST):
+                invalidate_all(S, context, ftlb.FIRST, ftlb.END)
 
 
 @jit
@@ -123,32 +178,16 @@ def write_cp0(S, bank, number, value, mask, wide, cycle):
         S[link_slot(S, bank)] &= value
     elif own == C0_DIAG:
         if value & DIAG_VTLB:
-            invalidate_all(S, bank, 0)
+            invalidate_all(S, bank, 0, state.TLB_ENTRIES)
+        if value & DIAG_FTLB:
+            invalidate_all(S, bank, ftlb.FIRST, ftlb.END)
     else:
-        if own == C0_STATUS and not S[bank + C0_CONFIG1] & CONFIG1_FP:
-            mask &= ~(CU1 | FR)
-        elif own == C0_CONFIG5 and not S[bank + C0_CONFIG3] & CONFIG3_MSAP:
-            mask &= ~MSAEN
-        elif (own == C0_CONFIG or own == C0_CONFIG6) and not S[state.CPUCFG1] & CPUCFG1_LASX:
-            mask &= ~(LASXEN if own == C0_CONFIG else LASXMODE)
-        elif own == C0_GUESTCTL0 and value & AT != AT_GUEST and value & AT != AT_ROOT:
-            mask &= ~AT  # 0 and 2 are reserved
-        S[at] = (S[at] & ~mask) | (value & mask)
+        before = S[at]
+        mask = changeable(S, bank, own, value, mask)
+        S[at] = (before & ~mask) | (value & mask)
         if not WIDE[number]:
             S[at] &= 0xFFFFFFFF
-        if own == C0_STATUS or own == C0_ENTRYHI or own == C0_GUESTCTL0 or own == C0_GUESTCTL1:
-            update_context(S)
-        elif own == C0_CONFIG or own == C0_CONFIG5 or own == C0_CONFIG6:
-            select_bank(S)
-            if own == C0_CONFIG6:
-                timer.rearm(S, state.GUEST, cycle)
-        elif own == C0_PAGEGRAIN:
-            flush_all(S)
-        elif own == C0_CONFIG1 and bank:
-            if not S[at] & CONFIG1_FP:
-                S[bank + C0_STATUS] &= ~(CU1 | FR)
-                update_context(S)
-            invalidate_all(S, bank, size_of(S, bank))
+        follow(S, bank, own, before, cycle)
 
 
 @jit

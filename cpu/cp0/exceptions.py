@@ -21,14 +21,16 @@ from cpu.cp0.registers import (
     C0_GUESTCTL0EXT,
     C0_GUESTCTL2,
     C0_INTCTL,
+    C0_NESTEDEPC,
+    C0_NESTEDEXC,
     C0_STATUS,
     C0_XCONTEXT,
 )
 from cpu.engine.intrinsics import shr
 from cpu.engine.jit import jit, jit_as
 from cpu.engine.softmmu import update_context
-from cpu.tlb.translate import REFILL, ROOT, SEGMASK, ST_ERL, ST_EXL, ST_KX, ST_SX, ST_UX, VPN2_MASK
-from cpu.vz import guestctl
+from cpu.tlb.translate import DIRECTLY, REFILL, ROOT, SEGMASK, ST_ERL, ST_EXL, ST_KX, ST_SX, ST_UX, VPN2_MASK
+from cpu.vz import choices, guestctl
 from cpu.vz.refill import refill
 
 ST_IE, ST_BEV = 1, 1 << 22
@@ -70,6 +72,8 @@ def enter_handler(S, bank, code, coprocessor, pc, delay_slot, refill_va_region):
     status = S[bank + C0_STATUS]
     cause = S[bank + C0_CAUSE] & CAUSE_KEEP
     vector = 0x180
+    S[bank + C0_NESTEDEXC] = status & (ST_ERL | ST_EXL)
+    S[bank + C0_NESTEDEPC] = pc - 4 if delay_slot else pc
     if not (status & ST_EXL):
         S[bank + C0_EPC] = pc - 4 if delay_slot else pc
         cause &= ~CAUSE_BD
@@ -142,8 +146,8 @@ def take_exception(S, bank, code, coprocessor, pc, delay_slot, refill_va_region)
 @jit
 def take_address_exception(S, status, va, pc, delay_slot):
     """The exception of a failed translation (`status` from translate) of address `va`, which is a guest physical one
-    where it is root that refused it. A root refill that the core carries out itself costs its time, and the
-    instruction, with the branch before it, is executed again."""
+    where it is root that refused it, unless the model reports guest virtual ones. A root refill that the core carries
+    out itself costs its time, and the instruction, with the branch before it, is executed again."""
     code = status & 0xFF
     bank = S[state.BANK]
     region = shr(va, 62)
@@ -155,7 +159,9 @@ def take_address_exception(S, status, va, pc, delay_slot):
             S[state.PC] = pc - 4 if delay_slot else pc
             S[state.NOTED] = 0
             return
-        set_reason(S, guestctl.GPA)
+        set_reason(S, guestctl.GVA if S[state.VZ_CHOICES] & choices.GVA else guestctl.GPA)
+    elif status & DIRECTLY:
+        set_reason(S, guestctl.GVA)
     S[bank + C0_BADVADDR] = va
     if code == 4 or code == 5:
         region = NO_REFILL

@@ -13,11 +13,15 @@ import numpy as np
 
 from cpu import state
 from cpu.isa.errors import TableError
+from cpu.vz.choices import Choices
+from cpu.vz.guestctl import G1, RAD
 
 M32 = 0xFFFFFFFF
 M64 = -1
 CONFIG3_VZ = 1 << 23
-CPUCFG1_LASX = 1 << 11  # the one word of CPUCFG that decides what can be written
+CONFIG_MT, CONFIG_MT_FTLB = 7 << 7, 4 << 7
+CONFIG4_FTLB = 0xC268  # MMUExtDef = 3, pages of 16 KiB, 8 ways, 256 sets
+CPUCFG1_LASX = 1 << 11  # without it LASXEN of Config and LASXMODE of Config6 stay 0
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def _row(name, number, select, reset=0, mask=0, width=32, guest="", **other) -> 
 _LO = 0x000003FFFFFFFFFF
 _HI = (3 << 62) - (1 << 64) | 0x0000FFFFFFFFE000 | 0x7FF
 
-_row("index", 0, 0, 0, 0x3F, guest="B")
+_row("index", 0, 0, 0, 0xFFF, guest="B")  # without an FTLB 0x3F
 _row("random", 1, 0, 63, 0, guest="B")
 _row("entrylo0", 2, 0, 0, _LO, 64, "B")
 _row("entrylo1", 3, 0, 0, _LO, 64, "B")
@@ -93,11 +97,12 @@ _row("guestctl0ext", 11, 4, 0, 0x1F, vz=True)  # CGI, FCD, OG, BG, MG
 _row("status", 12, 0, 0x00400004, 0x7DDBFFFF, guest="A", guest_mask=0x7DC3FFFF, root_mask=0x7DDBFFFF)  # BEV, ERL
 _row("intctl", 12, 1, 0xE0000000, 0x3E0, guest="A")  # IPTI = 7
 _row("srsctl", 12, 2, 0, 0, guest="H")
-# AT = 3, G1, G0E, PT, G2; no direct root access, GuestID instead of root ASIDs
-_row("guestctl0", 12, 6, 0x0C4C00FC, 0xFF80FC03, vz=True)
+_row("guestctl0", 12, 6, 0x0C4C00FC, 0xFF80FD03, vz=True)  # AT = 3, G1, G0E, PT, G2; DRG where chosen
 _row("gtoffset", 12, 7, 0, M32, vz=True)
 _row("cause", 13, 0, 0, 0x08C00300, guest="A", root_mask=0xF8C0FF7C)  # DC, IV, WP, IP1..0
+_row("nestedexc", 13, 5, 0, 0, guest="A", root_mask=0x6)  # ERL, EXL
 _row("epc", 14, 0, 0, M64, 64, "A")
+_row("nestedepc", 14, 2, 0, M64, 64, "A")
 _row("prid", 15, 0, 0x0014C000, 0, guest="H")
 _row("ebase", 15, 1, -0x80000000, 0x3FFFF000, 64, "A", root_mask=0x3FFFF3FF)
 _row("config", 16, 0, 0x80004482, 0x80007, guest="AG", root_mask=0x80080007)  # LASXEN, K0
@@ -105,7 +110,7 @@ _row("config", 16, 0, 0x80004482, 0x80007, guest="AG", root_mask=0x80080007)  # 
 _row("config1", 16, 1, 0xFEAB559B, 0, guest="AG", guest_reset=0xFEAB5583, root_mask=0xFE000001)
 _row("config2", 16, 2, 0x8000055F, 0, guest="AG", root_mask=1 << 31)
 _row("config3", 16, 3, 0x9C0030A0, 0, guest="AG", root_mask=0x90002080)  # M, MSAP, ULRI, LPA
-_row("config4", 16, 4, 0xD01C0000, 0, guest="AG", root_mask=1 << 31)
+_row("config4", 16, 4, 0xD01C0000, 0x1F00, guest="AG", root_mask=0x80001F00)  # FTLBPageSize, with an FTLB
 _row("config5", 16, 5, 1, 0x68000000, guest="AG")  # NFExists; K, MSAEn; no CRC32 instructions, so CRCP is 0
 # LASXMODE, SFBEN, EXTIMER, INTIMER, LLEXC, SCRAND, FTLBDIS
 _row("config6", 16, 6, 0x40, 0x006301C0, guest="H")
@@ -196,11 +201,14 @@ C0_COMPARE = register("compare").slot
 C0_STATUS = register("status").slot
 C0_CAUSE = register("cause").slot
 C0_EPC = register("epc").slot
+C0_NESTEDEXC = register("nestedexc").slot
+C0_NESTEDEPC = register("nestedepc").slot
 C0_INTCTL = register("intctl").slot
 C0_EBASE = register("ebase").slot
 C0_CONFIG = register("config").slot
 C0_CONFIG1 = register("config1").slot
 C0_CONFIG3 = register("config3").slot
+C0_CONFIG4 = register("config4").slot
 C0_CONFIG5 = register("config5").slot
 C0_CONFIG6 = register("config6").slot
 C0_LLADDR = register("lladdr").slot
@@ -211,12 +219,18 @@ C0_ERROREPC = register("errorepc").slot
 C0_KPGD = register("kpgd").slot
 
 
-def reset(S: np.ndarray, core: int, vz: bool = False) -> None:
+def reset(S: np.ndarray, core: int, vz: Choices | None = None, ftlb: bool = False) -> None:
     """Sets every CP0 register of a state array to its reset value; EBase.CPUNum is the core's number. `vz`: the core
-    has the VZ registers and a guest context."""
+    has the VZ registers and a guest context. `ftlb`: each context has an FTLB."""
     for r in REGISTERS.values():
         S[r.slot] = 0 if r.vz and not vz else _signed(r.reset)
         S[r.slot + state.GUEST] = _signed(r.guest_reset) if vz else 0
     S[C0_EBASE] |= core
     if vz:
         S[C0_CONFIG3] |= CONFIG3_VZ
+        if vz.rad:
+            S[C0_GUESTCTL0] += RAD - G1
+    if ftlb:
+        for bank in (0, state.GUEST) if vz else (0,):
+            S[bank + C0_CONFIG] += CONFIG_MT_FTLB - (S[bank + C0_CONFIG] & CONFIG_MT)
+            S[bank + C0_CONFIG4] |= CONFIG4_FTLB

@@ -11,13 +11,19 @@ from __future__ import annotations
 
 from cpu import state
 from cpu.engine.jit import jit
+from cpu.state import NEVER
 
 TIMER_CFG, TIMER_TICKS = 0x1060, 0x1070
 TICKS = (1 << 48) - 1
 PERIODIC, ENABLE = 1 << 62, 1 << 61
 CFG_FIELDS = -(1 << 63) | PERIODIC | ENABLE | TICKS
 STANDS = -1
-NEVER = 1 << 62
+
+
+@jit
+def has_copy(number):
+    """Whether a configuration register has a guest copy."""
+    return number == TIMER_CFG or number == TIMER_TICKS
 
 
 @jit

@@ -11,8 +11,8 @@ from cpu.cp0 import stable
 from cpu.cp0.exceptions import CAUSE_DC, CAUSE_TI
 from cpu.cp0.registers import C0_CAUSE, C0_COMPARE, C0_CONFIG6, C0_GTOFFSET
 from cpu.engine.jit import jit
+from cpu.state import NEVER
 
-NEVER = stable.NEVER
 IP7 = 1 << 15
 INNTIMER, EXTIMER = 1 << 6, 1 << 7
 

@@ -9,7 +9,19 @@ from __future__ import annotations
 import numpy as np
 
 from cpu.engine.jit import jit
-from cpu.engine.micro import FLOWS, HELPER_ID, LOAD, MODIFY, OP, OPS, STORE, UNITS, MicroOp, written_gpr_fields
+from cpu.engine.micro import (
+    FLOWS,
+    HELPER_ID,
+    LOAD,
+    MARKS,
+    MODIFY,
+    OP,
+    OPS,
+    STORE,
+    UNITS,
+    MicroOp,
+    written_gpr_fields,
+)
 from cpu.isa import Flow
 from cpu.isa.table import GPR_FIELDS
 
@@ -35,7 +47,7 @@ class _Tables:
         self.nodes: list[tuple[int, int, int]] = []  # low bit, mask, base in `entries`
         self.entries: list[int] = []  # >= 0: chain, < 0: node -(e + 1)
         self.chain: list[tuple[int, int, int, int]] = []  # mask, match, op, next
-        ops = [op for op in OPS if op.instruction and op.variant != "test"]
+        ops = [op for op in OPS if op.instruction and op.variant in ("", "plain")]
         self._chain_end = self._add_chain([])
         self.root = self._node(ops, 26, 6, 0)
 
@@ -105,6 +117,8 @@ WRITES_GPR = np.full((_count, 2), -1, np.int64)  # low bits of the fields that n
 READS_GPR = np.full((_count, 3), -1, np.int64)
 READS_STATE = np.zeros(_count, np.int64)  # a branch that reads more than general registers
 PREFETCH = np.full(_count, -1, np.int64)  # low bit of the field that makes a load a hint when it is 0
+ODD_FPR = np.zeros(_count, np.int64)  # in the word: the lowest bits of the FPR fields of 32 bits
+ODD_WIDE = np.zeros(_count, np.int64)  # and of those of 64 bits
 READS_AND_WRITES = np.full((_count, 2), -1, np.int64)  # fields both read and written: the sink must read as 0
 
 _KINDS = {"load": LOAD, "store": STORE, "modify": MODIFY}
@@ -129,6 +143,8 @@ def _fill() -> None:
             SLOT_SIGNED[k, n], SLOT_AT[k, n] = slot.field.signed, slot.low
             SLOT_SINK[k, n] = slot.field.name in written
         fields = {f.name: f for f in entry.fields}
+        ODD_FPR[k] = sum(1 << f.low for f in entry.narrow)
+        ODD_WIDE[k] = sum(1 << f.low for f in entry.fields if f.name in entry.wide)
         if entry.prefetch:
             PREFETCH[k] = fields[entry.prefetch].low
         for n, name in enumerate(sorted(written)):
@@ -144,7 +160,9 @@ def _fill() -> None:
 
 
 _fill()
-TEST_OP = np.array([OP.get(op.name + "?", 0) for op in OPS], np.int64)
+FR1 = np.array([bool(op.instruction and op.instruction.fr1) for op in OPS], np.int64)
+ODD_OP = np.array([OP.get(op.name + MARKS["odd"], 0) for op in OPS], np.int64)
+TEST_OP = np.array([OP.get(op.name + MARKS["test"], 0) for op in OPS], np.int64)
 
 
 @jit
@@ -161,6 +179,18 @@ def decode(word):
                 return CHAIN_OP[entry]
             entry = CHAIN_NEXT[entry]
         return RESERVED
+
+
+@jit
+def decode_for(halves, word):
+    """Micro-op number of an instruction word; `halves`: with Status.FR = 0. Then 64 bits need an even register, and an
+    odd one is a half."""
+    number = decode(word)
+    if not halves:
+        return number
+    if FR1[number] or word & ODD_WIDE[number]:
+        return RESERVED
+    return ODD_OP[number] if word & ODD_FPR[number] else number
 
 
 @jit

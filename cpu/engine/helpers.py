@@ -20,8 +20,6 @@ from cpu.cp0.registers import (
     C0_EBASE,
     C0_GUESTCTL0,
     C0_GUESTCTL1,
-    C0_INDEX,
-    C0_RANDOM,
     C0_STATUS,
     CONFIG3_VZ,
     GUEST_MASK,
@@ -38,16 +36,17 @@ from cpu.engine.intrinsics import ld64
 from cpu.engine.jit import jit
 from cpu.engine.micro import HELPER_ID
 from cpu.engine.softmmu import host_offset, update_context
-from cpu.tlb.operations import invalidate, probe, random_index, read_entry, size_of, write_entry
-from cpu.tlb.translate import KERNEL, LOAD, ROOT, mode_of, translate
+from cpu.tlb.operations import invalidate, probe, read_entry, write_indexed, write_random
+from cpu.tlb.translate import KERNEL, LOAD, ROOT, mode_of, reaches_guest, translate
 from cpu.vz import walker
+from cpu.vz.choices import HYPCALL_RI
 from cpu.vz.guestctl import GT, ID, RID_SHIFT
 from cpu.vz.traps import NONE, instruction_exit, move_exit
 
 # What a helper asks of the loop.
-NEXT, JUMP, WAIT, STOP, RAISED, READ_CSR, WRITE_CSR = range(7)
+NEXT, JUMP, WAIT, STOP, RAISED, READ_CSR, WRITE_CSR, SOONER = range(8)
 
-BUS_ERROR, RI, CPU = 7, 10, 11
+BUS_ERROR, RI, CPU, MACHINE_CHECK = 7, 10, 11, 24
 PERFCTL, PERFCTL_ENABLES = 25 * 8, 0xF
 CPUCFG = np.zeros(8, np.int64)
 CPUCFG[0] = 0x0014C000
@@ -67,7 +66,10 @@ TLBGINV, TLBGINVF = HELPER_ID["tlbginv"], HELPER_ID["tlbginvf"]
 ERET, WAIT_ID, CACHE, SYNCI = (HELPER_ID[n] for n in ("eret", "wait", "cache", "synci"))
 RDHWR, CPUCFG_ID, NOT_MODELLED = (HELPER_ID[n] for n in ("rdhwr", "cpucfg", "not_modelled"))
 LDDIR, LDPTE = HELPER_ID["lddir"], HELPER_ID["ldpte"]
-RDCSR, WRCSR, DRDCSR, DWRCSR = (HELPER_ID[n] for n in ("rdcsr", "wrcsr", "drdcsr", "dwrcsr"))
+CSR_BYTES, CSR_WRITES, CSR_OF_GUEST = (np.zeros(len(HELPER_ID) + 1, np.int64) for _ in range(3))
+for _name in ("rdcsr", "wrcsr", "drdcsr", "dwrcsr", "rdgcsr", "wrgcsr", "drdgcsr", "dwrgcsr"):
+    _k = HELPER_ID[_name]
+    CSR_BYTES[_k], CSR_WRITES[_k], CSR_OF_GUEST[_k] = 8 if _name[0] == "d" else 4, "wr" in _name, "g" in _name
 DRDTIME = HELPER_ID["drdtime"]
 UNPRIVILEGED = np.zeros(len(HELPER_ID) + 1, np.int64)
 for _name in ("rdhwr", "cpucfg", "drdtime", "synci", "not_modelled"):
@@ -129,13 +131,11 @@ def move_guest(S, helper, register, number, cycle):
 
 @jit
 def operate_tlb(S, bank, helper, guest_id):
-    """TLB instructions on a context's TLB; `helper`: the one that works on the own TLB."""
+    """TLB instructions on a context's TLB; `helper`: the one that works on the own TLB. False for a machine check."""
     if helper == TLBWR:
-        e = random_index(S, bank)
-        S[bank + C0_RANDOM] = e
-        write_entry(S, bank, e, False, guest_id)
+        write_random(S, bank, guest_id)
     elif helper == TLBWI:
-        write_entry(S, bank, S[bank + C0_INDEX] % size_of(S, bank), True, guest_id)
+        return write_indexed(S, bank, guest_id)
     elif helper == TLBP:
         probe(S, bank, guest_id)
     elif helper == TLBR:
@@ -143,6 +143,9 @@ def operate_tlb(S, bank, helper, guest_id):
         update_context(S)
     else:
         invalidate(S, bank, helper == TLBINVF, guest_id)
+    if reaches_guest(S):
+        update_context(S)
+    return True
 
 
 OWN_TLB = np.zeros(len(HELPER_ID) + 1, np.int64)  # per TLB instruction, the one of the own TLB that does the same
@@ -184,21 +187,35 @@ def walk(S, M, helper, a, b, word, pc, delay_slot):
 
 
 @jit
-def has_lent_timer(S, helper, address):
-    """Whether a guest's instruction is for its own stable timer, and root has lent it that."""
-    if not S[C0_GUESTCTL0] & GT or not S[C0_CONFIG6] & timer.EXTIMER:
-        return False
-    return (helper == DRDCSR or helper == DWRCSR) and (address == stable.TIMER_CFG or address == stable.TIMER_TICKS)
+def csr_number(S, helper, a, b):
+    """Which configuration register an instruction of that group names."""
+    return S[a if CSR_WRITES[helper] else b] & 0xFFFFFFFF
 
 
 @jit
-def reach_lent_timer(S, helper, a, b, cycle):
-    """DRDCSR and DWRCSR of the guest's stable timer; TIMER_TICKS cannot be written."""
+def reaches_copy(S, helper, a, b):
+    """Whether a guest's access to a configuration register is one of its own stable timer, which root has lent it."""
+    if CSR_BYTES[helper] != 8 or CSR_OF_GUEST[helper]:
+        return False
+    is_lent = S[C0_GUESTCTL0] & GT != 0 and S[C0_CONFIG6] & timer.EXTIMER != 0
+    return is_lent and stable.has_copy(csr_number(S, helper, a, b))
+
+
+@jit
+def access_copy(S, helper, a, b, cycle):
+    """A read or write of the guest context's copy of a configuration register. TIMER_TICKS cannot be written."""
+    number = csr_number(S, helper, a, b)
+    if not stable.has_copy(number):
+        return STOP
     timer.catch_up(S, cycle)
-    if helper == DRDCSR:
-        S[a] = S[state.GUEST_STABLE_CFG] if S[b] == stable.TIMER_CFG else stable.ticks_left(S, cycle)
-    elif S[a] == stable.TIMER_CFG:
-        timer.set_guest_stable(S, cycle, S[b])
+    if CSR_WRITES[helper]:
+        if number == stable.TIMER_CFG:
+            upper = S[state.GUEST_STABLE_CFG] & ~0xFFFFFFFF
+            timer.set_guest_stable(S, cycle, S[b] if CSR_BYTES[helper] == 8 else upper | S[b] & 0xFFFFFFFF)
+        return SOONER
+    value = S[state.GUEST_STABLE_CFG] if number == stable.TIMER_CFG else stable.ticks_left(S, cycle)
+    S[a] = value if CSR_BYTES[helper] == 8 else sign32(value)
+    return NEXT
 
 
 @jit
@@ -211,11 +228,13 @@ def finish_csr(S, uop):
 @jit
 def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
     """Carries out one instruction at `pc`. `uop` holds its register slots, `word` is the instruction. Returns what the
-    loop is to do: NEXT, JUMP (PC is set), WAIT, STOP (not modelled), RAISED (an exception was taken), READ_CSR or
-    WRITE_CSR (the access that ACCESS_PA, ACCESS_SIZE and BOUNCE describe leaves the core)."""
+    loop is to do: NEXT, SOONER (and something may be due sooner now), JUMP (PC is set), WAIT, STOP (not modelled),
+    RAISED (an exception was taken), READ_CSR or WRITE_CSR (the access that ACCESS_PA, ACCESS_SIZE and BOUNCE describe
+    leaves the core)."""
     bank = S[state.BANK]
     if not UNPRIVILEGED[helper] and mode_of(S[bank + C0_STATUS]) != KERNEL and not (S[bank + C0_STATUS] & CU0):
-        return raise_in(S, M, bank, CPU, 0, pc, delay_slot)
+        reserved = helper == HYPCALL and S[state.VZ_CHOICES] & HYPCALL_RI
+        return raise_in(S, M, bank, RI if reserved else CPU, 0, pc, delay_slot)
     if (ROOT_ONLY[helper] and (bank or not has_vz(S))) or (helper == HYPCALL and not bank):
         return raise_in(S, M, bank, RI, 0, pc, delay_slot)
     a = (uop >> 16) & 0xFF
@@ -230,9 +249,8 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
     if bank:
         if is_move:
             reason = move_exit(S, number, 1 if helper == MTC0 or helper == DMTC0 else 0, S[a])
-        elif has_lent_timer(S, helper, S[b] if helper == DRDCSR else S[a]):
-            reach_lent_timer(S, helper, a, b, cycle)
-            return NEXT
+        elif reaches_copy(S, helper, a, b):
+            return access_copy(S, helper, a, b, cycle)
         else:
             reason = instruction_exit(S, helper, word)
         if reason != NONE:
@@ -241,10 +259,10 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
             return RAISED
     if is_move:
         return move(S, helper, a, number, cycle)
-    if OWN_TLB[helper]:
-        operate_tlb(S, bank, helper, S[C0_GUESTCTL1] & ID if bank else (S[C0_GUESTCTL1] >> RID_SHIFT) & ID)
-    elif GUEST_TLB[helper]:
-        operate_tlb(S, state.GUEST, GUEST_TLB[helper], (S[C0_GUESTCTL1] >> RID_SHIFT) & ID)
+    if OWN_TLB[helper] or GUEST_TLB[helper]:
+        whose, own = (bank, OWN_TLB[helper]) if OWN_TLB[helper] else (state.GUEST, GUEST_TLB[helper])
+        if not operate_tlb(S, whose, own, S[C0_GUESTCTL1] & ID if bank else (S[C0_GUESTCTL1] >> RID_SHIFT) & ID):
+            return raise_in(S, M, bank, MACHINE_CHECK, 0, pc, delay_slot)
     elif MFGC0 == helper or DMFGC0 == helper or MTGC0 == helper or DMTGC0 == helper:
         move_guest(S, helper, a, number, cycle)
     elif helper == ERET:
@@ -264,13 +282,12 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
             S[a] |= S[state.CPUCFG2]
     elif (helper == LDDIR or helper == LDPTE) and has_vz(S):
         return walk(S, M, helper, a, b, word, pc, delay_slot)
-    elif helper == RDCSR or helper == DRDCSR:
-        S[state.ACCESS_PA] = S[b] & 0xFFFFFFFF
-        S[state.ACCESS_SIZE] = 8 if helper == DRDCSR else 4
-        return READ_CSR
-    elif helper == WRCSR or helper == DWRCSR:
-        S[state.ACCESS_PA] = S[a] & 0xFFFFFFFF
-        S[state.ACCESS_SIZE] = 8 if helper == DWRCSR else 4
+    elif CSR_OF_GUEST[helper]:
+        return access_copy(S, helper, a, b, cycle) if has_vz(S) else STOP
+    elif CSR_BYTES[helper] != 0:
+        S[state.ACCESS_PA], S[state.ACCESS_SIZE] = csr_number(S, helper, a, b), CSR_BYTES[helper]
+        if not CSR_WRITES[helper]:
+            return READ_CSR
         S[state.BOUNCE] = S[b]
         return WRITE_CSR
     elif helper == DRDTIME:

@@ -34,7 +34,7 @@ from cpu.engine.blocks import (
 )
 from cpu.engine.budget import LONGEST, MOST_CYCLES, SHIFT, charge, completed, cycles_left
 from cpu.engine.decode import ACCESS, ACCESS_ALIGNED, ACCESS_SIZE, FLOW, HELPER, UNIT
-from cpu.engine.helpers import DWRCSR, JUMP, NEXT, RAISED, READ_CSR, WAIT, WRITE_CSR, finish_csr, run_helper
+from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, SOONER, WAIT, WRITE_CSR, finish_csr, run_helper
 from cpu.engine.intrinsics import call_code, ld8, ld64, st8, st64
 from cpu.engine.jit import jit
 from cpu.engine.micro import LOAD, MODIFY, R_HELPER, R_HOT, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT, UNITS
@@ -42,12 +42,12 @@ from cpu.engine.softmmu import host_offset, note_fill
 from cpu.engine.softmmu_layout import TABLE_MASK, WRITE_OFFSET
 from cpu.engine.translation import link_native, translate_block
 from cpu.tlb.translate import ROOT, translate
-from cpu.vz.mode import CU1, FR, LASXEN, LASXMODE, MSAEN
+from cpu.vz.mode import CU1, HALVES, LASXEN, LASXMODE, MSAEN
 from cpu.vz.short_exit import answer
 from cpu.vz.traps import CONFIG3_MSAP
 
 (STOP_HORIZON, STOP_SLICE, STOP_READ, STOP_WRITE, STOP_LIMIT, STOP_PC, STOP_DEADLOCK, STOP_UNMODELLED, STOP_STORM,
- STOP_FR0, STOP_PARTIAL, STOP_EXIT) = range(12)  # fmt: skip
+ STOP_PARTIAL, STOP_EXIT) = range(11)  # fmt: skip
 
 # What becomes of the bounce buffer after a slow store.
 DIRECT, CROSSING, MMIO = 0, 1, 2
@@ -246,24 +246,18 @@ def storm(S):
 
 @jit
 def unit_exception(S, op, pc, delay_slot):
-    """An instruction of a unit that is off: the guest's own context is asked first. True when an exception was
-    taken."""
+    """The exception of an instruction whose unit is off: the guest's own context is asked first."""
     bank = S[state.BANK]
     if UNIT[op] == FPU_UNIT:
-        if S[state.UNITS] & CU1:
-            S[state.NOTED] = 0
-            return False
         taker = bank if not S[bank + C0_STATUS] & CU1 else 0
         take_exception(S, taker, CPU, 1, pc, delay_slot, -1)
-        return True
+        return
     is_lasx = UNIT[op] == LASX_UNIT
-    # Vectors over 32-bit floating-point registers do not exist.
-    absent = S[bank + C0_STATUS] & (CU1 | FR) == CU1 or (bank and not S[bank + C0_CONFIG3] & CONFIG3_MSAP)
+    absent = S[state.UNITS] & HALVES != 0 or (bank and not S[bank + C0_CONFIG3] & CONFIG3_MSAP)
     if absent or (is_lasx and not S[C0_CONFIG6] & LASXMODE):
         take_exception(S, bank, RI, 0, pc, delay_slot, -1)
     elif not vector_disabled(S, bank, is_lasx, pc, delay_slot):
         vector_disabled(S, 0, is_lasx, pc, delay_slot)
-    return True
 
 
 @jit
@@ -469,7 +463,7 @@ def run(S, M):
         if reason == R_HELPER:
             word = (uop >> 32) & 0xFFFFFFFF
             what = run_helper(S, M, HELPER[op], uop, word, pc, delay_slot, now)
-            if what == NEXT:
+            if what == NEXT or what == SOONER:
                 if FLOW[op] == BOUNDARY and not delay_slot:
                     complete_instruction(S, M, op)
                     S[state.PC] = pc + 4
@@ -477,7 +471,7 @@ def run(S, M):
                     ip = 0
                     continue
                 ip += 8
-                if FLOW[op] == BOUNDARY or HELPER[op] == DWRCSR:
+                if FLOW[op] == BOUNDARY or what == SOONER:
                     # Leave at the block's end: the deadline may have changed.
                     S[state.DEADLINE], S[state.DONE] = start, done
                     n = 0
@@ -514,11 +508,7 @@ def run(S, M):
         if reason == R_TRAP:
             take_exception(S, S[state.BANK], S[state.EXIT_CODE], 0, pc, delay_slot, -1)
         elif reason == R_UNIT:
-            if not unit_exception(S, op, pc, delay_slot):
-                stop = not_modelled(S, M, STOP_FR0, pc, delay_slot)
-                if stop != GOES_ON:
-                    return stop
-                continue
+            unit_exception(S, op, pc, delay_slot)
         if storm(S):
             return STOP_STORM
 

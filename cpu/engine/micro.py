@@ -12,7 +12,7 @@ from cpu.engine import cache
 from cpu.isa import TABLE, Flow, Instruction
 from cpu.isa.errors import TableError
 from cpu.isa.ir import Emitter, Frame, IrOperands, Routines
-from cpu.isa.table import FPR_FIELDS, GPR_FIELDS, Field
+from cpu.isa.table import GPR_FIELDS, Field
 
 # Operations that stand for no instruction of their own. A charge is that of the whole block, see budget.py.
 INTERNAL = (
@@ -35,13 +35,13 @@ INTERNAL = (
 UNITS = {None: 0, "fpu": 1, "msa": 2, "lasx": 3}
 FLOWS = {flow: number for number, flow in enumerate(Flow)}
 LOAD, STORE, MODIFY = 1, 2, 3
-
+MARKS = {"": "", "plain": "", "test": "?", "odd": "!"}  # what a variant adds to the instruction's name
 
 # The general registers a helper writes; the first takes slot a.
 HELPER_WRITES = {
     "mfc0": "rt", "dmfc0": "rt", "di": "rt", "ei": "rt", "rdpgpr": "rd", "wrpgpr": "rd", "rdhwr": "rt", "cpucfg": "rd",
     "mfgc0": "rt", "dmfgc0": "rt", "lddir": "rt",
-    "rdcsr": "rd", "drdcsr": "rd", "drdtime": "rd rs",
+    "rdcsr": "rd", "drdcsr": "rd", "rdgcsr": "rd", "drdgcsr": "rd", "drdtime": "rd rs",
 }  # fmt: skip
 
 
@@ -57,8 +57,8 @@ class Slot:
 
 @dataclass
 class MicroOp:
-    """One operation of the engine; `variant` is "", "test" (a branch that only evaluates its condition) or
-    "plain" (no handler)."""
+    """One operation of the engine; `variant` is "", "test" (a branch that only evaluates its condition), "plain" (no
+    handler) or "odd" (with Status.FR = 0, where an odd FPR is the upper half of the one before)."""
 
     number: int
     name: str
@@ -68,7 +68,6 @@ class MicroOp:
     reads: frozenset[str] = frozenset()
     writes: frozenset[str] = frozenset()
     access: tuple[str, int, bool] | None = None  # kind, size, must be aligned
-    uses_fpr: bool = False
     timing: str = "alu"
     extras: dict = field(default_factory=dict)
 
@@ -155,23 +154,22 @@ def _build() -> list[MicroOp]:
     for instruction in TABLE.values():
         reads, writes, access = seen[instruction.name]
         access = None if access is None else tuple(access)
-        fields = {f.name for f in instruction.fields}
+        odd = instruction.narrow and not instruction.fr1
         if instruction.flow in (Flow.JUMP, Flow.JUMP_REGISTER):
             variants = ("plain",)  # only a number for the decoder: the block builder makes internal operations of it
         else:
-            variants = ("", "test") if instruction.flow is Flow.BRANCH else ("",)
+            variants = ("", "test") if instruction.flow is Flow.BRANCH else ("", "odd") if odd else ("",)
         for variant in variants:
             ops.append(
                 MicroOp(
                     len(ops),
-                    instruction.name + ("?" if variant == "test" else ""),
+                    instruction.name + MARKS[variant],
                     instruction,
                     variant,
                     pack_slots(instruction),
                     frozenset(reads),
                     frozenset(writes),
                     access,
-                    any(f in FPR_FIELDS for f in fields),
                     timing_class(instruction, access),
                 )
             )

@@ -12,11 +12,12 @@ from cpu import state
 from cpu.engine import shared as m
 from cpu.engine.blocks import B_COND, B_FAR, B_GOTO, B_REGISTER, B_TARGET, BOUNDARY_BYTES, emit
 from cpu.engine.budget import charge
-from cpu.engine.decode import decode, pack
+from cpu.engine.decode import decode_for, pack
 from cpu.engine.loop import locate
 from cpu.engine.micro import OPS
 from cpu.engine.reference import Place, Registers
 from cpu.isa.values import IntOperands
+from cpu.vz.mode import HALVES
 
 if TYPE_CHECKING:
     from cpu.core import Core
@@ -52,7 +53,7 @@ def stand(core: Core, where: Place) -> None:
     block = (core.number + 1) * m.SCRATCH_WORDS
     core.memory.pool[block : block + m.HEADER] = 0
     core.memory.pool[block + m.H_PC] = S[state.PC]
-    number = int(decode(where.word))
+    number = int(decode_for(int(S[state.UNITS]) & HALVES, where.word))
     k = block + m.HEADER
     for word in (int(pack(number, where.word)), B_TARGET, int(charge(M, number))):
         k = emit(M, k, word, block, 0, int(S[state.RESUME_DELAY]))

@@ -13,17 +13,19 @@ from cpu import state
 from cpu.cp0.exceptions import take_address_exception, take_exception
 from cpu.engine import loop, shared
 from cpu.engine.blocks import BOUNDARY_BYTES, note_instruction, raise_fetch
-from cpu.engine.decode import decode, pack
-from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, WAIT, WRITE_CSR, finish_csr, run_helper
+from cpu.engine.decode import decode_for, pack
+from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, SOONER, WAIT, WRITE_CSR, finish_csr, run_helper
 from cpu.engine.micro import HELPER_ID, OPS
 from cpu.isa import Flow
 from cpu.isa.int_values import M64
 from cpu.isa.values import EXC_CODES, MAX_SCALAR_BYTES, VECTOR_BITS, GuestTrap, IntOperands
 from cpu.tlb.translate import FETCH, ROOT, translate
-from cpu.vz.mode import CU1, FR, LASXEN, MSAEN
+from cpu.vz.mode import CU1, HALVES, LASXEN, MSAEN
 from cpu.vz.short_exit import answer
 
 PAGE_LAST_WORD = 0xFFC
+M32 = 0xFFFFFFFF
+NEEDS = {"fpu": CU1, "msa": MSAEN, "lasx": LASXEN}
 
 
 class Mmio(Exception):
@@ -63,10 +65,15 @@ class Registers:
         self.reply: int | None = None
 
     def get(self, kind: str, number: int) -> int:
+        if self._is_half(kind, number):
+            return self.get(kind, number - 1) >> 32
         at = self._offset(kind, number)
         return sum((int(self.S[at + lane]) & M64) << 64 * lane for lane in range(self._lanes(kind)))
 
     def set(self, kind: str, number: int, value: int) -> None:
+        if self._is_half(kind, number):
+            self.set(kind, number - 1, self.get(kind, number - 1) & M32 | (value & M32) << 32)
+            return
         at = self._offset(kind, number)
         if kind != "gpr" or number:
             for lane in range(self._lanes(kind)):
@@ -75,6 +82,10 @@ class Registers:
     @staticmethod
     def _lanes(kind: str) -> int:
         return VECTOR_BITS.get(kind, 64) // 64
+
+    def _is_half(self, kind: str, number: int) -> bool:
+        """Status.FR = 0: an FPR of an odd number is the upper half of the one before."""
+        return kind == "fpr" and bool(number & 1) and bool(self.S[state.UNITS] & HALVES)
 
     @staticmethod
     def _offset(kind: str, number: int) -> int:
@@ -204,7 +215,7 @@ class Reference:
 
     def stand(self, where: Place) -> None:
         """Has the core be parked there."""
-        self.block_pc, self.index, self.op = int(self.S[state.PC]), 0, int(decode(where.word))
+        self.block_pc, self.index, self.op = int(self.S[state.PC]), 0, self._decode(where.word)
         self.uop = int(pack(self.op, where.word))
         self.target = where.following if self.S[state.RESUME_DELAY] else None
 
@@ -277,17 +288,16 @@ class Reference:
     def _instruction(self, word: int, pc: int):
         """Carries out one instruction. False: the block goes on; None: it ended; else a stop."""
         S, spc = self.S, _signed(pc)
-        number = self.op = int(decode(word))
+        number = self.op = self._decode(word)
         entry = OPS[number].instruction
         delay = self.target is not None
         if entry is None or (delay and entry.flow in (Flow.BRANCH, Flow.LIKELY, Flow.JUMP, Flow.JUMP_REGISTER)):
             return self._raise(pc, take_exception, EXC_CODES["RI"], 0)
-        if entry.unit and not self._enabled(OPS[number]):
+        if entry.unit and not S[state.UNITS] & NEEDS[entry.unit]:
             self._leave(pc, True)
             note_instruction(S, self.M, spc, int(delay))
-            if loop.unit_exception(S, number, spc, int(delay)):
-                return self._storm()
-            return self._not_modelled(loop.STOP_FR0, pc)
+            loop.unit_exception(S, number, spc, int(delay))
+            return self._storm()
         if entry.helper:
             return self._helper(entry, number, word, pc)
         fields = entry.decode(word)
@@ -306,11 +316,8 @@ class Reference:
             return self._not_modelled(loop.STOP_PARTIAL, pc)
         return None if self._done() else False
 
-    def _enabled(self, op) -> bool:
-        units = int(self.S[state.UNITS])
-        if op.instruction.unit != "fpu":
-            return bool(units & {"msa": MSAEN, "lasx": LASXEN}[op.instruction.unit])
-        return bool(units & CU1) and (bool(units & FR) or not op.uses_fpr)
+    def _decode(self, word: int) -> int:
+        return int(decode_for(int(self.S[state.UNITS]) & HALVES, word))
 
     def _park(self, access: Mmio, pc: int) -> int:
         S = self.S
@@ -362,7 +369,7 @@ class Reference:
         cycle = int(S[state.CYCLES])
         uop = self.uop = int(pack(number, word)) & 0xFFFFFFFF
         what = int(run_helper(S, self.M, HELPER_ID[entry.helper], uop, word, _signed(pc), int(delay), cycle))
-        if what == NEXT:
+        if what in (NEXT, SOONER):
             if entry.flow is Flow.BOUNDARY and not delay:
                 self._complete()
                 self._leave(pc + 4, True)

@@ -1,14 +1,18 @@
 """The soft-MMU: per translation context, tables of pages already translated, so that loads, stores and jumps of the
-fast tiers cost a compare. A context is a mode and an ASID, and for a guest its GuestID: both stages of its translation
-are cached as one. A core keeps the latest sixteen.
+fast tiers cost a compare. A context is a mode and an ASID, and for a guest its GuestID, or root's ASID: both stages of
+its translation are cached as one. A core keeps the latest sixteen.
 
+Root's direct access to a guest (GuestCtl0.DRG) has contexts of its own, which are empty whenever they are entered and
+after every TLB instruction: nothing else keeps them true.
+
+The jump caches lead to translated code, which is another while Status.FR is 0: that makes a context of its own too.
 Everything here is a cache of what `translate` says: dropping it never changes a result.
 """
 
 from __future__ import annotations
 
 from cpu import state
-from cpu.cp0.registers import C0_ENTRYHI, C0_GUESTCTL1, C0_STATUS
+from cpu.cp0.registers import C0_ENTRYHI, C0_GUESTCTL0, C0_GUESTCTL1, C0_STATUS
 from cpu.engine import shared as m
 from cpu.engine.intrinsics import ld64, st64
 from cpu.engine.jit import jit
@@ -22,11 +26,12 @@ from cpu.engine.softmmu_layout import (
     TABLE_MASK,
     WRITE_OFFSET,
 )
-from cpu.tlb.translate import ST_ERL, ST_KX, ST_SX, ST_UX, mode_of
-from cpu.vz.mode import select_bank
+from cpu.tlb.translate import ST_ERL, ST_KX, ST_SX, ST_UX, mode_of, reaches_guest
+from cpu.vz.guestctl import ID, RAD
+from cpu.vz.mode import HALVES, select_bank
 from soc.ram import HIGH_BASE, LOW_BYTES, ROM_BASE
 
-KEY_ERL, KEY_GUEST, KEY_ID = 1 << 20, 1 << 21, 24
+KEY_ERL, KEY_GUEST, KEY_DIRECT, KEY_HALVES, KEY_ID, KEY_ROOT_ASID = 1 << 20, 1 << 21, 1 << 22, 1 << 23, 24, 32
 PAGE_JUMPS = 1024
 
 CKSEG = (-1 << 62) | 0x1FFFF << 31
@@ -85,9 +90,16 @@ def update_context(S):
     if status & ST_ERL:
         key |= KEY_ERL
     if bank:
-        key |= KEY_GUEST | (S[C0_GUESTCTL1] & 0xFF) << KEY_ID
+        key |= KEY_GUEST | (S[C0_GUESTCTL1] & ID) << KEY_ID
+        if S[C0_GUESTCTL0] & RAD:
+            key |= (S[C0_ENTRYHI] & 0x3FF) << KEY_ROOT_ASID
+    if S[state.UNITS] & HALVES:
+        key |= KEY_HALVES
+    directly = reaches_guest(S)
+    if directly:
+        key |= KEY_DIRECT
     current = S[state.CONTEXT]
-    if S[state.CONTEXT_KEYS + current] == key:
+    if S[state.CONTEXT_KEYS + current] == key and not directly:
         return
     S[state.CONTEXT_CLOCK] += 1
     oldest = 0
@@ -97,7 +109,7 @@ def update_context(S):
             break
         if S[state.CONTEXT_AGE + context] < S[state.CONTEXT_AGE + oldest]:
             oldest = context
-    if S[state.CONTEXT_KEYS + oldest] != key:
+    if S[state.CONTEXT_KEYS + oldest] != key or directly:
         clear_context(S, oldest)
         S[state.CONTEXT_KEYS + oldest] = key
     S[state.CONTEXT_AGE + oldest] = S[state.CONTEXT_CLOCK]

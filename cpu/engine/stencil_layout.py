@@ -14,7 +14,7 @@ REL32, ABS32, ABS8, ABS64, MORE32, MORE8 = range(6)
 
 # Stencils that belong to no micro-op. FETCH and STORE are the first of one per value, MOVE of one per pair of values:
 # the one that takes, then the one that gives.
-NEAR, FAR, COLD_STUB, TO_THREADED, CHECK_CU1, CHECK_CU1_FR, CHECK_MSA, CHECK_LASX, FETCH = range(1, 10)
+NEAR, FAR, COLD_STUB, TO_THREADED, CHECK_FPU, CHECK_MSA, CHECK_LASX, FETCH = range(1, 9)
 STORE = FETCH + VALUES
 MOVE = STORE + VALUES
 

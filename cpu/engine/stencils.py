@@ -38,7 +38,7 @@ from cpu.engine.hostfloat import HostFloat
 from cpu.engine.known import Condition, Known, Sum, Term
 from cpu.engine.micro import OP, OPS, MicroOp, written_gpr_fields
 from cpu.engine.softmmu_layout import JUMP_CACHE_MASK, JUMP_CACHE_OFFSET, TABLE_MASK, WRITE_OFFSET
-from cpu.engine.threaded import ATTRIBUTES, CU1_FR, LASXEN, MSAEN, PAGE
+from cpu.engine.threaded import ATTRIBUTES, PAGE, UNITS
 from cpu.isa import Flow
 from cpu.isa.errors import TableError
 from cpu.isa.ir import DECLARATIONS, Emitter, Frame, IrOperands, Routines
@@ -56,8 +56,7 @@ HOLE = re.compile(r"(GPR|FPR)_\d+$|[UI]_\d+_\d+$|SUM_")
 FETCHES = tuple(f"fetch_{k}" for k in range(e.VALUES))
 STORES = tuple(f"store_{k}" for k in range(e.VALUES))
 MOVES = tuple(f"move_{into}_{k}" for into in range(e.VALUES) for k in range(e.VALUES))
-CU1 = 1 << 29
-CHECKS = {"check_cu1": CU1, "check_cu1_fr": CU1_FR, "check_msa": MSAEN, "check_lasx": LASXEN}  # in the slot UNITS
+CHECKS = {f"check_{unit}": enable for unit, enable in UNITS.items()}
 SHARED = ("near", "far", "cold", "threaded", *CHECKS, *FETCHES, *STORES, *MOVES)
 
 # What compiled code is mostly made of.
@@ -376,7 +375,7 @@ def functions(features: frozenset[str]) -> tuple[list[str], list[str], dict[int,
     shapes: dict[int, Shape] = {}
     left: dict[str, str] = {}
     for op in OPS:
-        if op.variant == "plain":
+        if op.variant in ("plain", "odd"):
             continue
         form = shape(op)
         try:
@@ -597,11 +596,8 @@ def _op_rows(shapes: dict[int, Shape], ids: dict[str, int], rows: list, holes: l
             row[e.O_CLOBBER] = written[0] if written else -1
         if op.name not in HELD:
             row[e.O_DIRECT] = op.name == "set_target" or any(s.field.name in GPR_FIELDS for s in op.slots)
-        unit = None if op.instruction is None else op.instruction.unit
-        if unit == "fpu":
-            row[e.O_UNIT] = e.CHECK_CU1_FR if op.uses_fpr else e.CHECK_CU1
-        elif unit is not None:
-            row[e.O_UNIT] = {"msa": e.CHECK_MSA, "lasx": e.CHECK_LASX}[unit]
+        if op.instruction is not None and op.instruction.unit is not None:
+            row[e.O_UNIT] = {"fpu": e.CHECK_FPU, "msa": e.CHECK_MSA, "lasx": e.CHECK_LASX}[op.instruction.unit]
         _, _, first, count = rows[row[e.O_STENCIL]]
         row[e.O_COLD] = any(h[e.H_SOURCE] == e.COLD for h in holes[first : first + count]) or row[e.O_UNIT] != 0
     return ops

@@ -27,7 +27,7 @@ from cpu.isa.errors import TableError
 from cpu.isa.ir import DECLARATIONS, Emitter, Frame, IrOperands, Routines
 
 ARGUMENTS = "ptr %S, ptr %ip, i64 %n, ptr %TB, ptr %HT, i64 %w"
-CU1_FR, MSAEN, LASXEN = (1 << 29) | (1 << 26), 1 << 27, 1 << 19  # in the slot UNITS
+UNITS = {"fpu": 1 << 29, "msa": 1 << 27, "lasx": 1 << 19}  # by row: what the slot UNITS needs
 PAGE = ~0xFFF
 X86_64 = platform.machine().lower() in ("x86_64", "amd64")
 MXCSR_DEFAULT, MXCSR_FLAGS = 0x1F80, 0x3F
@@ -60,6 +60,33 @@ class Handler(Frame):
             return self.out.op(f"ashr i64 {raised}, {64 - slot.width}")
         down = self.out.op(f"lshr i64 %w, {slot.low}")
         return self.out.op(f"and i64 {down}, {(1 << slot.width) - 1}") if slot.low + slot.width < 64 else down
+
+    def read(self, name: str) -> str:
+        if not self.is_half(name):
+            return super().read(name)
+        pointer, shift = self.half(name)
+        return self.out.op(f"lshr i64 {self.out.load(pointer)}, {shift}")
+
+    def write(self, name: str, value: str) -> None:
+        if not self.is_half(name):
+            super().write(name, value)
+            return
+        out = self.out
+        pointer, shift = self.half(name)
+        kept = out.op(f"and i64 {out.load(pointer)}, {out.op(f'lshr i64 -4294967296, {shift}')}")
+        placed = out.op(f"shl i64 {out.op(f'and i64 {value}, 4294967295')}, {shift}")
+        out.do(f"store i64 {out.op(f'or i64 {kept}, {placed}')}, ptr {pointer}, align 8")
+
+    def is_half(self, name: str) -> bool:
+        """Whether an operand is 32 bits of a register that the parity of its number chooses."""
+        return self.op.variant == "odd" and name in {f.name for f in self.op.instruction.narrow}
+
+    def half(self, name: str) -> tuple[str, str]:
+        """Pointer to the register, and where in it the half begins."""
+        out, number = self.out, self.field(name)
+        offset = out.op(f"mul i64 {out.op(f'and i64 {number}, 30')}, {state.FPR_STRIDE}")
+        shift = out.op(f"shl i64 {out.op(f'and i64 {number}, 1')}, 5")
+        return out.slot(out.op(f"add i64 {offset}, {state.FPR}")), shift
 
     def trap(self, condition: str, code: int, coprocessor: int) -> None:
         label = self.leave(R_TRAP, [(state.EXIT_CODE, str(code))])
@@ -204,12 +231,8 @@ class Handler(Frame):
 
     def check_unit(self) -> None:
         unit, out = self.op.instruction.unit, self.out
-        if unit == "fpu":
-            wanted = CU1_FR if self.op.uses_fpr else 1 << 29
-            have = out.op(f"and i64 {out.load_slot(state.UNITS)}, {wanted}")
-            out.unlikely(out.op(f"icmp ne i64 {have}, {wanted}"), self.leave(R_UNIT))
-        elif unit is not None:
-            have = out.op(f"and i64 {out.load_slot(state.UNITS)}, {MSAEN if unit == 'msa' else LASXEN}")
+        if unit is not None:
+            have = out.op(f"and i64 {out.load_slot(state.UNITS)}, {UNITS[unit]}")
             out.unlikely(out.op(f"icmp eq i64 {have}, 0"), self.leave(R_UNIT))
 
     def instruction(self, routines: Routines) -> None:

@@ -276,8 +276,6 @@ def translate_from(M, at, block, k):
         if unit != 0 and (checked >> unit) & 1 == 0:
             at = place(M, at, unit, 0, 0, 0, 0, cold)
             checked |= 1 << unit
-            if unit == e.CHECK_CU1_FR:
-                checked |= 1 << e.CHECK_CU1
         charge = block_charge(M, k, kind) if kind >= e.K_BRANCH else 0
         if charge > LARGEST_COUNT:
             return 0

@@ -1,8 +1,12 @@
-"""The floating-point unit (COP1, COP1X), FR=1: formats S, D, W and L; cpu/isa/paired_single.py has PS.
+"""The floating-point unit (COP1, COP1X): formats S, D, W and L; cpu/isa/paired_single.py has PS.
 
 Source: MIPS Architecture For Programmers, volumes I-A and II (MD00083, MD00087); Loongson indexed forms: GNU binutils
 opcodes (names). A 32-bit result leaves bits 63:32 of its register alone, as QEMU does. An enabled exception leaves the
 destination and the Flags, and shows in Cause.
+
+With Status.FR = 0 a register of 64 bits has an even number; an odd number names its upper half, for 32 bits. Each row
+says which of its fields are `wide`; what the engine makes of that is in cpu/engine/decode.py. Formats L and PS are
+reserved then (`fr1`), and so is an odd number in a wide field, where the manual has UNPREDICTABLE.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from collections.abc import Callable
 from cpu.isa.branches import condition_bit
 from cpu.isa.memory import load_left, load_right, store_left, store_right
 from cpu.isa.softfloat import DOWN, NEAREST, TOWARD_ZERO, UP, D, Format, S
-from cpu.isa.table import insn
+from cpu.isa.table import FPR_FIELDS, insn
 
 FIR = 0x00770501
 FCSR_WRITABLE = 0xFF83FFFF
@@ -25,8 +29,13 @@ FMT_W, FMT_L = "10100", "10101"
 FMT3 = {S: "000", D: "001"}
 
 
-def fpu_insn(syntax: str, pattern: str, timing: str | None = None):
-    return insn(syntax, pattern, unit="fpu", timing=timing)
+def fpu_insn(syntax: str, pattern: str, timing: str | None = None, wide: tuple[str, ...] = (), fr1: bool = False):
+    return insn(syntax, pattern, unit="fpu", timing=timing, wide=wide, fr1=fr1)
+
+
+def all_of(fmt: Format) -> tuple[str, ...]:
+    """The wide fields of a row whose operands are all of one format."""
+    return FPR_FIELDS if fmt.width == 64 else ()
 
 
 def raise_flags(i, flags):
@@ -42,10 +51,13 @@ def placed(old, fmt: Format, result):
     return old.insert(0, 32, result) if fmt.width == 32 else result
 
 
-def _computation(name: str, syntax: str, pattern: str, width: int, timing: str, compute: Callable) -> None:
-    """An instruction with a result of `width` bits; compute(i) gives (result, flags)."""
+def _computation(
+    name: str, syntax: str, pattern: str, width: int, operands: int, timing: str, compute: Callable, fr1: bool = False
+) -> None:
+    """An instruction with a result of `width` bits from `operands` bits; compute(i) gives (result, flags)."""
+    wide = (("fd",) if width == 64 else ()) + (("fs", "ft", "fr") if operands == 64 else ())
 
-    @fpu_insn(f"{name} {syntax}", pattern, timing)
+    @fpu_insn(f"{name} {syntax}", pattern, timing, wide, fr1)
     def operation(i):
         result, flags = compute(i)
         raise_flags(i, flags)
@@ -59,6 +71,7 @@ def _binary(name: str, function: str, timing: str, compute: Callable) -> None:
             "fd, fs, ft",
             f"010001 {code} ft:5 fs:5 fd:5 {function}",
             fmt.width,
+            fmt.width,
             timing,
             lambda i, fmt=fmt: compute(i, fmt, i.fs, i.ft),
         )
@@ -70,6 +83,7 @@ def _unary(name: str, function: str, timing: str, compute: Callable) -> None:
             f"{name}.{fmt.name}",
             "fd, fs",
             f"010001 {code} 00000 fs:5 fd:5 {function}",
+            fmt.width,
             fmt.width,
             timing,
             lambda i, fmt=fmt: compute(i, fmt, i.fs),
@@ -109,6 +123,7 @@ def _multiply_add(name: str, function: str, subtract: int, negate: bool) -> None
             "fd, fr, fs, ft",
             f"010011 fr:5 ft:5 fs:5 fd:5 {function} {code}",
             fmt.width,
+            fmt.width,
             "fpu_multiply",
             compute,
         )
@@ -128,7 +143,7 @@ def _to_integer(name: str, function: str, width: int, mode: int | None) -> None:
             return i.call(fmt.to_integer, i.fs, i.fcsr & ROUNDING_MODE if mode is None else mode, width)
 
         pattern = f"010001 {code} 00000 fs:5 fd:5 {function}"
-        _computation(f"{name}.{fmt.name}", "fd, fs", pattern, width, "fpu_convert", compute)
+        _computation(f"{name}.{fmt.name}", "fd, fs", pattern, width, fmt.width, "fpu_convert", compute, width == 64)
 
 
 for _name, _mode, _function in (
@@ -145,7 +160,9 @@ _to_integer("cvt.l", "100101", 64, None)
 
 def _convert(fmt: Format, source: str, source_code: str, function: str, compute: Callable) -> None:
     pattern = f"010001 {source_code} 00000 fs:5 fd:5 {function}"
-    _computation(f"cvt.{fmt.name}.{source}", "fd, fs", pattern, fmt.width, "fpu_convert", compute)
+    operands = 64 if source in ("d", "l") else 32
+    name = f"cvt.{fmt.name}.{source}"
+    _computation(name, "fd, fs", pattern, fmt.width, operands, "fpu_convert", compute, source == "l")
 
 
 _convert(S, "d", FMT[D], "100000", lambda i: i.call(S.from_other, i.fs, i.fcsr))
@@ -171,6 +188,7 @@ def _compare(fmt: Format, condition: int) -> None:
         f"c.{CONDITIONS[condition]}.{fmt.name} cc, fs, ft",
         f"010001 {FMT[fmt]} ft:5 fs:5 cc:3 00 11 {condition:04b}",
         "fpu_add",
+        all_of(fmt),
     )
     def compare(i):
         relation, flags = i.call(fmt.compare, i.fs, i.ft, condition >> 3)
@@ -184,7 +202,7 @@ def _compare(fmt: Format, condition: int) -> None:
 def _move(name: str, function: str, compute: Callable) -> None:
     for fmt, code in FMT.items():
 
-        @fpu_insn(f"{name}.{fmt.name} fd, fs", f"010001 {code} 00000 fs:5 fd:5 {function}")
+        @fpu_insn(f"{name}.{fmt.name} fd, fs", f"010001 {code} 00000 fs:5 fd:5 {function}", wide=all_of(fmt))
         def move(i, fmt=fmt):
             i.fd = placed(i.fd, fmt, compute(fmt, i.fs))
 
@@ -196,8 +214,9 @@ _move("neg", "000111", lambda fmt, a: a ^ fmt.sign_bit)
 
 def _move_if(name: str, syntax: str, field: str, function: str, condition: Callable) -> None:
     for fmt, code in FMT.items():
+        pattern = f"010001 {code} {field} fs:5 fd:5 {function}"
 
-        @fpu_insn(f"{name}.{fmt.name} fd, fs, {syntax}", f"010001 {code} {field} fs:5 fd:5 {function}")
+        @fpu_insn(f"{name}.{fmt.name} fd, fs, {syntax}", pattern, wide=all_of(fmt))
         def move(i, fmt=fmt):
             i.fd = condition(i).choose(placed(i.fd, fmt, i.fs), i.fd)
 
@@ -224,12 +243,12 @@ def mfc1(i):
     i.rt = i.fs.word
 
 
-@fpu_insn("dmfc1 rt, fs", "010001 00001 rt:5 fs:5 00000000000")
+@fpu_insn("dmfc1 rt, fs", "010001 00001 rt:5 fs:5 00000000000", wide=FPR_FIELDS)
 def dmfc1(i):
     i.rt = i.fs
 
 
-@fpu_insn("mfhc1 rt, fs", "010001 00011 rt:5 fs:5 00000000000")
+@fpu_insn("mfhc1 rt, fs", "010001 00011 rt:5 fs:5 00000000000", wide=FPR_FIELDS)
 def mfhc1(i):
     i.rt = (i.fs >> 32).word
 
@@ -239,12 +258,12 @@ def mtc1(i):
     i.fs = i.fs.insert(0, 32, i.rt)
 
 
-@fpu_insn("dmtc1 rt, fs", "010001 00101 rt:5 fs:5 00000000000")
+@fpu_insn("dmtc1 rt, fs", "010001 00101 rt:5 fs:5 00000000000", wide=FPR_FIELDS)
 def dmtc1(i):
     i.fs = i.rt
 
 
-@fpu_insn("mthc1 rt, fs", "010001 00111 rt:5 fs:5 00000000000")
+@fpu_insn("mthc1 rt, fs", "010001 00111 rt:5 fs:5 00000000000", wide=FPR_FIELDS)
 def mthc1(i):
     i.fs = i.fs.insert(32, 32, i.rt)
 
@@ -280,15 +299,18 @@ def ctc1(i):
 
 
 # Loads and stores
+WITHOUT_ALIGNMENT = ("luxc1", "suxc1")
+
+
 def _load(name: str, syntax: str, pattern: str, fd: str, size: int, address: Callable) -> None:
-    @fpu_insn(f"{name} {fd}, {syntax}", pattern)
+    @fpu_insn(f"{name} {fd}, {syntax}", pattern, wide=FPR_FIELDS if size == 8 else (), fr1=name in WITHOUT_ALIGNMENT)
     def load(i):
         loaded = i.load(address(i), size, signed=False)
         setattr(i, fd, getattr(i, fd).insert(0, 32, loaded) if size == 4 else loaded)
 
 
 def _store(name: str, syntax: str, pattern: str, fs: str, size: int, address: Callable) -> None:
-    @fpu_insn(f"{name} {fs}, {syntax}", pattern)
+    @fpu_insn(f"{name} {fs}, {syntax}", pattern, wide=FPR_FIELDS if size == 8 else (), fr1=name in WITHOUT_ALIGNMENT)
     def store(i):
         i.store(address(i), size, getattr(i, fs))
 
@@ -341,11 +363,13 @@ for _size, _letter, _bit in ((4, "w", 0), (8, "d", 1)):
     for _side, _side_bit, _loaded, _stored in (("l", 0, load_left, store_left), ("r", 1, load_right, store_right)):
         _rest = f"base:5 ft:5 00 off8:s8 0001{_bit}{_side_bit}"
 
-        @fpu_insn(f"gsl{_letter}{_side}c1 ft, off8(base)", f"110010 {_rest}")
+        _wide = FPR_FIELDS if _size == 8 else ()
+
+        @fpu_insn(f"gsl{_letter}{_side}c1 ft, off8(base)", f"110010 {_rest}", wide=_wide)
         def _load_part(i, size=_size, part=_loaded):
             merged = part(i, i.base + i.off8, i.ft, size)
             i.ft = i.ft.insert(0, 32, merged) if size == 4 else merged
 
-        @fpu_insn(f"gss{_letter}{_side}c1 ft, off8(base)", f"111010 {_rest}")
+        @fpu_insn(f"gss{_letter}{_side}c1 ft, off8(base)", f"111010 {_rest}", wide=_wide)
         def _store_part(i, size=_size, part=_stored):
             part(i, i.base + i.off8, i.ft, size)

@@ -114,6 +114,11 @@ row("rdcsr rd, rs", "110010 rs:5 00000 rd:5 00100 011000", helper="rdcsr", timin
 row("wrcsr rd, rs", "110010 rs:5 00001 rd:5 00100 011000", helper="wrcsr", timing="csr")
 row("drdcsr rd, rs", "110010 rs:5 00010 rd:5 00100 011000", helper="drdcsr", timing="csr")
 row("dwrcsr rd, rs", "110010 rs:5 00011 rd:5 00100 011000", helper="dwrcsr", timing="csr")
+# The guest context's copy of one, for root.
+row("rdgcsr rd, rs", "110010 rs:5 00100 rd:5 00100 011000", helper="rdgcsr", timing="csr")
+row("wrgcsr rd, rs", "110010 rs:5 00101 rd:5 00100 011000", helper="wrgcsr", timing="csr")
+row("drdgcsr rd, rs", "110010 rs:5 00110 rd:5 00100 011000", helper="drdgcsr", timing="csr")
+row("dwrgcsr rd, rs", "110010 rs:5 00111 rd:5 00100 011000", helper="dwrgcsr", timing="csr")
 row("lddir rt, rs, level", "110010 rs:5 rt:5 level:5 00010 011000", helper="lddir")
 row("ldpte rs, level", "110010 rs:5 00000 level:5 00011 011000", helper="ldpte")
 not_modelled("gsle rs, rt", "011100 rs:5 rt:5 0000000000 100110")

@@ -9,8 +9,14 @@ from collections.abc import Callable
 
 from cpu.isa.fpu import CONDITIONS, FMT, condition_position, fpu_insn, raise_flags
 from cpu.isa.softfloat import S
+from cpu.isa.table import FPR_FIELDS
 
 PS = "10110"
+
+
+def pair_insn(syntax: str, pattern: str, timing: str | None = None):
+    """A row with pairs, which there are with Status.FR = 1 alone."""
+    return fpu_insn(syntax, pattern, timing, FPR_FIELDS, fr1=True)
 
 
 def lower(a):
@@ -29,7 +35,7 @@ def pair(high, low):
 def _each_half(name: str, syntax: str, pattern: str, operands: tuple[str, ...], timing: str, compute: Callable) -> None:
     """compute(i, operands...) gives (result, flags) of one half."""
 
-    @fpu_insn(f"{name}.ps {syntax}", pattern, timing)
+    @pair_insn(f"{name}.ps {syntax}", pattern, timing)
     def operation(i):
         registers = [getattr(i, field) for field in operands]
         low, flags = compute(i, *(lower(a) for a in registers))
@@ -67,7 +73,7 @@ _multiply_add("nmsub", "111", 1, S.sign_bit)
 def _compare(condition: int) -> None:
     pattern = f"010001 {PS} ft:5 fs:5 cc:3 00 11 {condition:04b}"
 
-    @fpu_insn(f"c.{CONDITIONS[condition]}.ps cc, fs, ft", pattern, "fpu_add")
+    @pair_insn(f"c.{CONDITIONS[condition]}.ps cc, fs, ft", pattern, "fpu_add")
     def compare(i):
         low, flags = i.call(S.compare, lower(i.fs), lower(i.ft), condition >> 3)
         high, more = i.call(S.compare, upper(i.fs), upper(i.ft), condition >> 3)
@@ -84,7 +90,7 @@ for _condition in range(16):
 
 # Moves: signs are bits here.
 def _move(name: str, function: str, compute: Callable) -> None:
-    @fpu_insn(f"{name}.ps fd, fs", f"010001 {PS} 00000 fs:5 fd:5 {function}")
+    @pair_insn(f"{name}.ps fd, fs", f"010001 {PS} 00000 fs:5 fd:5 {function}")
     def move(i):
         i.fd = compute(i.fs)
 
@@ -99,7 +105,7 @@ _move("neg", "000111", lambda a: a ^ SIGNS)
 def _move_on_code(name: str, bit: int) -> None:
     """Each half by its own condition code."""
 
-    @fpu_insn(f"{name}.ps fd, fs, cc", f"010001 {PS} cc:3 0{bit} fs:5 fd:5 010001")
+    @pair_insn(f"{name}.ps fd, fs, cc", f"010001 {PS} cc:3 0{bit} fs:5 fd:5 010001")
     def move(i):
         low = ((i.fcsr >> condition_position(i)) & 1 == bit).choose(i.fs, i.fd)
         high = ((i.fcsr >> (i.cc + 25)) & 1 == bit).choose(upper(i.fs), upper(i.fd))
@@ -110,19 +116,19 @@ _move_on_code("movf", 0)
 _move_on_code("movt", 1)
 
 
-@fpu_insn("movz.ps fd, fs, rt", f"010001 {PS} rt:5 fs:5 fd:5 010010")
+@pair_insn("movz.ps fd, fs, rt", f"010001 {PS} rt:5 fs:5 fd:5 010010")
 def movz(i):
     i.fd = (i.rt == 0).choose(i.fs, i.fd)
 
 
-@fpu_insn("movn.ps fd, fs, rt", f"010001 {PS} rt:5 fs:5 fd:5 010011")
+@pair_insn("movn.ps fd, fs, rt", f"010001 {PS} rt:5 fs:5 fd:5 010011")
 def movn(i):
     i.fd = (i.rt != 0).choose(i.fs, i.fd)
 
 
 # Pairs from halves, halves from pairs
 def _pair(name: str, function: str, high: Callable, low: Callable) -> None:
-    @fpu_insn(f"{name}.ps fd, fs, ft", f"010001 {PS} ft:5 fs:5 fd:5 {function}")
+    @pair_insn(f"{name}.ps fd, fs, ft", f"010001 {PS} ft:5 fs:5 fd:5 {function}")
     def merge(i):
         i.fd = pair(high(i.fs), low(i.ft))
 
@@ -133,24 +139,24 @@ _pair("pul", "101110", upper, lower)
 _pair("puu", "101111", upper, upper)
 
 
-@fpu_insn("cvt.ps.s fd, fs, ft", f"010001 {FMT[S]} ft:5 fs:5 fd:5 100110", "fpu_convert")
+@pair_insn("cvt.ps.s fd, fs, ft", f"010001 {FMT[S]} ft:5 fs:5 fd:5 100110", "fpu_convert")
 def cvt_ps_s(i):
     i.fd = pair(i.fs, i.ft)
 
 
-@fpu_insn("cvt.s.pl fd, fs", f"010001 {PS} 00000 fs:5 fd:5 101000", "fpu_convert")
+@pair_insn("cvt.s.pl fd, fs", f"010001 {PS} 00000 fs:5 fd:5 101000", "fpu_convert")
 def cvt_s_pl(i):
     raise_flags(i, i.const(0))
     i.fd = i.fd.insert(0, 32, i.fs)
 
 
-@fpu_insn("cvt.s.pu fd, fs", f"010001 {PS} 00000 fs:5 fd:5 100000", "fpu_convert")
+@pair_insn("cvt.s.pu fd, fs", f"010001 {PS} 00000 fs:5 fd:5 100000", "fpu_convert")
 def cvt_s_pu(i):
     raise_flags(i, i.const(0))
     i.fd = i.fd.insert(0, 32, upper(i.fs))
 
 
-@fpu_insn("alnv.ps fd, fs, ft, rs", "010011 rs:5 ft:5 fs:5 fd:5 011110")
+@pair_insn("alnv.ps fd, fs, ft, rs", "010011 rs:5 ft:5 fs:5 fd:5 011110")
 def alnv(i):
     """A pair at an address that is a multiple of four, from two at multiples of eight; other addresses leave fd."""
     offset = i.rs & 7

@@ -74,6 +74,8 @@ class Instruction:
     fields: tuple[Field, ...] = field(default=())
     prefetch: str | None = None  # field that makes a load a hint when it names r0: no access, no exception
     timing: str | None = None  # timing class, where it does not follow from the rest
+    wide: tuple[str, ...] = ()  # FPR fields of 64 bits: with Status.FR = 0 they name an even register
+    fr1: bool = False  # reserved with Status.FR = 0
     also: str | None = None  # name, when the first word of the syntax is shared by several encodings
 
     @property
@@ -87,6 +89,11 @@ class Instruction:
     @property
     def operands(self) -> str:
         return self.syntax[len(self.mnemonic) :].strip()
+
+    @property
+    def narrow(self) -> tuple[Field, ...]:
+        """FPR fields of 32 bits: with Status.FR = 0 an odd one names the upper half of the register before."""
+        return tuple(f for f in self.fields if f.name in FPR_FIELDS and f.name not in self.wide)
 
     def field(self, name: str) -> Field:
         for f in self.fields:

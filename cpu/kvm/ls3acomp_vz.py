@@ -1,7 +1,7 @@
 """The VZ back-end of the Loongson 4.19 tree for the 3A4000 ("compatible"): what differs from vz.
 
 Source: Loongson 4.19 tree: arch/mips/kvm/ls3acomp-vz.c, mips.c. Not modelled: huge root pages, and configuration
-registers other than FEATURES.
+registers other than FEATURES and the node counter.
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ class Ls3acompVz(Vz):
         core.vz.set_c0("config6", core.vz.c0("config6") | LASXMODE)
 
     def init_vm(self, vm: Vm) -> None:
-        vm.arch.use_stable_timer = all(core.vz.c0("config6") & EXTIMER for core in vm.host.cores)
-        vm.arch.cpucfg_lasx = all(host_cpucfg(core, 1) & CPUCFG1_LASX for core in vm.host.cores)
+        for core in vm.host.cores[:1]:
+            vm.arch.use_stable_timer = bool(core.vz.c0("config6") & EXTIMER)
+            vm.arch.cpucfg_lasx = bool(host_cpucfg(core, 1) & CPUCFG1_LASX)
 
     def check_extension(self, number: int) -> int:
         return 1 if number in (Cap.IRQCHIP, Cap.SIGNAL_MSI) else super().check_extension(number)
@@ -161,7 +162,8 @@ class Ls3acompVz(Vz):
         return super()._hypcall(vcpu)
 
     def _gpsi_lwc2(self, vcpu: Vcpu, word: int) -> Resume:
-        """CPUCFG, and of the configuration registers FEATURES; the source logs others and leaves rd as it is."""
+        """CPUCFG, and of the configuration registers FEATURES and the node counter; the source logs others that it does
+        not know and leaves rd as it is."""
         group, rd, address = word >> 16 & 31, word >> 11 & 31, int(vcpu.gprs[word >> 21 & 31]) & 0xFFFFFFFF
         if group == CPUCFG:
             vcpu.stats["lsvz_cpucfg"] += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 from errno import EFAULT
 from typing import TYPE_CHECKING, NamedTuple
 
+from cpu.cp0.registers import CONFIG_MT, CONFIG_MT_FTLB
 from cpu.kvm.errors import KvmError
 
 if TYPE_CHECKING:
@@ -49,20 +50,34 @@ def unique_entryhi(index: int, base: int = CKSEG0) -> int:
     return base + (index << ENTRY_SHIFT) | EHINV
 
 
-def tlb_size(core: Core) -> int:
-    """Entries of the root TLB (Config1.MMUSize-1)."""
+def vtlb_size(core: Core) -> int:
+    """Entries of the root VTLB (Config1.MMUSize-1)."""
     return (core.vz.c0("config1") >> 25 & 0x3F) + 1
 
 
+def ftlb_sets(core: Core) -> int:
+    """Sets of the FTLB, 0 without one (decode_config4)."""
+    return 1 << (core.vz.c0("config4") & 0xF) if _has_ftlb(core) else 0
+
+
+def ftlb_size(core: Core) -> int:
+    """Entries of the FTLB, 0 without one."""
+    return ftlb_sets(core) * ((core.vz.c0("config4") >> 4 & 0xF) + 2)
+
+
+def _has_ftlb(core: Core) -> bool:
+    return core.vz.c0("config") & CONFIG_MT == CONFIG_MT_FTLB
+
+
 def guest_tlb_size(core: Core) -> int:
-    """Entries of the guest TLB."""
-    return (core.vz.gc0("config1") >> 25 & 0x3F) + 1
+    """Entries of the guest TLB: its VTLB as it has been sized, and its FTLB."""
+    return (core.vz.gc0("config1") >> 25 & 0x3F) + 1 + ftlb_size(core)
 
 
 def flush_roottlb_all_guests(core: Core) -> None:
     """Drop every root entry that a GuestID owns."""
     saved = {name: core.vz.c0(name) for name in _ROOT}
-    for index in range(core.vz.c0("wired"), tlb_size(core)):
+    for index in range(core.vz.c0("wired"), vtlb_size(core) + ftlb_size(core)):
         core.vz.set_c0("index", index)
         core.vz.tlbr()
         if core.vz.c0("guestctl1") >> RID_SHIFT & ID_MASK:

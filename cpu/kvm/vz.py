@@ -106,7 +106,7 @@ class Vz(GuestExits):
 
     def hardware_enable(self, core: Core) -> None:
         """Make a core ready for guests."""
-        full = tlb.tlb_size(core)
+        full = tlb.vtlb_size(core)
         self._resize_guest_tlb(core, full)
         tlb.flush_guesttlb_all(core)
         self._resize_guest_tlb(core, full - core.vz.c0("wired") - self.root_reserve)

@@ -162,9 +162,7 @@ class GuestExits(HardTimer):
         elif register == ERRCTL:
             pass
         elif register == DIAG:
-            if value & (DIAG_VTLB | DIAG_FTLB):
-                # Of the guest's own: by its GuestID. There is no FTLB that a second step would have to walk.
-                self._flush_guest_tlb(vcpu)
+            self._flush_guest_tlb(vcpu, value)
         else:
             raise _Unhandled(f"no emulation of a write of CP0 register {register[0]}, select {register[1]}")
 
@@ -177,12 +175,17 @@ class GuestExits(HardTimer):
         vcpu.timer.write(value)
 
     @staticmethod
-    def _flush_guest_tlb(vcpu: Vcpu) -> None:
+    def _flush_guest_tlb(vcpu: Vcpu, diag: int) -> None:
+        """The guest's own entries, by its GuestID, of what its write of Diag names."""
         core = vcpu.core
-        index = core.vz.gc0("index")
-        core.vz.set_gc0("index", 0)
+        index, first = core.vz.gc0("index"), tlb.vtlb_size(core)
+        indices = [0] if diag & DIAG_VTLB else []
+        if diag & DIAG_FTLB:
+            indices += range(first, first + tlb.ftlb_sets(core))
         tlb.set_root_gid_to_guest_gid(core)
-        core.vz.tlbginvf()
+        for k in indices:
+            core.vz.set_gc0("index", k)
+            core.vz.tlbginvf()
         tlb.clear_root_gid(core)
         core.vz.set_gc0("index", index)
 

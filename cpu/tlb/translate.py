@@ -1,7 +1,7 @@
 """Segments and the TLB: from a virtual address to a physical one, or to an exception.
 
 In guest mode there are two stages: the guest's segments and TLB give a guest physical address, which the root TLB's
-entries of that GuestID translate on.
+entries of that GuestID, or in a model without GuestIDs of root's ASID, translate on.
 
 Sources: MIPS Architecture For Programmers, volume III (MD00091), chapters "Virtual Memory" and "TLB"; VZ module
 (MD00848); 48-bit segments and physical addresses as this core has.
@@ -10,9 +10,12 @@ Sources: MIPS Architecture For Programmers, volume III (MD00091), chapters "Virt
 from __future__ import annotations
 
 from cpu import state
-from cpu.cp0.registers import C0_ENTRYHI, C0_GUESTCTL1, C0_PAGEGRAIN, C0_STATUS
+from cpu.cp0.registers import C0_ENTRYHI, C0_GUESTCTL0, C0_GUESTCTL1, C0_PAGEGRAIN, C0_STATUS
 from cpu.engine.intrinsics import shr, ult
 from cpu.engine.jit import jit
+from cpu.tlb.ftlb import first_of_set, is_on
+from cpu.vz.choices import GVA
+from cpu.vz.guestctl import DRG, ID, RID_SHIFT
 
 LOAD, STORE, FETCH = 0, 1, 2
 KERNEL, SUPERVISOR, USER = 0, 1, 2
@@ -26,9 +29,11 @@ ST_EXL, ST_ERL, ST_UX, ST_SX, ST_KX = 1 << 1, 1 << 2, 1 << 5, 1 << 6, 1 << 7
 LO_G, LO_V, LO_D = 1, 2, 4
 PG_IEC = 1 << 27
 
-# Status of a translation besides ExcCode: the refill vector applies; root refused a guest physical address.
+# Status of a translation besides ExcCode: the refill vector applies; root refused a guest physical address; the guest's
+# own stage refused an access that root makes directly.
 REFILL = 1 << 8
 ROOT = 1 << 9
+DIRECTLY = 1 << 10
 UNMAPPED = -1  # page size of an unmapped segment
 
 
@@ -41,16 +46,30 @@ def mode_of(status):
 
 
 @jit
+def matches(S, bank, e, va, asid, guest_id):
+    """Whether entry e of a context's TLB is valid and maps the address for that ASID and GuestID."""
+    at = bank + state.TLB + e * state.TLB_FIELDS
+    mask = S[at + 1]
+    if mask < 0 or ((va ^ S[at]) & VPN2_MASK & ~mask) != 0:
+        return False
+    return (S[at + 3] != 0 or S[at + 2] == asid) and S[at + 6] == guest_id
+
+
+@jit
 def find_entry(S, bank, va, asid, guest_id):
-    """Index of the entry of a context's TLB that matches, or -1."""
-    last = S[bank + state.TLB_LAST]
-    for k in range(-1, state.TLB_ENTRIES):
-        e = last if k < 0 else k
-        at = bank + state.TLB + e * state.TLB_FIELDS
-        mask = S[at + 1]
-        if mask < 0:
-            continue
-        if ((va ^ S[at]) & VPN2_MASK & ~mask) == 0 and (S[at + 3] != 0 or S[at + 2] == asid) and S[at + 6] == guest_id:
+    """Index of the entry of a context's TLB that matches, or -1. No two do: see `put_entry`."""
+    e = S[bank + state.TLB_LAST]
+    if matches(S, bank, e, va, asid, guest_id):
+        return e
+    if is_on(S, bank):
+        e = first_of_set(S, bank, va)
+        for _ in range(state.FTLB_WAYS):
+            if matches(S, bank, e, va, asid, guest_id):
+                S[bank + state.TLB_LAST] = e
+                return e
+            e += state.FTLB_SETS
+    for e in range(state.TLB_ENTRIES):
+        if matches(S, bank, e, va, asid, guest_id):
             S[bank + state.TLB_LAST] = e
             return e
     return -1
@@ -115,17 +134,29 @@ def translate_in(S, bank, va, access, guest_id):
 
 
 @jit
+def reaches_guest(S):
+    """Whether root's loads and stores go to a guest's memory (GuestCtl0.DRG): in user mode, with a GuestID in RID."""
+    if S[state.BANK] != 0 or not S[C0_GUESTCTL0] & DRG or S[C0_GUESTCTL1] >> RID_SHIFT & ID == 0:
+        return False
+    return mode_of(S[C0_STATUS]) != KERNEL
+
+
+@jit
 def translate(S, va, access):
-    """(physical address, 0) in the current mode, or (0, ExcCode | REFILL), or (guest physical address, ExcCode | REFILL
-    | ROOT) when it is root that has no translation."""
-    bank = S[state.BANK]
-    if bank == 0:
-        return translate_in(S, 0, va, access, 0)
-    guest_id = S[C0_GUESTCTL1] & 0xFF
-    gpa, status = translate_in(S, bank, va, access, guest_id)
+    """(physical address, 0) in the current mode, or (0, ExcCode | REFILL | DIRECTLY), or (guest physical address,
+    ExcCode | REFILL | ROOT) when it is root that has no translation; in a model that reports guest virtual addresses
+    that one."""
+    guest_id = S[C0_GUESTCTL1] & ID
+    refused = 0
+    if S[state.BANK] == 0:
+        if access == FETCH or not reaches_guest(S):
+            return translate_in(S, 0, va, access, 0)
+        guest_id = S[C0_GUESTCTL1] >> RID_SHIFT & ID
+        refused = DIRECTLY
+    gpa, status = translate_in(S, state.GUEST, va, access, guest_id)
     if status != 0:
-        return gpa, status
+        return gpa, status | refused
     pa, status = look_up(S, 0, gpa, access, guest_id)
     if status != 0:
-        return gpa, status | ROOT
+        return va if S[state.VZ_CHOICES] & GVA else gpa, status | ROOT
     return pa, 0

@@ -11,16 +11,15 @@ from cpu import state
 from cpu.cp0 import registers, stable, timer
 from cpu.cp0.access import read_cp0, write_cp0
 from cpu.cp0.exceptions import return_from_exception
-from cpu.cp0.registers import C0_GUESTCTL1, C0_INDEX, C0_RANDOM
+from cpu.cp0.registers import C0_ENTRYHI, C0_GUESTCTL1
 from cpu.engine.softmmu import update_context
 from cpu.tlb.operations import (
     drop_entry,
     invalidate,
     probe,
-    random_index,
     read_entry,
-    size_of,
-    write_entry,
+    write_indexed,
+    write_random,
 )
 from cpu.tlb.translate import find_entry
 from cpu.vz import lent_timer
@@ -173,18 +172,16 @@ class RootMode:
         update_context(self._core.S)
 
     def _write_index(self, bank: int) -> None:
-        S = self._core.S
-        write_entry(S, bank, int(S[bank + C0_INDEX]) % int(size_of(S, bank)), True, self._rid)
+        if not write_indexed(self._core.S, bank, self._rid):
+            raise RootModeError("machine check: an FTLB entry for a page of another set or size")
 
     def _write_random(self, bank: int) -> None:
-        S = self._core.S
-        S[bank + C0_RANDOM] = e = int(random_index(S, bank))
-        write_entry(S, bank, e, False, self._rid)
+        write_random(self._core.S, bank, self._rid)
 
     def invalidate_gpa(self, gpa: int) -> bool:
         """Drops the root entry that maps a guest physical address for GuestCtl1.ID. False when there is none."""
         S = self._core.S
-        e = int(find_entry(S, 0, _signed(gpa), -1, int(S[C0_GUESTCTL1]) & ID))
+        e = int(find_entry(S, 0, _signed(gpa), int(S[C0_ENTRYHI]) & 0x3FF, int(S[C0_GUESTCTL1]) & ID))
         if e < 0:
             return False
         drop_entry(S, 0, e)
@@ -227,7 +224,9 @@ class RootMode:
 
     def set_table(self, address: int) -> None:
         """Host address of the page table of guest physical addresses (cpu/vz/refill.py); 0: none, every refill is an
-        exit."""
+        exit. A model that reports guest virtual addresses has none to look up: RootModeError."""
+        if address and self._core.choices.gva:
+            raise RootModeError("a table of guest physical addresses, where BadVAddr is a guest virtual one (gva)")
         self._words[state.GPA_PGD] = address
 
     def enter_guest(self) -> None:

@@ -14,7 +14,10 @@ AT, AT_GUEST, AT_ROOT = 3 << 26, 3 << 26, 1 << 26  # who keeps the guest TLB
 GT = 1 << 25  # the guest may use Count and Compare
 CG = 1 << 24  # the guest may use CACHE by address
 CF = 1 << 23  # the guest may write its Config registers
+G1 = 1 << 22  # there is a GuestCtl1
 PIP = 0x3F << 10  # interrupt lines that reach the guest, at the places of Cause.IP
+RAD = 1 << 9  # no GuestIDs: root ASIDs tell guests apart
+DRG = 1 << 8  # root's user mode reaches the memory of guest RID
 GEXCCODE = 0x1F << 2
 SFC2, SFC1 = 1 << 1, 1 << 0  # changes of the guest's CU2, CU1 are its own affair
 

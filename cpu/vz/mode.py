@@ -13,6 +13,7 @@ from cpu.tlb.translate import ST_ERL, ST_EXL
 from cpu.vz.guestctl import GM
 
 CU1, FR, MSAEN = 1 << 29, 1 << 26, 1 << 27
+HALVES = 1  # in UNITS: an FPR of an odd number is the upper half of the one before
 LASXEN, LASXMODE = 1 << 19, 1 << 21  # of each context's Config, and of Config6 for both
 
 
@@ -34,11 +35,12 @@ def select_bank(S):
             link = S[state.LLBIT + k]
             S[state.LLBIT + k] = S[state.OTHER_LINK + k]
             S[state.OTHER_LINK + k] = link
-    units = S[bank + C0_STATUS] & (CU1 | FR) | S[bank + C0_CONFIG5] & MSAEN | S[bank + C0_CONFIG] & LASXEN
+    units = S[bank + C0_STATUS] & CU1 | S[bank + C0_CONFIG5] & MSAEN | S[bank + C0_CONFIG] & LASXEN
     if bank:
-        units &= FR | S[C0_STATUS] & CU1 | S[C0_CONFIG5] & MSAEN | S[C0_CONFIG] & LASXEN
+        units &= S[C0_STATUS] & CU1 | S[C0_CONFIG5] & MSAEN | S[C0_CONFIG] & LASXEN
     if S[bank + C0_STATUS] & (CU1 | FR) == CU1:
-        units &= ~MSAEN  # vectors over 32-bit floating-point registers do not exist
+        # Vectors over 32-bit floating-point registers do not exist.
+        units = units & ~MSAEN | HALVES
     if not units & MSAEN or not S[C0_CONFIG6] & LASXMODE:
         units &= ~LASXEN
     S[state.UNITS] = units

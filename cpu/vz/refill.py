@@ -10,15 +10,16 @@ arch/mips/include/asm/pgtable-bits.h.
 from __future__ import annotations
 
 from cpu import state
-from cpu.cp0.registers import C0_GUESTCTL1
+from cpu.cp0.registers import C0_ENTRYHI, C0_GUESTCTL1
 from cpu.engine.intrinsics import ld64, shr
 from cpu.engine.jit import jit
-from cpu.tlb.operations import put_entry, random_index
+from cpu.tlb.operations import put_entry, random_entry
 from cpu.vz.guestctl import ID
 
 INDEX = 0x7FF
 PAGEMASK = 0x6000  # 16 KiB
 PAIR = 0x7FFF
+ASID = 0x3FF
 
 
 @jit
@@ -45,7 +46,7 @@ def refill(S, gpa):
     if table != 0:
         at = table + 8 * ((gpa >> 14) & INDEX & ~1)
         even, odd = entry_lo(ld64(at)), entry_lo(ld64(at + 8))
-    e = random_index(S, 0)
-    put_entry(S, 0, e, S[C0_GUESTCTL1] & ID, gpa & ~PAIR, PAGEMASK, even, odd)
+    high = gpa & ~PAIR | S[C0_ENTRYHI] & ASID
+    put_entry(S, 0, random_entry(S, 0, high, PAGEMASK), S[C0_GUESTCTL1] & ID, high, PAGEMASK, even, odd)
     S[state.ROOT_REFILLS] += 1
     return True

@@ -22,6 +22,7 @@ from cpu.cp0.registers import (
 )
 from cpu.engine.jit import jit
 from cpu.engine.micro import HELPER_ID
+from cpu.vz.choices import WIDTH_CHANGES
 from cpu.vz.guestctl import AT, BG, CF, CG, CGI, CP0, FCD, GPSI, GSFC, GT, HC, MC, MG, OG, SFC1, SFC2
 
 ALWAYS = -1  # bits of GuestCtl0 that are never all set
@@ -65,7 +66,7 @@ INSTRUCTIONS = {
 CSR_MASK, CSR_MATCH = 0xFC0007FF, 0xC8000118  # CPUCFG, RDCSR and their kin: always root's
 
 # Fields whose change by the guest's MTC0 is root's to see.
-CU2, CU1, KSU, ELPA, MSAEN = 1 << 30, 1 << 29, 3 << 3, 1 << 29, 1 << 27
+CU2, CU1, KSU, WIDTH, ELPA, MSAEN = 1 << 30, 1 << 29, 3 << 3, 7 << 5, 1 << 29, 1 << 27  # WIDTH: KX, SX, UX
 FIELDS = {
     "status": CU2 | CU1 | 1 << 27 | 1 << 26 | 1 << 24 | 0xF << 19 | 3 << 16 | 1 << 2,  # RP FR MX BEV..NMI Impl ERL
     "cause": 1 << 27 | 1 << 23,  # DC, IV
@@ -118,6 +119,8 @@ def changes_field(S, number, value):
             fields &= ~CU1
         if control & MC:
             fields |= KSU
+        if S[state.VZ_CHOICES] & WIDTH_CHANGES:
+            fields |= WIDTH
     elif number == PAGEGRAIN and not (S[C0_PAGEGRAIN] & ELPA and S[state.GUEST + C0_CONFIG3] & CONFIG3_LPA):
         return False
     elif number == CONFIG and not S[state.CPUCFG1] & CPUCFG1_LASX:

@@ -9,9 +9,9 @@ from soc.errors import ConfigurationError
 
 # CP0 registers that are 64 bits wide on a MIPS64 core; all others are 32. MIPS64 PRA, volume III, chapter 9.
 CP0_WIDE = frozenset(
-    "entrylo0 entrylo1 context contextconfig userlocal pagemask badvaddr entryhi epc ebase cdmmbase cmgcrbase lladdr "
-    "watchlo xcontext xcontextconfig depc errorepc desave segctl0 segctl1 segctl2 pwbase pwfield pwsize gtoffset "
-    "kscratch1 kscratch2 kscratch3 kscratch4 kscratch5 kscratch6 kpgd taglo datalo taghi datahi".split()
+    "entrylo0 entrylo1 context contextconfig userlocal pagemask badvaddr entryhi epc nestedepc ebase cdmmbase "
+    "cmgcrbase lladdr watchlo xcontext xcontextconfig depc errorepc desave segctl0 segctl1 segctl2 pwbase pwfield "
+    "pwsize gtoffset kscratch1 kscratch2 kscratch3 kscratch4 kscratch5 kscratch6 kpgd taglo datalo taghi datahi".split()
 )
 
 

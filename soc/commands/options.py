@@ -40,6 +40,7 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ram-mb", type=count, metavar="MIB", help="RAM in MiB (default 512)")
     parser.add_argument("--tier", choices=TIERS, default="auto", help="execution engine (default auto)")
     parser.add_argument("--strict", action="store_true", help="stop at an access to an address that nothing answers")
+    parser.add_argument("--ftlb", action="store_true", help="2048 TLB entries of one page size besides the 64")
     parser.add_argument(
         "--unimplemented",
         choices=UNIMPLEMENTED,

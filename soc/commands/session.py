@@ -58,6 +58,7 @@ def _described(arguments: argparse.Namespace) -> tuple[str | Path, dict[str, Any
         "ram": arguments.ram_mb,
         "tier": None if arguments.tier == "auto" else arguments.tier,
         "strict": arguments.strict or None,
+        "ftlb": arguments.ftlb or None,
         "placement": placement(arguments.place) or None,
         "devices": devices(arguments) or None,
         "hypervisor": arguments.hypervisor,

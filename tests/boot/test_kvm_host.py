@@ -39,12 +39,12 @@ def vmm() -> bytes:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cpus", [1, 2])
-def test_linux_runs_its_own_guests(material, tmp_path, cpus):
+@pytest.mark.parametrize(("cpus", "ftlb"), [(1, False), (2, False), (2, True)])
+def test_linux_runs_its_own_guests(material, tmp_path, cpus, ftlb):
     data = Path(material.initrd).read_bytes()
     initrd = tmp_path / "initrd"
     initrd.write_bytes(data + b"\0" * (-len(data) % 512) + cpio.archive([cpio.file("vmm", vmm(), 0o755)]))
-    machine = Machine("virt", cpus=cpus, vz=True)
+    machine = Machine("virt", cpus=cpus, vz=True, ftlb=ftlb)
     machine.load(prepare(material.kernel, platform="virt", ram=512 << 20, initrd=initrd, append=FAST, cpus=cpus))
     one, several = "/vmm; echo status $?", "for i in 1 2 3; do /vmm > /$i & done; wait; cat /1 /2 /3"
     machine.script(["cat /proc/cpuinfo", "dmesg | grep KVM", one, several, "poweroff -f"])
@@ -55,6 +55,7 @@ def test_linux_runs_its_own_guests(material, tmp_path, cpus):
     found = fields(answer(console, "cat /proc/cpuinfo"))
     assert "vz" in found["ASEs implemented"].split()
     options = found["Options implemented"].split()
+    assert ("ftlb" in options) == ftlb
     assert {"tlbinv", "ldpte", "guestctl0ext", "guestctl1", "guestctl2", "guestid"} <= set(options)
     assert "Starting KVM with MIPS VZ extensions" in answer(console, "dmesg | grep KVM")
     assert answer(console, one).split("\n")[:-1] == [*SAYS, "status 0"]

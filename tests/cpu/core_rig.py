@@ -112,15 +112,15 @@ class Rig:
     hot_after: int = 1
     """Tier stencil: how often a block runs in tier T before it is translated."""
     costs: Costs | None = None
-    vz: bool = False
+    vz: bool | dict = False
     unmodelled_ri: bool = False
+    ftlb: bool = False
     lasx: bool = False
 
     def __post_init__(self) -> None:
         self.memory = Memory(self.ram_bytes)
-        self.core = Core(
-            0, self.memory, self.tier, None, None, self.costs, False, self.vz, self.unmodelled_ri, self.lasx
-        )
+        options = {name: getattr(self, name) for name in ("costs", "vz", "unmodelled_ri", "ftlb", "lasx")}
+        self.core = Core(0, self.memory, self.tier, **options)
         self.memory.shared[shared.HOT_AFTER] = self.hot_after
         self.program: Program | None = None
         for vector in VECTORS:

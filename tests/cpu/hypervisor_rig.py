@@ -43,11 +43,19 @@ class Exit(NamedTuple):
 
 
 class Hypervisor:
-    """One core, one guest. `wired`: root TLB entries that no refill may take."""
+    """One core, one guest. `wired`: root TLB entries that no refill may take; `options`: of the cluster."""
 
-    def __init__(self, tier: str, wired: int = 0, ext: int = 0, slice_cycles: int = 1 << 40, window: int = 1 << 20):
+    def __init__(
+        self,
+        tier: str,
+        wired: int = 0,
+        ext: int = 0,
+        slice_cycles: int = 1 << 40,
+        window: int = 1 << 20,
+        **options,
+    ):
         self.memory = Memory(RAM)
-        self.cluster = Cluster(self.memory, 1, tier, window, vz=True)
+        self.cluster = Cluster(self.memory, 1, tier, window, **{"vz": True, **options})
         self.core = self.cluster.cores[0]
         self.vz = self.core.vz
         self.slice_cycles = slice_cycles

@@ -26,6 +26,10 @@ UNKNOWN_TO_BINUTILS = {
     "rdcsr": "Loongson-3A4000 instruction, in binutils under no name",
     "wrcsr": "Loongson-3A4000 instruction, in binutils under no name",
     "drdcsr": "Loongson-3A4000 instruction, in binutils under no name",
+    "rdgcsr": "Loongson-3A4000 instruction, in binutils under no name",
+    "wrgcsr": "Loongson-3A4000 instruction, in binutils under no name",
+    "drdgcsr": "Loongson-3A4000 instruction, in binutils under no name",
+    "dwrgcsr": "Loongson-3A4000 instruction, in binutils under no name",
     "dwrcsr": "Loongson-3A4000 instruction, in binutils under no name",
     "lddir": "Loongson-3A4000 instruction, in binutils under no name",
     **dict.fromkeys(

@@ -14,7 +14,6 @@ from tests.cpu.core_rig import (
     CODE,
     CPU,
     CU0,
-    CU1,
     ERL,
     EXL,
     FR,
@@ -329,17 +328,6 @@ def test_what_is_real_but_not_modelled_stops_and_is_named(rig, text, shown):
     assert rig.core.run(None).kind is StopKind.UNMODELLED, "it stops there again"
 
 
-def test_fr_0_stops_and_is_named(rig):
-    rig.load("add.d $f0, $f2, $f4")
-    rig.set(pc=CODE, status=STATUS & ~FR)
-    stop = rig.core.run(None)
-    assert stop.kind is StopKind.UNMODELLED and "Status.FR is 0" in stop.text and "add.d" in stop.text
-    assert rig.go("cfc1 $t0, $31\nwait 0", status=STATUS & ~FR).vector is None, (
-        "control registers are there in any mode"
-    )
-    rig.set(pc=CODE, status=WIDE | CU1 | FR)
-
-
 def test_wait_in_a_delay_slot_stops_and_is_named(rig):
     rig.load("b .+8\nwait 0\nnop")
     rig.set(pc=CODE)
@@ -361,7 +349,7 @@ def test_what_is_not_modelled_raises_ri_where_the_machine_wants_that(tier):
     device = {"a0": 0xFFFF_FFFF_BFE0_0000, "a1": CODE}
     rows = [
         ("deret", 0, {}), ("mfc0 $t0, $12, 6", 0, {}), ("b .+8\nderet", 4, {}), ("gsle $t0, $t1", 0, {}),
-        ("b .+8\nwait 0\nnop", 4, {}), ("add.d $f0, $f2, $f4", 0, {"status": STATUS & ~FR}),
+        ("b .+8\nwait 0\nnop", 4, {}),
         ("ll $t1, 0($a1)\nsc $t0, 0($a0)", 4, device), ("swl $t0, 3($a0)", 0, device),
     ]  # fmt: skip
     for count, (text, offset, given) in enumerate(rows, 1):

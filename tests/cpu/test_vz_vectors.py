@@ -20,15 +20,15 @@ def check(read, wanted: dict, what: str) -> None:
 
 
 @cache
-def rig_of(tier: str) -> VzRig:
-    """One rig for all rows of a tier; each starts from a reset."""
-    return VzRig(tier)
+def rig_of(tier: str, choices: tuple[tuple[str, int], ...]) -> VzRig:
+    """One rig for all rows of a tier and a model; each starts from a reset."""
+    return VzRig(tier, vz=dict(choices))
 
 
 @pytest.mark.parametrize("tier", TIERS)
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector.number)
 def test_vector(vector: Vector, tier: str):
-    rig = rig_of(tier)
+    rig = rig_of(tier, tuple(vector.model.items()))
     rig.core.reset()
     rig.go_guest(vector.run)
     assert rig.core.vz.mode == "root"

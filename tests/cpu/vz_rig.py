@@ -28,7 +28,8 @@ SFC2, SFC1 = 2, 1
 CGI, FCD, OG, BG, MG = 16, 8, 4, 2, 1
 ID = 1
 HYPCALL = 0x42000028
-GPSI, GSFC, HC, GRR, GHFC, GPA = 0, 1, 2, 3, 9, 10
+DRG = 1 << 8
+GPSI, GSFC, HC, GRR, GVA, GHFC, GPA = 0, 1, 2, 3, 8, 9, 10
 GE = 27
 
 
@@ -53,9 +54,9 @@ class Entry:
     tag: int = ID
 
 
-def maps(gpa: int, flags0: int = V | D, flags1: int = V | D, tag: int = ID) -> Entry:
+def maps(gpa: int, flags0: int = V | D, flags1: int = V | D, tag: int = ID, asid: int = 0) -> Entry:
     """A root entry for the two pages from guest physical `gpa` on."""
-    return Entry(gpa, root_lo(gpa, flags0), root_lo(gpa + 0x1000, flags1), tag=tag)
+    return Entry(gpa, root_lo(gpa, flags0), root_lo(gpa + 0x1000, flags1), asid=asid, tag=tag)
 
 
 @dataclass
@@ -79,8 +80,8 @@ class GuestRun:
 class VzRig(Rig):
     """A core with VZ and LASX that runs `GuestRun`s."""
 
-    def __init__(self, tier: str, ram_bytes: int = 16 * MIB):
-        super().__init__(tier, ram_bytes, vz=True, lasx=True)
+    def __init__(self, tier: str, ram_bytes: int = 16 * MIB, **options):
+        super().__init__(tier, ram_bytes, **{"vz": True, "lasx": True, **options})
 
     def guest_load(self, text: str, base: int = P) -> None:
         """Assembles guest code for a guest kseg0 address."""

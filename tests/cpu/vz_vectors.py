@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cpu.isa.assembler import assemble
-from tests.cpu.core_rig import BEV, EXL, IEC, IP, KX, RI_BIT, RIE, G, V
+from tests.cpu.core_rig import BEV, EXL, IEC, IP, KX, M64, RI_BIT, RIE, G, V, physical
 from tests.cpu.vz_rig import (
     AT1,
     AT3,
@@ -21,6 +21,7 @@ from tests.cpu.vz_rig import (
     CGI,
     CP0,
     D0,
+    DRG,
     FCD,
     GB,
     GE,
@@ -31,6 +32,8 @@ from tests.cpu.vz_rig import (
     GRR,
     GSFC,
     GT,
+    GUEST_RAM,
+    GVA,
     HC,
     ID,
     MC,
@@ -60,7 +63,8 @@ USER_CODE = Entry(U, guest_lo(0x100000))
 class Vector:
     """One row. `exit`: Cause.ExcCode and GExcCode (None: not looked at) of the exit, with root waiting at `vector`;
     `inside`: ExcCode and offset of the guest's own vector instead; neither: the code falls through. Then registers,
-    whole or as (value, mask), and the GuestIDs of TLB entries, None for an invalid one."""
+    whole or as (value, mask), and the GuestIDs of TLB entries, None for an invalid one. `model`: the choices of
+    cpu/vz/choices.py that differ from the default."""
 
     number: str
     source: str
@@ -74,6 +78,7 @@ class Vector:
     gpr: dict = field(default_factory=dict)
     root_tlb: dict[int, int | None] = field(default_factory=dict)
     guest_tlb: dict[int, int | None] = field(default_factory=dict)
+    model: dict[str, bool | int] = field(default_factory=dict)
 
 
 def word(text: str) -> int:
@@ -353,6 +358,79 @@ TIMER_AND_LINKS = [
            gpr={"v1": 0}),
     Vector("109", "2", link("eret", gcp0={"status": EXL, "epc": P + 8}), gpr={"v1": 0}),
 ]
+
+HERE, THERE = 0x1234, 0x5678
+"""What root's own page and the guest's page at the same address hold."""
+ROOT_PAGE = 0x70000
+
+
+def asid(root: int, entry: int) -> GuestRun:
+    """A load under an ASID of root, from a page whose entry has another one or the same."""
+    return access(LOAD, KSEG0 + DATA, root={"entryhi": root}, memory={DATA + GUEST_RAM: THERE},
+                  tlb=(maps(physical(P), asid=root), maps(DATA, asid=entry)))
+
+
+def directly(text: str, address: int = 0x4000, rid: int = ID) -> GuestRun:
+    """Root's code in user mode, with GuestCtl0.DRG."""
+    code = guest_lo(physical(P) + GUEST_RAM)
+    return GuestRun(text + "\nsyscall 0", gpr={"a0": address}, entry=U,
+                    root={"guestctl0": DIRECT, "guestctl1": rid << 16 | ID, "status": KX | KSU_USER},
+                    memory={ROOT_PAGE: HERE, DATA + GUEST_RAM: THERE}, gtlb=(Entry(0x4000, guest_lo(DATA)),),
+                    tlb=(Entry(U, code, tag=0), Entry(0x4000, guest_lo(ROOT_PAGE), tag=0), maps(DATA)))
+
+
+DIRECT, DRG_MODEL, GVA_MODEL = D0 & ~GM | DRG, {"direct": True}, {"gva": True}
+SYSCALL = (8, None)
+KERNEL_LOAD = move("mtc0", "guestctl0", DIRECT) + "li $s1, 0x4000\nlw $s0, 0($s1)"
+PROBE_ID = "{}mfc0 $s0, $10, 4\nmfc0 $s1, $12, 6\n{}".format(
+    move("mtc0", "guestctl1", 0xFFFF_FFFF), move("mtc0", "guestctl1", ID << 16 | ID)
+)
+
+CHOICES = [
+    Vector("89", "1", asid(5, 5), gpr={"v0": THERE}, model={"rad": True}),
+    Vector("89 other", "1", asid(6, 5), (2, GPA), 0x080, epc=P, root={"badvaddr": DATA}, model={"rad": True}),
+    Vector("89 ids", "2", run("nop", before=PROBE_ID), gpr={"s0": 0, "s1": 0x0C0C00FC | 1 << 9}, model={"rad": True}),
+    Vector("90", "1", directly(LOAD), SYSCALL, gpr={"v0": THERE}, model=DRG_MODEL),
+    Vector("90 store", "1", directly("sw $a0, 0($a0)\nlw $v0, 0($a0)"), SYSCALL, gpr={"v0": 0x4000}, model=DRG_MODEL),
+    Vector("90 kernel", "1", run("nop", memory={ROOT_PAGE: HERE, DATA + GUEST_RAM: THERE}, before=KERNEL_LOAD,
+           tlb=(Entry(0x4000, guest_lo(ROOT_PAGE), tag=0), maps(DATA)), gtlb=(Entry(0x4000, guest_lo(DATA)),)),
+           gpr={"s0": HERE}, model=DRG_MODEL),
+    Vector("90 RID=0", "2", directly(LOAD, rid=0), SYSCALL, gpr={"v0": HERE}, model=DRG_MODEL),
+    Vector("90 absent", "2", directly(LOAD), SYSCALL, gpr={"v0": HERE}),
+    Vector("90 guest's miss", "i", directly(LOAD, 0x6000), (2, GVA), 0x000, epc=U, root={"badvaddr": 0x6000},
+           model=DRG_MODEL),
+    Vector("90 root's miss", "i", directly(LOAD, KSEG0 + 0x6000), (2, GPA), 0x080, epc=U, root={"badvaddr": 0x6000},
+           model=DRG_MODEL),
+    Vector("67 GVA", "1", run("nop", entry=KSEG0 + 0x1000), (2, GVA), 0x080, epc=KSEG0 + 0x1000,
+           root={"badvaddr": KSEG0 + 0x1000}, model=GVA_MODEL),
+    Vector("74 GVA", "1", access(LOAD, 0x4004, gtlb=(Entry(0x4000, guest_lo(DATA)),)), (2, GVA), 0x080, epc=P,
+           root={"badvaddr": 0x4004, "entryhi": 0x4000}, gcp0={"badvaddr": 0}, model=GVA_MODEL),
+    Vector("74 GVA part", "1", access("lwl $v0, 3($a0)", 0x4000, gtlb=(Entry(0x4000, guest_lo(DATA)),)), (2, GVA),
+           0x080, root={"badvaddr": 0x4003}, model=GVA_MODEL),
+    Vector("76 GVA", "1", access(STORE, 0x4000, gtlb=(Entry(0x4000, guest_lo(DATA)),), tlb=(maps(DATA, V),)), (1, GVA),
+           epc=P, root={"badvaddr": 0x4000}, model=GVA_MODEL),
+    Vector("35 RI", "1", user("hypcall 0"), inside=(10, 0x180), gcp0={"epc": U}, model={"hypcall_ri": True}),
+    Vector("KX", "i", status_write(KX), gcp0={"status": KX}),
+    Vector("KX exits", "1", status_write(KX), (GE, GSFC), epc=P, gcp0={"status": 0}, model={"width_changes": True}),
+    Vector("GuestID", "2", run("nop", before=PROBE_ID), gpr={"s0": 0x00FF_00FF}),
+    Vector("GuestID of 3 bits", "2", run("nop", before=PROBE_ID), gpr={"s0": 0x0007_0007},
+           model={"guest_id_bits": 3}),
+]
+
+NESTED = [
+    Vector("NestedExc", "1", run("nop\nhypcall 5"), (GE, HC), epc=P + 4, root={"nestedexc": 0, "nestedepc": P + 4},
+           gcp0={"nestedepc": 0}),
+    Vector("NestedExc in EXL", "1", GuestRun("hypcall 5", handler=AGAIN.format("lw $v0, 0x7000($zero)")), (2, HC),
+           0x18C, epc=P, root={"nestedexc": EXL, "nestedepc": RB + 0x188}),
+    Vector("NestedExc of a guest", "1", access(LOAD, 0x4000, gcp0={"status": EXL, "epc": 0x1234}), inside=(2, 0x180),
+           gcp0={"epc": 0x1234, "nestedexc": EXL, "nestedepc": P}),
+    Vector("NestedExc is restored", "1", run("nop", before=move("mtgc0", "nestedexc", M64)), gcp0={"nestedexc": 6}),
+    Vector("NestedEPC is written", "1", run("dmtc0 $a0, $14, 2\ndmtc0 $a0, $13, 5", gpr={"a0": 0x123456789}),
+           gcp0={"nestedepc": 0x123456789, "nestedexc": 0}),
+]
 # fmt: on
 
-VECTORS = MODE + PERMISSION + FIELD_CHANGE + COPROCESSORS + TRANSLATION + TLB_INSTRUCTIONS + WALKER + TIMER_AND_LINKS
+VECTORS = (
+    MODE + PERMISSION + FIELD_CHANGE + COPROCESSORS + TRANSLATION + TLB_INSTRUCTIONS + WALKER + TIMER_AND_LINKS
+    + CHOICES + NESTED
+)  # fmt: skip

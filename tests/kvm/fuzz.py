@@ -60,12 +60,13 @@ LIMIT = 4000
 CHANGES = {
     "index", "random", "entrylo0", "entrylo1", "context", "pagemask", "badvaddr", "badinstr", "badinstrp", "count",
     "entryhi", "guestctl0", "guestctl1", "guestctl2", "compare", "status", "gtoffset", "cause", "epc", "config5",
-    "lladdr", "xcontext", "gscause", "nestedexc",
+    "lladdr", "xcontext", "gscause", "nestedexc", "nestedepc",
 }  # fmt: skip
 KEPT = np.array([r.slot for r in registers.REGISTERS.values() if r.name not in CHANGES])
 KEPT_SLOTS = np.array([
     state.HYPERVISOR, state.REFILL_COST, state.CACHE_COST, state.NUMBER, state.CPUCFG2, state.UNMODELLED_RI,
     state.COUNT_DIVIDER, state.EXCEPTION_ENTRY, state.CORE_CLOCK, state.STABLE_CLOCK, state.STATE_ADDRESS,
+    state.VZ_CHOICES, state.GUEST_IDS,
 ])  # fmt: skip
 
 ROWS = [row for row in TABLE.values() if row.helper != "hypcall"]

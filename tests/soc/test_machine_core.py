@@ -3,7 +3,7 @@
 import pytest
 
 from scenarios.library import guest
-from soc import Machine, PoweredOff
+from soc import Machine, PoweredOff, SocError
 
 TYPED = [(50_000_000, b"typed at the guest"), (400_000_000, b"!")]
 
@@ -77,3 +77,30 @@ def test_a_bus_error_reaches_the_guest():
     assert m.cpu[0].cp0("cause") >> 2 & 31 == 7
     assert m.cpu[0].cp0("epc") == 0x9800_0000_8000_1000
     assert m.bus.unmapped == {0x2000_0000: 1}
+
+
+def test_a_machine_file_chooses_the_tlb_and_the_model_of_vz(tmp_path):
+    path = tmp_path / "machine.toml"
+    path.write_text('[machine]\nram = "16 MiB"\nftlb = true\nvz = { rad = true, guest_id_bits = 3 }\n')
+    with Machine(path) as m:
+        core = m.cpu[0]
+        assert core.cp0("config") >> 7 & 7 == 4 and core.cp0("config4") & 0x1FFF == 0x0268
+        assert core.cp0("guestctl0") >> 9 & 1 == 1 and core.cp0("config3") >> 23 & 1 == 1
+    with Machine("virt", vz={}) as m:
+        assert m.cpu[0].cp0("config3") >> 23 & 1 == 1 and m.cpu[0].cp0("config") >> 7 & 7 == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"vz": 1}, "vz = 1; allowed: true, false, or a table of choices"),
+        ({"vz": {"rda": True}}, "unknown choice 'rda'; allowed: rad, guest_id_bits"),
+        ({"vz": {"rad": 1}}, "rad = 1; allowed: true, false"),
+        ({"vz": {"guest_id_bits": 9}}, "guest_id_bits = 9; 1 to 8 are possible"),
+        ({"vz": {"gva": True}, "hypervisor": "kvm"}, "the KVM model knows the default VZ alone"),
+        ({"ftlb": "yes"}, "ftlb = 'yes'; allowed: true, false"),
+    ],
+)
+def test_a_wrong_choice_is_named(options, said):
+    with pytest.raises(SocError, match=said):
+        Machine("virt", **options)
