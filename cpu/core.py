@@ -110,6 +110,8 @@ class Core:
         self.number = number
         self.memory = memory
         self.S = S
+        self.words = S.data
+        """The same slots as Python's own integers: what single ones are read and written by."""
         self._tables = tables[number]
         self.costs, self.csr, self.unmodelled_ri, self.lasx = costs or Costs(), csr, unmodelled_ri, lasx
         memory.set_charges(self.costs.charges())
@@ -263,7 +265,7 @@ class Core:
 
     def drain_irq_log(self) -> list[tuple[int, int, int]]:
         """(cycle, pending and enabled IP bits, cycle the timer last came due) of each interrupt taken since the last
-        call."""
+        call; under a hypervisor in Python those that guests took."""
         count = int(self.S[state.IRQ_LOG_COUNT])
         if not count:
             return []
@@ -275,12 +277,12 @@ class Core:
     @property
     def cycles(self) -> int:
         """Core clock cycles since reset, waits included."""
-        return int(self.S[state.CYCLES])
+        return self.words[state.CYCLES]
 
     @property
     def instructions(self) -> int:
         """Instructions completed since reset."""
-        return int(self.S[state.INSTRUCTIONS])
+        return self.words[state.INSTRUCTIONS]
 
     @property
     def waiting(self) -> bool:

@@ -49,7 +49,6 @@ INSTRUCTIONS = _slot("instructions")  # completed since reset, as of CYCLES
 UNTIL = _slot("until", host=True)  # horizon given by the caller
 SLICE_END = _slot("slice_end", host=True)  # cycle at which the host gets a look in
 LIMIT = _slot("limit", host=True)  # completed instructions at which to stop exactly
-TIMER_CAME = _slot("timer_came")  # cycle at which it last did
 COUNT_BASE = _slot("count_base")  # Count - cycles / COUNT_DIVIDER, modulo 2^32
 COUNT_DIVIDER = _slot("count_divider")  # cycles per Count
 CORE_CLOCK = _slot("core_clock")  # Hz
@@ -106,9 +105,10 @@ TLB = _slot("tlb", TLB_ENTRIES * TLB_FIELDS)
 FTLB = _slot("ftlb", FTLB_ENTRIES * TLB_FIELDS)  # right behind: entry e of either lies at TLB + e * TLB_FIELDS
 TLB_LAST = _slot("tlb_last")  # index of the last match, tried first
 TIMER = _slot("timer")  # cycle at which Count reaches Compare
+TIMER_CAME = _slot("timer_came")  # cycle at which it last did
 EXCEPTIONS = _slot("exceptions", 64)  # taken by this context, by ExcCode; 32: refills
 TLB_REFILLS = 32
-for _name in ("cp0", "tlb", "ftlb", "tlb_last", "timer", "exceptions"):
+for _name in ("cp0", "tlb", "ftlb", "tlb_last", "timer", "timer_came", "exceptions"):
     _slot("guest_" + _name, SLOTS[_name][1])
 GCP0, GTLB, GEXCEPTIONS = (SLOTS[_name][0] for _name in ("guest_cp0", "guest_tlb", "guest_exceptions"))
 GUEST = GCP0 - CP0
@@ -132,6 +132,9 @@ HYPERVISOR = _slot("hypervisor")  # 1: `run` stops instead of executing in root 
 GPA_PGD = _slot("gpa_pgd", host=True)  # host address of the GPA page table the root refill walks, 0: none
 REFILL_COST = _slot("refill_cost")  # cycles a root refill takes
 ROOT_REFILLS = _slot("root_refills")  # how many there were
+CACHE_UNTIL = _slot("cache_until", host=True)  # cycle before which exits for CACHE by index are the core's to answer
+CACHE_COST = _slot("cache_cost")  # cycles one takes
+CACHE_EXITS = _slot("cache_exits")  # how many there were since the hypervisor asked last
 ACCESS_ERROR = _slot("access_error")  # 1: the hypervisor's own access ended in a bus error
 # Per root TLB entry: how many soft-MMU entries of guest contexts came through it, then their host addresses.
 GUEST_FILL_ROOM = 32

@@ -15,6 +15,7 @@ from scenarios.kvm import FIELD, PAGE_SHIFT, refills
 from scenarios.library import guest, within
 from scenarios.registry import Run, scenario
 from scenarios.table import table
+from soc import migration
 from soc.time import duration
 
 PAGES = 64
@@ -93,7 +94,7 @@ def leave(program: Any, options: dict[str, Any], when: int) -> tuple[Outcome, by
     machine.hypervisor.stop_guest()
     result = machine.run(max_virtual="100 ms")
     machine.run(max_virtual="1 us")  # what is on its way arrives
-    return outcome(machine, result), msgpack.packb(machine.hypervisor.save(machine.memory, machine.devices))
+    return outcome(machine, result), msgpack.packb(migration.leave(machine))
 
 
 def arrive(options: dict[str, Any], saved: bytes) -> Outcome:
@@ -108,7 +109,7 @@ def arrive(options: dict[str, Any], saved: bytes) -> Outcome:
 def _go_on(state: str, end: str) -> None:
     options, saved = msgpack.unpackb(Path(state).read_bytes())
     machine = new_machine(options)
-    machine.hypervisor.restore(msgpack.unpackb(saved, strict_map_key=False), machine.memory, machine.components)
+    migration.arrive(machine, msgpack.unpackb(saved, strict_map_key=False))
     result = machine.run(max_virtual="10 s")
     Path(end).write_bytes(msgpack.packb(outcome(machine, result)))
 

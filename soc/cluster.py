@@ -28,7 +28,7 @@ _MEMORY = int(Space.MEMORY)
 _CSR = int(Space.CSR)
 _LOW_HALF = 0xFFFF_FFFF
 _NAP_S = 0.02
-_IP7 = 1 << 7
+IP7 = 1 << 7
 MOST_PASSED_OVER = 4096
 """Windows without a look at the host."""
 RELEASE_REGISTERS = (29, 28, 5)
@@ -159,6 +159,8 @@ class ClusterComponent:
         """Set by whatever ends the run: it ends with the window in progress."""
         self.hypervisor: Callable[[int], None] | None = None
         """Root mode of the cores, where a model of one stands for it: called with the core that is in it."""
+        self.note_taken: Callable[[Any], None] = self._note_taken
+        """Has the trace know of the interrupts that a core has taken."""
         self.stop_at: tuple[int, str] | None = None
         """Model time in ps at which the run ends as a limit, and what to say then."""
         self.predicate: Callable[[], bool] | None = None
@@ -308,7 +310,8 @@ class ClusterComponent:
                 self.hypervisor(stop.core)
                 continue
             if self._trace.keeps:
-                self._note_taken()
+                for core in self.cluster.cores:
+                    self.note_taken(core)
             if self.host is not None:
                 self.host()
             if name != "SLICE":
@@ -369,14 +372,10 @@ class ClusterComponent:
             request.space,
         )
 
-    def _note_taken(self) -> None:
+    def _note_taken(self, core: Any) -> None:
         time = self._clock.time
-        if self.hypervisor is not None:
-            # They are the host's own; the trace's cores are the guest's.
-            return
-        for core in self.cluster.cores:
-            for cycle, mask, came_due in core.drain_irq_log():
-                self._trace.taken(core.number, time(cycle), mask, time(came_due) if mask & _IP7 else None)
+        for cycle, mask, came_due in core.drain_irq_log():
+            self._trace.taken(core.number, time(cycle), mask, time(came_due) if mask & IP7 else None)
 
     def _pace(self) -> None:
         # Only the host waits here: virtual time is ahead of the wall clock.

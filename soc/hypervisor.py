@@ -7,11 +7,13 @@ physical core on which the vCPU's thread is; the host's reschedule interrupts ar
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from cpu.kvm import onereg
+from cpu.kvm.count import CTL_DC
 from cpu.kvm.emulate import Access
 from cpu.kvm.errors import KvmError
 from cpu.kvm.host import Host, Thread, ThreadState
@@ -19,19 +21,36 @@ from cpu.kvm.mips import Kvm
 from cpu.kvm.stats import REASONS
 from cpu.kvm.uapi import MEM_READONLY, Cap, ExitReason, Ioctl, MemoryRegion
 from cpu.kvm.vcpu import Do, Steps, Vcpu
+from soc.cluster import IP7
 from soc.irqchip import controllers
 from soc.messages import InterruptLevel
 from soc.ram import HIGH_BASE, LOW_BYTES, ROM_BASE
 
 if TYPE_CHECKING:
-    from soc.cluster import ClusterComponent
+    from cpu.core import Core
+    from soc.cluster import ClusterComponent, CorePort
     from soc.link import Link, Source
     from soc.timing import Timing
+    from soc.trace import Trace
 
 RELEASE_GPRS = (29, 28, 5)
 """sp, gp and a1 of a vCPU that leaves reset, from mailboxes 1 to 3."""
 CONFIG1_FP, CONFIG3_GUEST = 1, 1 << 28 | 1 << 13
 IP6 = 6
+
+
+class At(Enum):
+    """Where the VMM's thread of a vCPU is."""
+
+    HELD = auto()
+    """The vCPU is at reset."""
+    OUTSIDE = auto()
+    """In front of a KVM_RUN."""
+    KVM_RUN = auto()
+    DEVICE = auto()
+    """A device of user space is to answer."""
+    STOPPED = auto()
+    END = auto()
 
 
 class Hypervisor:
@@ -46,6 +65,7 @@ class Hypervisor:
         memory: Any,
         timing: Timing,
         source: Source,
+        trace: Trace,
         vcpus: int,
         backend: str,
         stop: Callable[[str, str], None],
@@ -54,8 +74,9 @@ class Hypervisor:
         self._source, self._stop = source, stop
         self._kicks: dict[int, Link] = {}
         self._stopping = False
-        self._released: set[int] = set()
+        self.released: set[int] = set()
         """vCPUs that have taken the registers in their mailboxes, here or before they were moved here."""
+        self._at: dict[int, At] = {}
         costs = {name: value for name, value, unit, _ in timing.rows() if name.startswith("kvm_") and unit == "cycle"}
         slice_cycles = timing.core.ticks(timing.kvm_slice)
         self.host = Host(self._cluster.cores, timing.core, costs, self, slice_cycles, timing.count_divider)
@@ -67,7 +88,9 @@ class Hypervisor:
         )):  # fmt: skip
             self.vm.set_user_memory_region(MemoryRegion(slot, base, size, base, flags))
         self.vcpus = [self._vcpu(number) for number in range(vcpus)]
-        component.hypervisor = self.host.exit
+        self._trace = trace
+        component.hypervisor = self._exit if trace.keeps else self.host.exit
+        component.note_taken = self._note_taken
 
     def _vcpu(self, number: int) -> Vcpu:
         """A vCPU as a VMM makes it: FPU and MSA enabled and shown to the guest."""
@@ -77,6 +100,7 @@ class Hypervisor:
         for name, bits in (("config1", CONFIG1_FP), ("config3", CONFIG3_GUEST)):
             number = onereg.cp0(name)
             vcpu.set_one_reg(number, vcpu.get_one_reg(number) | bits)
+        self._at[vcpu.number] = At.HELD if vcpu.number else At.OUTSIDE
         self.host.add(vcpu, self._thread(vcpu))
         return vcpu
 
@@ -97,46 +121,76 @@ class Hypervisor:
     # The VMM's thread of a vCPU.
 
     def _thread(self, vcpu: Vcpu) -> Steps:
-        if vcpu.number:
-            while (mailboxes := (yield Do.HOLD)) is None:
-                self._tell_stopped(vcpu)
-            if vcpu.number not in self._released:
-                gpr, hi, lo, _ = vcpu.get_regs()
-                for register, value in zip(RELEASE_GPRS, mailboxes[1:], strict=True):
-                    gpr[register] = value
-                vcpu.set_regs(gpr, hi, lo, mailboxes[0])
-                self._released.add(vcpu.number)
-        run = vcpu.kvm_run
-        while True:
-            if self._stopping:
-                yield from self._wait_stopped(vcpu)
-            try:
-                yield from vcpu.run()
-            except KvmError:
-                # A signal: the guest is to stop, or nothing.
-                continue
-            self.host.charge(vcpu, "kvm_user")
-            if run.exit_reason is ExitReason.MMIO:
-                mmio = run.mmio
+        """What the thread does, from `at` on: anew, or where a checkpoint found it."""
+        at, number = self._at, vcpu.number
+        while at[number] is not At.END:
+            if at[number] is At.HELD:
+                self._released_by(vcpu, (yield Do.HOLD))
+            elif at[number] is At.STOPPED:
+                yield Do.STOP
+                self._stay_stopped(vcpu)
+            elif at[number] is At.DEVICE:
+                mmio = vcpu.kvm_run.mmio
                 mmio.data = yield Access(mmio.phys_addr, mmio.len, mmio.is_write, mmio.data)
-            elif run.exit_reason is ExitReason.HYPERCALL:
-                run.hypercall.ret = -1
+                at[number] = At.OUTSIDE
+            elif at[number] is At.OUTSIDE and self._stopping:
+                yield from self._complete(vcpu)
+                vcpu.set_one_reg(onereg.COUNT_CTL, CTL_DC)
+                self._stay_stopped(vcpu)
             else:
-                said = self.vm.messages[-1] if self.vm.messages else ""
-                self._stop("error", f"KVM_RUN of vCPU {vcpu.number}: {run.exit_reason.name} ({said})")
-                return
+                again, at[number] = at[number] is At.KVM_RUN, At.KVM_RUN
+                try:
+                    yield from vcpu.run(again)
+                except KvmError:
+                    # A signal: the guest is to stop, or nothing.
+                    at[number] = At.OUTSIDE
+                else:
+                    self._returned(vcpu)
 
-    def _wait_stopped(self, vcpu: Vcpu) -> Steps:
-        run = vcpu.kvm_run
+    def _released_by(self, vcpu: Vcpu, mailboxes: Sequence[int] | None) -> None:
+        """What a held thread wakes up with: the mailboxes that release it, or nothing."""
+        if mailboxes is None:
+            self._tell_stopped(vcpu)
+            return
+        if vcpu.number not in self.released:
+            gpr, hi, lo, _ = vcpu.get_regs()
+            for register, value in zip(RELEASE_GPRS, mailboxes[1:], strict=True):
+                gpr[register] = value
+            vcpu.set_regs(gpr, hi, lo, mailboxes[0])
+            self.released.add(vcpu.number)
+        self._at[vcpu.number] = At.OUTSIDE
+
+    def _returned(self, vcpu: Vcpu) -> None:
+        """KVM_RUN has ended as kvm_run says."""
+        self.host.charge(vcpu, "kvm_user")
+        run, at = vcpu.kvm_run, At.OUTSIDE
+        if run.exit_reason is ExitReason.MMIO:
+            at = At.DEVICE
+        elif run.exit_reason is ExitReason.HYPERCALL:
+            run.hypercall.ret = -1
+        else:
+            said = self.vm.messages[-1] if self.vm.messages else ""
+            self._stop("error", f"KVM_RUN of vCPU {vcpu.number}: {run.exit_reason.name} ({said})")
+            at = At.END
+        self._at[vcpu.number] = at
+
+    @staticmethod
+    def _complete(vcpu: Vcpu) -> Steps:
+        """The answer to an MMIO exit is there; KVM_RUN takes it and comes back at once."""
         if vcpu.mmio_needed:
-            # The answer is there; KVM_RUN takes it and comes back at once.
-            run.immediate_exit = True
+            vcpu.kvm_run.immediate_exit = True
             with suppress(KvmError):
                 yield from vcpu.run()
-            run.immediate_exit = False
-        while self._stopping:
+            vcpu.kvm_run.immediate_exit = False
+
+    def _stay_stopped(self, vcpu: Vcpu) -> None:
+        """The guest is to stop, or to go on: its Count too."""
+        if self._stopping:
+            self._at[vcpu.number] = At.STOPPED
             self._tell_stopped(vcpu)
-            yield Do.STOP
+        else:
+            self._at[vcpu.number] = At.OUTSIDE
+            vcpu.set_one_reg(onereg.COUNT_CTL, 0)
 
     def _tell_stopped(self, vcpu: Vcpu) -> None:
         """`vcpu` is about to sleep: ends the run where all others of a guest that is to stop do so already."""
@@ -159,41 +213,38 @@ class Hypervisor:
             vcpu.signal = False
             self.host.wake(vcpu)
 
-    def save(self, memory: Any, devices: dict[str, Any]) -> dict[str, Any]:
-        """A stopped guest as plain data: VM, memory, devices, levels at its pins. KvmError (EBUSY) otherwise."""
-        self.host.settle()
-        return {
-            "time": self._component.time,
-            "vm": self.vm.save(),
-            "mailboxes": [thread.mailboxes for thread in self.host.threads],
-            "released": sorted(self._released),
-            "mail": [list(port.mailboxes) for port in self._ports],
-            "memory": [[offset, data] for offset, data in memory.contents()],
-            "devices": {name: device.save() for name, device in devices.items()},
-            "pins": [[[ip, list(drivers.items())] for ip, drivers in port.pins.items()] for port in self._ports],
-        }
-
-    def restore(self, saved: dict[str, Any], memory: Any, components: dict[str, Any]) -> None:
-        """The guest of `save`, in a machine that has not run. What its devices have still to do, they do as much later
-        as this machine is younger."""
-        for offset, data in saved["memory"]:
-            memory.restore(offset, data)
-        self.vm.restore(saved["vm"])
-        younger = saved["time"] - self._component.time
-        for name, state in saved["devices"].items():
-            timers = {token: time - younger for token, time in state["timers"].items()}
-            components[name].access(components[name].device.restore, {**state, "timers": timers})
-        for thread, mailboxes in zip(self.host.threads, saved["mailboxes"], strict=True):
-            thread.mailboxes = mailboxes
-        self._released = set(saved["released"])
-        for port, mail, pins in zip(self._ports, saved["mail"], saved["pins"], strict=True):
-            port.mailboxes = list(mail)
-            for ip, drivers in pins:
-                port.pins[ip] = dict(drivers)
+    @property
+    def ports(self) -> Sequence[CorePort]:
+        """The vCPUs as the wiring sees them."""
+        return self._component.ports
 
     @property
-    def _ports(self) -> list[Any]:
-        return self._component.ports
+    def time(self) -> int:
+        """The grid point the cores have reached, in ps."""
+        return self._component.time
+
+    # Snapshots.
+
+    def save(self) -> dict[str, Any]:
+        """KVM, its VM and the VMM's threads for a checkpoint, as msgpack types."""
+        return {
+            "vm": self.vm.save(),
+            "host": self.host.save(),
+            "at": [self._at[vcpu.number].value for vcpu in self.vcpus],
+            "stopping": self._stopping,
+            "released": sorted(self.released),
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """What `save` gave, with the cores as they were then."""
+        self._stopping, self.released = saved["stopping"], set(saved["released"])
+        self._at = {vcpu.number: At(at) for vcpu, at in zip(self.vcpus, saved["at"], strict=True)}
+        self.vm.restore(saved["vm"])
+        self.host.restore(saved["host"])
+
+    def digest(self) -> bytes:
+        """The registers of every vCPU, for the trace hash."""
+        return b"".join(vcpu.digest() for vcpu in self.vcpus)
 
     def load(self, state: dict[str, Any]) -> None:
         """Registers of vCPU 0 from a state dictionary of a core: pc, gpr, cp0."""
@@ -241,10 +292,24 @@ class Hypervisor:
 
     # Looking.
 
+    def _exit(self, number: int) -> None:
+        """An exit, in front of which the core's guest is still the one that took what the core has noted."""
+        self._note_taken(self._cluster.cores[number])
+        self.host.exit(number)
+
+    def _note_taken(self, core: Core) -> None:
+        time = self._clock.time
+        for cycle, mask, came_due in core.drain_irq_log():
+            vcpu = self.host.cpus[core.number].thread.vcpu
+            injected = [(ip, time(at)) for ip, at in vcpu.injected.items() if mask >> ip & 1]
+            self._trace.taken(vcpu.number, time(cycle), mask, time(came_due) if mask & IP7 else None, injected)
+
     def details(self) -> dict[str, int]:
         """Exits by reason and KVM's other counters, summed over the vCPUs, and root refills."""
         counted: Counter[str] = Counter()
         for vcpu in self.vcpus:
+            if vcpu.core is not None:
+                vcpu.count_answered()
             counted.update({f"{'exit' if name in REASONS else 'kvm'} {name}": n for name, n in vcpu.stats.items() if n})
         counted["refill root"] = sum(core.vz.refills for core in self._cluster.cores)
         return dict(counted)

@@ -303,7 +303,7 @@ class Machine:
     def _make_hypervisor(self) -> Any:
         options, source = self.options, self._source("host")
         made = import_module("soc.hypervisor").Hypervisor(
-            self._cluster, self.memory, self.timing, source, options.processors, options.kvm, self._end_soon
+            self._cluster, self.memory, self.timing, source, self.trace, options.processors, options.kvm, self._end_soon
         )
         for core in self.cpu:
             n = core.number
@@ -448,14 +448,13 @@ class Machine:
             raise CheckpointError(f"the machine has ended in an error and cannot be saved: {self._ended[1]}")
         if gone := [name for name, component in self.components.items() if component.remote and component.disconnected]:
             raise CheckpointError(f"{', '.join(gone)} is disconnected: the machine has no state of it to save")
-        if self.hypervisor is not None:
-            raise CheckpointError("a machine under the KVM model has no checkpoint; its guest moves by the KVM API")
         return {
             "now": self.kernel.now,
             "is_off": self.is_off,
             "unmapped": self.open_bus.unmapped,
             "events": self._events(),
             "cores": self._cluster.save(),
+            "hypervisor": self.hypervisor.save() if self.hypervisor else None,
             # Before the sources: a device in another process tells its count with its state.
             "components": {name: component.save() for name, component in self.components.items()},
             "sources": {name: source.save() for name, source in self._sources.items()},
@@ -470,6 +469,8 @@ class Machine:
         self.is_off = state["is_off"]
         self.open_bus.restore(state["unmapped"])
         self._cluster.restore(state["cores"])
+        if self.hypervisor is not None:
+            self.hypervisor.restore(state["hypervisor"])
         if state["components"].keys() != self.components.keys():
             raise CheckpointError(f"the saved machine has the devices {', '.join(state['components'])}")
         for name, component in self.components.items():
@@ -674,10 +675,12 @@ class Machine:
         self.close()
 
     def digest(self) -> bytes:
-        """A digest of the registers of every core and of all RAM (design law 6)."""
+        """A digest of the registers of every core and virtual CPU and of all RAM (design law 6)."""
         whole = blake2b(digest_size=32)
         for core in self.cpu:
             whole.update(core.digest())
+        if self.hypervisor is not None:
+            whole.update(self.hypervisor.digest())
         whole.update(self.memory.digest())
         return whole.digest()
 

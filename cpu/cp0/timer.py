@@ -109,6 +109,7 @@ def fire(S, bank):
     guest's line follows from Cause.TI (cpu/cp0/exceptions.py), which its stable timer may drive instead."""
     if bank:
         S[bank + C0_CAUSE] |= CAUSE_TI
+        S[bank + state.TIMER_CAME] = S[bank + state.TIMER]
         if S[C0_CONFIG6] & EXTIMER:
             stable.expire(S)
             S[bank + state.TIMER] = stable.expiry(S)

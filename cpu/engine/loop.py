@@ -43,6 +43,7 @@ from cpu.engine.softmmu_layout import TABLE_MASK, WRITE_OFFSET
 from cpu.engine.translation import link_native, translate_block
 from cpu.tlb.translate import ROOT, translate
 from cpu.vz.mode import CU1, HALVES, LASXEN, LASXMODE, MSAEN
+from cpu.vz.short_exit import answer
 from cpu.vz.traps import CONFIG3_MSAP
 
 (STOP_HORIZON, STOP_SLICE, STOP_READ, STOP_WRITE, STOP_LIMIT, STOP_PC, STOP_DEADLOCK, STOP_UNMODELLED, STOP_STORM,
@@ -187,12 +188,12 @@ def finish_crossing(S, M):
 
 
 @jit
-def log_interrupt(S, cycle, pending):
+def log_interrupt(S, bank, cycle, pending):
     k = S[state.IRQ_LOG_COUNT]
     if k < IRQ_LOG_ENTRIES:
         S[state.IRQ_LOG + 3 * k] = cycle
         S[state.IRQ_LOG + 3 * k + 1] = pending
-        S[state.IRQ_LOG + 3 * k + 2] = S[state.TIMER_CAME]
+        S[state.IRQ_LOG + 3 * k + 2] = S[bank + state.TIMER_CAME]
         S[state.IRQ_LOG_COUNT] = k + 1
 
 
@@ -225,8 +226,8 @@ def at_boundary(S):
     if pending:
         take_exception(S, bank, 0, 0, S[state.PC], 0, -1)
         S[state.SAMPLE] = 1  # entering the handler may have taken until another event
-        if S[state.IRQ_LOG_WANTED]:
-            log_interrupt(S, now, pending)
+        if S[state.IRQ_LOG_WANTED] and (bank or not S[state.HYPERVISOR]):
+            log_interrupt(S, bank, now, pending)
             if S[state.IRQ_LOG_COUNT] == IRQ_LOG_ENTRIES:
                 return STOP_SLICE
         return -2
@@ -350,6 +351,8 @@ def run(S, M):
                 if what >= 0:
                     return what
             if S[state.HYPERVISOR] and S[state.BANK] == 0:
+                if answer(S):
+                    continue
                 return STOP_EXIT
             pc = S[state.PC]
             now = S[state.CYCLES]

@@ -21,6 +21,7 @@ from cpu.isa.int_values import M64
 from cpu.isa.values import EXC_CODES, MAX_SCALAR_BYTES, VECTOR_BITS, GuestTrap, IntOperands
 from cpu.tlb.translate import FETCH, ROOT, translate
 from cpu.vz.mode import CU1, HALVES, LASXEN, MSAEN
+from cpu.vz.short_exit import answer
 
 PAGE_LAST_WORD = 0xFFC
 M32 = 0xFFFFFFFF
@@ -179,6 +180,8 @@ class Reference:
                 if what >= 0:
                     return what
             if S[state.HYPERVISOR] and S[state.BANK] == 0:
+                if answer(S):
+                    continue
                 return loop.STOP_EXIT
             if self._is_full():
                 return loop.STOP_LIMIT

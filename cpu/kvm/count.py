@@ -34,6 +34,14 @@ class SoftTimer:
         self.period = (NS << 32) // hz
         self.write(0)
 
+    def save(self) -> list[int]:
+        """Its registers, for a checkpoint."""
+        return [self.bias, self.ctl, self.resume, self._stopped_count, self.hz, self.period]
+
+    def load(self, saved: list[int]) -> None:
+        """What `save` gave; the host timer is the vCPU's."""
+        self.bias, self.ctl, self.resume, self._stopped_count, self.hz, self.period = saved
+
     # Count.
 
     @property
@@ -171,19 +179,6 @@ class SoftTimer:
         self.bias = (count - self._ticks(now)) & M32
         if not disabled:
             self.resume_timer(now, count)
-
-    # Moving.
-
-    def save(self) -> list[int]:
-        """What `load` takes: hz, COUNT_CTL, Count."""
-        return [self.hz, self.ctl, self.read()]
-
-    def load(self, saved: list[int]) -> None:
-        """Count goes on from where it stood."""
-        hz, ctl, count = saved
-        self.set_hz(hz)
-        self.set_ctl(ctl)
-        self.write(count)
 
     # The host timer.
 

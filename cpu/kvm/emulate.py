@@ -8,8 +8,8 @@ BadInstrP; guest memory is never read for it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from errno import EINVAL
+from typing import NamedTuple
 
 from cpu.kvm.errors import KvmError
 
@@ -36,8 +36,7 @@ _PART_LOADS = {LWL: (4, LWL_0), LWR: (4, LWR_0), LDL: (8, LDL_0), LDR: (8, LDR_0
 _STORES = {SD: 8, SW: 4, SH: 2, SB: 1}
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(NamedTuple):
     """A load or store of a device: `address` is guest physical; a load goes to `register` by `needed`."""
 
     address: int

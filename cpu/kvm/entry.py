@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from cpu import state
 from cpu.cp0.registers import (
     C0_BADINSTR,
@@ -32,10 +30,7 @@ ST_IM6, ST_IM7 = 1 << 14, 1 << 15
 CTL0_GM = 1 << 31
 RID = 0xFF << 16
 M32, M64 = 0xFFFFFFFF, (1 << 64) - 1
-_SEEN = np.array([
-    state.HI, state.LO, C0_EPC, C0_CAUSE, C0_BADVADDR, C0_BADINSTR, C0_BADINSTRP, register("gscause").slot,
-    C0_GUESTCTL0, C0_GUESTCTL1, C0_STATUS,
-])  # fmt: skip
+C0_GSCAUSE = register("gscause").slot
 GUEST_STATUS = ST_EXL | ST_USER | ST_IE | ST_KX | ST_IM6 | ST_IM7
 HOST_STATUS = ST_IE | ST_KX | ST_IM6 | ST_IM7
 _AUX = fpu.ST_CU1 | fpu.ST_FR
@@ -44,33 +39,32 @@ _AUX = fpu.ST_CU1 | fpu.ST_FR
 def enter(vcpu: Vcpu) -> None:
     """vcpu_run and enter_guest: the guest's registers into the core, ERET."""
     core = vcpu.core
-    S = core.S
-    S[state.GPR : state.GPR + 32] = vcpu.gprs
-    S[state.HI], S[state.LO] = vcpu.hi, vcpu.lo
+    words = core.words
+    core.S[state.GPR : state.GPR + 32] = vcpu.gprs
+    words[state.HI], words[state.LO] = vcpu.hi, vcpu.lo
     if vcpu.context.in_use:
         fpu.restore_control(vcpu)
     pc = vcpu.pc & M64
-    S[C0_EPC] = pc - (1 << 64) if pc >> 63 else pc
-    S[C0_STATUS] = int(S[C0_STATUS]) & _AUX | GUEST_STATUS
-    S[C0_GUESTCTL0] |= CTL0_GM
-    ctl1 = int(S[C0_GUESTCTL1])
-    S[C0_GUESTCTL1] = ctl1 & ~RID | (ctl1 & 0xFF) << 16
+    words[C0_EPC] = pc - (1 << 64) if pc >> 63 else pc
+    words[C0_STATUS] = words[C0_STATUS] & _AUX | GUEST_STATUS
+    words[C0_GUESTCTL0] |= CTL0_GM
+    ctl1 = words[C0_GUESTCTL1]
+    words[C0_GUESTCTL1] = ctl1 & ~RID | (ctl1 & 0xFF) << 16
     core.vz.set_table(vcpu.vm.gpa.address)
     core.vz.enter_guest()
 
 
 def leave(vcpu: Vcpu) -> None:
     """The exit code: registers into the vCPU; GM goes before EXL does, RID is the root's before anything else."""
-    S = vcpu.core.S
-    vcpu.gprs[:] = S[state.GPR : state.GPR + 32]
-    hi, lo, pc, cause, badvaddr, badinstr, badinstrp, gscause, ctl0, ctl1, status = S[_SEEN].tolist()
-    vcpu.hi, vcpu.lo, vcpu.pc = hi, lo, pc & M64
+    words = vcpu.core.words
+    vcpu.gprs[:] = vcpu.core.S[state.GPR : state.GPR + 32]
+    vcpu.hi, vcpu.lo, vcpu.pc = words[state.HI], words[state.LO], words[C0_EPC] & M64
     record = vcpu.exit
-    record.cause, record.badvaddr = cause & M32, badvaddr & M64
-    record.badinstr, record.badinstrp = badinstr & M32, badinstrp & M32
-    record.gscause, record.guestctl0 = gscause, ctl0 & M32
+    record.cause, record.badvaddr = words[C0_CAUSE] & M32, words[C0_BADVADDR] & M64
+    record.badinstr, record.badinstrp = words[C0_BADINSTR] & M32, words[C0_BADINSTRP] & M32
+    record.gscause, record.guestctl0 = words[C0_GSCAUSE], words[C0_GUESTCTL0] & M32
     if vcpu.context.in_use:
         fpu.save_control(vcpu)
-    S[C0_GUESTCTL0] = ctl0 & ~CTL0_GM
-    S[C0_GUESTCTL1] = ctl1 & ~RID
-    S[C0_STATUS] = status & _AUX | HOST_STATUS
+    words[C0_GUESTCTL0] &= ~CTL0_GM
+    words[C0_GUESTCTL1] &= ~RID
+    words[C0_STATUS] = words[C0_STATUS] & _AUX | HOST_STATUS

@@ -15,10 +15,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
+from inspect import GEN_SUSPENDED, getgeneratorstate
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from cpu import state
 from cpu.cp0.registers import C0_CAUSE
+from cpu.cp0.timer import NEVER
 from cpu.kvm import entry, interrupt
 from cpu.kvm.emulate import Access
 from cpu.kvm.errors import KvmError
@@ -84,6 +86,30 @@ class Thread:
         self.mailboxes: Any = None
         """What released it from reset; None while it is held there."""
 
+    def save(self) -> dict[str, Any]:
+        """What the host knows of it, as msgpack types."""
+        return {
+            **{name: getattr(self, name) for name in ("last", "ready", "since")},
+            "state": self.state.value,
+            "cpu": None if self.cpu is None else self.cpu.number,
+            "timer_cpu": None if self.timer_cpu is None else self.timer_cpu.number,
+            "arrivals": [list(arrival) for arrival in self.arrivals],
+            "mailboxes": self.mailboxes,
+            "begun": getgeneratorstate(self.body) == GEN_SUSPENDED,
+        }
+
+    def restore(self, saved: dict[str, Any], cpus: Sequence[PhysicalCpu]) -> None:
+        """What `save` gave."""
+        self.last, self.ready, self.since = saved["last"], saved["ready"], saved["since"]
+        self.state = ThreadState(saved["state"])
+        self.cpu = None if saved["cpu"] is None else cpus[saved["cpu"]]
+        self.timer_cpu = None if saved["timer_cpu"] is None else cpus[saved["timer_cpu"]]
+        self.arrivals = deque(Arrival(*arrival) for arrival in saved["arrivals"])
+        self.mailboxes = saved["mailboxes"]
+
+
+_OF_CPU = ("in_guest", "kicked", "resched", "slice_end", "armed")
+
 
 class PhysicalCpu:
     """One core as the host sees it."""
@@ -99,12 +125,34 @@ class PhysicalCpu:
         self.armed: int | None = None
         self.timers: dict[Thread, int] = {}
 
+    def save(self, place: Mapping[Thread, int]) -> dict[str, Any]:
+        """What the host knows of it, as msgpack types; `place`: the number of each thread."""
+        return {
+            **{name: getattr(self, name) for name in _OF_CPU},
+            "thread": None if self.thread is None else place[self.thread],
+            "awaits": None if self.awaits is None else list(self.awaits),
+            "timers": [[place[thread], cycle] for thread, cycle in self.timers.items()],
+        }
+
+    def restore(self, saved: dict[str, Any], threads: Sequence[Thread]) -> None:
+        """What `save` gave."""
+        for name in _OF_CPU:
+            setattr(self, name, saved[name])
+        self.thread = None if saved["thread"] is None else threads[saved["thread"]]
+        self.awaits = None if saved["awaits"] is None else Access(*saved["awaits"])
+        self.timers = {threads[n]: cycle for n, cycle in saved["timers"]}
+        self.look_in()
+
+    def look_in(self) -> None:
+        """Something has changed that the core's next exit must see, whatever it is for."""
+        self.core.vz.answer_until(0)
+
     def deadline(self) -> int | None:
         """The next cycle at which the host's timer is wanted."""
-        times = list(self.timers.values())
-        if self.slice_end is not None:
-            times.append(self.slice_end)
-        return min(times, default=None)
+        if not self.timers:
+            return self.slice_end
+        first = min(self.timers.values())
+        return first if self.slice_end is None else min(first, self.slice_end)
 
 
 class Host:
@@ -132,9 +180,15 @@ class Host:
         """Level changes that KVM_INTERRUPT has no number for."""
         for core in cores:
             core.S[state.HELD] = 0
-            core.vz.host(self.cost("kvm_refill"))
+            cache_exit = sum(self.cost(name) for name in ("kvm_exit", "kvm_handle_gpsi", "kvm_entry"))
+            core.vz.host(self.cost("kvm_refill"), cache_exit)
 
     # For KVM.
+
+    def look_in(self) -> None:
+        """Something has changed that the next exit of every core must see."""
+        for cpu in self.cpus:
+            cpu.look_in()
 
     @property
     def cores(self) -> list[Core]:
@@ -182,21 +236,27 @@ class Host:
         thread = self._of.get(vcpu)
         if thread is None:
             return
-        if thread.timer_cpu is not None:
-            thread.timer_cpu.timers.pop(thread, None)
+        cpu = thread.timer_cpu
+        if cpu is not None and cpu.timers.pop(thread, None) is not None:
+            cpu.look_in()
         if vcpu.core is not None:
-            thread.timer_cpu = self.cpus[vcpu.core.number]
-        if vcpu.timer_active and thread.timer_cpu is not None:
-            thread.timer_cpu.timers[thread] = self.clock.tick_at_or_after(vcpu.timer_expires * 1000)
+            cpu = thread.timer_cpu = self.cpus[vcpu.core.number]
+        if vcpu.timer_active and cpu is not None:
+            cpu.timers[thread] = self.clock.tick_at_or_after(vcpu.timer_expires * 1000)
+            cpu.look_in()
 
     def wake(self, vcpu: Vcpu) -> None:
         """Make the thread of a vCPU runnable if it sleeps."""
         thread = self._of.get(vcpu)
-        if thread is None or thread.state is not ThreadState.BLOCKED:
+        if thread is None:
+            return
+        if thread.cpu is not None:
+            thread.cpu.look_in()
+        if thread.state is not ThreadState.BLOCKED:
             return
         thread.state = ThreadState.RUNNABLE
         thread.ready = self._on.core.cycles if self._on is not None else 0
-        self._queue.append(thread)
+        self._enqueue(thread)
         if self._on is None:
             self._balance()
 
@@ -209,8 +269,10 @@ class Host:
     def kick(self, vcpu: Vcpu) -> None:
         """Have a vCPU that may be in guest mode leave it."""
         thread = self._of.get(vcpu)
-        if thread is not None and thread.cpu is not None and thread.cpu is not self._on:
-            self._kick(thread.cpu)
+        if thread is not None and thread.cpu is not None:
+            thread.cpu.look_in()
+            if thread.cpu is not self._on:
+                self._kick(thread.cpu)
 
     def add(self, vcpu: Vcpu, body: Steps) -> Thread:
         """The VMM starts a thread for a vCPU."""
@@ -218,7 +280,7 @@ class Host:
         thread.last = len(self.threads) % max(1, len(self.cpus))
         self.threads.append(thread)
         self._of[vcpu] = thread
-        self._queue.append(thread)
+        self._enqueue(thread)
         return thread
 
     # From outside.
@@ -241,6 +303,7 @@ class Host:
         thread.arrivals.append(Arrival(cycle, ip, value, -1 if cpu is None else cpu.number))
         if cpu is not None:
             cpu.kicked = True
+            cpu.look_in()
             self.outside.arrives(cpu.number, cycle)
 
     def answer_core(self, number: int) -> int:
@@ -250,17 +313,19 @@ class Host:
     def exit(self, number: int) -> None:
         """Core `number` would execute in root mode: the host does what it has to, and lets the core go on."""
         cpu = self._on = self.cpus[number]
-        S = cpu.core.S
+        words = cpu.core.words
         answer = None
         if cpu.in_guest:
             cpu.in_guest = False
-            entry.leave(cpu.thread.vcpu)
-            cpu.thread.vcpu.stats["exits"] += 1
+            vcpu = cpu.thread.vcpu
+            entry.leave(vcpu)
+            vcpu.count_answered()
+            vcpu.stats["exits"] += 1
             cpu.core.vz.charge(self.cost("kvm_exit"))
         elif cpu.awaits is not None:
             access, cpu.awaits = cpu.awaits, None
-            failed, S[state.ACCESS_ERROR] = int(S[state.ACCESS_ERROR]), 0
-            answer = 0 if failed else int(S[state.BOUNCE]) & (1 << 8 * access.size) - 1
+            failed, words[state.ACCESS_ERROR] = words[state.ACCESS_ERROR], 0
+            answer = 0 if failed else words[state.BOUNCE] & (1 << 8 * access.size) - 1
         self._interrupts(cpu)
         self._run(cpu, answer)
         if self._queue:
@@ -273,11 +338,36 @@ class Host:
             if thread.arrivals:
                 self._take(thread, thread.arrivals[-1].cycle)
 
+    # Snapshots.
+
+    def save(self) -> dict[str, Any]:
+        """Threads and cores for a checkpoint, as msgpack types; what the threads run is the VMM's."""
+        place = {thread: n for n, thread in enumerate(self.threads)}
+        return {
+            "queue": [place[thread] for thread in self._queue],
+            "threads": [thread.save() for thread in self.threads],
+            "cpus": [cpu.save(place) for cpu in self.cpus],
+            "lost_lines": self.lost_lines,
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """What `save` gave, into a host with as many threads and cores; each thread's body stands where it stood."""
+        for thread, state_of_it in zip(self.threads, saved["threads"], strict=True):
+            thread.restore(state_of_it, self.cpus)
+            if state_of_it["begun"]:
+                thread.body.send(None)
+        for cpu, state_of_it in zip(self.cpus, saved["cpus"], strict=True):
+            cpu.restore(state_of_it, self.threads)
+            if cpu.in_guest:
+                cpu.core.vz.set_table(cpu.thread.vcpu.vm.gpa.address)
+        self._queue = deque(self.threads[n] for n in saved["queue"])
+        self.lost_lines = saved["lost_lines"]
+
     # Interrupts of the host.
 
     def _interrupts(self, cpu: PhysicalCpu) -> None:
         core = cpu.core
-        cause = int(core.S[C0_CAUSE])
+        cause = core.words[C0_CAUSE]
         now = core.cycles
         if cause & IP6:
             core.set_line(6, 0)
@@ -333,7 +423,18 @@ class Host:
             ahead = min(FARTHEST, max(1, -((core.cycles - deadline) // self._divider)))
         core.vz.set_c0("compare", core.vz.c0("count") + ahead & M32)
 
+    def _nothing_before(self, cpu: PhysicalCpu) -> int:
+        """The cycle up to which an exit of the core would find nothing to do but what it is for."""
+        thread = cpu.thread
+        if self._queue or thread.arrivals or not thread.vcpu.undisturbed:
+            return 0
+        return NEVER if cpu.armed is None else cpu.armed
+
     # Scheduling.
+
+    def _enqueue(self, thread: Thread) -> None:
+        self._queue.append(thread)
+        self.look_in()
 
     def _run(self, cpu: PhysicalCpu, answer: Any) -> None:
         """The core's thread goes on until the core has something to do or to wait for."""
@@ -353,7 +454,7 @@ class Host:
             answer = None
             if step is Do.YIELD:
                 if cpu.resched and self._queue:
-                    self._queue.append(thread)
+                    self._enqueue(thread)
                     self._switch_from(cpu, ThreadState.RUNNABLE)
                     continue
                 self._catch_up(cpu, thread)
@@ -362,6 +463,7 @@ class Host:
                 self._program(cpu)
                 cpu.in_guest = True
                 entry.enter(thread.vcpu)
+                core.vz.answer_until(self._nothing_before(cpu))
                 return
             elif step is Do.LOAD:
                 thread.vcpu.load(core)

@@ -70,7 +70,7 @@ class Kvm:
         self.host = host
         self.callbacks = BACKENDS[backend]()
         self.is_memory = is_memory or (lambda address, size: True)
-        self.tracer = Tracer()
+        self.tracer = Tracer(host.look_in)
         self.vms: list[Vm] = []
 
     def ioctl(self, request: int, argument: Any = None) -> Any:
@@ -276,34 +276,33 @@ class Vm:
                 tlb.flush_roottlb_all_guests(vcpu.core)
                 self.host.kick(vcpu)
 
-    # Moving.
+    # Snapshots.
 
     def save(self) -> dict[str, Any]:
-        """Slots and vCPUs as plain data; the memory itself is user space's. EBUSY while a vCPU is in KVM_RUN."""
+        """All of the VM but its memory for a checkpoint, as msgpack types."""
         return {
-            "backend": self.callbacks.name,
-            "slots": [
-                [slot.number, slot.base_gfn << PAGE_SHIFT, slot.npages << PAGE_SHIFT, slot.userspace_addr, slot.flags]
-                for slot in self.slots.values()
-            ],
+            "backend": self.callbacks.save(),
+            "slots": [list(vars(slot).values()) for slot in self.slots.values()],
+            "gpa": self.gpa.save(),
             "vcpus": [vcpu.save() for vcpu in self.vcpus],
+            "arch": vars(self.arch),
+            "irqchip": self.irqchip is not None,
+            "messages": list(self.messages),
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """The state of `save`, into a VM with as many vCPUs. EINVAL where it does not fit."""
-        numbers = [vcpu["number"] for vcpu in saved["vcpus"]]
-        if saved["backend"] != self.callbacks.name or numbers != [vcpu.number for vcpu in self.vcpus]:
-            raise KvmError(
-                EINVAL,
-                f"a state of back-end {saved['backend']} with vCPUs {numbers}; this VM is of {self.callbacks.name} "
-                f"and has {[vcpu.number for vcpu in self.vcpus]}",
-            )
-        for number in list(self.slots):
-            self.set_user_memory_region(MemoryRegion(number, 0, 0))
-        for number, base, size, address, flags in saved["slots"]:
-            self.set_user_memory_region(MemoryRegion(number, base, size, address, flags))
+        """What `save` gave, into a VM with as many vCPUs whose guest has not run."""
+        self.slots = {
+            row[0]: Slot(*row[:-1], None if row[-1] is None else bytearray(row[-1])) for row in saved["slots"]
+        }
+        self._found = None
+        self.gpa.restore(saved["gpa"])
         for vcpu, state in zip(self.vcpus, saved["vcpus"], strict=True):
             vcpu.restore(state)
+        self.callbacks.restore(saved["backend"], self.vcpus)
+        self.arch = VmArch(**saved["arch"])
+        self.irqchip = self.controllers if saved["irqchip"] else None
+        self.messages = list(saved["messages"])
 
     # The MMU notifier: the memory behind the slots changes.
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from errno import EFAULT
+from typing import Any
 
 import numpy as np
 
@@ -135,6 +136,24 @@ class GpaTable:
     def root_address(pte: int) -> int:
         """Root physical address of the page of an entry."""
         return (pte & ~_FLAGS) >> ADDRESS_SHIFT
+
+    # Snapshots.
+
+    def save(self) -> list[Any]:
+        """The leaf tables, each with the page it begins at, and the number of invalidations."""
+        leaves = [
+            [upper << 2 * PTE_BITS | middle << PTE_BITS, self._below(pmd, middle, False).tobytes()]
+            for upper in np.flatnonzero(self.pgd).tolist()
+            for pmd in [self._below(self.pgd, upper, False)]
+            for middle in np.flatnonzero(pmd).tolist()
+        ]
+        return [leaves, self.sequence]
+
+    def restore(self, saved: list[Any]) -> None:
+        """What `save` gave, into an empty table."""
+        leaves, self.sequence = saved
+        for gfn, entries in leaves:
+            self._leaf(gfn, allocate=True)[:] = np.frombuffer(entries, np.int64)
 
     # Faults.
 

@@ -137,17 +137,12 @@ class StableTimer:
         return self.period
 
     def save(self) -> list[int]:
-        """What `load` takes: hz, COUNT_CTL, the soft value, what is left of the hardware's timer."""
-        value = self.tick if self.disabled else self._running(self._vcpu.now)
-        return [self.hz, self.ctl, value, self._left()]
+        """Its registers, for a checkpoint."""
+        return [self.hz, self.ctl, self.resume, self.count_ctl, self.tick, self.saved, self._bias]
 
     def load(self, saved: list[int]) -> None:
-        """The timer goes on from where it stood."""
-        hz, ctl, value, left = saved
-        self.set_hz(hz)
-        self.set_ctl(ctl)
-        self.write(value)
-        self.tick, self.saved = left, self._vcpu.now
+        """What `save` gave; the host timer is the vCPU's."""
+        self.hz, self.ctl, self.resume, self.count_ctl, self.tick, self.saved, self._bias = saved
 
     # The hardware's timer.
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 from enum import Enum, auto
-from errno import E2BIG, EBUSY, EINTR, EINVAL, ENOTTY
+from errno import E2BIG, EINTR, EINVAL, ENOTTY
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from cpu.cp0 import registers
 from cpu.kvm import emulate, fpu, interrupt, onereg, stats, tlb, trace
 from cpu.kvm.callback import Resume
 from cpu.kvm.errors import KvmError
-from cpu.kvm.uapi import Cap, ExitReason, Ioctl, Mmio, RunArea
+from cpu.kvm.uapi import Cap, ExitReason, Hypercall, Ioctl, Mmio, RunArea
 from cpu.kvm.vz_timer import CAUSE_LINES
 
 if TYPE_CHECKING:
@@ -39,6 +40,13 @@ _COUNTERS = {
     9: "break_inst", 10: "resvd_inst", CPU: "cop_unusable", 13: "trap_inst", 14: "msa_fpe", 15: "fpe",
     GSEXC: "lasx_disabled", TLBRI: "tlbri", TLBXI: "tlbxi", MSA_DISABLED: "msa_disabled",
 }  # fmt: skip
+
+_PLAIN = (
+    "pc", "hi", "lo", "fpu_enabled", "msa_enabled", "timer_expires", "timer_active", "timer_came_at", "injected",
+    "last_sched_core", "last_exec_core", "flush_requested", "signal", "running", "running_guest", "is_hypcall",
+    "_io_pc", "_stale", "guest_debug", "core_ext_ioisr",
+)  # fmt: skip
+"""Attributes of a vCPU that a checkpoint has as they are."""
 
 
 class Do(Enum):
@@ -66,6 +74,23 @@ class Mode(Enum):
 
     OUTSIDE = auto()
     IN_GUEST = auto()
+
+
+class Point(Enum):
+    """Where a vCPU's thread stands in KVM_RUN."""
+
+    OUT = auto()
+    """Not in it, or at its beginning."""
+    READY = auto()
+    """Loaded; the guest has not been entered yet."""
+    GUEST = auto()
+    DEVICE = auto()
+    """A device within the kernel is to answer."""
+    ASLEEP = auto()
+    BETWEEN = auto()
+    """An exit is handled, and the guest goes on."""
+    LEAVING = auto()
+    """An exit is handled, and KVM_RUN ends."""
 
 
 @dataclass
@@ -102,6 +127,10 @@ class Vcpu:
         self.timer_expires = 0
         """Host time, ns, at which the host timer goes off; a cancelled one keeps its time."""
         self.timer_active = False
+        self.timer_came_at = 0
+        """Core cycle at which Count last reached Compare, as far as it is not in a core."""
+        self.injected: dict[int, int] = {}
+        """Cause.IP bit to the core cycle at which it was last made pending in the guest."""
         self.guestids: dict[int, int] = {}
         """vzguestid: core number to version and id."""
         self.wired: list[Any] = []
@@ -118,6 +147,7 @@ class Vcpu:
         """A signal is pending for the thread: KVM_RUN ends with EINTR."""
         self.running = False
         """Inside KVM_RUN."""
+        self.point = Point.OUT
         self.running_guest = False
         """Between the first entry of a KVM_RUN and its end (PF_VCPU)."""
         self._mmio: emulate.Access | None = None
@@ -147,7 +177,7 @@ class Vcpu:
 
     def _stored(self, index: int) -> int:
         """A register that reads as it is stored; 8 * rd + sel."""
-        return int(self.image[index] if self.core is None else self.core.S[state.GCP0 + index])
+        return int(self.image[index]) if self.core is None else self.core.words[state.GCP0 + index]
 
     def set_gc0(self, name: str, value: int) -> None:
         """Write one; in the core by MTGC0, with the core's mask."""
@@ -161,12 +191,12 @@ class Vcpu:
 
     def soft(self, name: str) -> int:
         """The image's value, unsigned."""
-        value = int(self.image[onereg.number(name)])
-        return value & (M64 if _is_wide(name) else M32)
+        index, values = _place(name)
+        return int(self.image[index]) & values
 
     def set_soft(self, name: str, value: int) -> None:
-        value &= M64 if _is_wide(name) else M32
-        self.image[onereg.number(name)] = emulate.signed(value)
+        index, values = _place(name)
+        self.image[index] = emulate.signed(value & values)
 
     # The host: time, timer, sleep, trace.
 
@@ -190,6 +220,7 @@ class Vcpu:
         self.wake()
 
     def queue_timer_int(self) -> None:
+        self.timer_came_at = self.vm.host.clock.tick_at_or_after(self.timer_expires * 1000)
         self.vm.callbacks.queue_timer_int(self)
 
     def dequeue_timer_int(self) -> None:
@@ -219,6 +250,19 @@ class Vcpu:
         """kvm_arch_vcpu_runnable"""
         return self.pending.set != 0
 
+    @property
+    def undisturbed(self) -> bool:
+        """Nothing waits for the vCPU's next exit, and nobody follows its exits."""
+        asked = self.pending.set or self.pending.clear or self.signal or self.flush_requested
+        return not (asked or self.vm.tracer.wanted)
+
+    def count_answered(self) -> None:
+        """Adds the exits that the core has answered since the last call (cpu/vz/short_exit.py)."""
+        answered = self.core.vz.answered()
+        if answered:
+            for name in ("exits", "vz_gpsi", "cache"):
+                self.stats[name] += answered
+
     # Loading and putting, by the host's scheduler.
 
     def load(self, core: Core) -> None:
@@ -237,41 +281,49 @@ class Vcpu:
 
     # KVM_RUN.
 
-    def run(self) -> Steps:
+    def run(self, again: bool = False) -> Steps:
         """KVM_RUN: until `kvm_run.exit_reason` says why not. Raises KvmError (EINTR) for a signal or immediate_exit.
 
         A second call while one runs would wait for the vCPU's mutex; here it is refused with EINTR, which is what a
-        signal makes of such a wait.
+        signal makes of such a wait. `again`: what is left of one that a checkpoint caught, from its `point` on.
         """
-        if self.running:
+        if self.running and not again:
             raise KvmError(EINTR, f"vCPU {self.number} is in KVM_RUN already, and its mutex held")
         self.running = True
         try:
             yield from self._run()
         finally:
-            self.running = False
+            self.running, self.point = False, Point.OUT
             if self.core is not None:
                 self.put()
 
     def _run(self) -> Steps:
-        yield Do.LOAD
-        self._complete()
-        if self.kvm_run.immediate_exit:
-            raise KvmError(EINTR, "immediate_exit is set")
-        yield Do.YIELD
-        self.emit("kvm_enter", self.pc)
-        self.mode = Mode.IN_GUEST
-        self.vm.callbacks.vcpu_run(self)
-        while True:
-            yield Do.ENTER
-            resume = self._handle_exit()
-            if resume is Resume.ACCESS:
-                self.stats["mmio_kernel"] += 1
-                self._finish((yield self._mmio))
-            elif resume is Resume.BLOCK:
-                yield from self._block()
+        """The steps of a KVM_RUN. Between two of them `point` says all about where it is."""
+        if self.point is Point.OUT:
+            yield Do.LOAD
+            self._complete()
+            if self.kvm_run.immediate_exit:
+                raise KvmError(EINTR, "immediate_exit is set")
+            self.point = Point.READY
+        if self.point is Point.READY:
             yield Do.YIELD
-            if resume is Resume.HOST:
+            self.emit("kvm_enter", self.pc)
+            self.mode = Mode.IN_GUEST
+            self.vm.callbacks.vcpu_run(self)
+            self.point = Point.GUEST
+        while True:
+            if self.point is Point.GUEST:
+                yield Do.ENTER
+                self.point = self._came_out()
+            if self.point is Point.DEVICE:
+                self._finish((yield self._mmio))
+                self.point = Point.BETWEEN
+            elif self.point is Point.ASLEEP:
+                yield Do.BLOCK
+                self.point = self._asleep()
+                continue
+            yield Do.YIELD
+            if self.point is Point.LEAVING:
                 break
             self.vm.callbacks.acquire_timer(self)
             interrupt.deliver(self)
@@ -285,7 +337,26 @@ class Vcpu:
             self.emit("kvm_reenter", self.pc)
             self.mode = Mode.IN_GUEST
             self.vm.callbacks.vcpu_reenter(self)
+            self.point = Point.GUEST
         self._leave()
+
+    def _came_out(self) -> Point:
+        """The exit is handled; what comes of it."""
+        resume = self._handle_exit()
+        if resume is Resume.ACCESS:
+            self.stats["mmio_kernel"] += 1
+            return Point.DEVICE
+        if resume is Resume.BLOCK:
+            self.stats["halt_wakeup"] += 1
+            return self._asleep()
+        return Point.LEAVING if resume is Resume.HOST else Point.BETWEEN
+
+    def _asleep(self) -> Point:
+        """kvm_vcpu_halt: it sleeps (on) where nothing is pending."""
+        if not (self.runnable or self.signal):
+            return Point.ASLEEP
+        self.kvm_run.exit_reason = ExitReason.IRQ_WINDOW_OPEN
+        return Point.BETWEEN
 
     def _leave(self) -> None:
         self.vm.callbacks.vcpu_leave(self)
@@ -308,13 +379,6 @@ class Vcpu:
         if access.register:
             self.gprs[access.register] = emulate.complete(access, int(self.gprs[access.register]), data)
         self.pc = self._io_pc
-
-    def _block(self) -> Steps:
-        """kvm_vcpu_halt"""
-        self.stats["halt_wakeup"] += 1
-        while not (self.runnable or self.signal):
-            yield Do.BLOCK
-        self.kvm_run.exit_reason = ExitReason.IRQ_WINDOW_OPEN
 
     def _handle_exit(self) -> Resume:
         """kvm_mips_handle_exit"""
@@ -419,52 +483,71 @@ class Vcpu:
             "cp0": {name: self.gc0(name) for name in sorted(names)} | {"config5_msaen": self.gc0("config5") >> 27 & 1},
         }
 
-    # Moving.
-
     @property
     def mmio_needed(self) -> bool:
         """A load or store of user space waits to be completed by the next KVM_RUN."""
         return self._mmio is not None
 
+    def digest(self) -> bytes:
+        """Its registers as bytes, for the trace hash. What is live in a core stands in the core's own digest."""
+        area, context, timer = self.mode is not Mode.IN_GUEST, self.context, self.timer
+        words = [self.pc, self.hi, self.lo, context.fcr31, context.msacsr] if area else []
+        words += [self.pending.set, self.pending.clear, *timer.save(), *self.maar]
+        parts = [self.gprs] if area else []
+        parts += [self.image, context.registers, np.array([word & M64 for word in words], np.uint64)]
+        return b"".join(part.tobytes() for part in parts)
+
+    # Snapshots.
+
     def save(self) -> dict[str, Any]:
-        """All of the vCPU as plain data, Count as it stands now. EBUSY inside KVM_RUN, or with a device's answer
-        still to be completed: that is what immediate_exit is for."""
-        if self.running or self._mmio is not None:
-            raise KvmError(EBUSY, f"vCPU {self.number} is in KVM_RUN, or its last MMIO exit is not completed")
+        """All of the vCPU for a checkpoint, as msgpack types; `point` says where its KVM_RUN goes on."""
+        run = self.kvm_run
         return {
-            "number": self.number,
-            "pc": self.pc,
+            **{name: getattr(self, name) for name in _PLAIN},
             "gprs": self.gprs.tolist(),
-            "hi": self.hi,
-            "lo": self.lo,
-            "cp0": self.image.tolist(),
+            "exit": list(vars(self.exit).values()),
+            "image": self.image.tobytes(),
             "written": sorted(self.written),
             "registers": self.context.registers.tobytes(),
-            "control": [self.context.fcr31, self.context.msacsr],
-            "enabled": [self.fpu_enabled, self.msa_enabled],
+            "context": [self.context.fcr31, self.context.msacsr, self.context.in_use],
             "pending": [self.pending.set, self.pending.clear],
-            "count": self.timer.save(),
-            "counters": [[number, self.get_one_reg(number)] for number in self.vm.callbacks.counters],
-            "maar": list(self.maar),
+            "timer": self.timer.save(),
+            "guestids": dict(self.guestids),
             "wired": [list(entry) for entry in self.wired],
+            "maar": list(self.maar),
+            "core": None if self.core is None else self.core.number,
+            "mode": self.mode.value,
+            "point": self.point.value,
+            "mmio": None if self._mmio is None else list(self._mmio),
+            "run": [int(run.exit_reason), run.immediate_exit, run.ready_for_interrupt_injection],
+            "run_mmio": list(vars(run.mmio).values()),
+            "run_hypercall": [run.hypercall.nr, list(run.hypercall.args), run.hypercall.ret],
             "stats": dict(self.stats),
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """The state of `save`; Count goes on from where it stood."""
-        self.pc, self.hi, self.lo = saved["pc"], saved["hi"], saved["lo"]
+        """What `save` gave, into a vCPU that has not run."""
+        for name in _PLAIN:
+            setattr(self, name, saved[name])
         self.gprs[:] = saved["gprs"]
-        self.image[:] = saved["cp0"]
+        self.exit = ExitState(*saved["exit"])
+        self.image[:] = np.frombuffer(saved["image"], np.int64)
         self.written = set(saved["written"])
         self.context.registers.reshape(-1)[:] = np.frombuffer(saved["registers"], np.int64)
-        self.context.fcr31, self.context.msacsr = saved["control"]
-        self.fpu_enabled, self.msa_enabled = saved["enabled"]
+        self.context.fcr31, self.context.msacsr, self.context.in_use = saved["context"]
         self.pending.set, self.pending.clear = saved["pending"]
-        self.timer.load(saved["count"])
-        for number, value in saved["counters"]:
-            self.set_one_reg(number, value)
-        self.maar = list(saved["maar"])
+        self.timer.load(saved["timer"])
+        self.guestids = dict(saved["guestids"])
         self.wired = [tlb.Entry(*entry) for entry in saved["wired"]]
+        self.maar = list(saved["maar"])
+        self.core = None if saved["core"] is None else self.vm.host.cores[saved["core"]]
+        self.mode, self.point = Mode(saved["mode"]), Point(saved["point"])
+        self._mmio = None if saved["mmio"] is None else emulate.Access(*saved["mmio"])
+        run = self.kvm_run
+        reason, run.immediate_exit, run.ready_for_interrupt_injection = saved["run"]
+        run.exit_reason, run.mmio = ExitReason(reason), Mmio(*saved["run_mmio"])
+        number, arguments, answer = saved["run_hypercall"]
+        run.hypercall = Hypercall(number, tuple(arguments), answer)
         self.stats.update(saved["stats"])
 
     # ioctls of the vCPU.
@@ -645,6 +728,9 @@ class Vcpu:
             array[at] = emulate.signed(kept | (value & (1 << 8 * onereg.size(number)) - 1) << shift)
 
 
-def _is_wide(name: str) -> bool:
+@cache
+def _place(name: str) -> tuple[int, int]:
+    """Where the image has a register, and its values."""
     found = registers.REGISTERS.get(name)
-    return found.width == 64 if found is not None else name in ("maari", "xcontextconfig")
+    wide = found.width == 64 if found is not None else name in ("maari", "xcontextconfig")
+    return onereg.number(name), M64 if wide else M32

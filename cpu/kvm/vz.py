@@ -18,7 +18,7 @@ from cpu.kvm.callback import Resume
 from cpu.kvm.count import NS, SoftTimer
 from cpu.kvm.errors import KvmError
 from cpu.kvm.mmu import NoSlotError
-from cpu.kvm.uapi import Cap
+from cpu.kvm.uapi import PAGE_SHIFT, Cap
 from cpu.kvm.vz_exits import GVA, GuestExits
 from cpu.kvm.vz_timer import CAUSE_TI, write_cause
 
@@ -81,12 +81,26 @@ class Vz(GuestExits):
     def __init__(self) -> None:
         self.in_hardware = frozenset((*self.saved, "wired", "compare", "cause"))
         self._indices = np.array([onereg.number(name) for name in self.saved])
+        self._slots = state.GCP0 + self._indices
         self._wired_index = onereg.number("wired")
         self.more_handlers: dict[int, Callable[[Vcpu], Resume]] = {}
         self._versions: dict[int, int] = {}
         """guestid_cache of each core: version and the id given last."""
         self._masks: dict[int, int] = {}
         self.last_vcpu: dict[int, Vcpu | None] = {}
+
+    # Snapshots.
+
+    def save(self) -> dict[str, Any]:
+        """GuestIDs given and the vCPU that each core had last, for a checkpoint of a host with one VM."""
+        last = {number: None if vcpu is None else vcpu.number for number, vcpu in self.last_vcpu.items()}
+        return {"versions": dict(self._versions), "masks": dict(self._masks), "last": last}
+
+    def restore(self, saved: dict[str, Any], vcpus: list[Vcpu]) -> None:
+        """What `save` gave; `vcpus` are the VM's."""
+        by_number = {vcpu.number: vcpu for vcpu in vcpus}
+        self._versions, self._masks = dict(saved["versions"]), dict(saved["masks"])
+        self.last_vcpu = {number: by_number.get(last) for number, last in saved["last"].items()}
 
     # Hardware.
 
@@ -169,26 +183,27 @@ class Vz(GuestExits):
         vcpu.last_sched_core = number
         self.last_vcpu[number] = vcpu
         vcpu.vm.host.timer_changed(vcpu)
-        core.S[state.GCP0 + self._wired_index] = vcpu.image[self._wired_index]
+        core.words[state.GCP0 + self._wired_index] = int(vcpu.image[self._wired_index])
         if vcpu.running_guest:
             self.load_tlb(vcpu)
             self._load_wired(vcpu)
         self.restore_timer(vcpu)
+        core.words[state.GUEST + state.TIMER_CAME] = vcpu.timer_came_at
         wanted = CTL0_MC if "kvm_guest_mode_change" in vcpu.vm.tracer.wanted else 0
-        core.S[C0_GUESTCTL0] = int(core.S[C0_GUESTCTL0]) & ~CTL0_MC | wanted
+        core.words[C0_GUESTCTL0] = core.words[C0_GUESTCTL0] & ~CTL0_MC | wanted
         if everything or vcpu.written:
             self._restore(vcpu, core)
 
     def _restore(self, vcpu: Vcpu, core: Core) -> None:
         vcpu.stats["restore_all"] += 1
         vcpu.charge("kvm_restore")
-        core.S[state.GCP0 + self._indices] = vcpu.image[self._indices]
+        core.S[self._slots] = vcpu.image[self._indices]
         if vcpu.written:
             for name in self.saved:
                 if name in vcpu.written:
                     core.vz.set_gc0(name, vcpu.soft(name))
             vcpu.written.clear()
-        core.S[C0_GUESTCTL2] = vcpu.image[_CTL2]
+        core.words[C0_GUESTCTL2] = int(vcpu.image[_CTL2])
         if len(vcpu.vm.vcpus) > 1:
             core.vz.set_gc0("lladdr", 0)
 
@@ -197,11 +212,12 @@ class Vz(GuestExits):
         if vcpu.running_guest:
             self._save_wired(vcpu)
         fpu.lose_fpu(vcpu)
-        vcpu.image[self._indices] = core.S[state.GCP0 + self._indices]
-        vcpu.image[self._wired_index] = core.S[state.GCP0 + self._wired_index]
-        core.S[state.GCP0 + self._wired_index] = 0
+        vcpu.image[self._indices] = core.S[self._slots]
+        vcpu.image[self._wired_index] = core.words[state.GCP0 + self._wired_index]
+        core.words[state.GCP0 + self._wired_index] = 0
         self.save_timer(vcpu)
-        vcpu.image[_CTL2] = core.S[C0_GUESTCTL2]
+        vcpu.timer_came_at = core.words[state.GUEST + state.TIMER_CAME]
+        vcpu.image[_CTL2] = core.words[C0_GUESTCTL2]
 
     def vcpu_run(self, vcpu: Vcpu) -> None:
         """What comes before the first entry of a KVM_RUN."""
@@ -246,7 +262,7 @@ class Vz(GuestExits):
         cached = vcpu.guestids.get(number, 0)
         if migrated or (cached ^ self._versions[number]) & version:
             cached = vcpu.guestids[number] = self._new_guestid(vcpu, core)
-        core.S[C0_GUESTCTL1] = int(core.S[C0_GUESTCTL1]) & ~tlb.ID_MASK | cached & self._masks[number]
+        core.words[C0_GUESTCTL1] = core.words[C0_GUESTCTL1] & ~tlb.ID_MASK | cached & self._masks[number]
 
     def _new_guestid(self, vcpu: Vcpu, core: Core) -> int:
         mask = self._masks[core.number]
@@ -262,7 +278,7 @@ class Vz(GuestExits):
         return new
 
     def _save_wired(self, vcpu: Vcpu) -> None:
-        count = int(vcpu.core.S[state.GCP0 + self._wired_index])
+        count = vcpu.core.words[state.GCP0 + self._wired_index]
         vcpu.wired = tlb.save_guesttlb(vcpu.core, count) if count else []
 
     def _load_wired(self, vcpu: Vcpu) -> None:
@@ -288,7 +304,9 @@ class Vz(GuestExits):
     def irq_deliver(self, vcpu: Vcpu, priority: int) -> None:
         """The timer sets Guest.Cause.TI, a line its bit of GuestCtl2.VIP."""
         core, line = vcpu.core, self.interrupts.lines[priority]
+        vcpu.injected[line] = core.cycles
         if priority == interrupt.TIMER:
+            core.words[state.GUEST + state.TIMER_CAME] = vcpu.timer_came_at
             write_cause(core, core.vz.gc0("cause") | CAUSE_TI)
         elif line < 2:
             write_cause(core, core.vz.gc0("cause") | 1 << 8 + line)
@@ -352,6 +370,8 @@ class Vz(GuestExits):
 
     def _root_fault(self, vcpu: Vcpu, gpa: int, write: bool) -> bool:
         """kvm_mips_handle_vz_root_tlb_fault: whether the page is there now."""
+        if vcpu.vm.find_slot(gpa >> PAGE_SHIFT) is None:
+            return False
         try:
             fast = vcpu.vm.gpa.map_page(gpa, write)
         except NoSlotError:

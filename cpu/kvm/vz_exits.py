@@ -13,18 +13,17 @@ from cpu.kvm.callback import Resume
 from cpu.kvm.emulate import signed
 from cpu.kvm.errors import KvmError
 from cpu.kvm.vz_timer import HardTimer
+from cpu.vz.short_exit import CACHE, cache_comes_to_nothing
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu
 
 GPSI, GSFC, HC, GRR, GVA, GHFC, GPA = 0, 1, 2, 3, 8, 9, 10
 NAMES = {GPSI: "gpsi", GSFC: "gsfc", HC: "hc", GRR: "grr", GVA: "gva", GHFC: "ghfc", GPA: "gpa"}
-COP0, SPECIAL3, CACHE, LWC2 = 0x10, 0x1F, 0x2F, 0x32
+COP0, SPECIAL3, LWC2 = 0x10, 0x1F, 0x32
 MFC0, DMFC0, MTC0, DMTC0 = 0, 1, 4, 5
 WAIT, RDHWR = 0x20, 0x3B
 HWR_CC = 2
-ICACHE, DCACHE = 0, 1
-INDEX_INVALIDATE_I, INDEX_WRITEBACK_INV_D = 0x00, 0x01
 
 COUNT, COMPARE, STATUS, INTCTL, CAUSE = (9, 0), (11, 0), (12, 0), (12, 1), (13, 0)
 PRID, LLADDR, MAARI, DIAG, ERRCTL = (15, 0), (17, 0), (17, 2), (22, 0), (26, 0)
@@ -195,10 +194,9 @@ class GuestExits(HardTimer):
         vcpu.advance()
         vcpu.stats["cache"] += 1
         vcpu.emit("kvm_exit", vcpu.pc, trace.EXIT_CACHE)
-        operation = word >> 16 & 31
-        if operation & 3 not in (ICACHE, DCACHE) or operation in (INDEX_INVALIDATE_I, INDEX_WRITEBACK_INV_D):
+        if cache_comes_to_nothing.py_func(word):
             return Resume.GUEST
-        raise _Unhandled(f"no emulation of CACHE operation {operation:#x}")
+        raise _Unhandled(f"no emulation of CACHE operation {word >> 16 & 31:#x}")
 
     def _gpsi_lwc2(self, vcpu: Vcpu, word: int) -> Resume:
         """Of the group of configuration registers Linux 6.1 knows CPUCFG alone."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cpu.cp0.registers import C0_GUESTCTL0
-from cpu.kvm.count import M32
 
 if TYPE_CHECKING:
     from cpu.core import Core
@@ -33,43 +32,35 @@ class HardTimer:
 
     def restore_timer(self, vcpu: Vcpu) -> None:
         """At load: Compare and Cause into the core, in soft mode."""
-        core = vcpu.core
-        compare = vcpu.soft("compare")
-        core.vz.set_gc0("compare", compare)
-        self._restore_soft(core, compare, vcpu.soft("cause"))
-
-    def _restore_soft(self, core: Core, compare: int, cause: int) -> None:
-        self._park(core, compare)
-        write_cause(core, cause)
+        self._restore_soft(vcpu.core, vcpu.soft("compare"), vcpu.soft("cause"))
 
     @staticmethod
-    def _park(core: Core, compare: int) -> None:
-        core.vz.set_c0("gtoffset", (compare - core.vz.c0("count")) & M32)
+    def _restore_soft(core: Core, compare: int, cause: int) -> None:
+        core.vz.park_guest_timer(compare, cause & ~CAUSE_LINES)
 
     def acquire_timer(self, vcpu: Vcpu) -> None:
         """Before the guest runs: lend it the hardware timer, if its Count has the same rate and is not stopped."""
         core, timer = vcpu.core, vcpu.timer
-        ctl0 = int(core.S[C0_GUESTCTL0])
+        ctl0 = core.words[C0_GUESTCTL0]
         if ctl0 & CTL0_GT or timer.hz != vcpu.vm.host.count_hz or timer.disabled:
             return
-        core.S[C0_GUESTCTL0] = ctl0 | CTL0_GT
+        core.words[C0_GUESTCTL0] = ctl0 | CTL0_GT
         # A match that lies behind is queued here; no time passes before the hardware goes on from this Count.
-        start = timer.freeze()[1]
-        core.vz.set_c0("gtoffset", (start - core.vz.c0("count")) & M32)
+        core.vz.set_guest_count(timer.freeze()[1])
 
     @staticmethod
     def _take_back(vcpu: Vcpu) -> tuple[int, int]:
         """Compare and Cause of a running hard timer; the soft one goes on from its Count."""
-        vz = vcpu.core.vz
-        compare, cause = vcpu.compare, vz.gc0("cause")
-        vcpu.timer.restore(vcpu.now, vz.gc0("count"), MIN_DRIFT)
+        compare = vcpu.compare
+        cause, count = vcpu.core.vz.guest_cause_and_count()
+        vcpu.timer.restore(vcpu.now, count, MIN_DRIFT)
         return compare, cause
 
     @staticmethod
     def _gives_up(core: Core) -> bool:
         """Clears GuestCtl0.GT; whether it was set."""
-        ctl0 = int(core.S[C0_GUESTCTL0])
-        core.S[C0_GUESTCTL0] = ctl0 & ~CTL0_GT
+        ctl0 = core.words[C0_GUESTCTL0]
+        core.words[C0_GUESTCTL0] = ctl0 & ~CTL0_GT
         return bool(ctl0 & CTL0_GT)
 
     def save_timer(self, vcpu: Vcpu) -> None:
@@ -97,10 +88,10 @@ class HardTimer:
                 vcpu.set_soft("cause", vcpu.soft("cause") & ~CAUSE_TI)
             return
         if forward:
-            self._park(core, compare)
+            core.vz.set_guest_count(compare)
         cause = core.vz.gc0("cause")
         core.vz.set_gc0("compare", compare)
         if not ack and cause & CAUSE_TI:
             write_cause(core, cause)
         if not forward:
-            self._park(core, compare)
+            core.vz.set_guest_count(compare)

@@ -5,6 +5,8 @@ Every method does what the instruction does in root mode; none takes time by its
 
 from __future__ import annotations
 
+from typing import NamedTuple, NoReturn
+
 from cpu import state
 from cpu.cp0 import registers, stable, timer
 from cpu.cp0.access import read_cp0, write_cp0
@@ -20,6 +22,7 @@ from cpu.tlb.operations import (
     write_random,
 )
 from cpu.tlb.translate import find_entry
+from cpu.vz import lent_timer
 from cpu.vz.guestctl import ID, RID_SHIFT
 from soc.errors import SocError
 
@@ -31,50 +34,81 @@ class RootModeError(SocError):
     """The hypervisor asked a core for what its registers do not allow."""
 
 
+class _Place(NamedTuple):
+    """A register as it is accessed: 8 * register + select, whether by D moves, its values, the bits a write changes."""
+
+    index: int
+    wide: bool
+    values: int
+    mask: int
+
+
+def _signed(value: int) -> int:
+    value &= M64
+    return value - (1 << 64) if value >> 63 else value
+
+
+def _places(mask: str, guest: bool) -> dict[str, _Place]:
+    """The registers of a context by name; `mask`: the field that says what root may write there."""
+    return {
+        r.name: _Place(r.index, r.width == 64, M64 if r.width == 64 else M32, _signed(getattr(r, mask)))
+        for r in registers.REGISTERS.values()
+        if r.modelled and not (guest and not registers.IN_GUEST[r.index])
+    }
+
+
+_ROOT, _GUEST = _places("mask", False), _places("root_mask", True)
+
+
+def _absent(where: str, name: str) -> NoReturn:
+    registers.register(name)
+    raise RootModeError(f"the {where} has no register {name}")
+
+
 class RootMode:
     """A core seen from root mode."""
 
     def __init__(self, core):
-        self._core = core
+        self._core, self._words = core, core.words
 
     # Registers
     def c0(self, name: str) -> int:
         """A root register by the manual's lower-case name, unsigned."""
-        return self._read(0, name)
+        return self._read(0, _ROOT.get(name) or _absent("core's model", name))
 
     def set_c0(self, name: str, value: int) -> None:
         """MTC0 or DMTC0, as wide as the register is."""
-        r = registers.register(name)
-        self._write(0, r, value, r.mask)
+        self._write(0, _ROOT.get(name) or _absent("core's model", name), value)
 
     def gc0(self, name: str) -> int:
         """A guest register as MFGC0 or DMFGC0 gives it, unsigned."""
-        return self._read(state.GUEST, name)
+        return self._read(state.GUEST, _GUEST.get(name) or _absent("guest context", name))
 
     def set_gc0(self, name: str, value: int) -> None:
         """MTGC0 or DMTGC0, as wide as the register is."""
-        r = registers.register(name)
-        self._write(state.GUEST, r, value, r.root_mask)
+        self._write(state.GUEST, _GUEST.get(name) or _absent("guest context", name), value)
 
-    def _read(self, bank: int, name: str) -> int:
-        r = self._known(bank, name)
-        wide = r.width == 64
-        return int(read_cp0(self._core.S, bank, r.index, wide, self._core.cycles)) & (M64 if wide else M32)
+    def _read(self, bank: int, place: _Place) -> int:
+        index, wide, values, _ = place
+        return read_cp0(self._core.S, bank, index, wide, self._words[state.CYCLES]) & values
 
-    def _write(self, bank: int, r: registers.Register, value: int, mask: int) -> None:
-        self._known(bank, r.name)
+    def _write(self, bank: int, place: _Place, value: int) -> None:
+        index, wide, _, mask = place
         if not 0 <= value <= M64:
-            raise RootModeError(f"{value:#x} for {r.name}: registers take 0 to {M64:#x}")
-        wide = r.width == 64
-        write_cp0(self._core.S, bank, r.index, _signed(value), _signed(mask), wide, self._core.cycles)
+            raise RootModeError(f"{value:#x} for ({index >> 3}, {index & 7}): registers take 0 to {M64:#x}")
+        write_cp0(self._core.S, bank, index, _signed(value), mask, wide, self._words[state.CYCLES])
 
-    @staticmethod
-    def _known(bank: int, name: str) -> registers.Register:
-        r = registers.register(name)
-        if not r.modelled or (bank and not registers.IN_GUEST[r.index]):
-            where = "guest context" if bank else "core's model"
-            raise RootModeError(f"the {where} has no register {name}")
-        return r
+    def set_guest_count(self, count: int) -> None:
+        """GTOffset for a Guest.Count that stands at `count` now."""
+        lent_timer.set_going(self._core.S, count)
+
+    def guest_cause_and_count(self) -> tuple[int, int]:
+        """Guest.Cause and Guest.Count."""
+        return lent_timer.read(self._core.S)
+
+    def park_guest_timer(self, compare: int, cause: int) -> None:
+        """Guest.Compare and Guest.Cause, with Guest.Count at Compare."""
+        lent_timer.park(self._core.S, compare, cause)
 
     # The guest's stable timer: the guest forms of DRDCSR and DWRCSR.
     @property
@@ -164,48 +198,58 @@ class RootMode:
         """Root TLB refills that the core carried out itself."""
         return int(self._core.S[state.ROOT_REFILLS])
 
-    def host(self, refill_cycles: int) -> None:
+    def host(self, refill_cycles: int, cache_cycles: int = 0) -> None:
         """Makes root mode a hypervisor in Python: a run comes back with EXIT instead of executing there. A root refill
-        that the core carries out itself, by the table at `set_table`, takes `refill_cycles`."""
-        if refill_cycles < 0:
-            raise RootModeError(f"a root refill of {refill_cycles} cycles; at least 0 is needed")
-        self._core.S[state.HYPERVISOR] = 1
-        self._core.S[state.REFILL_COST] = refill_cycles
+        that the core carries out itself, by the table at `set_table`, takes `refill_cycles`; an exit that it answers
+        itself (`answer_until`) `cache_cycles`."""
+        if refill_cycles < 0 or cache_cycles < 0:
+            raise RootModeError(
+                f"a root refill of {refill_cycles} cycles, an exit of {cache_cycles}; at least 0 is needed"
+            )
+        S = self._core.S
+        S[state.HYPERVISOR] = 1
+        S[state.REFILL_COST], S[state.CACHE_COST] = refill_cycles, cache_cycles
+
+    def answer_until(self, cycle: int) -> None:
+        """An exit for CACHE by index that is over before `cycle` needs no hypervisor; 0: every one does. It needs one
+        in any case in a delay slot, with IP6 or IP7 pending in root, and without GuestCtl0.GT."""
+        self._words[state.CACHE_UNTIL] = cycle
+
+    def answered(self) -> int:
+        """How many exits the core has answered since the last call."""
+        count = self._words[state.CACHE_EXITS]
+        if count:
+            self._words[state.CACHE_EXITS] = 0
+        return count
 
     def set_table(self, address: int) -> None:
         """Host address of the page table of guest physical addresses (cpu/vz/refill.py); 0: none, every refill is an
         exit. A model that reports guest virtual addresses has none to look up: RootModeError."""
         if address and self._core.choices.gva:
             raise RootModeError("a table of guest physical addresses, where BadVAddr is a guest virtual one (gva)")
-        self._core.S[state.GPA_PGD] = address
+        self._words[state.GPA_PGD] = address
 
     def enter_guest(self) -> None:
         """ERET. EPC is where it goes, and with GuestCtl0.GM set that is the guest."""
-        S = self._core.S
-        return_from_exception(S)
-        S[state.SAMPLE] = 1
-        S[state.FAULT_COUNT] = 0
+        return_from_exception(self._core.S)
+        self._words[state.SAMPLE] = 1
+        self._words[state.FAULT_COUNT] = 0
 
     def charge(self, cycles: int) -> None:
         """The handler took that many core cycles."""
         if cycles < 0:
             raise RootModeError(f"a handler of {cycles} cycles; at least 0 is needed")
-        S = self._core.S
-        S[state.CYCLES] += cycles
-        S[state.SAMPLE] = 1
+        words = self._words
+        words[state.CYCLES] += cycles
+        words[state.SAMPLE] = 1
 
     def park(self) -> None:
         """Waits for the reply to an access of the hypervisor: its value is then in BOUNCE, or ACCESS_ERROR is 1."""
-        S = self._core.S
-        S[state.AWAITS] = 1
-        S[state.RESUME] = S[state.ACCESS_ERROR] = 0
+        words = self._words
+        words[state.AWAITS] = 1
+        words[state.RESUME] = words[state.ACCESS_ERROR] = 0
 
     def idle(self) -> None:
         """WAIT in root mode: until an interrupt that Status.IM lets through."""
-        self._core.S[state.WAITING] = 1
-        self._core.S[state.SAMPLE] = 1
-
-
-def _signed(value: int) -> int:
-    value &= M64
-    return value - (1 << 64) if value >> 63 else value
+        self._words[state.WAITING] = 1
+        self._words[state.SAMPLE] = 1

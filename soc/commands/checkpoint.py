@@ -9,7 +9,7 @@ from soc.time import seconds
 
 MACHINE = (
     *("machine", "platform", "cpus", "ram_mb", "append", "kernel", "initrd", "run_stub", "strict"),
-    *("hypervisor", "vcpus"),
+    *("hypervisor", "vcpus", "kvm", "irqchip"),
 )
 """Options that say what the machine is; in a checkpoint all of that is settled."""
 

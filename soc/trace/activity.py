@@ -8,8 +8,8 @@ the messages and from the cores' notes of interrupts taken, so a file gives what
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from soc.errors import SocError
 from soc.messages import (
@@ -34,13 +34,20 @@ MEMORY = "memory"
 
 
 class Taken(NamedTuple):
-    """An interrupt exception: `time` of the handler's first instruction in ps, IP bits pending and enabled, and the
-    timer's deadline in ps where IP7 is among them."""
+    """An interrupt exception: `time` of the handler's first instruction in ps, IP bits pending and enabled, the timer's
+    deadline in ps where IP7 is among them, and for a virtual CPU when KVM injected which bits."""
 
     time: int
     core: int
     mask: int
     deadline: int | None
+    injected: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> Taken:
+        """From plain data."""
+        time, core, mask, deadline, *more = row
+        return cls(time, core, mask, deadline, tuple((ip, at) for ip, at in more[0]) if more else ())
 
 
 class High(NamedTuple):
@@ -285,7 +292,7 @@ class _Reader:
     # Cores.
 
     def _taken(self, taken: Taken) -> None:
-        core = f"cpu{taken.core}"
+        core, injected = f"cpu{taken.core}", dict(taken.injected)
         self.into.taken.setdefault(core, []).append(taken)
         for ip, drivers in self.pins.get(core, {}).items():
             if taken.mask >> ip & 1:
@@ -293,13 +300,13 @@ class _Reader:
                     pin = f"{core}.ip[{ip}]"
                     path = self._last(cause, lambda path: any(place == pin for place, _, _ in path.places))  # noqa: B023
                     if path is not None:
-                        path.taken(core, taken.time)
+                        path.taken(core, taken.time, injected.get(ip))
         key = core, taken.deadline
         if taken.mask & IP7 and taken.deadline is not None and key not in self.timers and key not in self.expiries:
             path = Path(0, f"{core}.timer", taken.deadline)
             path.kind = TIMER
             path.begin(f"{core} timer deadline", taken.deadline)
-            path.taken(core, taken.time)
+            path.taken(core, taken.time, injected.get(7))
             self.timers[key] = path
             self.into.paths.append(path)
 

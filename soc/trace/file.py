@@ -3,7 +3,8 @@
     b"soc-trace 1\\n"
     ["system", crc, bytes]              msgpack of {about, cores, core_clock, links}
     ["messages", crc, bytes, count]     zlib of packed messages (soc.messages), one after the other
-    ["taken", crc, bytes, count]        zlib of msgpack arrays [time ps, core, IP mask, timer deadline ps or nil]
+    ["taken", crc, bytes, count]        zlib of msgpack arrays [time ps, core, IP mask, timer deadline ps or nil,
+                                        pairs of an IP bit and the time ps at which KVM injected it]
     ["end", crc, bytes]                 msgpack of {messages, taken, hash}
 
 The check value is CRC-32 of the bytes. A file without its end was cut off, or its run was killed.
@@ -193,7 +194,7 @@ def _take(content: Content, row: Any) -> None:
         elif kind == "taken":
             unpacker = msgpack.Unpacker()
             unpacker.feed(_inflate(data))
-            found = [Taken(*entry) for entry in unpacker]
+            found = [Taken.of(entry) for entry in unpacker]
             if len(found) != more[0]:
                 raise _Damaged(f"{len(found)} interrupts where {more[0]} are announced")
             content.taken += found

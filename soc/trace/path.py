@@ -45,8 +45,11 @@ class Path:
         self.reached.add(component(place))
         self.places.append((place, time, core))
 
-    def taken(self, core: str, time: int) -> None:
-        """A core took an exception while the interrupt held one of its pins."""
+    def taken(self, core: str, time: int, injected: int | None = None) -> None:
+        """A core took an exception while the interrupt held one of its pins, or its timer had come. `injected`: when
+        KVM made the bit pending; before this interrupt, where it was pending already or is the hardware's own."""
+        if injected is not None and injected >= self.places[-1][1]:
+            self.places.append((f"{core} KVM", injected, core))
         self.places.append((f"{core} handler", time, core))
 
     def settle(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -86,11 +86,14 @@ class Trace:
         self.messages -= 1
         del self._pending[-len(data) :]
 
-    def taken(self, core: int, time: int, mask: int, deadline: int | None) -> None:
+    def taken(
+        self, core: int, time: int, mask: int, deadline: int | None, injected: Iterable[tuple[int, int]] = ()
+    ) -> None:
         """Core `core` took an interrupt: its handler's first instruction is at `time`; `mask` has the IP bits that were
-        pending and enabled. `deadline` is the timer's, where IP7 is among them."""
+        pending and enabled. `deadline` is the timer's, where IP7 is among them; `injected` has pairs of an IP bit and
+        when KVM made it pending, where the core is a virtual CPU."""
         if self.keeps:
-            self._taken.append(Taken(time, core, mask, deadline))
+            self._taken.append(Taken(time, core, mask, deadline, tuple(injected)))
 
     def _keep(self) -> None:
         fresh = bytes(self._pending[self._kept :])
@@ -129,7 +132,7 @@ class Trace:
         self._pieces, self._taken, self._before = [], [], self.messages
         if self.keeps and (saved["pieces"] or not self.messages):
             self._pieces = [file.Piece(*piece) for piece in saved["pieces"]]
-            self._taken = [Taken(*taken) for taken in saved["taken"]]
+            self._taken = [Taken.of(taken) for taken in saved["taken"]]
             self._before = saved["before"]
 
     # Files.

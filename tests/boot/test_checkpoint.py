@@ -28,6 +28,19 @@ def test_a_boot_goes_on_from_a_checkpoint(fast, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("backend", ["vz", "ls3acomp"])
+def test_a_guest_of_kvm_goes_on_from_a_checkpoint(material, tmp_path, backend):
+    file = str(tmp_path / "boot.ckpt")
+    options = ["--hypervisor", "kvm", "--kvm", backend, "--vcpus", "2", "--cpus", "1"]
+    whole = rig.boot(tmp_path, rig.FAST, options=options)
+    saved = ["--save-at", "250 ms", "--checkpoint", file, "--until", "INIT-UP"]
+    assert rig.boot(tmp_path, rig.FAST, options=[*options, *saved]).status == 0
+    rest = rig.again(file)
+    assert (rest.status, rest.result["trace_hash"]) == (0, whole.result["trace_hash"])
+    assert len(rest.console) < len(whole.console) and whole.console.endswith(rest.console)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", ["virt", "ls7a"])
 def test_four_cores_and_every_pci_function_at_any_moment(material, tmp_path, platform):
     if material.modules is None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import msgpack
 import pytest
 
+from cpu.isa.assembler import assemble
+from cpu.kvm import onereg
 from scenarios.library import guest, loaded
-from soc import ConfigurationError, Machine, PoweredOff
+from soc import ConfigurationError, Machine, PoweredOff, migration
 
 
 def run(name, **options):
@@ -68,14 +70,22 @@ def test_options_that_make_no_sense():
         Machine("virt", hypervisor="kvm", kvm="te")
 
 
-def test_a_guest_that_leaves_its_memory_ends_with_an_internal_error():
-    from cpu.isa.assembler import assemble
-
-    machine = Machine("virt", hypervisor="kvm")
-    machine.load(assemble("hypcall 3").to_elf())
+@pytest.mark.parametrize("unimplemented", ["stop", "ri"])
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("hypcall 3", "HYPCALL 3"),
+        ("cache 5, 0(zero)", "CACHE operation 0x5"),
+        ("li t0, 0xffffffffb0000000\n jr t0\n nop", "a load KVM does not emulate"),  # of what BadInstr still has
+        ("li t0, 0xffffffffb0000000\n ll t1, 0(t0)", "a load KVM does not emulate"),
+    ],
+)
+def test_exits_that_kvm_does_not_handle_end_the_run(text, why, unimplemented):
+    machine = Machine("virt", hypervisor="kvm", unimplemented=unimplemented)
+    machine.load(assemble(text).to_elf())
     result = machine.run(max_virtual="1 ms")
     assert result.ended == "error"
-    assert "INTERNAL_ERROR" in result.reason and "HYPCALL 3" in result.reason
+    assert "INTERNAL_ERROR" in result.reason and why in result.reason
 
 
 @pytest.mark.parametrize("at", ["100 us", "777 us"])
@@ -87,13 +97,32 @@ def test_a_guest_moves_to_another_machine(at):
     source.hypervisor.stop_guest()
     assert source.run().reason == "the guest has stopped"
     source.run(max_virtual="1 us")
-    saved = msgpack.unpackb(msgpack.packb(source.hypervisor.save(source.memory, source.devices)), strict_map_key=False)
+    saved = msgpack.unpackb(msgpack.packb(migration.leave(source)), strict_map_key=False)
+    assert not migration.beyond(saved), "registers by id, memory and devices are all of it"
     target = Machine("virt", hypervisor="kvm")
-    target.hypervisor.restore(saved, target.memory, target.components)
+    migration.arrive(target, saved)
     result = target.run(until=PoweredOff, max_virtual="1 s")
     assert result.ended == "poweroff", result.reason
     assert source.console + target.console == whole.console
     assert result.details["refill root"] > 0, "nothing of its translations came along"
+
+
+def test_the_hash_covers_a_vcpu_that_is_on_no_core():
+    def stopped(change) -> bytes:
+        machine = Machine("virt", hypervisor="kvm", vcpus=2, cpus=1)
+        machine.load(guest("first_light.S").to_elf())
+        machine.run(max_virtual="20 us")
+        machine.hypervisor.stop_guest()
+        machine.run()
+        vcpu = machine.hypervisor.vcpus[1]
+        assert vcpu.core is None
+        change(vcpu)
+        return machine.digest()
+
+    same = stopped(lambda vcpu: None)
+    assert same == stopped(lambda vcpu: None)
+    for number in (onereg.gpr(5), onereg.HI, onereg.PC, onereg.cp0("epc"), onereg.fpr_64(2), onereg.FCR_CSR):
+        assert stopped(lambda vcpu, number=number: vcpu.set_one_reg(number, 0x1000)) != same, f"{number:#x}"
 
 
 def test_a_stopped_guest_goes_on():

@@ -432,11 +432,6 @@ def test_a_machine_that_ended_in_an_error_is_not_saved():
         m.save()
 
 
-def test_a_machine_with_the_kvm_model_is_not_saved():
-    with pytest.raises(CheckpointError, match="under the KVM model has no checkpoint"):
-        Machine("virt", ram="16 MiB", hypervisor="kvm").save()
-
-
 def test_a_checkpoint_is_whole_or_not_there(tmp_path):
     m, _ = build(ASKS, 1)
     with pytest.raises(CheckpointError, match=r"cannot write the checkpoint .*: No such file or directory"):
