@@ -84,7 +84,8 @@ def apply_event(S):
 
 @jit
 def run_window(S, M, nothing, end):
-    """Runs one core to the end of a window. GOES_ON, or the stop that keeps it from getting there."""
+    """Runs one core to the end of a window. GOES_ON, or the stop that keeps it from getting there. `nothing`: the array
+    of cpu.open_bus."""
     while True:
         then = next_event(S)
         if S[state.AWAITS] or S[state.HELD]:
@@ -321,7 +322,7 @@ class Cluster:
             core.S[state.HELD] = 1
         self._nothing = open_bus.table()
         self._views = [core.words for core in self.cores]
-        self._now = memoryview(self.control)
+        self._control_view, self._nothing_view = memoryview(self.control), memoryview(self._nothing)
         self.limit(None)
         self._run = run_cluster
         if self.cores[0].tier.name == "reference":
@@ -330,7 +331,7 @@ class Cluster:
     @property
     def grid(self) -> int:
         """The grid point all cores have reached, in core cycles."""
-        return self._now[GRID]
+        return self._control_view[GRID]
 
     @property
     def window(self) -> int:
@@ -339,7 +340,7 @@ class Cluster:
     @property
     def quiet_until(self) -> int:
         """At the return of `run`: no core executes before this cycle unless something reaches one."""
-        return self._now[QUIET_UNTIL]
+        return self._control_view[QUIET_UNTIL]
 
     def release(self, core: int, cycle: int, pc: int, registers: dict[int, int]) -> None:
         """Lets a held core go at `cycle`, from `pc` with the given general registers."""
@@ -394,10 +395,11 @@ class Cluster:
     def open_bus_accesses(self) -> list[Request]:
         """The accesses to nothing that `run` has answered, in their order; each is given once. They come before those
         of `requests`, and nothing else happened between them."""
-        found = open_bus.noted(self._nothing)
+        if not self._nothing_view[open_bus.COUNT]:
+            return []
         return [
             Request(core, bool(is_store), address, size, value & ((1 << 8 * size) - 1) if is_store else 0, *rest)
-            for core, is_store, address, size, value, *rest in found
+            for core, is_store, address, size, value, *rest in open_bus.noted(self._nothing)
         ]
 
     def load(self) -> None:
@@ -407,7 +409,7 @@ class Cluster:
 
     def run(self, target: int | None, slice_cycles: int = DEFAULT_SLICE) -> ClusterStop:
         """Runs whole windows up to the grid point `target` (None: no end), or until a core sends a request."""
-        control = self._now
+        control = self._control_view
         control[TARGET] = timer.NEVER if target is None else target
         if self.memory.stops:
             self.memory.set_stops(())

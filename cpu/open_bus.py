@@ -40,10 +40,7 @@ def describe(nothing: np.ndarray, latency: int, ranges: Iterable[tuple[int, int,
 def noted(nothing: np.ndarray) -> list[list[int]]:
     """Core, whether it is a store, address, size, value, cycle, instructions of each access answered since the last
     call, in their order."""
-    count = int(nothing[COUNT])
-    if not count:
-        return []
-    nothing[COUNT] = 0
+    count, nothing[COUNT] = int(nothing[COUNT]), 0
     return nothing[_FIRST_NOTED : _FIRST_NOTED + _FIELDS * count].reshape(-1, _FIELDS).tolist()
 
 

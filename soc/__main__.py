@@ -2,6 +2,7 @@
 
 import argparse
 import atexit
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from soc.commands import COMMANDS
+from soc.commands.loading import loading
 from soc.commands.output import BAD_INPUT, INTERRUPTED, error_text, say
 from soc.errors import SocError
 
@@ -33,7 +35,8 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line `argv` (default: the process's) and returns the exit status."""
     words = sys.argv[1:] if argv is None else argv
-    arguments = parser(words[0] if words else None).parse_args(words)
+    with loading():
+        arguments = parser(words[0] if words else None).parse_args(words)
     try:
         return arguments.command(arguments)
     except SocError as error:
@@ -42,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("soc: interrupted.")
         return INTERRUPTED
+    finally:
+        gc.unfreeze()
 
 
 def command() -> NoReturn:

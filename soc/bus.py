@@ -87,7 +87,10 @@ class OpenBus:
 
     def window(self, address: int) -> Window | None:
         """The smallest window that holds `address`."""
-        return next((w for w in self._windows if w.base <= address < w.base + w.size), None)
+        for window in self._windows:
+            if window.base <= address < window.base + window.size:
+                return window
+        return None
 
     def ranges(self, claimed: Iterable[tuple[int, int]]) -> list[tuple[int, int, bool]]:
         """(start, end, whether reads give all ones) wherever an access has an answer, outside the `claimed` (start,

@@ -281,9 +281,9 @@ def _arm(fault: Fault, components: Mapping[str, Any], kernel: Kernel, channel: i
         raise ConfigurationError(f"fault: {choose('device in another process', fault.device, elsewhere)}")
     rng = Random(f"{fault.seed} {fault.device}")
 
-    def happen(kind: str) -> None:
+    def happen(planned: Strike) -> None:
         if not component.disconnected:
-            strike(kind, component, rng)
+            strike(planned.kind, component, rng)
 
     for number, planned in enumerate(fault.strikes, start=1):
-        kernel.post(planned.time, Phase.SETUP, channel, number, happen, planned.kind)
+        kernel.post(planned.time, Phase.SETUP, channel, number, happen, planned)

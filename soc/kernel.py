@@ -20,6 +20,7 @@ from soc.messages import Phase
 from soc.time import NEVER
 
 Entry = list[Any]
+"""Of the queue; a cancelled one has None as its handler."""
 _HANDLER, _VALUE = 4, 5
 _SETUP, _TIMER = int(Phase.SETUP), int(Phase.TIMER)
 

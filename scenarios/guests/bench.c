@@ -1,27 +1,10 @@
-/* A small mixed workload: a linked list, matrices, a state machine over text, and a CRC that ties them together.
- *
- * Freestanding, on the bare machine: UART at 0x1fe001e0, power switch at 0x10080010. The same ELF runs under `soc run` and
- * under QEMU's loongson3-virt. It takes no interrupt, reads no clock and no device, so that every machine executes the
- * same instructions. What it prints depends on every result. */
+/* A small mixed workload: a linked list, matrices, a state machine over text, and a CRC that ties them together. */
 
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long u64;
-
-#define UART_THR ((volatile u8 *)0xffffffffbfe001e0ul)
-#define POWER ((volatile u8 *)0xffffffffb0080010ul)
-#define POWER_OFF 0xff
-
-/* The parts of the workload stay functions, as in a program of several files. */
-#define PART static __attribute__((noinline))
+#include "program.h"
 
 #define NODES 64
 #define N 16
 #define TEXT 512
-
-/* The builder replaces this word in the ELF file. It is volatile so that the compiler cannot assume its value. */
-volatile u64 iterations = 1;
 
 /* Linked by index and by pointer at once, so that both 32- and 64-bit loads are met. */
 struct node {
@@ -230,33 +213,6 @@ PART u16 state_work(u32 seed, u16 crc)
     return crc;
 }
 
-PART void print(const char *words)
-{
-    while (*words)
-        *UART_THR = *words++;
-}
-
-static void print_hex(u64 value, int digits)
-{
-    while (digits--)
-        *UART_THR = "0123456789abcdef"[value >> 4 * digits & 15];
-}
-
-/* A core may come here straight from reset: leave the error level and the bootstrap vectors, have 64-bit addressing. */
-__asm__(".set push\n"
-        ".set noreorder\n"
-        ".section .text.entry,\"ax\",@progbits\n"
-        ".globl _start\n"
-        "_start:\n"
-        "    li $t0, 0xe0\n" /* Status.KX, SX, UX */
-        "    mtc0 $t0, $12\n"
-        "    ehb\n"
-        "    lui $sp, %hi(stack_top)\n"
-        "    j start\n"
-        "    daddiu $sp, $sp, %lo(stack_top)\n"
-        ".set pop\n"
-        ".text\n");
-
 void start(void)
 {
     u16 list = 0, matrix = 0, states = 0;
@@ -277,7 +233,5 @@ void start(void)
     print("  states 0x");
     print_hex(states, 4);
     print("\n");
-    *POWER = POWER_OFF;
-    for (;;)
-        ;
+    finish();
 }

@@ -1,7 +1,8 @@
-"""Builds the guests written in C, with the cross compiler that the package ziglang brings.
+"""Builds the guests that `soc bench` measures: programs in C, by the cross compiler that the package ziglang brings,
+and one in assembler.
 
-Nothing binary is shipped. The ELF files are kept in the cache, keyed by sources, options and compiler, so that a second
-run compiles nothing. Use: `bench(iterations=1000)`.
+Nothing binary is shipped. The ELF files of programs in C are kept in the cache, keyed by sources, options and compiler,
+so that a second run compiles nothing. Use: `bench(iterations=1000)`.
 """
 
 import io
@@ -9,49 +10,88 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
+from scenarios.library import guest
 from soc.errors import ConfigurationError, choose
 from soc.fetch.cache import cache_root, sha256, write_atomically
 
 FOLDER = Path(__file__).parent
 COMPILER = "ziglang"
-# MIPS64 release 2, n64, absolute addresses: what every machine under comparison has, and no start-up code.
+# MIPS64, n64, absolute addresses, and no start-up code.
 OPTIONS = (
-    "-target mips64el-freestanding -mcpu=mips64r2 -mabi=64 -mno-abicalls -fno-pic -G0 -static -nostdlib "
+    "-mabi=64 -mno-abicalls -fno-pic -G0 -static -nostdlib "
     "-ffreestanding -fno-builtin -fno-math-errno -fno-stack-protector -fomit-frame-pointer -O2 -g0 "
     "-Wall -Wextra -Werror -Wl,--entry=_start -Wl,--build-id=none -Wl,--no-eh-frame-hdr"
 ).split()
-# Guests that enable the FPU; the others are compiled without it.
-FLOATING = ("compute",)
+SCRIPT = FOLDER / "bench.ld"
+SYSTEMS = {
+    "bare": ("-target", "mips64el-freestanding", f"-Wl,-T,{SCRIPT}"),
+    "linux": ("-target", "mips64el-linux"),
+}
+# Release 2 is what every machine under comparison has; MSA needs release 5. bench.c is compiled without the FPU.
+UNITS = {
+    "bench": ("-mcpu=mips64r2", "-msoft-float"),
+    "compute": ("-mcpu=mips64r2",),
+    "vector": ("-mcpu=mips64r5+msa",),
+}
 COMPUTE_PARTS = ("integer", "double", "memory", "calls")
+VECTOR_PARTS = ("saxpy", "dot", "bytes")
+OPERATIONS = ("system call", "software interrupt", "timer interrupt", "TLB refill", "process switch", "modified code")
+"""What system.S can do, in the order of its table."""
 
 
 def bench(iterations: int = 1) -> bytes:
-    """The ELF of the benchmark, set to run `iterations` times (1 to 2^32 - 1). Raises ConfigurationError."""
+    """The ELF of the mixed program, set to run `iterations` times (1 to 2^32 - 1). Raises ConfigurationError."""
     return _repeated(build("bench"), iterations)
 
 
 def compute(part: str, iterations: int = 1) -> bytes:
     """The ELF of one of `COMPUTE_PARTS`, set to run `iterations` times (1 to 2^32 - 1). Raises ConfigurationError."""
-    if part not in COMPUTE_PARTS:
-        raise ConfigurationError(choose("part of the compute set", part, COMPUTE_PARTS))
-    return _repeated(with_word(build("compute"), "part", COMPUTE_PARTS.index(part) + 1), iterations)
+    return _repeated(_part("compute", part, COMPUTE_PARTS), iterations)
+
+
+def vector(part: str, iterations: int = 1, system: str = "bare") -> bytes:
+    """The ELF of one of `VECTOR_PARTS`, for the bare machine or for "linux". Raises ConfigurationError."""
+    return _repeated(_part("vector", part, VECTOR_PARTS, system), iterations)
+
+
+def system(operation: str, iterations: int = 1) -> bytes:
+    """The ELF of system.S, set to do one of `OPERATIONS` `iterations` times (1 to 2^32 - 1). Raises
+    ConfigurationError."""
+    _choice("operation of the system", operation, OPERATIONS)
+    _check(iterations)
+    return guest("system.S", kind=OPERATIONS.index(operation), iterations=iterations).to_elf()
+
+
+def _part(name: str, part: str, parts: Sequence[str], system: str = "bare") -> bytes:
+    _choice(f"part of the {name} set", part, parts)
+    return with_word(build(name, system), "part", parts.index(part) + 1)
+
+
+def _choice(what: str, name: str, allowed: Sequence[str]) -> None:
+    if name not in allowed:
+        raise ConfigurationError(choose(what, name, allowed))
+
+
+def _check(iterations: int) -> None:
+    if not 1 <= iterations < 1 << 32:
+        raise ConfigurationError(f"iterations = {iterations}; allowed: 1 to {(1 << 32) - 1}.\nGive a number in it.")
 
 
 def _repeated(elf: bytes, iterations: int) -> bytes:
-    if not 1 <= iterations < 1 << 32:
-        raise ConfigurationError(f"iterations = {iterations}; allowed: 1 to {(1 << 32) - 1}.\nGive a number in it.")
+    _check(iterations)
     return with_word(elf, "iterations", iterations)
 
 
-def build(name: str) -> bytes:
-    """The ELF of `name`.c, linked by bench.ld. Raises ConfigurationError when there is no compiler or it fails."""
-    source, script = FOLDER / f"{name}.c", FOLDER / "bench.ld"
-    options = OPTIONS if name in FLOATING else [*OPTIONS, "-msoft-float"]
+def build(name: str, system: str = "bare") -> bytes:
+    """The ELF of `name`.c for one of `SYSTEMS`. Raises ConfigurationError when there is no compiler or it fails."""
+    source = FOLDER / f"{name}.c"
+    options = [*SYSTEMS[system], *UNITS[name], *OPTIONS]
     try:
         version = metadata.version(COMPILER)
     except metadata.PackageNotFoundError as cause:
@@ -59,19 +99,20 @@ def build(name: str) -> bytes:
             f"the guest {source.name} is written in C, and the compiler package {COMPILER} is not installed.\n"
             "`pip install '.[guests]'` in the project's folder installs it."
         ) from cause
-    made_of = b"\0".join([source.read_bytes(), script.read_bytes(), " ".join(options).encode(), version.encode()])
+    sources = [source, SCRIPT, *sorted(FOLDER.glob("*.h"))]
+    made_of = b"\0".join([*(path.read_bytes() for path in sources), " ".join(options).encode(), version.encode()])
     folder = cache_root() / "guests"
-    path = folder / f"{name}-{sha256(made_of)[:24]}.elf"
+    path = folder / f"{name}-{system}-{sha256(made_of)[:24]}.elf"
     if not path.exists():
-        write_atomically(path, _compile(source, script, options, folder))
+        write_atomically(path, _compile(source, options, folder))
     return path.read_bytes()
 
 
-def _compile(source: Path, script: Path, options: list[str], folder: Path) -> bytes:
+def _compile(source: Path, options: list[str], folder: Path) -> bytes:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         made = Path(scratch) / "guest.elf"
-        command = [sys.executable, "-m", COMPILER, "cc", *options, f"-Wl,-T,{script}", str(source), "-o", str(made)]
+        command = [sys.executable, "-m", COMPILER, "cc", *options, str(source), "-o", str(made)]
         environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(folder / "zig"), "ZIG_LOCAL_CACHE_DIR": scratch}
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment)
         if done.returncode or not made.exists():

@@ -1,30 +1,6 @@
-/* Four workloads, one kind of work each: integer arithmetic, double-precision arithmetic, a stream through memory, calls.
- *
- * Freestanding, on the bare machine, as bench.c is: the same ELF runs under `soc run` and under QEMU's loongson3-virt, takes
- * no interrupt and reads no clock. What it prints depends on every result. */
+/* Four workloads, one kind of work each: integer arithmetic, double-precision arithmetic, a stream through memory, calls. */
 
-typedef unsigned char u8;
-typedef unsigned int u32;
-typedef unsigned long u64;
-
-#define UART_THR ((volatile u8 *)0xffffffffbfe001e0ul)
-#define POWER ((volatile u8 *)0xffffffffb0080010ul)
-#define POWER_OFF 0xff
-
-#define PART static __attribute__((noinline))
-
-/* The builder replaces these words in the ELF file. They are volatile so that the compiler cannot assume their value. */
-volatile u64 iterations = 1;
-volatile u64 part = 1;
-
-static u64 step(u64 *seed)
-{
-    u64 x = *seed;
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^= x << 17;
-    return *seed = x;
-}
+#include "parts.h"
 
 /* Rounds of ChaCha: 32-bit additions, exclusive ors and rotations. */
 #define ROTATE(x, n) ((x) << (n) | (x) >> (32 - (n)))
@@ -180,7 +156,7 @@ PART u64 crossed(u64 x)
     return x ^ x >> 21;
 }
 
-static u64 (*const functions[])(u64) = {plus, turned, minus, crossed};
+static workload functions[] = {plus, turned, minus, crossed};
 
 PART u64 calls(u64 seed)
 {
@@ -190,50 +166,8 @@ PART u64 calls(u64 seed)
     return x + fibonacci(18);
 }
 
-static void print(const char *words)
-{
-    while (*words)
-        *UART_THR = *words++;
-}
-
-static void print_hex(u64 value, int digits)
-{
-    while (digits--)
-        *UART_THR = "0123456789abcdef"[value >> 4 * digits & 15];
-}
-
-/* A core may come here straight from reset: leave the error level and the bootstrap vectors, have 64-bit addressing, and a
- * unit with 32 registers of 64 bits. */
-__asm__(".set push\n"
-        ".set noreorder\n"
-        ".section .text.entry,\"ax\",@progbits\n"
-        ".globl _start\n"
-        "_start:\n"
-        "    lui $t0, 0x2400\n" /* Status.CU1, FR */
-        "    ori $t0, $t0, 0xe0\n" /* Status.KX, SX, UX */
-        "    mtc0 $t0, $12\n"
-        "    ehb\n"
-        "    ctc1 $zero, $31\n"
-        "    lui $sp, %hi(stack_top)\n"
-        "    j start\n"
-        "    daddiu $sp, $sp, %lo(stack_top)\n"
-        ".set pop\n"
-        ".text\n");
-
 void start(void)
 {
-    static u64 (*const parts[])(u64) = {integer, floating, stream, calls};
-    u64 seed = 0x2545f4914f6cdd1d, sum = 0, count = iterations, which = part;
-    for (u64 i = 0; i < count; i++)
-        sum = (sum << 1 | sum >> 63) ^ parts[which - 1 & 3](step(&seed));
-    print("compute: part 0x");
-    print_hex(which, 1);
-    print("  iterations 0x");
-    print_hex(count, 8);
-    print("  sum 0x");
-    print_hex(sum, 16);
-    print("\n");
-    *POWER = POWER_OFF;
-    for (;;)
-        ;
+    static workload parts[] = {integer, floating, stream, calls};
+    repeat("compute", parts);
 }

@@ -1,1 +1,1 @@
-"""Speed, measured side by side with QEMU in one interleaved run: a bare program and the boot of Debian's kernel."""
+"""Speed, measured in interleaved rounds: programs, operations of a kernel, boots and many cores, beside QEMU."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from soc.bench.contest import Say
 from soc.bench.errors import BenchError
 
 ACCESSES = 20_000
@@ -48,12 +49,8 @@ class Separation:
         """Wall time from telling a message to the end of its answer, in us: mean of a round, median of the rounds."""
         return median(self.waited_s) / self.told * 1e6 if self.told else 0.0
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data, with every round."""
-        return {**vars(self), "overhead": self.overhead, "added_us": self.added_us, "turn_us": self.turn_us}
 
-
-def separation(rounds: int, material: Any = None, say: Callable[[str], None] = lambda text: None) -> list[Separation]:
+def separation(rounds: int, material: Any = None, say: Say = lambda text: None) -> list[Separation]:
     """Accesses, the boot of `material` if there is one, and a core that needs no device; `rounds` of each."""
     loads = {
         f"{ACCESSES} reads of a register": (lambda place: _bare("poll.S", place), {"max_insns": 3 * ACCESSES}),

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import gc
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from soc.commands.checkpoint import refuse_half, rest_of
+from soc.commands.loading import loading
 from soc.commands.options import devices, placement
 from soc.commands.output import BAD_INPUT, FAILED, INTERRUPTED, LIMIT, OK, error_text, result_line, say
 from soc.commands.profiling import Profiling
@@ -86,7 +86,7 @@ def session(
     try:
         refuse_half(arguments)
         profiling = Profiling.of(arguments)
-        with profiling.starting(), _without_collection():
+        with profiling.starting(), loading():
             machine = prepare()
         if arguments.restore and arguments.max_virtual is not None:
             max_virtual = rest_of(arguments.max_virtual, machine)
@@ -143,7 +143,6 @@ def _run(
         machine.interrupt()
 
     with contextlib.ExitStack() as stack:
-        stack.callback(gc.unfreeze)
         stack.enter_context(_on_interrupt(interrupt))
         if live:
             say("soc: you are at the guest's console; Ctrl-] ends the run.")
@@ -168,19 +167,6 @@ def _run(
     if arguments.save_at is not None and not saved:
         say(f"soc: the run ended before --save-at: there is no {arguments.checkpoint}.")
     return result, bool(interruptions)
-
-
-@contextlib.contextmanager
-def _without_collection() -> Iterator[None]:
-    """What is loaded and built is there to stay: Python does not look through it for garbage until `gc.unfreeze`."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if enabled:
-            gc.enable()
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ from cpu import state
 from cpu.cluster import Cluster
 from cpu.core import StopKind
 from cpu.cp0 import registers
+from cpu.cp0.timer import EXTIMER
 from cpu.isa import TABLE
 from cpu.isa.assembler import assemble
 from cpu.kvm import onereg
@@ -60,13 +61,13 @@ LIMIT = 4000
 CHANGES = {
     "index", "random", "entrylo0", "entrylo1", "context", "pagemask", "badvaddr", "badinstr", "badinstrp", "count",
     "entryhi", "guestctl0", "guestctl1", "guestctl2", "compare", "status", "gtoffset", "cause", "epc", "config5",
-    "lladdr", "xcontext", "gscause", "nestedexc", "nestedepc",
+    "lladdr", "xcontext", "gscause", "nestedexc", "nestedepc", "config",
 }  # fmt: skip
 KEPT = np.array([r.slot for r in registers.REGISTERS.values() if r.name not in CHANGES])
 KEPT_SLOTS = np.array([
-    state.HYPERVISOR, state.REFILL_COST, state.CACHE_COST, state.NUMBER, state.CPUCFG2, state.UNMODELLED_RI,
-    state.COUNT_DIVIDER, state.EXCEPTION_ENTRY, state.CORE_CLOCK, state.STABLE_CLOCK, state.STATE_ADDRESS,
-    state.VZ_CHOICES, state.GUEST_IDS,
+    state.HYPERVISOR, state.REFILL_COST, state.CACHE_COST, state.NUMBER, state.CPUCFG1, state.CPUCFG2,
+    state.UNMODELLED_RI, state.COUNT_DIVIDER, state.EXCEPTION_ENTRY, state.CORE_CLOCK, state.STABLE_CLOCK,
+    state.STATE_ADDRESS, state.VZ_CHOICES, state.GUEST_IDS,
 ])  # fmt: skip
 
 ROWS = [row for row in TABLE.values() if row.helper != "hypcall"]
@@ -74,6 +75,9 @@ PRIVILEGED = [row for row in ROWS if row.helper]
 MEMORY = [row for row in ROWS if any(f.name == "base" for f in row.fields)]
 COMMON_C0 = [8 * r.number + r.select for r in registers.REGISTERS.values()]
 
+
+ALL_UNITS = (1 << 32) - 1
+"""For Config registers, of which user space can set what the VM has: FPU, MSA, LASX and their enables."""
 
 GO_ON = """
         mfc0    k0, c0_status
@@ -131,7 +135,11 @@ class Vmm:
         cores, vcpus = self.random.choice((1, 1, 2)), self.random.choice((1, 2, 3))
         backend = self.random.choice(("vz", "vz", "ls3acomp"))
         self.memory = Memory(RAM)
-        self.cluster = Cluster(self.memory, cores, tier, WINDOW, vz=True, unmodelled_ri=True)
+        # Where there can be such a thing: LASX, and for every other seed the stable timer.
+        loongson = backend == "ls3acomp"
+        self.cluster = Cluster(self.memory, cores, tier, WINDOW, vz=True, unmodelled_ri=True, lasx=loongson)
+        for core in self.cluster.cores if loongson and seed & 1 else ():
+            core.vz.set_c0("config6", core.vz.c0("config6") | EXTIMER)
         slice_cycles = self.random.choice((5_000, 20_000))
         self.host = Host(self.cluster.cores, Clock(TIMING.core_clock), COSTS, self, slice_cycles)
         self.kvm = Kvm(self.host, backend)
@@ -215,6 +223,8 @@ class Vmm:
         vcpu.set_regs(gprs, random.getrandbits(64), random.getrandbits(64), KSEG0 + at["prologue"])
         given = {"status": KX, "ebase": KSEG0 + at["vectors"] + vcpu.number, "wired": random.choice((0, 0, 3))}
         given |= {name: pools.integer(random) for name in random.sample(OTHERS, 3)}
+        if vcpu.has_lasx and random.randrange(2):
+            given |= dict.fromkeys(("config1", "config3", "config5", "config"), ALL_UNITS)
         for name, number in given.items():
             width = 8 * onereg.size(onereg.cp0(name))
             vcpu.set_one_reg(onereg.cp0(name), number & (1 << width) - 1)

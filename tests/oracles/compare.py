@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
 from cpu.isa.table import FPR_FIELDS, MSA_FIELDS
+from soc.errors import SocError
 from tests.oracles.layout import Result
 from tests.oracles.sequences import Case, Step
 
@@ -62,6 +63,10 @@ def explained(case: Case, ours: Result, theirs: Result) -> Divergence | None:
     return None
 
 
+class NotAlone(SocError):
+    """A case differs only together with others."""
+
+
 def shrink(case: Case, ours: Side, theirs: Side) -> tuple[Case, Result, Result]:
     """The case with every instruction dropped whose absence keeps a difference, and both sides' results."""
 
@@ -74,7 +79,7 @@ def shrink(case: Case, ours: Side, theirs: Side) -> tuple[Case, Result, Result]:
 
     pair = differ(case)
     if pair is None:
-        raise AssertionError(f"case {case.number} differs in its batch but not alone: state leaks between cases")
+        raise NotAlone(f"case {case.number} differs in its batch but not alone: state leaks between cases")
     shrinking = True
     while shrinking:
         shrinking = False

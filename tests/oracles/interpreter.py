@@ -11,7 +11,8 @@ from cpu.isa.values import EXC_CODES, GuestTrap, IntOperands
 from soc.errors import SocError
 from tests.oracles import layout as at
 from tests.oracles.layout import Result
-from tests.oracles.sequences import CU1, KX, SX, UX, Case
+from tests.oracles.sequences import CU1, FR, KX, SX, UX, Case
+from tests.oracles.system import meaning_of
 
 M64 = (1 << 64) - 1
 SEGMENT, PHYSICAL = (1 << 48) - 1, (1 << 48) - 1
@@ -22,7 +23,7 @@ class MachineError(SocError):
     """A case left the memory, the registers or the code that it owns."""
 
 
-class _Fault(Exception):
+class Fault(Exception):
     """An exception with its vector offset and bad address."""
 
     def __init__(self, code: str, vector: int = 0x180, badvaddr: int = 0):
@@ -37,14 +38,17 @@ class Machine:
         self.case = case
         self.gpr = list(case.gpr)
         self.vectors = list(case.vectors)
-        self.slots = {name: getattr(case, name) for name in ("hi", "lo", "fcsr", "msacsr")}
+        self.slots = {name: getattr(case, name) for name in ("hi", "lo", "fcsr", "msacsr", "status")}
         self.slots |= {"llbit": 0, "lladdr": 0, "llval": 0}
         self.scratch = bytearray(case.scratch)
 
     def get(self, kind: str, number: int) -> int:
         if kind == "gpr":
             return self.gpr[number]
-        return self.vectors[number] if kind == "msa" else self.vectors[number] & M64
+        if kind == "msa":
+            return self.vectors[number]
+        number, half = self.half(number)
+        return (self.vectors[number] & M64) >> half
 
     def set(self, kind: str, number: int, value: int) -> None:
         if kind == "gpr" and number == 0:
@@ -54,7 +58,13 @@ class Machine:
         elif kind == "msa":
             self.vectors[number] = value
         else:
-            self.vectors[number] = self.vectors[number] & ~M64 | value & M64
+            number, half = self.half(number)
+            self.vectors[number] = self.vectors[number] & ~(M64 << half & M64) | value << half & M64
+
+    def half(self, number: int) -> tuple[int, int]:
+        """Register and lowest bit of an FPR: with Status.FR = 0 an odd one is the upper half of the one before."""
+        odd = number & 1 if self.slots["status"] & FR == 0 else 0
+        return number - odd, 32 * odd
 
     def slot(self, name: str) -> int:
         return self.slots[name]
@@ -73,9 +83,9 @@ class Machine:
     def place(self, address: int, size: int, bad: int, aligned: bool, write: bool) -> int:
         """Offset in the scratch area; raises the exception that the address gives."""
         if aligned and address % size:
-            raise _Fault("AdES" if write else "AdEL", badvaddr=bad)
+            raise Fault("AdES" if write else "AdEL", badvaddr=bad)
         if self.case.layout.kernel:
-            self.check(address, bad, write)
+            check_address(self.case.status, address, bad, write)
         place = address - self.case.scratch_address
         if not 0 <= place <= at.SCRATCH_BYTES - size:
             raise MachineError(f"case {self.case.number} accesses {address:#x}, outside its scratch area")
@@ -83,26 +93,27 @@ class Machine:
 
     def fetch(self, pc: int) -> None:
         if pc % 4:
-            raise _Fault("AdEL", badvaddr=pc)
+            raise Fault("AdEL", badvaddr=pc)
         if self.case.layout.kernel:
-            self.check(pc, pc, False)
+            check_address(self.case.status, pc, pc, False)
 
-    def check(self, address: int, bad: int, write: bool) -> None:
-        """Address error or TLB refill of a kernel-mode access; the TLB is empty."""
-        status, region, low = self.case.status, address >> 62, address & (1 << 62) - 1
-        compatible = address <= 0x7FFFFFFF or address >= 0xFFFFFFFF80000000
-        wide = status & (UX, SX, KX, KX)[region]
-        if compatible and 0xFFFFFFFF80000000 <= address < 0xFFFFFFFFC0000000:
-            return
-        if not compatible:
-            limit = (SEGMENT, SEGMENT, None, SEGMENT - 0x80000000)[region]
-            if region == 2:
-                if wide and not low & (1 << 59) - 1 & ~PHYSICAL:
-                    return
-                raise _Fault("AdES" if write else "AdEL", badvaddr=bad)
-            if not wide or low > limit:
-                raise _Fault("AdES" if write else "AdEL", badvaddr=bad)
-        raise _Fault("TLBS" if write else "TLBL", 0x080 if wide else 0x000, bad)
+
+def check_address(status: int, address: int, bad: int, write: bool) -> None:
+    """Raises the address error or TLB refill of a kernel-mode access; the TLB is empty."""
+    region, low = address >> 62, address & (1 << 62) - 1
+    compatible = address <= 0x7FFFFFFF or address >= 0xFFFFFFFF80000000
+    wide = status & (UX, SX, KX, KX)[region]
+    if compatible and 0xFFFFFFFF80000000 <= address < 0xFFFFFFFFC0000000:
+        return
+    if not compatible:
+        limit = (SEGMENT, SEGMENT, None, SEGMENT - 0x80000000)[region]
+        if region == 2:
+            if wide and not low & (1 << 59) - 1 & ~PHYSICAL:
+                return
+            raise Fault("AdES" if write else "AdEL", badvaddr=bad)
+        if not wide or low > limit:
+            raise Fault("AdES" if write else "AdEL", badvaddr=bad)
+    raise Fault("TLBS" if write else "TLBL", 0x080 if wide else 0x000, bad)
 
 
 def run_case(case: Case) -> Result:
@@ -119,7 +130,7 @@ def run_case(case: Case) -> Result:
             step = code[pc]
             fields = step.row.decode(case.words()[(pc - case.start) // 4])
             if step.row.flow in (Flow.BRANCH, Flow.LIKELY, Flow.JUMP, Flow.JUMP_REGISTER):
-                _check_unit(machine, step.row)
+                _check_unit(machine, step.row, fields)
                 target, annul = _flow(machine, step, fields, pc)
                 if annul:
                     pc += 8
@@ -134,22 +145,27 @@ def run_case(case: Case) -> Result:
         except GuestTrap as trap:
             cause = EXC_CODES[trap.code] << 2 | trap.coprocessor << 28
             return _trapped(machine, 0x180, cause, pc, branch, 0)
-        except _Fault as fault:
+        except Fault as fault:
             return _trapped(machine, fault.vector, EXC_CODES[fault.code] << 2, pc, branch, fault.badvaddr)
     raise MachineError(f"case {case.number} did not reach its end in {STEPS} steps")
 
 
-def _check_unit(machine: Machine, row: Instruction) -> None:
-    if row.unit == "fpu" and machine.case.layout.kernel and not machine.case.status & CU1:
+def _check_unit(machine: Machine, row: Instruction, fields: dict[str, int]) -> None:
+    status = machine.slots["status"]
+    if row.unit == "fpu" and machine.case.layout.kernel and not status & CU1:
         raise GuestTrap("CpU", 1)
+    # This core has no LASX; with FR = 0 there are no vectors, no pairs and no odd register of 64 bits.
+    absent = row.unit == "msa" or row.fr1 or any(fields.get(name, 0) & 1 for name in row.wide)
+    if row.unit == "lasx" or (absent and not status & FR):
+        raise GuestTrap("RI")
     if row.unit == "msa" and machine.case.layout.kernel and not machine.case.config5 & at.MSAEN:
         raise GuestTrap("MSADis")
 
 
 def _execute(machine: Machine, row: Instruction, fields: dict[str, int]) -> None:
-    _check_unit(machine, row)
+    _check_unit(machine, row, fields)
     if not row.is_hint(fields):
-        row.meaning(IntOperands(machine, fields))
+        meaning_of(row)(IntOperands(machine, fields))
 
 
 def _flow(machine: Machine, step, fields: dict[str, int], pc: int) -> tuple[int, bool]:

@@ -32,6 +32,7 @@ CONFIG5 = 0x170
 VECTORS = 0x200  # the MSA registers, 16 bytes each; the FPRs are their lower halves
 SCRATCH = 0x400
 SCRATCH_BYTES = 256
+STATE_BYTES = SCRATCH + SCRATCH_BYTES  # what is used of a block
 
 MSAEN = 1 << 27  # of Config5
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from functools import cache
 from random import Random
+
+import numpy as np
 
 M64 = (1 << 64) - 1
 
@@ -115,3 +119,22 @@ def vector_register(random: Random) -> int:
     top = 1 << (width - 1)
     special = (0, 1, -1, 2, -2, top, top - 1, top + 1, top >> 1, random.getrandbits(width), random.getrandbits(width))
     return sum((random.choice(special) & ((1 << width) - 1)) << at for at in range(0, 128, width))
+
+
+STOCK = 1 << 14
+
+
+@cache
+def stock(draw: Callable[[Random], int]) -> tuple[int, ...]:
+    """Values of one pool, drawn once: a case that needs many takes them from here."""
+    random = Random(draw.__name__)
+    return tuple(draw(random) for _ in range(STOCK))
+
+
+@cache
+def stock_array(draw: Callable[[Random], int]) -> np.ndarray:
+    """The same as 64-bit numbers; of a vector register two in a row."""
+    values = stock(draw)
+    if max(values) > M64:
+        return np.array([(value & M64, value >> 64) for value in values], np.uint64)
+    return np.array(values, np.uint64)

@@ -210,30 +210,40 @@ def _words(words: Sequence[int], order: str = "<") -> bytes:
     return struct.pack(f"{order}{len(words)}I", *(w & 0xFFFFFFFF for w in words))
 
 
-def _image(layout: Layout, cases: Sequence, tail: list[int]) -> list[tuple[int, bytes]]:
-    """(address, bytes) of the runner, the code and the state blocks."""
+def _case_image(layout: Layout, cases: Sequence) -> list[tuple[int, bytes]]:
+    """(address, bytes) of the code and the state blocks."""
     places = [layout.runner_address(case.block) for case in cases]
-    image = [(layout.runner, _words(_entry(layout, places[0]) + tail))]
+    image = []
     for case, place, after in zip(cases, places, [*places[1:], 0], strict=True):
         image.append((layout.runner_address(case.start), _words(case.words())))
         image.append((place, at.pack_block(case, after)))
     return image
 
 
-def bare_image(layout: Layout, cases: Sequence) -> list[tuple[int, bytes]]:
-    """(physical address, bytes) of the whole program of a bare machine.
+def bare_runner(layout: Layout, first_block: int) -> list[tuple[int, bytes]]:
+    """(physical address, bytes) of what every program of a bare machine has: runner, handlers and vectors.
 
-    It starts at `layout.runner` and ends by a store to `RESET_REGISTER`.
+    It starts at `layout.runner` with the state block at address `first_block` and ends by a store to `RESET_REGISTER`.
     """
-    _check(layout, cases)
     handler, refill = layout.runner - 0x100, layout.runner - 0x200
-    image = _image(layout, cases, _kernel_exit())
+    image = [(layout.runner, _words(_entry(layout, first_block) + _kernel_exit()))]
     image.append((handler, _words(_handler(layout))))
     image += [(at.KSEG0 + v, _words(_vector_entry(v, handler))) for v in VECTORS]
     if layout.window is not None:
         image.append((refill, _words(_refill(layout, handler))))
         image.append((at.KSEG0 + 0x080, _words([_jump(refill), NOP])))
-    return [(address & 0x1FFFFFFF, data) for address, data in image]
+    return [(_physical(address), data) for address, data in image]
+
+
+def _physical(address: int) -> int:
+    return address & 0x1FFFFFFF
+
+
+def bare_image(layout: Layout, cases: Sequence) -> list[tuple[int, bytes]]:
+    """(physical address, bytes) of the whole program of a bare machine."""
+    _check(layout, cases)
+    image = [(_physical(address), data) for address, data in _case_image(layout, cases)]
+    return bare_runner(layout, layout.runner_address(cases[0].block)) + image
 
 
 def _check(layout: Layout, cases: Sequence) -> None:
@@ -251,7 +261,8 @@ def run_user(cases: Sequence) -> list[Result]:
     _check(USER, cases)
     low = min(c.block for c in cases)
     size = max(c.block for c in cases) + BLOCK - low
-    image = _image(USER, cases, _user_exit(low, size))
+    runner = (USER.runner, _words(_entry(USER, cases[0].block) + _user_exit(low, size)))
+    image = [runner, *_case_image(USER, cases)]
     with tempfile.TemporaryDirectory(prefix="oracle-") as folder:
         program = Path(folder) / "cases.elf"
         program.write_bytes(_elf(USER.runner, image))

@@ -15,12 +15,13 @@ from cpu.isa import TABLE, Flow, Instruction
 from cpu.isa.operands import SCALES
 from soc.errors import SocError
 from tests.oracles import layout as at
-from tests.oracles import pools
+from tests.oracles import pools, system
 from tests.oracles.layout import Layout
 
 LONGEST = 12
 M64 = (1 << 64) - 1
 NOP = 0
+FCSR_FS = 1 << 24
 FENR_FS = 1 << 2  # the flush bit, as CTC1 to FENR takes it
 FR, CU1, CU0, KX, SX, UX = 1 << 26, 1 << 29, 1 << 28, 1 << 7, 1 << 6, 1 << 5
 USUAL_STATUS = CU1 | CU0 | FR | KX | SX | UX
@@ -30,7 +31,7 @@ BRANCHES = (Flow.BRANCH, Flow.LIKELY)
 JUMPS = (Flow.JUMP, Flow.JUMP_REGISTER)
 
 
-# Rows that no case holds, each with its reason.
+# Rows that only cases without quirks hold, each with its reason.
 LEFT_OUT = {
     "sdbbp": "on QEMU the debug exception of EJTAG ends the run or enters UHI semihosting",
     **{name: "QEMU's processors have no LASX" for name, row in TABLE.items() if row.unit == "lasx"},
@@ -111,6 +112,7 @@ class Case:
     """A sequence with the state it starts from.
 
     `targets`: (register, step, skew) of the registers that hold the address of a step, plus a skew of 0 to 3 bytes.
+    `bases`: registers that hold an address in the scratch area; `free`: those whose values may be any.
     """
 
     number: int
@@ -118,6 +120,8 @@ class Case:
     steps: tuple[Step, ...]
     registers: tuple[int, ...]
     targets: tuple[tuple[int, int, int], ...]
+    bases: tuple[int, ...]
+    free: tuple[int, ...]
     hi: int
     lo: int
     fcsr: int
@@ -199,15 +203,18 @@ def rows(layout: Layout) -> tuple[str, ...]:
     """Names of the table's rows that a case of this layout can hold.
 
     Rows carried out by a helper (CP0, cache, TLB, hardware registers) are left out: their effects are system state that
-    differs between boards.
+    differs between boards. Without quirks there is one board, and those that oracles have a meaning for are in.
     """
     names = []
     for name, row in TABLE.items():
         modelled = row.meaning is not None or (row.flow in JUMPS and row.helper is None)
-        if modelled and row.helper is None and name not in LEFT_OUT:
+        if name in system.MEANINGS or name in LEFT_OUT:
+            modelled = not layout.quirks
+        elif row.helper or (row.flow is Flow.TRAP and not layout.kernel):
             # In user mode a trap is a signal, which would end the batch.
-            if layout.kernel or row.flow is not Flow.TRAP:
-                names.append(name)
+            modelled = False
+        if modelled:
+            names.append(name)
     return tuple(names)
 
 
@@ -218,8 +225,9 @@ def halves(layout: Layout) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(name for name in rows(layout) if name not in msa), msa
 
 
-def first_operand(row: Instruction) -> str:
-    return row.operands.split(",")[0].strip()
+@cache
+def first_operand(name: str) -> str:
+    return TABLE[name].operands.split(",")[0].strip()
 
 
 def count_down(register: int) -> Step:
@@ -235,16 +243,14 @@ class Builder:
         self.length = random.randint(1, LONGEST)
         self.scratch = layout.scratch(number % at.SLOTS)
         self.general = [n for n in range(32) if n not in at.RESERVED]
-        self.registers = [0] * 32
-        self.words = {0}
-        for n in self.general[1:]:
-            if random.randrange(2):
-                self.registers[n] = pools.word(random)
-                self.words.add(n)
-            else:
-                self.registers[n] = pools.integer(random)
+        words, integers = (random.choices(pools.stock(draw), k=32) for draw in (pools.word, pools.integer))
+        kinds = random.getrandbits(32)
+        self.words = {0, *(n for n in self.general if kinds >> n & 1)}
+        self.registers = [words[n] if n in self.words else integers[n] for n in range(32)]
+        for n in (0, *at.RESERVED):
+            self.registers[n] = 0
         # Register 31 has no role: the linking branches write it.
-        roles = random.sample(self.general[1:-1], 15)
+        self.roles = roles = random.sample(self.general[1:-1], 15)
         self.bases, self.faulting, self.indexes, self.spare = roles[:3], roles[3:4], roles[4:6], roles[6:8]
         self.counter, self.jumps, self.constants = roles[8], roles[9:12], roles[12:]
         self.floats = random.sample(range(1, 32), 6)
@@ -257,7 +263,9 @@ class Builder:
         for n in self.indexes:
             self.registers[n] = random.randrange(-64, 64) & M64
         self.registers[self.indexes[0]] &= ~7
-        self.registers[self.spare[0]] = self.fcsr() & ~FENR_FS | random.choice((0, 0, random.getrandbits(6) << 12))
+        self.registers[self.spare[0]] = self.fcsr() | random.choice((0, 0, random.getrandbits(6) << 12))
+        if layout.quirks:
+            self.registers[self.spare[0]] &= ~FENR_FS
         self.registers[self.spare[1]] = self.msacsr() | random.choice((0, 0, random.getrandbits(6) << 12))
         for n in self.bases + self.faulting + self.indexes + self.spare:
             if not self.is_word(self.registers[n]):
@@ -300,6 +308,8 @@ class Builder:
             status ^= CU1
         elif self.layout.kernel and not random.randrange(12):
             status ^= random.choice((CU1, UX, KX, SX, KX | SX | UX))
+        elif not self.layout.quirks and not random.randrange(12):
+            status ^= FR
         config5 = 0 if self.layout.kernel and not random.randrange(24) else at.MSAEN
         code_words = len(self.steps) + 2
         start = self.layout.code_slot(self.number % at.SLOTS) + 4 * random.randrange(at.CODE_SLOT // 4 - code_words + 1)
@@ -309,11 +319,13 @@ class Builder:
             steps=tuple(self.steps),
             registers=tuple(self.registers),
             targets=tuple((register, *place) for register, place in sorted(self.targets.items())),
+            bases=tuple(self.bases),
+            free=tuple(n for n in self.general[1:] if n not in self.roles),
             hi=pools.integer(random),
             lo=pools.integer(random),
             fcsr=self.fcsr(),
             msacsr=self.msacsr(),
-            vectors=tuple(pools.vector_register(random) for _ in range(32)),
+            vectors=tuple(random.choices(pools.stock(pools.vector_register), k=32)),
             scratch=random.randbytes(at.SCRATCH_BYTES),
             status=status,
             config5=config5,
@@ -330,12 +342,17 @@ class Builder:
         self.steps.append(count_down(self.counter))
 
     def fcsr(self) -> int:
-        """Random rounding mode, flags and conditions. Cause is 0: an enabled cause would raise at once. FS stays 0."""
+        """Random rounding mode, flags and conditions. Cause is 0: an enabled cause would raise at once.
+
+        With quirks FS stays 0.
+        """
         random = self.random
         value = random.getrandbits(2) | random.getrandbits(5) << 2 | random.getrandbits(8) << 24 & 0xFE000000
         value |= random.getrandbits(1) << 23
         if self.layout.kernel and not random.randrange(4):
             value |= random.getrandbits(5) << 7
+        if not self.layout.quirks and not random.randrange(4):
+            value |= FCSR_FS
         return value
 
     def msacsr(self) -> int:
@@ -393,8 +410,8 @@ class Builder:
         """Keeps book of what a step may have changed."""
         row = step.row
         changed = set()
-        if first_operand(row) in ("rt", "rd"):
-            changed.add(step.get(first_operand(row)))
+        if first_operand(step.name) in ("rt", "rd"):
+            changed.add(step.get(first_operand(step.name)))
         if row.link is not None:
             changed.add(row.link if isinstance(row.link, int) else step.get(row.link))
         changed.discard(0)
@@ -442,14 +459,14 @@ class Builder:
             # A branch may go to its own delay slot, which then runs twice: it must not lose its address.
             fields["rt"] = random.choice([n for n in self.general[1:] if n not in self.protected | set(self.indexes)])
         special = OPERAND_RULES.get(name)
-        if special and (self.layout.quirks or name in ("ctc1", "ctcmsa", *CONDITIONAL)):
+        if special and (self.layout.quirks or name in OWN_RULES):
             special(self, fields)
         return Step(name, tuple(fields.items()), target)
 
     def register(self, name: str, field: str) -> int:
         """A general register: mostly among a few, so that results flow into later instructions."""
         random = self.random
-        writes = field == first_operand(TABLE[name]) and field in ("rt", "rd")
+        writes = field == first_operand(name) and field in ("rt", "rd")
         if name in WORD_OPERANDS and self.layout.quirks and (not writes or name == "ins"):
             return random.choice(sorted(self.words - self.protected) if writes else sorted(self.words))
         previous = self.steps[-1] if self.steps else None
@@ -583,6 +600,12 @@ class Builder:
         elif fields[high] < fields[low]:
             fields[low], fields[high] = fields[high], fields[low]
 
+    def cp0_register(self, fields: dict[str, int], choices: tuple[tuple[int, int], ...]) -> None:
+        fields["c0"], fields["sel"] = self.random.choice(choices)
+
+    def hardware_register(self, fields: dict[str, int]) -> None:
+        fields["c0"] = self.random.choice(system.HARDWARE)
+
     def read_control(self, fields: dict[str, int]) -> None:
         """Only registers that exist: reading another is UNPREDICTABLE."""
         fields["fcr"] = self.random.choice(CONTROL_REGISTERS)
@@ -596,14 +619,22 @@ class _Exhausted(Exception):
     """Every base register has been overwritten: the case is started again with the next random state."""
 
 
+BIT_FIELDS = ("ext", "dextm", "dextu", "ins", "dinsu", "dins")
+
+# Rows whose rules in `OPERAND_RULES` are not made for QEMU's sake.
+OWN_RULES = ("ctc1", "ctcmsa", *CONDITIONAL, *BIT_FIELDS, *system.MEANINGS)
+
 # Rows whose operands need more than their field's kind says.
 OPERAND_RULES: dict[str, Callable[[Builder, dict[str, int]], None]] = {
-    **dict.fromkeys(("ext", "dextm", "dextu", "ins", "dinsu", "dins"), Builder.bit_field),
+    **dict.fromkeys(BIT_FIELDS, Builder.bit_field),
     "cfc1": Builder.read_control,
     "ctc1": Builder.control,
     **dict.fromkeys(COPIES, Builder.copy),
     **dict.fromkeys((n for n, row in TABLE.items() if "cc" in row.operands and ".ps" in n), Builder.condition_pair),
     "ctcmsa": Builder.msa_control,
+    **dict.fromkeys(("mfc0", "dmfc0"), lambda builder, fields: builder.cp0_register(fields, system.READABLE)),
+    **dict.fromkeys(("mtc0", "dmtc0"), lambda builder, fields: builder.cp0_register(fields, system.WRITABLE)),
+    "rdhwr": Builder.hardware_register,
     "sc": lambda builder, fields: builder.conditional(fields, 4),
     "scd": lambda builder, fields: builder.conditional(fields, 8),
     "gsmod": Builder.signed_remainder,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from cpu.core import Core, StopKind
+from cpu.engine import shared
+from cpu.memory import Memory
 from soc.errors import SocError
 from tests.oracles import layout as at
 from tests.oracles import qemu
@@ -38,9 +41,6 @@ class CoreSide:
     """A core that runs each case alone, its state set and read from outside."""
 
     def __init__(self, tier: str, layout: Layout):
-        from cpu.core import Core
-        from cpu.memory import Memory
-
         self.layout, self.tier = layout, tier
         self.memory = Memory(qemu.RAM_BYTES)
         self.core = Core(memory=self.memory, number=0, tier=tier)
@@ -53,8 +53,6 @@ class CoreSide:
         return [self.run(case) for case in cases]
 
     def run(self, case: Case) -> Result:
-        from cpu.core import StopKind
-
         core, stops = self.core, (self.layout.done, *self.vectors)
         registers = {name: getattr(case, name) for name in ("gpr", "hi", "lo", "fcsr", "msacsr")}
         registers["msa"] = [(value & M64, value >> 64) for value in case.vectors]
@@ -85,27 +83,28 @@ def _core(tier: str, layout: Layout) -> Side:
 
 def _whole_program(tier: str, layout: Layout) -> Side:
     """The oracle's own program, with runner and handlers, on the core: CP0, TLB and ERET are then compared as well."""
-    from cpu.core import Core, StopKind
-    from cpu.engine import shared
-    from cpu.memory import Memory
 
     def run(cases: Sequence[Case]) -> list[Result]:
-        memory = Memory(qemu.RAM_BYTES)
-        core = Core(memory=memory, number=0, tier=tier)
-        memory.shared[shared.HOT_AFTER] = 0
-        for address, data in qemu.bare_image(layout, cases):
-            memory.write(address, data)
-        core.set_state({"pc": layout.runner})
-        stop = core.run(None, max_insns=STEPS * (len(cases) + 1))
-        while stop.kind is StopKind.SLICE:
-            stop = core.run(None)
-        if (stop.kind, stop.address) != (StopKind.MMIO_WRITE, qemu.RESET_REGISTER & PHYSICAL):
-            raise TierError(
-                f"the program of {len(cases)} cases ended with {stop}, expected its store to the reset register"
-            )
+        memory = run_image(tier, layout, qemu.bare_image(layout, cases), len(cases)).memory
         return [at.unpack_block(memory.read(layout.physical(case.block), at.BLOCK)) for case in cases]
 
     return run
+
+
+def run_image(tier: str, layout: Layout, image: Sequence[tuple[int, bytes]], cases: int) -> Core:
+    """A core of its own that has run the program of `cases` cases to its end; every block was hot at once."""
+    memory = Memory(qemu.RAM_BYTES)
+    core = Core(memory=memory, number=0, tier=tier)
+    memory.shared[shared.HOT_AFTER] = 0
+    for address, data in image:
+        memory.write(address, data)
+    core.set_state({"pc": layout.runner})
+    stop = core.run(None, max_insns=STEPS * (cases + 1))
+    while stop.kind is StopKind.SLICE:
+        stop = core.run(None)
+    if (stop.kind, stop.address) != (StopKind.MMIO_WRITE, qemu.RESET_REGISTER & PHYSICAL):
+        raise TierError(f"the program of {cases} cases ended with {stop}, expected its store to the reset register")
+    return core
 
 
 TIERS: dict[str, Callable[[Layout], Side]] = {

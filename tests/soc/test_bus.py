@@ -1,6 +1,7 @@
 """The address map and what answers where nothing is."""
 
 import logging
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -45,6 +46,30 @@ def test_everything_else_is_a_bus_error(address):
     with pytest.raises(UnmappedAccessError):
         bus.write(address, 4, 0)
     assert bus.unmapped == {address & ~0xFFF: 2}
+
+
+CLAIMED = [(place.address, place.address + place.size) for part in PARTS for place in part.ranges()]
+EDGES = sorted({edge for w in WINDOWS for edge in (w.base, w.base + w.size)} | {e for span in CLAIMED for e in span})
+
+
+@pytest.mark.parametrize("address", sorted({edge + step for edge in EDGES for step in (-1, 0, 1)}))
+def test_ranges_say_what_a_read_gives(address):
+    bus = OpenBus(WINDOWS)
+    found = [ones for start, end, ones in bus.ranges(CLAIMED) if start <= address < end]
+    if any(start <= address < end for start, end in CLAIMED):
+        assert not found
+        return
+    try:
+        assert found == [bus.read(address, 1) == 0xFF]
+    except UnmappedAccessError:
+        assert not found
+
+
+def test_ranges_are_disjoint_and_joined_and_none_where_every_access_counts():
+    found = OpenBus(WINDOWS).ranges(CLAIMED)
+    for (start, end, ones), (then, _, differ) in pairwise(found):
+        assert start < end <= then and (end < then or ones != differ)
+    assert OpenBus(WINDOWS, on_strict=print).ranges(CLAIMED) == []
 
 
 def test_logged_once_per_page_and_counted(caplog):

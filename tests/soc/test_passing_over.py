@@ -1,5 +1,5 @@
-"""Grid points that are passed over change nothing: the same run with a visit to every one has the same hash, end,
-registers, messages and times.
+"""Grid points that are passed over change nothing, nor do accesses to nothing that the cores' loop answers: the same
+run with a visit to every one has the same hash, end, registers, messages and times.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from tests.soc.test_cluster import PING, RECEIVE, START, STORM, TYPED_AT, build,
 
 TIMER_AND_UART = """
         dli     $s3, UNCACHED + 0x10000000      # nothing is there
+        dli     $a1, UNCACHED + 0x18000000      # nothing either: all ones
         dli     $s4, UNCACHED + 0x3ff01400
         li      $t0, 0x11                       # input 0 to IP2 of core 0
         sb      $t0, 0($s4)
@@ -47,6 +48,8 @@ def device_program(number: int) -> str:
             [f"sb $s5, {random.choice((0, 0, 0, 7))}($s1)"],
             [f"li $v0, {random.randrange(4)}", "sb $v0, 1($s1)"],
             [f"ld $v0, {8 * random.randrange(64)}($s3)"],
+            [f"{random.choice(('lb', 'lhu', 'lwu', 'ld', 'lw'))} $v0, 8($a1)", "daddu $s5, $s5, $v0"],
+            [f"{random.choice(('sb', 'sh', 'sw', 'sd'))} $s5, {8 * random.randrange(64)}($s3)"],
             ["lw $v0, 0x20($s4)", "daddu $s5, $s5, $v0"],
             [f"li $v0, {random.randrange(1, 900)}", f"w{n}: bnez $v0, w{n}", "addiu $v0, $v0, -1"],
             ["mfc0 $v0, $count", f"addiu $v0, $v0, {random.randrange(60, 3000)}", "mtc0 $v0, $compare", "wait 0"],
@@ -128,6 +131,71 @@ def test_console_text_ends_the_run_at_the_same_point():
 )
 def test_faults_on_the_way(fault):
     check(device_program(0), typed=[5_000_000], faults=[{**fault, "seed": 5}])
+
+
+SCAN = """
+work:   dli     $t0, UNCACHED + 0x10000000
+        dli     $t1, UNCACHED + 0x18000000
+        li      $t2, 1200
+1:      ld      $v0, 0($t0)
+        lbu     $v1, 1($t1)
+        daddu   $s5, $s5, $v1
+        sw      $s5, 4($t0)
+        addiu   $t2, $t2, -1
+        bnez    $t2, 1b
+        nop
+        b       finish
+        nop
+handler:
+        eret
+"""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"cpus": 3},
+        {"timing": {"mmio_reply": "77 ns"}},
+        {"timing": {"core_clock": 333_333_333}},
+        {"tier": "reference"},
+    ],
+    ids=lambda options: str(options),
+)
+def test_many_accesses_to_nothing(options):
+    cpus = options.get("cpus", 1)
+    ended = check(START + SCAN, cpus, **{name: value for name, value in options.items() if name != "cpus"})
+    assert ended[0] == "poweroff"
+
+
+def test_a_strict_machine_stops_at_the_first_access_to_nothing():
+    one, other = (outcome(START + SCAN, 1, passes_over, strict=True) for passes_over in (True, False))
+    assert one == other
+    assert one[0][0] == "error" and "nothing is there" in one[0][1]
+
+
+def test_the_end_of_a_window_of_nothing_is_an_error_on_both_ways():
+    """The last address of a window of ones, then one outside every window, with the vector of a bus error."""
+    text = START + """
+work:   dli     $t1, UNCACHED + 0x18000000 + 0x7fff8
+        ld      $v0, 0($t1)
+        daddu   $s5, $s5, $v0
+        dli     $t1, UNCACHED + 0x60000000000
+        ld      $v0, 0($t1)
+        b       finish
+        nop
+handler:
+        mfc0    $v1, $cause
+        dla     $k0, over
+        dmtc0   $k0, $epc
+        eret
+over:   b       finish
+        nop
+"""
+    m, _ = build(text, 1)
+    assert m.run(until=PoweredOff, max_virtual="1 ms").ended == "poweroff"
+    assert m.cpu[0].regs[3] >> 2 & 31 == 7 and m.cpu[0].regs[2] == (1 << 64) - 1
+    check(text)
 
 
 def test_a_device_in_another_process():
