@@ -200,8 +200,8 @@ def log_interrupt(S, bank, cycle, pending):
 
 @jit
 def at_boundary(S):
-    """What happens at a boundary before the caller's horizon and the next block: timer, WAIT, interrupts. Returns -1 to
-    go on, -2 to come here again, or a stop."""
+    """What happens at a boundary before UNTIL: timer, WAIT, interrupts. Returns -1 to go on with the next block, -2 to
+    come here again, or a stop."""
     now = S[state.CYCLES]
     timer.catch_up(S, now)
     if S[state.WAITING]:
@@ -331,7 +331,7 @@ def is_quiet(S, now):
 
 @jit
 def prepare(M):
-    """Has the host's thread as the tiers' code needs it, which nothing under `run` changes. Before the first `run`."""
+    """Makes the host's thread ready for the tiers' code; nothing that `run` does changes that."""
     call_code(M[m.PREPARE], 0, 0, 0, 0, 0)
 
 

@@ -20,7 +20,7 @@ _names = [
     "POOL_LIMIT",
     "STATES",  # address of the first core's state array, and the distance to the next
     "STATES_BYTES",
-    "PREPARE",  # what code of the tiers needs of the host's thread, before the first ENTER
+    "PREPARE",  # entry points of the tiers' code; this one is called once a run
     "ENTER",
     "ENTER_SLOW",
     "CORES",

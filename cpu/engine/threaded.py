@@ -285,14 +285,14 @@ class Handler(Frame):
 
 
 def prepare() -> str:
-    """The entry point `prepare`. On x86-64 it sets the floating-point environment that tier E's code counts on and
-    leaves alone. The host's default; a library of the process may have changed it. Reading it takes 5 ns, too much for
-    every turn of a core."""
+    """The entry point `prepare`, for once a run: it takes too long for every turn of a core."""
     body = default_environment() if X86_64 else ""
     return f"define i64 @prepare(i64, i64, i64, i64, i64) nounwind {{\n{body}  ret i64 0\n}}"
 
 
 def default_environment() -> str:
+    """On x86-64: the floating-point environment that tier E's code counts on and leaves alone. The host's default; a
+    library of the process may have changed it."""
     return (
         "  %m = alloca i32\n  call void @llvm.x86.sse.stmxcsr(ptr %m)\n  %was = load i32, ptr %m\n"
         f"  %modes = and i32 %was, {~MXCSR_FLAGS}\n  %usual = icmp eq i32 %modes, {MXCSR_DEFAULT}\n"
