@@ -469,7 +469,7 @@ class Cluster:
 
 
 def _interpreted(runners: dict):
-    """`run_cluster` on the reference: the same functions as plain Python, with `run` replaced and nothing to prepare."""
+    """`run_cluster` on the reference: the same functions as plain Python, with `run` replaced, nothing prepared."""
     names = dict(globals())
     names["run"] = lambda S, M: runners[int(S[state.NUMBER])]()
     names["prepare"] = lambda M: None
