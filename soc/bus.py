@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import pairwise
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from soc.errors import ConfigurationError, UnmappedAccessError, choose
 
@@ -150,3 +150,24 @@ class OpenBus:
         if answer == "error":
             raise UnmappedAccessError(f"{size}-byte {what} at {address:#x}: no device and no window; a bus error")
         return window
+
+
+class OpenBusDevice:
+    """The open bus behind the face of a device."""
+
+    def __init__(self, bus: OpenBus) -> None:
+        self._bus = bus
+
+    def attach(self, outside: Any) -> None:
+        """It has no outputs."""
+
+    def read(self, offset: int, size: int, core: int = 0, space: str = "memory") -> int:
+        if space == "csr":
+            return self._bus.csr(offset, size, core, "read")
+        return self._bus.read(offset, size, core)
+
+    def write(self, offset: int, size: int, value: int, core: int = 0, space: str = "memory") -> None:
+        if space == "csr":
+            self._bus.csr(offset, size, core, f"write of {value:#x}")
+        else:
+            self._bus.write(offset, size, value, core)

@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 class HostBus:
     """The physical address space as the host sees it: RAM, ROM and devices, outside model time."""
 
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
-        self.map: AddressMap[Any] = AddressMap()
+    def __init__(self, machine: Machine, places: AddressMap[Any]) -> None:
+        self._machine, self.map = machine, places
 
     @property
     def unmapped(self) -> dict[int, int]:

@@ -14,33 +14,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soc import checkpoint
-from soc.bus import AddressMap, OpenBus
+from soc.assembly import Assembly
 from soc.checkpoint import CheckpointError
-from soc.cluster import ClusterComponent, CorePort, window_cycles
-from soc.console import PROMPT, Console
-from soc.errors import ConfigurationError, DeviceLost, UnmappedAccessError, choose
-from soc.faults import Fault, Strike, inject
+from soc.cluster import ClusterComponent, window_cycles
+from soc.console import PROMPT
+from soc.errors import ConfigurationError, DeviceLost, UnmappedAccessError
+from soc.faults import Fault, Strike
 from soc.hostbus import HostBus
 from soc.kernel import Kernel
-from soc.link import Link, Source, Timers
+from soc.links import Links
 from soc.messages import Message, pack, unpack
-from soc.nothing import Nothing
 from soc.options import Options
-from soc.placement.inprocess import DeviceComponent
-from soc.placement.memory import MemoryComponent
 from soc.placement.sharing import Sharing
-from soc.platforms import Part, Platform, load
-from soc.ports import split
+from soc.platforms import Platform
 from soc.time import PS_PER_SECOND, duration, seconds
 from soc.timing import Timing
 from soc.trace import Trace
 
 if TYPE_CHECKING:
-    from soc.placement.remote import RemoteComponent
     from soc.profile.profile import Profile
 
 _MIB = 1 << 20
-CORES_PER_NODE = 4
 KERNEL_IRQCHIP = ("ls3a_", "ls7a_irq", "ls7a_msi", "stable_timer")
 """Parts, by how their names begin, that the KVM model serves itself with irqchip = "kernel"."""
 
@@ -159,11 +153,8 @@ class Machine:
         self.platform, self.timing, self.ram = self.options.platform, self.options.timing, self.options.ram
         self.trace = Trace(records=self.options.trace)
         self.kernel = Kernel()
-        self._wire = wire
-        self._channels: dict[int, Link | Timers | None] = {0: None}
-        # By number; channel 0 is simpy's own.
-        self._ports: dict[str, int] = {}
-        self._sources: dict[str, Source] = {}
+        self._links = Links(self.kernel, self.trace, wire)
+        self.links = self._links.by_name
         self._ended: tuple[str, str] | None = None
         self._interrupted = False
         self._lost = False
@@ -172,238 +163,44 @@ class Machine:
 
         self.memory = (make_memory or _make_memory)(self.ram)
         self.clock = self.timing.core
-        self.bus = HostBus(self)
-        self.devices: dict[str, Any] = {}
-        self.components: dict[str, DeviceComponent | RemoteComponent] = {}
-        self.links: dict[str, Link] = {}
         guest = self.options.hypervisor is not None
         shortest = min(self.timing.mmio_request, self.timing.kvm_kick) if guest else self.timing.mmio_request
         window = window_cycles(self.timing.core_window, shortest, self.clock)
         make_cluster = make_cluster or partial(_make_cluster, options=self.options)
         cluster = make_cluster(self.memory, self.options.cpus, self.options.tier, window)
         self.cpu: list[Any] = cluster.cores
-        sources = [self._source(f"cpu{number}") for number in range(self.options.processors)]
+        sources = [self._links.source(f"cpu{number}") for number in range(self.options.processors)]
         self._cluster = ClusterComponent(cluster, self.kernel, self.trace, sources, self.clock, self._end)
         self.hypervisor: Any = self._make_hypervisor() if guest else None
         """The KVM model (soc.hypervisor.Hypervisor), or None on the bare machine."""
-        self._cores: list[CorePort] = self._cluster.ports
+        assembly = Assembly(self.options, self._links, self._cluster, self.memory, self._stop, self._strict_stop)
+        self.devices, self.components, self.open_bus = assembly.devices, assembly.components, assembly.open_bus
+        self.bus = HostBus(self, assembly.map)
         try:
-            self._build()
+            assembly.build()
         except BaseException:
             self.close()
             raise
-
-    # Building.
-
-    def _channel(self) -> int:
-        number = len(self._channels)
-        self._channels[number] = None
-        return number
-
-    def _source(self, name: str) -> Source:
-        return self._sources.setdefault(name, Source(name, len(self._sources) + 1))
-
-    def _port(self, name: str) -> tuple[str, int]:
-        return name, self._ports.setdefault(name, len(self._ports) + 1)
-
-    def _timers(self, name: str) -> Callable[[Callable[[Message], None]], Timers]:
-        channel, number = self._channel(), self._port(f"{name}.timer")[1]
-
-        def make(tick: Callable[[Message], None]) -> Timers:
-            timers = Timers(self.kernel, self.trace, channel, self._source(name), number, tick)
-            self._channels[channel] = timers
-            return timers
-
-        return make
-
-    def _link(self, origin: str, target: str, latency: int, deliver: Callable[[Any], None]) -> Link:
-        link = Link(
-            self.kernel,
-            self.trace,
-            self._channel(),
-            self._source(split(origin)[0]),
-            self._port(origin),
-            self._port(target),
-            latency,
-            deliver,
-            self._wire,
-        )
-        # Two cores reach one register port over two links; the name says which.
-        self.links[link.name] = self._channels[link.channel] = link
-        return link
-
-    def _build(self) -> None:
-        timing, kernel, trace = self.timing, self.kernel, self.trace
-        stop_run = self._strict_stop if self.options.strict else None
-        self.open_bus = OpenBus(self.platform.windows, stop_run)
-        open_bus = DeviceComponent(
-            "open_bus",
-            _OpenBusDevice(self.open_bus),
-            kernel,
-            trace,
-            self._source("open_bus"),
-            self._timers("open_bus"),
-            self._stop,
-        )
-        parts = [part for part in self.platform.parts if CORES_PER_NODE * part.node < self.options.processors]
-        for part in parts:
-            component = self._component(part)
-            self.devices[part.name], self.components[part.name] = component.device, component
-            for place in part.ranges():
-                if part.name in self.platform.added and self.memory.is_ram(place.address):
-                    raise ConfigurationError(f"device {part.name} at {place.address:#x}: the machine has memory there")
-                self.bus.map.add(part.name, place.address, place.size, (component, place.origin))
-
-        claimed = [(place.address, place.address + place.size) for part in parts for place in part.ranges()]
-        nothing = self._cluster.nothing = Nothing(self.open_bus, claimed, self.clock)
-        for core in self._cores:
-            core.bus = AddressMap()
-            for part in parts:
-                component = self.components[part.name]
-                for place, (base, size, origin) in enumerate(part.ranges()):
-                    port = f"{part.name}.mmio[{place}]" if place else f"{part.name}.mmio"
-                    core.bus.add(part.name, base, size, self._registers(core, component, port, origin, stop_run))
-            core.open_bus = self._registers(core, open_bus, "open_bus.mmio", 0, None)
-            nothing.connect(core.open_bus, self.links[f"open_bus.mmio -> {core.name}.mmio"])
-
-        self.dma: MemoryComponent | None = None
-        masters = [p.name for p in parts if p.name in self.platform.added and hasattr(load(p.model), "on_dma")]
-        if masters:
-            self.dma = MemoryComponent(self.memory, kernel, self.platform.rom, dict(self.platform.doorbells))
-        for name in self.platform.functions:
-            self._connect_function(name, stop_run)
-        for name in masters:
-            if name not in self.platform.functions:
-                self._connect_memory(name)
-        for wire in self.platform.wires(self.options.processors):
-            self._connect(wire.source, wire.destination, getattr(timing, wire.latency))
-
-        self._console = Console(
-            kernel, self._timers("console"), self._timers("keyboard"), timing.typing_delay, timing.typing_gap
-        )
-        sends, receives = self.platform.console
-        name, port = split(sends)
-        link = self._link(sends, "console.rx", timing.console_line, self._console.arrive)
-        self.components[name].connect(port, link)
-        name, port = split(receives)
-        self._console.keyboard = self._link(
-            "console.tx", receives, timing.console_line, self.components[name].input(port, self._port(receives)[1])
-        )
-        self._cluster.type_at = self._console.type_at
-        self._connect_csrs(parts, stop_run)
-        self.faults = inject(self.options.fault, self.links.values(), self.components, kernel, trace, self._channel)
-        remote = [component for component in self.components.values() if component.remote]
-        for component in remote:
-            component.start(self.links.values())
-        for component in self.components.values():
-            component.access(component.device.reset)
+        self.dma, self.faults, self._console = assembly.dma, assembly.faults, assembly.console
         if self.hypervisor is not None:
             self.hypervisor.control(self.components, self.options.irqchip == "kernel")
 
+    # Building.
+
     def _make_hypervisor(self) -> Any:
-        options, source = self.options, self._source("host")
+        options, source = self.options, self._links.source("host")
         made = import_module("soc.hypervisor").Hypervisor(
             self._cluster, self.memory, self.timing, source, self.trace, options.processors, options.kvm, self._end_soon
         )
         for core in self.cpu:
             n = core.number
-            made.connect(n, self._link(f"host.kick[{n}]", f"host.ip[{n}]", self.timing.kvm_kick, made.kicked(n)))
+            made.connect(n, self._links.link(f"host.kick[{n}]", f"host.ip[{n}]", self.timing.kvm_kick, made.kicked(n)))
         if options.irqchip == "kernel":
             controllers = [part for part in self.platform.parts if part.name.startswith(KERNEL_IRQCHIP)]
             made.serve_in_kernel((place.address, place.size) for part in controllers for place in part.ranges())
         for port in self._cluster.ports:
             port.pinned_to(made)
         return made
-
-    def _component(self, part: Part) -> DeviceComponent | RemoteComponent:
-        model, place = load(part.model), self.options.place(part.name)
-        options = {**part.options(self.timing), **({"strict": True} if self.options.strict else {})}
-        if part.name in self.platform.added:
-            options = {"name": part.name, **options}
-        around = self._source(part.name), self._timers(part.name), self._stop
-        if place.remote and not model.host_side:
-            from soc.placement.remote import RemoteComponent
-
-            return RemoteComponent(part.name, part.model, model, options, place, self.kernel, *around)
-        if place.remote and part.name in self.options.placement:
-            raise ConfigurationError(f"placement of {part.name}: the host calls this device; it can be inprocess only")
-        try:
-            device = model(**options)
-        except TypeError as error:
-            raise ConfigurationError(f"device {part.name}: {error}") from error
-        return DeviceComponent(part.name, device, self.kernel, self.trace, *around)
-
-    def _connect_function(self, name: str, strict: Callable[[str], None] | None) -> None:
-        timing, bridge, function = self.timing, self.components[self.platform.pci.bridge.name], self.components[name]
-        port = self.platform.functions[name]
-        back = self._link(f"{name}.config", f"{bridge.name}.{port}", timing.pci_reply, bridge.answered)
-        registers = function.registers(0, back, strict)
-        there = self._link(f"{bridge.name}.{port}", f"{name}.config", timing.pci_request, registers)
-        bridge.connect(port, there)
-        self._connect_memory(name)
-
-    def _connect_memory(self, name: str) -> None:
-        timing, master = self.timing, self.components[name]
-        done = self._link(f"memory.{name}", f"{name}.dma", timing.dma_reply, master.dma_done)
-        master.memory = self._link(f"{name}.dma", f"memory.{name}", timing.dma_request, self.dma.port(done))
-
-    def _connect_csrs(self, parts: list[Part], strict: Callable[[str], None] | None) -> None:
-        """Each core's way to the configuration registers of its node."""
-        for core in self._cores:
-            core.csrs = AddressMap()
-            for part in parts:
-                if part.csr and part.node == core.number // CORES_PER_NODE:
-                    component = self.components[part.name]
-                    link = self._registers(core, component, f"{part.name}.iocsr", 0, strict)
-                    for number, size in load(part.model).ranges("csr"):
-                        core.csrs.add(part.name, number, size, link)
-
-    def _registers(
-        self,
-        core: CorePort,
-        component: DeviceComponent,
-        port: str,
-        base: int,
-        strict: Callable[[str], None] | None,
-    ) -> Link:
-        reply = self._link(port, f"{core.name}.mmio", self.timing.mmio_reply, core.reply)
-        return self._link(f"{core.name}.mmio", port, self.timing.mmio_request, component.registers(base, reply, strict))
-
-    def _connect(self, source: str, destination: str, latency: int) -> None:
-        sender, out = split(source)
-        receiver, into = split(destination)
-        if sender == "memory" and self.dma is None:
-            # A doorbell that no function can reach.
-            return
-        if sender not in self.components and sender != "memory":
-            raise ConfigurationError(f"wire {source} -> {destination}: {choose('component', sender, self.components)}")
-        origin = self.dma if sender == "memory" else self.components[sender]
-        outputs = getattr(getattr(origin, "device", origin), "output_ports", lambda: [out])()
-        if out not in outputs:
-            raise ConfigurationError(f"wire {source} -> {destination}: {choose(f'output of {sender}', out, outputs)}")
-        number = self._port(destination)[1]
-        cores = {core.name: core for core in self._cores}
-        if receiver in cores:
-            if into == "mailbox":
-                deliver = cores[receiver].mail
-            elif not into.startswith("ip[") or not 2 <= int(into[3:-1]) <= 7:
-                raise ConfigurationError(
-                    f"wire {source} -> {destination}: a core has ip[2] to ip[6], mailbox, ip[7] (stable timer)"
-                )
-            else:
-                deliver = cores[receiver].pin(int(into[3:-1]), number)
-        elif receiver in self.components:
-            inputs = getattr(self.components[receiver].device, "input_ports", lambda: [into])()
-            if into not in inputs:
-                raise ConfigurationError(
-                    f"wire {source} -> {destination}: {choose(f'input of {receiver}', into, inputs)}"
-                )
-            deliver = self.components[receiver].input(into, number)
-        else:
-            raise ConfigurationError(
-                f"wire {source} -> {destination}: {choose('component', receiver, [*self.components, *cores])}"
-            )
-        origin.connect(out, self._link(source, destination, latency, deliver))
 
     # Loading.
 
@@ -457,7 +254,7 @@ class Machine:
             "hypervisor": self.hypervisor.save() if self.hypervisor else None,
             # Before the sources: a device in another process tells its count with its state.
             "components": {name: component.save() for name, component in self.components.items()},
-            "sources": {name: source.save() for name, source in self._sources.items()},
+            "sources": {name: source.save() for name, source in self._links.sources.items()},
             "dma_errors": dict(self.dma.errors) if self.dma is not None else {},
             "console": self._console.save(),
             "trace": self.trace.saved(),
@@ -474,16 +271,16 @@ class Machine:
         if state["components"].keys() != self.components.keys():
             raise CheckpointError(f"the saved machine has the devices {', '.join(state['components'])}")
         for name, component in self.components.items():
-            component.restore(state["components"][name], self._channels)
+            component.restore(state["components"][name], self._links.channels)
         # What the devices have armed is among the events.
         self.kernel.forget(state["now"])
         if self.dma is not None:
             self.dma.errors.update(state["dma_errors"])
         self._console.restore(state["console"])
         for channel, message in state["events"]:
-            self._channels[channel].resume(unpack(message))
+            self._links.channels[channel].resume(unpack(message))
         # After the devices: what they armed has counted too.
-        for name, source in self._sources.items():
+        for name, source in self._links.sources.items():
             source.restore(state["sources"][name])
         for component in self.components.values():
             if component.remote:
@@ -647,7 +444,7 @@ class Machine:
         from soc.placement.profile import table, waits
 
         remote = [component for component in self.components.values() if component.remote]
-        return table(waits(remote, self.trace.wiring, self._ports), remote)
+        return table(waits(remote, self.trace.wiring, self._links.ports), remote)
 
     def _not_delivered(self, message: Message) -> None:
         """The device `message` was for is lost. The machine stands before it: it can be saved, or run on."""
@@ -712,7 +509,7 @@ class Machine:
         places = {
             name: component.place.where if component.remote else "" for name, component in self.components.items()
         }
-        channels = [channel for channel in self._channels.values() if channel is not None]
+        channels = [channel for channel in self._links.channels.values() if channel is not None]
         return profile.around(self._cluster, channels, self.memory, places)
 
     def _processes(self) -> list[int]:
@@ -759,27 +556,6 @@ class Machine:
             self._end_soon(
                 "error", f"{component} asked for {reason!r}; this version can only power off: build a new Machine"
             )
-
-
-class _OpenBusDevice:
-    """The open bus behind the face of a device."""
-
-    def __init__(self, bus: OpenBus) -> None:
-        self._bus = bus
-
-    def attach(self, outside: Any) -> None:
-        """It has no outputs."""
-
-    def read(self, offset: int, size: int, core: int = 0, space: str = "memory") -> int:
-        if space == "csr":
-            return self._bus.csr(offset, size, core, "read")
-        return self._bus.read(offset, size, core)
-
-    def write(self, offset: int, size: int, value: int, core: int = 0, space: str = "memory") -> None:
-        if space == "csr":
-            self._bus.csr(offset, size, core, f"write of {value:#x}")
-        else:
-            self._bus.write(offset, size, value, core)
 
 
 def _make_memory(size: int) -> Any:

@@ -8,7 +8,7 @@ empty for a guest that uses none of it. Translations stay behind and are refille
 from __future__ import annotations
 
 from contextlib import suppress
-from errno import EBUSY
+from errno import EBUSY, EINVAL
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +37,7 @@ def leave(machine: Machine) -> dict[str, Any]:
     hypervisor.host.settle()
     ports = hypervisor.ports
     return {
+        "backend": hypervisor.vm.callbacks.name,
         "time": hypervisor.time,
         "vcpus": [_leave(vcpu) for vcpu in hypervisor.vcpus],
         "released": sorted(hypervisor.released),
@@ -52,6 +53,10 @@ def arrive(machine: Machine, saved: dict[str, Any]) -> None:
     """The guest of `leave`, in a machine that has not run. What its devices have still to do, they do as much later
     as this machine is younger. KvmError (EINVAL) where its vCPUs are others."""
     hypervisor = machine.hypervisor
+    there = saved["backend"], len(saved["vcpus"])
+    here = hypervisor.vm.callbacks.name, len(hypervisor.vcpus)
+    if there != here:
+        raise KvmError(EINVAL, f"a guest of back-end and vCPUs {there}; this machine is for {here}")
     for offset, data in saved["memory"]:
         machine.memory.restore(offset, data)
     younger = saved["time"] - hypervisor.time

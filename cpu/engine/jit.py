@@ -6,7 +6,7 @@ than a short window of a core.
 numba optimises and emits every function by itself and, with all it calls, again in each of its callers. Here only a
 root does that, a function called from Python: it links what it calls, directly or not, as LLVM IR straight from
 lowering (a part), and the whole is optimised once. A part takes every integer as int64, so that booleans and
-constants make no further copies of it.
+constants make no further copies of it. Of numba's own passes only those run that plain functions of integers need.
 """
 
 from __future__ import annotations
@@ -19,12 +19,34 @@ cache.prepare()
 from numba import types  # noqa: E402
 from numba.core.caching import FunctionCache, NullCache  # noqa: E402
 from numba.core.codegen import JITCodeLibrary  # noqa: E402
-from numba.core.compiler import Compiler, Flags, compile_extra  # noqa: E402
+from numba.core.compiler import CompilerBase, Flags, compile_extra  # noqa: E402
+from numba.core.compiler_machinery import PassManager  # noqa: E402
 from numba.core.dispatcher import _FunctionCompiler  # noqa: E402
 from numba.core.registry import CPUDispatcher  # noqa: E402
 from numba.core.runtime import rtsys  # noqa: E402
+from numba.core.typed_passes import (  # noqa: E402
+    AnnotateTypes,
+    IRLegalization,
+    NativeLowering,
+    NoPythonBackend,
+    NopythonTypeInference,
+    PreLowerStripPhis,
+)
+from numba.core.untyped_passes import FixupArgs, IRProcessing, ReconstructSSA, TranslateByteCode  # noqa: E402
 
 _OPTIONS = {"nopython": True, "_nrt": False, "no_cfunc_wrapper": True}
+
+
+class _Passes(CompilerBase):
+    """numba's pipeline, less what closures, lists, literals and parallel loops would need."""
+
+    def define_pipelines(self):
+        passes = PassManager("integers")
+        for step in (TranslateByteCode, FixupArgs, IRProcessing, ReconstructSSA, NopythonTypeInference,
+                     PreLowerStripPhis, AnnotateTypes, IRLegalization, NativeLowering, NoPythonBackend):  # fmt: skip
+            passes.add_pass(step, step.__name__)
+        passes.finalize()
+        return [passes]
 
 
 class _PartLibrary(JITCodeLibrary):
@@ -94,7 +116,7 @@ class _Part(CPUDispatcher):
 
     def __init__(self, function):
         super().__init__(function, targetoptions=_OPTIONS)
-        self._compiler = _PartCompiler(function, self.targetdescr, _OPTIONS, {}, Compiler)
+        self._compiler = _PartCompiler(function, self.targetdescr, _OPTIONS, {}, _Passes)
 
     def add_overload(self, cres):
         # Not where calls from Python are looked up.
@@ -118,7 +140,7 @@ class _Root(CPUDispatcher):
 
     def __init__(self, function, signature=None):
         super().__init__(function, targetoptions=_OPTIONS)
-        self._compiler = _RootCompiler(function, self.targetdescr, _OPTIONS, {}, Compiler)
+        self._compiler = _RootCompiler(function, self.targetdescr, _OPTIONS, {}, _Passes)
         self._signature = signature
 
     @cached_property

@@ -3,14 +3,13 @@
 A stencil is what a handler of tier T (threaded.py) is, less the dispatch: it works on the state array and falls through
 to the next. Operand fields, immediates and jumps are external symbols; LLVM leaves a relocation for each, and
 `code_buffer.py` puts the values in when it copies the bytes. Whatever is not the straight way (a soft-MMU miss, an
-exception, a target not yet translated) jumps to `cold`: tier T takes over at the same micro-op, which has changed
-nothing so far. So the exit record, slow accesses and helpers are T's alone.
+exception, a target not yet translated) jumps to `cold`, with all values as they were: tier T takes over at the same
+micro-op, which has changed nothing so far. So the exit record, slow accesses and helpers are T's alone.
 
 Arguments, in the registers that tier T passes them in: S, a value, n, the soft-MMU table TB, T's handler table HT,
 further values. The values hold general registers that a block has loaded or written; which ones is known when it is
-translated. An operation of `HELD` works on values: each combination of them is a variant of its stencil, and `fetch`
-loads what is missing. A result goes to the state array as well, at once, so that tier T can take over anywhere. The
-other operations work on the state array alone.
+translated (held.py). An operation of `HELD` works on values alone: each combination of them is a variant of its
+stencil; `fetch` loads what is missing, `store` puts a result into the state array. The other operations work on that.
 
 Holes are named after what fills them: `GPR_l`, `FPR_l` offset in the state array of the register whose number is the
 byte at bit l of the micro-op, `U_l_w`, `I_l_w` unsigned and signed field of w bits at bit l; sums of these, known.py.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 from enum import Enum, auto
-from errno import E2BIG, EINTR, EINVAL, ENOTTY
+from errno import EINTR, EINVAL, ENOTTY
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from cpu import state
 from cpu.cp0 import registers
-from cpu.kvm import emulate, fpu, interrupt, onereg, stats, tlb, trace
+from cpu.kvm import emulate, fpu, interrupt, onereg, register_access, stats, tlb, trace
 from cpu.kvm.callback import Resume
 from cpu.kvm.errors import KvmError
 from cpu.kvm.uapi import Cap, ExitReason, Hypercall, Ioctl, Mmio, RunArea
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 M32, M64 = 0xFFFFFFFF, (1 << 64) - 1
 CONFIG1_FP, CONFIG3_MSAP = 1 << 0, 1 << 28
-FIR, MSAIR = 0x00770501, 0x140
 CAUSE_DC = 1 << 27
 _COMPARE, _CAUSE = onereg.number("compare"), onereg.number("cause")
 INT, MOD, TLBL, TLBS = 0, 1, 2, 3
@@ -469,7 +468,8 @@ class Vcpu:
         control = self.context.fcr31, self.context.msacsr
         if S is not None and self.context.in_use:
             control = S[[state.FCSR, state.MSACSR]].tolist()
-        lanes = [[int(array[at]) & M64 for array, at in (self._lane(n, 0), self._lane(n, 1))] for n in range(32)]
+        places = [(register_access.lane_of(self, n, 0), register_access.lane_of(self, n, 1)) for n in range(32)]
+        lanes = [[int(array[at]) & M64 for array, at in pair] for pair in places]
         names = (*self.vm.callbacks.in_hardware, "prid", "config6")
         return {
             "pc": pc & M64,
@@ -613,119 +613,20 @@ class Vcpu:
         return self.vm.callbacks.has_lasx(self)
 
     def num_regs(self) -> int:
-        """The number KVM_GET_REG_LIST reports. With LASX it is 32 too many, as in the source: the list has the 256-bit
-        registers in place of the others, the number has both."""
-        total = len(onereg.BASE) + self.vm.callbacks.num_regs(self)
-        if self.fpu_enabled:
-            total += len(onereg.FPU_CONTROL) + 48 + (16 if FIR >> 22 & 1 else 0)
-        if self.msa_enabled:
-            total += len(onereg.MSA_CONTROL) + 32
-        if self.has_lasx:
-            total += 32
-        return total
+        """The number KVM_GET_REG_LIST reports."""
+        return register_access.count(self)
 
     def get_reg_list(self, room: int | None = None) -> list[int]:
         """KVM_GET_REG_LIST: all ids. E2BIG where the caller has `room` for fewer than `num_regs`."""
-        if room is not None and room < self.num_regs():
-            raise KvmError(E2BIG, f"room for {room} of {self.num_regs()} registers")
-        ids = list(onereg.BASE)
-        if self.fpu_enabled:
-            ids += onereg.FPU_CONTROL
-            for n in range(32):
-                ids.append(onereg.fpr_32(n))
-                if FIR >> 22 & 1 or not n & 1:
-                    ids.append(onereg.fpr_64(n))
-        if self.msa_enabled:
-            ids += [*onereg.MSA_CONTROL, *self.vm.callbacks.vector_ids(self)]
-        return ids + self.vm.callbacks.copy_reg_indices(self)
+        return register_access.ids(self, room)
 
     def get_one_reg(self, number: int) -> int:
         """KVM_GET_ONE_REG, unsigned. EINVAL for an id that this vCPU has not."""
-        index, group = number & 0xFFFF, number >> 16 & 0xFF
-        if number in onereg.BASE:
-            if index < 32:
-                return int(self.gprs[index]) & M64
-            return {onereg.HI: self.hi, onereg.LO: self.lo, onereg.PC: self.pc}[number] & M64
-        if group == onereg.FPU and number >> 60 == 7:
-            return self._get_fpu(number, index)
-        return self.vm.callbacks.get_one_reg(self, number)
+        return register_access.get(self, number)
 
     def set_one_reg(self, number: int, value: int) -> None:
         """KVM_SET_ONE_REG. Vector registers take their value and drop it, as the kernel's do."""
-        index, group = number & 0xFFFF, number >> 16 & 0xFF
-        if number & onereg.SIZE_MASK in (onereg.U128, onereg.U256):
-            return
-        if number in onereg.BASE:
-            if 0 < index < 32:
-                self.gprs[index] = emulate.signed(value)
-            elif number == onereg.HI:
-                self.hi = emulate.signed(value)
-            elif number == onereg.LO:
-                self.lo = emulate.signed(value)
-            elif number == onereg.PC:
-                self.pc = value & M64
-        elif group == onereg.FPU and number >> 60 == 7:
-            self._set_fpu(number, index, value)
-        else:
-            self.vm.callbacks.set_one_reg(self, number, value)
-
-    def _lane(self, n: int, lane: int) -> tuple[np.ndarray, int]:
-        """Where 64 bits of a vector register are now: the core's file while live, else the save area."""
-        if self.context.in_use and self.core is not None:
-            return self.core.S, state.FPR + state.FPR_STRIDE * n + lane
-        return self.context.registers.reshape(-1), fpu.LANES * n + lane
-
-    def _double(self, number: int, index: int) -> tuple[np.ndarray, int, int]:
-        """Where an FPR_32 or FPR_64 is: (array, place, shift); with FR=0 odd singles are upper halves."""
-        wide = number & onereg.SIZE_MASK == onereg.U64
-        if not self.gc0("status") & fpu.ST_FR:
-            if wide and index & 1:
-                raise KvmError(EINVAL, f"FPR_64({index}) with Status.FR = 0")
-            return *self._lane(index & ~1, 0), 32 * (index & 1)
-        return *self._lane(index, 0), 0
-
-    def _get_fpu(self, number: int, index: int) -> int:
-        if number in onereg.MSA_CONTROL or number & onereg.SIZE_MASK in (onereg.U128, onereg.U256):
-            if not self.has_msa:
-                raise KvmError(EINVAL, f"register {number:#x}: the guest has no MSA")
-            if number == onereg.MSA_IR:
-                return MSAIR
-            if number == onereg.MSA_CSR:
-                return self.context.msacsr
-            if number & onereg.SIZE_MASK == onereg.U256 and not self.has_lasx:
-                raise KvmError(EINVAL, f"register {number:#x}: the guest has no LASX")
-            if not self.gc0("status") & fpu.ST_FR or index > 31:
-                raise KvmError(EINVAL, f"register {number:#x} with Status.FR = 0")
-            places = [self._lane(index, lane) for lane in range(onereg.size(number) // 8)]
-            return sum((int(array[at]) & M64) << 64 * k for k, (array, at) in enumerate(places))
-        if not self.has_fpu:
-            raise KvmError(EINVAL, f"register {number:#x}: the guest has no FPU")
-        if number == onereg.FCR_IR:
-            return FIR
-        if number == onereg.FCR_CSR:
-            return self.context.fcr31
-        if index > 31:
-            raise KvmError(EINVAL, f"no register {number:#x}")
-        array, at, shift = self._double(number, index)
-        return int(array[at]) >> shift & (1 << 8 * onereg.size(number)) - 1
-
-    def _set_fpu(self, number: int, index: int, value: int) -> None:
-        if number in onereg.MSA_CONTROL:
-            if not self.has_msa:
-                raise KvmError(EINVAL, f"register {number:#x}: the guest has no MSA")
-            if number == onereg.MSA_CSR:
-                self.context.msacsr = value & M32
-            return
-        if not self.has_fpu:
-            raise KvmError(EINVAL, f"register {number:#x}: the guest has no FPU")
-        if number == onereg.FCR_CSR:
-            self.context.fcr31 = value & M32
-        elif number != onereg.FCR_IR:
-            if index > 31:
-                raise KvmError(EINVAL, f"no register {number:#x}")
-            array, at, shift = self._double(number, index)
-            kept = int(array[at]) & ~((1 << 8 * onereg.size(number)) - 1 << shift)
-            array[at] = emulate.signed(kept | (value & (1 << 8 * onereg.size(number)) - 1) << shift)
+        register_access.put(self, number, value)
 
 
 @cache

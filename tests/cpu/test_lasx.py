@@ -9,7 +9,7 @@ import pytest
 from cpu import state
 from cpu.core import StopKind
 from cpu.isa.assembler import assemble
-from tests.cpu.core_rig import CODE, FR, GSEXC, KSEG1, M64, MSADIS, RI, STATUS, TIERS, TLBS, D, Rig, lo
+from tests.cpu.core_rig import CODE, FR, GSEXC, KSEG0, KSEG1, M64, MSADIS, RI, STATUS, TIERS, TLBS, D, Rig, lo
 
 CONFIG, CONFIG6 = 0x80004482, 0x40
 LASXEN, MSAEN, LASXMODE = 1 << 19, 1 << 27, 1 << 21
@@ -120,6 +120,14 @@ def test_a_vector_to_a_device_ends_the_run_with_its_name(rig):
     stop = rig.run()
     assert stop.kind is StopKind.UNMODELLED
     assert "vector" in stop.text and "xvst" in stop.text
+
+
+def test_a_vector_stored_over_the_code_behind_it_is_seen(rig):
+    words = assemble("li v0, 1\nli v1, 2\nwait 0" + "\nnop" * 5).data
+    rig.memory.write(0x8000, words)
+    behind = "xvst.b $w1, 0(a1)" + "\nli v0, 7\nli v1, 7" * 4 + "\nwait 0"
+    end = go(rig, f"xvld.b $w1, 0(a0)\n{behind}", a0=KSEG0 + 0x8000, a1=CODE + 8)
+    assert (end.vector, end["v0"], end["v1"]) == (None, 1, 2)
 
 
 def test_msa_and_the_fpu_leave_the_upper_half_alone(rig):

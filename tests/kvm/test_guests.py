@@ -76,6 +76,20 @@ def test_256_bit_registers_never_mix(cores):
         assert vcpu.get_one_reg(onereg.gpr(16)) > 1_000
 
 
+def test_256_bit_registers_come_and_go_alike_on_every_tier():
+    seen = []
+    for tier in ("auto", "threaded", "reference"):
+        bench = Bench(tier=tier, slice_cycles=6_000, backend="ls3acomp", lasx=True)
+        for n in range(2):
+            bench.vcpu(LASX_LOOP if not n else "", pc=P).set_one_reg(onereg.gpr(4), n)
+        events = []
+        bench.kvm.tracer.listen(events.append, "kvm_aux")
+        bench.run(40_000)
+        seen.append((tuple(events), bench.cluster.cores[0].digest()))
+    assert seen[0] == seen[1] == seen[2]
+    assert {event.values[1:] for event in seen[0][0]} >= {(0, 1), (1, 7)}, "restored for the FPU, saved with all"
+
+
 def test_an_integer_guest_never_pays_for_the_fpu():
     bench = Bench(slice_cycles=6_000)
     vcpus = [bench.vcpu("1: daddiu s0, s0, 1\n b 1b\n nop" if not n else "", pc=P) for n in range(2)]

@@ -7,6 +7,7 @@ import pytest
 
 from cpu.isa.assembler import assemble
 from cpu.kvm import onereg
+from cpu.kvm.errors import KvmError
 from scenarios.library import guest, loaded
 from soc import ConfigurationError, Machine, PoweredOff, migration
 
@@ -105,6 +106,14 @@ def test_a_guest_moves_to_another_machine(at):
     assert result.ended == "poweroff", result.reason
     assert source.console + target.console == whole.console
     assert result.details["refill root"] > 0, "nothing of its translations came along"
+
+
+def test_a_guest_moves_only_to_a_machine_like_its_own():
+    saved = migration.leave(Machine("virt", hypervisor="kvm", ram="16 MiB"))
+    with pytest.raises(KvmError, match="vCPUs \\('vz', 1\\); this machine is for \\('vz', 2\\)"):
+        migration.arrive(Machine("virt", hypervisor="kvm", vcpus=2, ram="16 MiB"), saved)
+    with pytest.raises(KvmError, match="this machine is for \\('ls3acomp', 1\\)"):
+        migration.arrive(Machine("virt", hypervisor="kvm", kvm="ls3acomp", ram="16 MiB"), saved)
 
 
 def test_the_hash_covers_a_vcpu_that_is_on_no_core():

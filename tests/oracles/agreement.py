@@ -210,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default 1)")
     parser.add_argument("--rows", action="store_true", help="print how often each row ran and raised")
-    parser.add_argument("--record", type=Path, metavar="FILE", help="leave the result there, as JSON")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="leave the result there, after each round")
     options = parser.parse_args(arguments)
     for name in ("sequences", "every", "jobs"):
         if getattr(options, name) < 1:
@@ -222,14 +222,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for text in tally.shown[told:]:
             print(text, end="\n\n", flush=True)
         told = len(tally.shown)
+        if options.record:
+            options.record.write_text(record.text([result(tally, options, time.monotonic() - begin)]))
         print(f"{tally.sequences} sequences, {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
         if told >= SHOWN:
             break
     print(tally.summary())
     if options.rows:
         print(record.rows_text(tally.coverage))
-    if options.record:
-        options.record.write_text(record.text([result(tally, options, time.monotonic() - begin)]))
     return 1 if told else 0
 
 

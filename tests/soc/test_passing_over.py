@@ -176,7 +176,9 @@ def test_a_strict_machine_stops_at_the_first_access_to_nothing():
 
 def test_the_end_of_a_window_of_nothing_is_an_error_on_both_ways():
     """The last address of a window of ones, then one outside every window, with the vector of a bus error."""
-    text = START + """
+    text = (
+        START
+        + """
 work:   dli     $t1, UNCACHED + 0x18000000 + 0x7fff8
         ld      $v0, 0($t1)
         daddu   $s5, $s5, $v0
@@ -192,6 +194,7 @@ handler:
 over:   b       finish
         nop
 """
+    )
     m, _ = build(text, 1)
     assert m.run(until=PoweredOff, max_virtual="1 ms").ended == "poweroff"
     assert m.cpu[0].regs[3] >> 2 & 31 == 7 and m.cpu[0].regs[2] == (1 << 64) - 1
