@@ -20,6 +20,26 @@ CTL_DC = 1
 """KVM_REG_MIPS_COUNT_CTL_DC."""
 
 
+def changed_ctl(old: int, new: int) -> int:
+    """The bits of COUNT_CTL that change. EINVAL for any but DC."""
+    if (new ^ old) & ~CTL_DC:
+        raise KvmError(EINVAL, f"COUNT_CTL = {new:#x}: only bit 0 (DC) may change")
+    return new ^ old
+
+
+def checked_resume(value: int, now: int) -> int:
+    """A COUNT_RESUME, ns of host time. EINVAL in the future."""
+    if not 0 <= value <= now:
+        raise KvmError(EINVAL, f"COUNT_RESUME = {value}: 0 to now, which is {now} ns")
+    return value
+
+
+def check_hz(hz: int) -> None:
+    """EINVAL for a COUNT_HZ outside 1 to 10^9."""
+    if not 1 <= hz <= NS:
+        raise KvmError(EINVAL, f"COUNT_HZ = {hz}: 1 to {NS}")
+
+
 class SoftTimer:
     """Counts for one vCPU. `compare` and the Cause of the guest are read through the vCPU, wherever they are."""
 
@@ -143,9 +163,7 @@ class SoftTimer:
 
     def set_ctl(self, value: int) -> None:
         """COUNT_CTL: only its DC bit may change. EINVAL otherwise."""
-        changed = value ^ self.ctl
-        if changed & ~CTL_DC:
-            raise KvmError(EINVAL, f"COUNT_CTL = {value:#x}: only bit 0 (DC) may change")
+        changed = changed_ctl(self.ctl, value)
         vcpu = self._vcpu
         if changed and not vcpu.count_stopped:
             if value & CTL_DC:
@@ -163,14 +181,11 @@ class SoftTimer:
 
     def set_resume(self, value: int) -> None:
         """COUNT_RESUME, in ns of host time: not in the future. EINVAL otherwise."""
-        if not 0 <= value <= self._vcpu.now:
-            raise KvmError(EINVAL, f"COUNT_RESUME = {value}: 0 to now, which is {self._vcpu.now} ns")
-        self.resume = value
+        self.resume = checked_resume(value, self._vcpu.now)
 
     def set_hz(self, hz: int) -> None:
         """COUNT_HZ: 1 to 10^9. EINVAL otherwise."""
-        if not 1 <= hz <= NS:
-            raise KvmError(EINVAL, f"COUNT_HZ = {hz}: 1 to {NS}")
+        check_hz(hz)
         if hz == self.hz:
             return
         disabled = self.disabled

@@ -7,13 +7,11 @@ id. A timer that was put down is programmed anew as one-shot with what is left o
 
 from __future__ import annotations
 
-from errno import EINVAL
 from typing import TYPE_CHECKING
 
 from cpu.cp0.registers import C0_GUESTCTL0
 from cpu.cp0.stable import ENABLE, TICKS
-from cpu.kvm.count import CTL_DC, M32, NS
-from cpu.kvm.errors import KvmError
+from cpu.kvm.count import CTL_DC, M32, NS, changed_ctl, check_hz, checked_resume
 from cpu.kvm.vz_timer import CAUSE_TI, CTL0_GT, write_cause
 
 if TYPE_CHECKING:
@@ -84,9 +82,7 @@ class StableTimer:
 
     def set_ctl(self, value: int) -> None:
         """COUNT_CTL: only its DC bit may change. EINVAL otherwise."""
-        changed = value ^ self.ctl
-        if changed & ~CTL_DC:
-            raise KvmError(EINVAL, f"COUNT_CTL = {value:#x}: only bit 0 (DC) may change")
+        changed = changed_ctl(self.ctl, value)
         self.ctl = value
         if not changed:
             return
@@ -103,14 +99,11 @@ class StableTimer:
 
     def set_resume(self, value: int) -> None:
         """COUNT_RESUME, in ns of host time: not in the future. EINVAL otherwise."""
-        if not 0 <= value <= self._vcpu.now:
-            raise KvmError(EINVAL, f"COUNT_RESUME = {value}: 0 to now, which is {self._vcpu.now} ns")
-        self.resume = value
+        self.resume = checked_resume(value, self._vcpu.now)
 
     def set_hz(self, hz: int) -> None:
         """COUNT_HZ: 1 to 10^9. EINVAL otherwise. The value goes on from where it stands."""
-        if not 1 <= hz <= NS:
-            raise KvmError(EINVAL, f"COUNT_HZ = {hz}: 1 to {NS}")
+        check_hz(hz)
         if hz == self.hz:
             return
         now, value = (self.resume, self.tick) if self.disabled else self._freeze()
