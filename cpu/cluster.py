@@ -22,8 +22,8 @@ from cpu.cp0 import timer
 from cpu.cp0.exceptions import set_line, take_exception
 from cpu.cp0.registers import C0_CAUSE, C0_STATUS
 from cpu.engine import loop, shared
-from cpu.engine.jit import jit
-from cpu.engine.loop import GOES_ON, prepare, run, shift_time
+from cpu.engine.jit import jit, jit_inline
+from cpu.engine.loop import GOES_ON, go_straight, prepare, run, shift_time
 from cpu.memory import Memory
 
 DATA_BUS_ERROR = 7
@@ -115,6 +115,15 @@ def run_window(S, M, nothing, end):
             return what
 
 
+@jit_inline
+def run_straight(S, M, end):
+    """The same where nothing comes between. False: `run_window` has to go on."""
+    if S[state.AWAITS] or S[state.HELD] or S[state.RESUME] or next_event(S) < end or S[state.CYCLES] >= end:
+        return False
+    S[state.UNTIL] = end
+    return go_straight(S, M) and S[state.CYCLES] >= end
+
+
 @jit
 def is_awake(S):
     """Whether the core would execute instructions now."""
@@ -141,7 +150,7 @@ def completed(states):
     return total
 
 
-@jit
+@jit_inline
 def open_window(states, control):
     """Decides how far the next window goes and who runs in it. False: all wait, and nothing can ever wake one."""
     grid, window, target = control[GRID], control[WINDOW], control[TARGET]
@@ -165,13 +174,15 @@ def open_window(states, control):
     return True
 
 
-@jit
+@jit_inline
 def take_turn(S, M, nothing, control, end):
     """Runs a core to the end of a window, without its link where another core has executed since its last turn."""
     if control[RAN] != S[state.NUMBER]:
         S[state.LLBIT] = 0
     before = S[state.INSTRUCTIONS]
-    what = run_window(S, M, nothing, end)
+    what = GOES_ON
+    if not run_straight(S, M, end):
+        what = run_window(S, M, nothing, end)
     if S[state.INSTRUCTIONS] != before:
         control[RAN] = S[state.NUMBER]
     return what
@@ -232,18 +243,17 @@ def run_windows(states, M, nothing, control):
                 control[STOPPED_CORE] = control[LONE]
                 return what
         end = control[END]
+        requests, done = 0, 0
         for c in range(cores):
-            what = take_turn(states[c], M, nothing, control, end)
+            S = states[c]
+            what = take_turn(S, M, nothing, control, end)
             if what != GOES_ON:
                 control[STOPPED_CORE] = c
                 return what
-        control[END] = 0
-        requests = False
-        for c in range(cores):
-            if states[c, state.REQUEST]:
-                requests = True
-        control[GRID] = end
-        if cores > 1 and completed(states) >= control[LIMIT]:
+            requests |= S[state.REQUEST]
+            done += S[state.INSTRUCTIONS]
+        control[GRID], control[END] = end, 0
+        if cores > 1 and done >= control[LIMIT]:
             return loop.STOP_LIMIT
         if requests:
             return loop.STOP_HORIZON
@@ -472,12 +482,14 @@ def _interpreted(runners: dict):
     """`run_cluster` on the reference: the same functions as plain Python, with `run` replaced, nothing prepared."""
     names = dict(globals())
     names["run"] = lambda S, M: runners[int(S[state.NUMBER])]()
+    names["go_straight"] = lambda S, M: False
     names["prepare"] = lambda M: None
     for name in (
         "complete",
         "next_event",
         "apply_event",
         "run_window",
+        "run_straight",
         "is_awake",
         "wakes_at",
         "completed",

@@ -21,6 +21,7 @@ from soc.errors import SocError
 B_COUNT, B_NATIVE = OP["b_count"], OP["b_native"]
 BUFFER_BYTES = 32 << 20
 STUB_BYTES = 16
+WORD = 8  # stencils are copied by words
 CONSTANTS_ALIGN = 64
 # Room for one more block: 65 instructions and what belongs to them, none longer than 512 bytes.
 MARGIN = 1 << 17
@@ -73,9 +74,10 @@ class CodeBuffer:
             shared[slot] = array.ctypes.data
         shared[m.CODE_LIMIT] = shared[m.CODE] + len(self.code)
         shared[m.HOT_AFTER] = hot_after
-        # First what every block may need: the way to tier T, and constants.
-        threaded_end = int(place(shared, shared[m.CODE], e.TO_THREADED, 0, 0, 0, 0, 0)) - int(shared[m.CODE])
-        at = threaded_end + -threaded_end % CONSTANTS_ALIGN
+        # First what every block may need: the ways to tier T and to the loop, and constants.
+        shared[m.CODE_LEAVE] = place(shared, shared[m.CODE], e.TO_THREADED, 0, 0, 0, 0, 0)
+        leave_end = int(place(shared, shared[m.CODE_LEAVE], e.TO_LOOP, 0, 0, 0, 0, 0)) - int(shared[m.CODE])
+        at = leave_end + -leave_end % CONSTANTS_ALIGN
         end = at + len(self._stencils.constants)
         self.code[at:end] = self._stencils.constants
         shared[m.CODE_CONSTANTS] = shared[m.CODE] + at
@@ -119,7 +121,7 @@ def place(M, at, stencil, uop, ip, count, wide, cold):
     until they are aimed."""
     source = M[m.STENCIL_CODE] + stencil_field(M, stencil, e.S_CODE)
     size = stencil_field(M, stencil, e.S_SIZE)
-    for offset in range(0, size, 8):
+    for offset in range(0, size, WORD):
         st64(at + offset, ld64(source + offset))
     end = at + size
     first = stencil_field(M, stencil, e.S_HOLE)
@@ -136,6 +138,8 @@ def place(M, at, stencil, uop, ip, count, wide, cold):
             value = end
         elif kind == e.THREADED:
             value = M[m.CODE]
+        elif kind == e.LEAVE:
+            value = M[m.CODE_LEAVE]
         elif kind == e.TARGET or kind == e.TAKEN:
             value = where + 4
         elif kind == e.COUNT:

@@ -114,9 +114,9 @@ class _PartCompiler(_RootCompiler):
 class _Part(CPUDispatcher):
     """A function as its callers see it."""
 
-    def __init__(self, function):
-        super().__init__(function, targetoptions=_OPTIONS)
-        self._compiler = _PartCompiler(function, self.targetdescr, _OPTIONS, {}, _Passes)
+    def __init__(self, function, options):
+        super().__init__(function, targetoptions=options)
+        self._compiler = _PartCompiler(function, self.targetdescr, options, {}, _Passes)
 
     def add_overload(self, cres):
         # Not where calls from Python are looked up.
@@ -136,16 +136,18 @@ class _Cache(FunctionCache):
 
 
 class _Root(CPUDispatcher):
-    """A function as Python sees it; with a `signature`, compiled for that one alone."""
+    """A function as Python sees it; with a `signature`, compiled for that one alone. `inline`: its code becomes part of
+    its callers', whatever its length."""
 
-    def __init__(self, function, signature=None):
+    def __init__(self, function, signature=None, inline=False):
         super().__init__(function, targetoptions=_OPTIONS)
         self._compiler = _RootCompiler(function, self.targetdescr, _OPTIONS, {}, _Passes)
         self._signature = signature
+        self._part_options = _OPTIONS | {"forceinline": inline}
 
     @cached_property
     def _part(self) -> _Part:
-        return _Part(self.py_func)
+        return _Part(self.py_func, self._part_options)
 
     def get_call_template(self, args, kws):
         return self._part.get_call_template(args, kws)
@@ -171,6 +173,11 @@ def _widened(kind: types.Type) -> types.Type:
 def jit(function):
     """Compiles for the argument types of each call."""
     return _Root(function)
+
+
+def jit_inline(function):
+    """For a function on the way of every turn of a core: all the arrays of a call take longer than its work."""
+    return _Root(function, inline=True)
 
 
 def jit_as(signature: str):

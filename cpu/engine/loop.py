@@ -37,7 +37,7 @@ from cpu.engine.budget import LONGEST, MOST_CYCLES, SHIFT, charge, completed, cy
 from cpu.engine.decode import ACCESS, ACCESS_ALIGNED, ACCESS_SIZE, FLOW, HELPER, UNIT
 from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, SOONER, WAIT, WRITE_CSR, finish_csr, run_helper
 from cpu.engine.intrinsics import call_code, ld8, ld64, st8, st64
-from cpu.engine.jit import jit
+from cpu.engine.jit import jit, jit_inline
 from cpu.engine.micro import LOAD, MODIFY, R_HELPER, R_HOT, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT, UNITS
 from cpu.engine.softmmu import host_offset, note_fill
 from cpu.engine.softmmu_layout import TABLE_MASK, WRITE_OFFSET
@@ -336,6 +336,35 @@ def prepare(M):
 
 
 @jit
+def budget_end(S, now, room):
+    """The cycle up to which a budget given at `now` reaches, where the limit allows `room` more instructions."""
+    return min(deadline(S), now + min(room - 2 * LONGEST, MOST_CYCLES))
+
+
+@jit_inline
+def go_straight(S, M):
+    """What `run` mostly does: from a boundary at which nothing is due, through translated code, to the next one it
+    would look at. False: `run` has to go on from here."""
+    now, pc = S[state.CYCLES], S[state.PC]
+    if not S[state.SAMPLE] or not is_quiet(S, now) or (S[state.HYPERVISOR] and S[state.BANK] == 0):
+        return False
+    until = budget_end(S, now, S[state.LIMIT] - S[state.INSTRUCTIONS])
+    ip = known_block(S, M, pc)
+    if ip == 0 or until <= now:
+        return False
+    S[state.SAMPLE] = 0
+    S[state.DEADLINE], S[state.DONE] = until, S[state.INSTRUCTIONS]
+    reason = call_code(M[m.ENTER], S[state.STATE_ADDRESS], ip, (until - now) << SHIFT, S[state.SOFTMMU], 0)
+    n = S[state.EXIT_N]
+    if reason != R_LINK or n > 0:
+        S[state.RESUME] = m.RESUME_EXIT
+        return False
+    S[state.CYCLES], S[state.INSTRUCTIONS] = until - cycles_left(n), S[state.DONE] + completed(n)
+    S[state.SAMPLE] = 1
+    return True
+
+
+@jit
 def start(S, M):
     """`run` for Python."""
     prepare(M)
@@ -349,8 +378,10 @@ def run(S, M):
     n = 0
     slow = False
     scratch_end = M[m.POOL] + 8 * m.POOL_START
-    S[state.DEADLINE] = 0
-    if S[state.RESUME] != 0:
+    left = S[state.RESUME] == m.RESUME_EXIT
+    if left:
+        S[state.RESUME] = 0
+    elif S[state.RESUME] != 0:
         if S[state.RESUME] == m.RESUME_CSR:
             finish_csr(S, ld64(S[state.RESUME_IP] - 8))
         slow = S[state.RESUME] == m.RESUME_SLOW
@@ -360,7 +391,7 @@ def run(S, M):
         # Leave at the block's end: much may have changed while the access was under way.
         S[state.DEADLINE], S[state.DONE] = S[state.BLOCK_START], S[state.BLOCK_DONE]
     while True:
-        if ip == 0:
+        if ip == 0 and not left:
             now = S[state.CYCLES]
             if now >= S[state.SLICE_END]:
                 return STOP_SLICE
@@ -392,7 +423,7 @@ def run(S, M):
             if cut or M[m.STOP_COUNT] > 0 or not quiet:
                 until = now  # look again at the block's end: the jump cache knows neither stops nor a near limit
             else:
-                until = min(deadline(S), now + min(room - 2 * LONGEST, MOST_CYCLES))
+                until = budget_end(S, now, room)
             ip = 0 if cut else known_block(S, M, pc)
             if ip == 0:
                 ip = find_block(S, M, pc, room if cut else NO_LIMIT)
@@ -403,7 +434,9 @@ def run(S, M):
                 continue
             S[state.DEADLINE], S[state.DONE] = until, S[state.INSTRUCTIONS]
             n = (until - now) << SHIFT
-        if slow:
+        if left:
+            left = False
+        elif slow:
             slow = False
             call_code(M[m.ENTER_SLOW], S[state.STATE_ADDRESS], ip, n, S[state.SOFTMMU], 0)
         else:

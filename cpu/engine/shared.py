@@ -33,7 +33,8 @@ _names = [
     "STOP_COUNT",
     "CHARGES",  # per micro-op: cycles << 20 | 1, see budget.py
     "HOT_AFTER",  # tier E: how often a block runs in tier T first
-    "CODE",  # tier E: the code buffer, 0: no tier E
+    "CODE",  # tier E: the code buffer, 0: no tier E; it begins with the way to tier T
+    "CODE_LEAVE",  # the way to the loop
     "CODE_CONSTANTS",  # constants of stencils in it
     "CODE_FIRST",  # translated blocks grow from here,
     "CODE_NEXT",
@@ -58,8 +59,9 @@ MAX_CORES = 16
 POOL_START = SCRATCH_WORDS * (MAX_CORES + 1)
 
 # How a parked core goes on inside its block: in the slow handler of the access at RESUME_IP; behind a store; behind the
-# read of a configuration register, whose value is still to be written.
-RESUME_SLOW, RESUME_STORED, RESUME_CSR = 1, 2, 3
+# read of a configuration register, whose value is still to be written. RESUME_EXIT: not parked, but the tiers' code has
+# been left and `run` is to deal with the exit record.
+RESUME_SLOW, RESUME_STORED, RESUME_CSR, RESUME_EXIT = 1, 2, 3, 4
 
 
 # Header of a block in the pool.

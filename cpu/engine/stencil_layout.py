@@ -8,13 +8,13 @@ ZERO = VALUES  # in place of a value: register 0
 
 # What a hole is filled with. FIELD: a field of the micro-op; IP: its address; COUNT: the block's charge; PC, VALUE: a
 # 64-bit number; ENTRY: offset of the jump cache's entry for PC; CONSTANT: a place in `constants`; the others are jumps.
-(FIELD, IP, COUNT, PC, ENTRY, VALUE, CONSTANT, NEXT, COLD, TARGET, TAKEN, FALL, THREADED) = range(13)
+(FIELD, IP, COUNT, PC, ENTRY, VALUE, CONSTANT, NEXT, COLD, TARGET, TAKEN, FALL, THREADED, LEAVE) = range(14)
 # How it is written; MORE: added to what is there.
 REL32, ABS32, ABS8, ABS64, MORE32, MORE8 = range(6)
 
 # Stencils that belong to no micro-op. FETCH and STORE are the first of one per value, MOVE of one per pair of values:
 # the one that takes, then the one that gives.
-NEAR, FAR, COLD_STUB, TO_THREADED, CHECK_FPU, CHECK_MSA, CHECK_LASX, FETCH = range(1, 9)
+NEAR, DUE, FAR, COLD_STUB, TO_THREADED, TO_LOOP, CHECK_FPU, CHECK_MSA, CHECK_LASX, FETCH = range(1, 11)
 STORE = FETCH + VALUES
 MOVE = STORE + VALUES
 

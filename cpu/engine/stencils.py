@@ -3,8 +3,9 @@
 A stencil is what a handler of tier T (threaded.py) is, less the dispatch: it works on the state array and falls through
 to the next. Operand fields, immediates and jumps are external symbols; LLVM leaves a relocation for each, and
 `code_buffer.py` puts the values in when it copies the bytes. Whatever is not the straight way (a soft-MMU miss, an
-exception, a target not yet translated) jumps to `cold`, with all values as they were: tier T takes over at the same
-micro-op, which has changed nothing so far. So the exit record, slow accesses and helpers are T's alone.
+exception, a link not yet made) jumps to `cold`, with all values as they were: tier T takes over at the same micro-op,
+which has changed nothing so far. So slow accesses, helpers and their exit records are T's alone. Only the end of a block
+goes to the loop by itself, through `leave`: where the budget is spent, or the jump cache does not know the target.
 
 Arguments, in the registers that tier T passes them in: S, a value, n, the soft-MMU table TB, T's handler table HT,
 further values. The values hold general registers that a block has loaded or written; which ones is known when it is
@@ -35,7 +36,7 @@ from cpu.engine import cache, hostfloat
 from cpu.engine import stencil_layout as e
 from cpu.engine.hostfloat import HostFloat
 from cpu.engine.known import Condition, Known, Sum, Term
-from cpu.engine.micro import OP, OPS, MicroOp, written_gpr_fields
+from cpu.engine.micro import OP, OPS, R_LINK, MicroOp, written_gpr_fields
 from cpu.engine.softmmu_layout import JUMP_CACHE_MASK, JUMP_CACHE_OFFSET, TABLE_MASK, WRITE_OFFSET
 from cpu.engine.threaded import ATTRIBUTES, PAGE, UNITS
 from cpu.isa import Flow
@@ -45,7 +46,7 @@ from cpu.isa.ir_values import IrBool
 from cpu.isa.table import GPR_FIELDS
 from cpu.isa.values import EXC_CODES, REGISTER_KIND
 
-JUMPS = ("NEXT", "COLD", "TARGET", "TAKEN", "FALL", "THREADED")
+JUMPS = ("NEXT", "COLD", "TARGET", "TAKEN", "FALL", "THREADED", "LEAVE")
 SOURCES = {name: getattr(e, name) for name in ("IP", "COUNT", "PC", "ENTRY", "VALUE", "CONSTANT", *JUMPS)}
 # ELF relocation types of x86-64 (System V ABI, table 4.9).
 RELOCATIONS = {1: e.ABS64, 2: e.REL32, 4: e.REL32, 10: e.ABS32, 11: e.ABS32, 14: e.ABS8}
@@ -56,7 +57,7 @@ FETCHES = tuple(f"fetch_{k}" for k in range(e.VALUES))
 STORES = tuple(f"store_{k}" for k in range(e.VALUES))
 MOVES = tuple(f"move_{into}_{k}" for into in range(e.VALUES) for k in range(e.VALUES))
 CHECKS = {f"check_{unit}": enable for unit, enable in UNITS.items()}
-SHARED = ("near", "far", "cold", "threaded", *CHECKS, *FETCHES, *STORES, *MOVES)
+SHARED = ("near", "due", "far", "cold", "threaded", "leave", *CHECKS, *FETCHES, *STORES, *MOVES)
 
 # What compiled code is mostly made of.
 HELD = frozenset(
@@ -238,10 +239,10 @@ class Stencil(Frame):
         """To the block at virtual address `pc`, whose entry of the jump cache is at `offset` of TB."""
         out = self.out
         entry = out.op(f"getelementptr i8, ptr %TB, i64 {offset}")
-        self.cold(out.op(f"icmp ne i64 {out.load(entry)}, {pc}"))
-        count = hole("COUNT")
-        self.cold(out.op(f"icmp sle i64 %n, {count}"))
-        n = out.op(f"sub i64 %n, {count}")
+        n = out.op(f"sub i64 %n, {hole('COUNT')}")
+        unknown = out.op(f"icmp ne i64 {out.load(entry)}, {pc}")
+        leave = out.fresh("leave")
+        out.unlikely(out.op(f"or i1 {unknown}, {out.op(f'icmp sle i64 {n}, 0')}"), leave)
         ip = out.load(out.op(f"getelementptr i64, ptr {entry}, i64 1"))
         word = out.load(out.op(f"inttoptr i64 {ip} to ptr"))
         interpreted = out.fresh("interpreted")
@@ -250,6 +251,8 @@ class Stencil(Frame):
         self.jump(out.op(f"inttoptr i64 {out.op(f'lshr i64 {word}, 16')} to ptr"), None, n)
         out.label(interpreted)
         self.jump("@THREADED", [ip, *["poison"] * (e.VALUES - 1)], n)
+        out.label(leave)
+        self.jump("@LEAVE", [pc, *["poison"] * (e.VALUES - 1)], n)
 
     def far_register(self, pc: str) -> None:
         offset = self.out.op(f"and i64 {self.out.op(f'shl i64 {pc}, 2')}, {JUMP_CACHE_MASK << 4}")
@@ -266,10 +269,23 @@ class Stencil(Frame):
     def shared(self) -> None:
         out = self.out
         if self.name == "near":
-            # By hand, as LLVM does not fold the condition into the jump. An unlinked jump leads behind itself.
-            text = "subq $$COUNT, $0; jg TARGET; addq $$COUNT, $0"
+            # By hand, as LLVM does not fold the condition into the jump. An unlinked jump leads behind itself, and from
+            # there, as one without budget does, to "due".
+            text = "subq $$COUNT, $0; jg TARGET"
             n = out.op(f'call i64 asm sideeffect "{text}", "={{r12}},0,~{{flags}}"(i64 %n)')
             self.jump("@COLD", None, n)
+        elif self.name == "due":
+            unlinked = out.fresh("unlinked")
+            out.unlikely(out.op("icmp sgt i64 %n, 0"), unlinked)
+            self.jump("@LEAVE", [wide_hole(out, "PC"), *["poison"] * (e.VALUES - 1)])
+            out.label(unlinked)
+            self.jump("@COLD", None, out.op(f"add i64 %n, {hole('COUNT')}"))
+        elif self.name == "leave":
+            out.store_slot(state.PC, "%v0")
+            out.store_slot(state.EXIT_N, "%n")
+            out.store_slot(state.EXIT_REASON, R_LINK)
+            out.store_slot(state.EXIT_CODE, 0)
+            out.do("ret void")
         elif self.name == "far":
             self.far(wide_hole(out, "PC"), hole("ENTRY"))
         elif self.name == "cold":

@@ -19,7 +19,7 @@ import llvmlite.binding as llvm
 
 from cpu import state
 from cpu.engine import cache
-from cpu.engine.micro import OPS, R_HELPER, R_HOT, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT, MicroOp
+from cpu.engine.micro import OP, OPS, R_HELPER, R_HOT, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT, MicroOp
 from cpu.engine.shared import FAR_LINK
 from cpu.engine.softmmu_layout import JUMP_CACHE_MASK, JUMP_CACHE_OFFSET, TABLE_MASK, WRITE_OFFSET
 from cpu.isa import Flow
@@ -335,7 +335,10 @@ def module_text() -> str:
         return (
             f"define i64 @{name}(ptr %S, i64 %ipi, i64 %n, ptr %TB, i64 %unused) nounwind {{\n"
             "  %ip = inttoptr i64 %ipi to ptr\n  %w = load i64, ptr %ip\n  %op = and i64 %w, 65535\n"
-            f"  %slot = getelementptr ptr, ptr @{first}, i64 %op\n  %h = load ptr, ptr %slot\n"
+            f"  %slot = getelementptr ptr, ptr @{first}, i64 %op\n  %handler = load ptr, ptr %slot\n"
+            "  %address = lshr i64 %w, 16\n  %code = inttoptr i64 %address to ptr\n"
+            f"  %translated = icmp eq i64 %op, {OP['b_native']}\n"
+            "  %h = select i1 %translated, ptr %code, ptr %handler\n"
             f"  call {CONVENTION} void %h(ptr %S, ptr %ip, i64 %n, ptr %TB, ptr @HT, i64 %w)\n"
             f"  %rp = getelementptr i64, ptr %S, i64 {state.EXIT_REASON}\n  %r = load i64, ptr %rp\n  ret i64 %r\n}}"
         )

@@ -23,6 +23,7 @@ from cpu.engine.code_buffer import (
     MARGIN,
     NEVER_HOT,
     STUB_BYTES,
+    WORD,
     aim,
     find_jump,
     is_guarded,
@@ -72,11 +73,21 @@ def target_of(M, block, k):
 
 
 @jit
+def due_stub(M, pc, charge, cold):
+    """Code for the end of a block that leads to `pc`, where no jump leads on: out of budget to the loop, and by `cold`
+    to tier T while there is no link."""
+    M[m.CODE_STUBS] -= stencil_field(M, e.DUE, e.S_SIZE) + WORD
+    place(M, M[m.CODE_STUBS], e.DUE, 0, 0, charge, pc, cold)
+    return M[m.CODE_STUBS]
+
+
+@jit
 def side(M, at, block, k, charge, cold):
     """One way out of a block: pc and link are words k and k + 1 of the pool. Returns the end of its code."""
     pool = M[m.POOL]
+    pc = ld64(pool + 8 * k)
     if ld64(pool + 8 * (k + 1)) == m.FAR_LINK:
-        return place(M, at, e.FAR, 0, 0, charge, ld64(pool + 8 * k), cold)
+        return place(M, at, e.FAR, 0, 0, charge, pc, 0)
     target = target_of(M, block, k)
     if target != 0:
         at = adapt(M, at, header(M, target, m.H_BEGINS))
@@ -84,7 +95,7 @@ def side(M, at, block, k, charge, cold):
     number = 0 if header(M, block, m.H_LINK1) == k + 1 else 1
     st64(pool + 8 * (block + m.H_JUMP1 + number), jump)
     st64(pool + 8 * (block + m.H_ENDS1 + number), all_held(M))
-    end = place(M, at, e.NEAR, 0, 0, charge, 0, cold)
+    end = place(M, at, e.NEAR, 0, 0, charge, 0, due_stub(M, pc, charge, cold))
     if target != 0:
         aim(jump, header(M, target, m.H_INNER))
     return end
@@ -270,7 +281,7 @@ def translate_from(M, at, block, k):
         if kind >= e.K_BRANCH:
             at = clean_all(M, at)
         cold = 0
-        if kind >= e.K_BRANCH or op_field(M, op, e.O_COLD) != 0:
+        if e.K_BRANCH <= kind < e.K_FAR or op_field(M, op, e.O_COLD) != 0:
             cold = exit_stub(M, ip)
         unit = op_field(M, op, e.O_UNIT)
         if unit != 0 and (checked >> unit) & 1 == 0:
@@ -282,7 +293,7 @@ def translate_from(M, at, block, k):
         if kind == e.K_GOTO:
             return side(M, at, block, k + 1, charge, cold)
         if kind == e.K_FAR:
-            return place(M, at, e.FAR, 0, 0, charge, ld64(ip + 8), cold)
+            return place(M, at, e.FAR, 0, 0, charge, ld64(ip + 8), 0)
         stencil = op_field(M, op, e.O_STENCIL) + number
         words = op_field(M, op, e.O_WORDS)
         here = at

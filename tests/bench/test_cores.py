@@ -47,7 +47,7 @@ def test_costs_are_by_round_and_per_instruction():
 
 
 @pytest.mark.slow  # host time: a loaded host could fail it
-def test_four_busy_cores_keep_half_of_the_speed_of_one():
+def test_an_instruction_of_four_busy_cores_costs_at_most_1_3_times_one_of_a_lone_core():
     # Rounds interleave the two; the fastest round of each is the one the host disturbed least.
     one, four = cores.by_count(9, 4_000_000, (1, 4))
-    assert (min(one.cpu_s) / one.instructions) / (min(four.cpu_s) / four.instructions) >= 0.5
+    assert (min(four.cpu_s) / four.instructions) / (min(one.cpu_s) / one.instructions) <= 1.3
