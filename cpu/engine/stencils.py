@@ -4,8 +4,8 @@ A stencil is what a handler of tier T (threaded.py) is, less the dispatch: it wo
 to the next. Operand fields, immediates and jumps are external symbols; LLVM leaves a relocation for each, and
 `code_buffer.py` puts the values in when it copies the bytes. Whatever is not the straight way (a soft-MMU miss, an
 exception, a link not yet made) jumps to `cold`, with all values as they were: tier T takes over at the same micro-op,
-which has changed nothing so far. So slow accesses, helpers and their exit records are T's alone. Only the end of a block
-goes to the loop by itself, through `leave`: where the budget is spent, or the jump cache does not know the target.
+which has changed nothing so far. So slow accesses, helpers and their exit records are T's alone. Only the end of a
+block goes to the loop by itself, through `leave`: without budget, or where the jump cache does not know the target.
 
 Arguments, in the registers that tier T passes them in: S, a value, n, the soft-MMU table TB, T's handler table HT,
 further values. The values hold general registers that a block has loaded or written; which ones is known when it is
