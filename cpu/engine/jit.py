@@ -16,6 +16,7 @@ from functools import cached_property
 from cpu.engine import cache
 
 cache.prepare()
+from llvmlite.binding import Linkage  # noqa: E402
 from numba import types  # noqa: E402
 from numba.core.caching import FunctionCache, NullCache  # noqa: E402
 from numba.core.codegen import JITCodeLibrary  # noqa: E402
@@ -71,6 +72,13 @@ class _RootLibrary(JITCodeLibrary):
                 waiting += new
         self._linking_libraries = list(found)
         super().finalize()
+
+    def _optimize_final_module(self) -> None:
+        # Nobody else calls a part, so that what its callers always pass, or it never looks at, need not be passed.
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.linkage == Linkage.linkonce_odr:
+                function.linkage = "internal"
+        super()._optimize_final_module()
 
 
 class _RootCompiler(_FunctionCompiler):
