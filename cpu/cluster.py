@@ -25,6 +25,7 @@ from cpu.engine import loop, shared
 from cpu.engine.jit import jit, jit_inline
 from cpu.engine.loop import GOES_ON, go_straight, prepare, run, shift_time
 from cpu.memory import Memory
+from cpu.vz import short_access
 
 DATA_BUS_ERROR = 7
 # Control array of a cluster.
@@ -83,6 +84,16 @@ def apply_event(S):
 
 
 @jit
+def leaving(S, what):
+    """The access that leaves the core with the stop `what`, for REQUEST, or 0."""
+    if what == loop.STOP_READ:
+        return short_access.READ
+    if what == loop.STOP_WRITE:
+        return short_access.WRITE
+    return short_access.send(S) if what == loop.STOP_EXIT else short_access.NONE
+
+
+@jit
 def run_window(S, M, nothing, end):
     """Runs one core to the end of a window. GOES_ON, or the stop that keeps it from getting there. `nothing`: the array
     of cpu.open_bus."""
@@ -102,15 +113,20 @@ def run_window(S, M, nothing, end):
                 continue
             if S[state.CYCLES] >= end:
                 return GOES_ON
+        if S[state.PUT_OFF]:
+            if not short_access.finish(S):
+                return loop.STOP_EXIT
+            continue
         S[state.UNTIL] = min(end, then)
         what = run(S, M)
-        if what == loop.STOP_READ or what == loop.STOP_WRITE:
-            answer = open_bus.answered(S, nothing, what == loop.STOP_WRITE, S[state.UNTIL])
+        leaves = leaving(S, what)
+        if leaves:
+            answer = open_bus.answered(S, nothing, leaves == short_access.WRITE, S[state.UNTIL])
             if answer != open_bus.NOT_HERE:
                 complete(S, state.EVENT_REPLY, nothing[open_bus.VALUE], answer)
                 continue
             S[state.AWAITS] = 1
-            S[state.REQUEST] = 1 + (what == loop.STOP_WRITE)
+            S[state.REQUEST] = leaves
         elif what != loop.STOP_HORIZON:
             return what
 
@@ -179,6 +195,8 @@ def take_turn(S, M, nothing, control, end):
     """Runs a core to the end of a window, without its link where another core has executed since its last turn."""
     if control[RAN] != S[state.NUMBER]:
         S[state.LLBIT] = 0
+        if S[state.PUT_OFF]:
+            S[state.OTHER_LINK] = 0  # the guest's, which comes back in this turn
     before = S[state.INSTRUCTIONS]
     what = GOES_ON
     if not run_straight(S, M, end):
@@ -274,8 +292,8 @@ def run_cluster(states, M, nothing, control):
 
 
 class Request(NamedTuple):
-    """An uncached access that leaves a core; `cycle` is the instruction's own time. In state.CSR_SPACE `address` is the
-    number of a configuration register."""
+    """An uncached access that leaves by the port `core`, that of a core or of the vCPU on it; `cycle` is the access's
+    own time. In state.CSR_SPACE `address` is the number of a configuration register."""
 
     core: int
     is_store: bool
@@ -462,9 +480,9 @@ class Cluster:
         return "; ".join(texts)
 
     def requests(self) -> list[Request]:
-        """The accesses that left cores in the last windows, by time and core; each is given once."""
+        """The accesses that left cores in the last windows, by time and port; each is given once."""
         found = []
-        for number, S in enumerate(self._views):
+        for S in self._views:
             what = S[state.REQUEST]
             if what:
                 S[state.REQUEST] = 0
@@ -472,7 +490,7 @@ class Cluster:
                 value = S[state.BOUNCE] & ((1 << 8 * size) - 1) if is_store else 0
                 address, space = S[state.ACCESS_PA], S[state.ACCESS_SPACE]
                 cycle, instructions = S[state.CYCLES], S[state.INSTRUCTIONS]
-                found.append(Request(number, is_store, address, size, value, cycle, instructions, space))
+                found.append(Request(S[state.PORT], is_store, address, size, value, cycle, instructions, space))
         if len(found) > 1:
             found.sort(key=lambda r: (r.cycle, r.core))
         return found
@@ -486,6 +504,7 @@ def _interpreted(runners: dict):
     names["prepare"] = lambda M: None
     for name in (
         "complete",
+        "leaving",
         "next_event",
         "apply_event",
         "run_window",

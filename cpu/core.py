@@ -146,6 +146,7 @@ class Core:
         S[state.CPUCFG2] = (LCSRP if self.csr else 0) | (LSPW | LVZP if self.vz else 0)
         S[state.UNMODELLED_RI] = self.unmodelled_ri
         S[state.RANDOM] = 0x2545F491 + self.number
+        S[state.PORT] = self.number
         S[state.SAMPLE] = 1
         S[state.PC] = -0x40400000
         if self.choices:

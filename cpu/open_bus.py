@@ -38,7 +38,7 @@ def describe(nothing: np.ndarray, latency: int, ranges: Iterable[tuple[int, int,
 
 
 def noted(nothing: np.ndarray) -> list[list[int]]:
-    """Core, whether it is a store, address, size, value, cycle, instructions of each access answered since the last
+    """Port, whether it is a store, address, size, value, cycle, instructions of each access answered since the last
     call, in their order."""
     count, nothing[COUNT] = int(nothing[COUNT]), 0
     return nothing[_FIRST_NOTED : _FIRST_NOTED + _FIELDS * count].reshape(-1, _FIELDS).tolist()
@@ -60,7 +60,7 @@ def answered(S, nothing, is_store, before):
             if nothing[at + 2] and not is_store:
                 nothing[VALUE] = -1 if size == 8 else (1 << 8 * size) - 1
             at = _FIRST_NOTED + _FIELDS * count
-            nothing[at] = S[state.NUMBER]
+            nothing[at] = S[state.PORT]
             nothing[at + 1] = is_store
             nothing[at + 2] = address
             nothing[at + 3] = size

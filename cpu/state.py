@@ -135,6 +135,12 @@ ROOT_REFILLS = _slot("root_refills")  # how many there were
 CACHE_UNTIL = _slot("cache_until", host=True)  # cycle before which exits for CACHE by index are the core's to answer
 CACHE_COST = _slot("cache_cost")  # cycles one takes
 CACHE_EXITS = _slot("cache_exits")  # how many there were since the hypervisor asked last
+# An access of a guest to a device in user space (cpu/vz/short_access.py).
+SEND_UNTIL = _slot("send_until", host=True)  # cycle before which such an access is the core's to send and to finish
+ACCOUNT = _slot("account", host=True)  # host address of its vCPU's account
+PORT = _slot("port", host=True)  # the port its accesses leave by: its own number, or that of its vCPU
+PUT_OFF = _slot("put_off", host=True)  # 1: the exit for a read is put off until the answer is there, 2: for a write
+PUT_OFF_AT = _slot("put_off_at", host=True)  # cycle of that exit
 ACCESS_ERROR = _slot("access_error")  # 1: the hypervisor's own access ended in a bus error
 # Per root TLB entry: how many soft-MMU entries of guest contexts came through it, then their host addresses.
 GUEST_FILL_ROOM = 32

@@ -159,6 +159,9 @@ class ClusterComponent:
         """Set by whatever ends the run: it ends with the window in progress."""
         self.hypervisor: Callable[[int], None] | None = None
         """Root mode of the cores, where a model of one stands for it: called with the core that is in it."""
+        self.let_send: Callable[[bool], None] = lambda wanted: None
+        """Has the model of root mode do all that cores have put off (cpu/vz/short_access.py); whether they may put off
+        more."""
         self.note_taken: Callable[[Any], None] = self._note_taken
         """Has the trace know of the interrupts that a core has taken."""
         self.stop_at: tuple[int, str] | None = None
@@ -182,7 +185,7 @@ class ClusterComponent:
         self.passes_over = True
         """Whether grid points at which nothing can happen are passed over, and accesses to nothing answered by the
         cores themselves. No result depends on it."""
-        self._may_pass = self._passing = False
+        self._shortens = self._may_pass = self._passing = False
         self._quiet_until = 0
         self._last = NEVER
 
@@ -224,13 +227,16 @@ class ClusterComponent:
         """Has events and cores take turns until the run ends."""
         self._quiet_until = 0
         self._last = self._last_point()
-        self._may_pass = self.passes_over and self.predicate is None and self.hypervisor is None
+        self._shortens = self.passes_over and self.predicate is None
+        self._may_pass = self._shortens and self.hypervisor is None
         if self.nothing is not None:
-            self.nothing.offer(self.cluster, self._may_pass)
+            self.nothing.offer(self.cluster, self._shortens)
+        self.let_send(self._shortens)
         try:
             while self._run_to(self._next_point()):
                 pass
         finally:
+            self.let_send(False)
             self._kernel.reach(self._kernel.now, Phase.SETUP)
 
     def _next_point(self) -> int:
@@ -282,6 +288,7 @@ class ClusterComponent:
             _, call = self.visit
             self.visit = None
             self._last = self._last_point()
+            self.let_send(self._shortens)
             call()
         if name == "LIMIT":
             self._stopped(name, stop)

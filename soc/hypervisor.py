@@ -91,6 +91,7 @@ class Hypervisor:
         self._trace = trace
         component.hypervisor = self._exit if trace.keeps else self.host.exit
         component.note_taken = self._note_taken
+        component.let_send = self.host.let_send
 
     def _vcpu(self, number: int) -> Vcpu:
         """A vCPU as a VMM makes it: FPU and MSA enabled and shown to the guest."""

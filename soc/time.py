@@ -58,6 +58,11 @@ class Clock:
         self.period: int | None = step.numerator if step.denominator == 1 else None
         """Picoseconds per tick where that is a whole number, else None."""
 
+    @property
+    def fraction(self) -> tuple[int, int]:
+        """So many picoseconds in so many ticks."""
+        return self._numerator, self._denominator
+
     def time(self, tick: int) -> int:
         """The time of tick `tick`, in ps."""
         return tick * self._numerator // self._denominator

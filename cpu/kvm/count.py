@@ -10,11 +10,12 @@ from errno import EINVAL
 from typing import TYPE_CHECKING
 
 from cpu.kvm.errors import KvmError
+from cpu.vz.account import BIAS, HZ, PERIOD
+from cpu.vz.soft_count import NS, expiry, has_matched, is_before, taken_over, ticks
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu
 
-NS = 1_000_000_000
 M32 = 0xFFFFFFFF
 CTL_DC = 1
 """KVM_REG_MIPS_COUNT_CTL_DC."""
@@ -44,7 +45,7 @@ class SoftTimer:
     """Counts for one vCPU. `compare` and the Cause of the guest are read through the vCPU, wherever they are."""
 
     def __init__(self, vcpu: Vcpu, hz: int) -> None:
-        self._vcpu = vcpu
+        self._vcpu, self._words = vcpu, vcpu.words
         self.bias = 0
         self.ctl = 0
         self.resume = 0
@@ -53,6 +54,35 @@ class SoftTimer:
         self.hz = hz
         self.period = (NS << 32) // hz
         self.write(0)
+
+    # What the core reckons with too, in the vCPU's account.
+
+    @property
+    def bias(self) -> int:
+        """Count at host time 0, modulo 2^32."""
+        return self._words[BIAS]
+
+    @bias.setter
+    def bias(self, value: int) -> None:
+        self._words[BIAS] = value
+
+    @property
+    def hz(self) -> int:
+        """COUNT_HZ."""
+        return self._words[HZ]
+
+    @hz.setter
+    def hz(self, value: int) -> None:
+        self._words[HZ] = value
+
+    @property
+    def period(self) -> int:
+        """How long Count takes for a whole wrap, ns."""
+        return self._words[PERIOD]
+
+    @period.setter
+    def period(self, value: int) -> None:
+        self._words[PERIOD] = value
 
     def save(self) -> list[int]:
         """Its registers, for a checkpoint."""
@@ -70,21 +100,19 @@ class SoftTimer:
         return bool(self.ctl & CTL_DC or self._vcpu.count_stopped)
 
     def _ticks(self, now: int) -> int:
-        return now % self.period * self.hz // NS
+        return ticks.py_func(self.hz, self.period, now)
 
     def _now(self) -> int:
         return self.resume if self.ctl & CTL_DC else self._vcpu.now
 
     def _running(self, now: int) -> int:
         count = (self.bias + self._ticks(now)) & M32
-        if _before(count, self._vcpu.compare):
-            return count
-        # The match lies behind: queue it now if the host timer for it is about to come.
-        expires = self._vcpu.timer_expires
-        if expires < now + self.period // 4:
-            self._vcpu.queue_timer_int()
-            if self._vcpu.timer_active:
-                self._vcpu.start_timer(expires + self.period)
+        vcpu, expires = self._vcpu, self._vcpu.timer_expires
+        if has_matched(count, vcpu.compare, now, expires, self.period):
+            # Queue it now.
+            vcpu.queue_timer_int()
+            if vcpu.timer_active:
+                vcpu.start_timer(expires + self.period)
         return count
 
     def read(self) -> int:
@@ -108,27 +136,16 @@ class SoftTimer:
 
     def resume_timer(self, now: int, count: int) -> None:
         """Have the host timer go off when Count, `count` at `now`, reaches Compare."""
-        ticks = ((self._vcpu.compare - count - 1) & M32) + 1
-        self._vcpu.start_timer(now + ticks * NS // self.hz)
+        self._vcpu.start_timer(expiry.py_func(self.hz, self._vcpu.compare, count, now))
 
     def restore(self, before: int, count: int, min_drift: int) -> None:
         """Take over from the hardware, whose Count was `count` at some time since `before` (kvm_mips_restore_hrtimer).
 
         Count may jump forward a little; a drift back below `min_drift` moves the bias.
         """
-        drift = _signed(count - (self.bias + self._ticks(before)))
-        now = before
-        if drift < min_drift:
-            self.bias = (self.bias + drift) & M32
-        else:
-            now = self._vcpu.now
-            now_count = (self.bias + self._ticks(now)) & M32
-            drift = _signed(count - now_count)
-            if drift > 0:
-                self.bias = (self.bias + drift) & M32
-            else:
-                now -= ((now_count - count) & M32) * NS // self.hz
-        self.resume_timer(now, count)
+        now = self._vcpu.now
+        self.bias, since = taken_over(self.hz, self.period, self.bias, before, now, count, min_drift)
+        self.resume_timer(since, count)
 
     # Compare.
 
@@ -141,7 +158,7 @@ class SoftTimer:
                 vcpu.dequeue_timer_int()
                 vcpu.set_gc0("compare", compare)
             return
-        forward = not _before(compare, old)
+        forward = not is_before.py_func(compare, old)
         disabled = self.disabled
         now, count = (0, 0) if disabled else self.freeze()
         if ack:
@@ -171,8 +188,7 @@ class SoftTimer:
                 self.resume = now
             else:
                 self.ctl = value
-                expires = self.resume + ((vcpu.compare - self._stopped_count - 1 & M32) + 1) * NS // self.hz
-                if expires <= vcpu.now:
+                if expiry.py_func(self.hz, vcpu.compare, self._stopped_count, self.resume) <= vcpu.now:
                     vcpu.queue_timer_int()
                 self.resume_timer(self.resume, self._stopped_count)
         elif changed and value & CTL_DC:
@@ -201,12 +217,3 @@ class SoftTimer:
         """The host timer went off (kvm_mips_count_timeout): queues the interrupt; how long until the next time, ns."""
         self._vcpu.queue_timer_int()
         return self.period
-
-
-def _signed(value: int) -> int:
-    value &= M32
-    return value - (1 << 32) if value >> 31 else value
-
-
-def _before(a: int, b: int) -> bool:
-    return _signed(a - b) < 0

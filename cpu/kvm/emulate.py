@@ -12,6 +12,7 @@ from errno import EINVAL
 from typing import NamedTuple
 
 from cpu.kvm.errors import KvmError
+from cpu.vz.device_access import GS_LOAD, LOADS, PART_LOADS, SDL, SDR, STORES, SWL, SWR, completed
 
 M64 = (1 << 64) - 1
 CAUSE_BD = 1 << 31
@@ -19,21 +20,8 @@ CAUSE_BD = 1 << 31
 # Major opcodes.
 SPECIAL, REGIMM, J, JAL, BEQ, BNE, BLEZ, BGTZ = range(8)
 BEQL, BNEL, BLEZL, BGTZL = range(0x14, 0x18)
-LDL, LDR, LDC2, SDC2 = 0x1A, 0x1B, 0x36, 0x3E
-LB, LH, LWL, LW, LBU, LHU, LWR, LWU = range(0x20, 0x28)
-SB, SH, SWL, SW, SDL, SDR, SWR = range(0x28, 0x2F)
-LD, SD = 0x37, 0x3F
+LDC2, SDC2 = 0x36, 0x3E
 JR, JALR = 0x08, 0x09
-
-# mmio_needed: how the value of a load enters the register.
-ZERO_EXTEND, SIGN_EXTEND, LWL_0, LWR_0, LDL_0, LDR_0, GS_LOAD = 1, 2, 3, 7, 11, 19, 27
-
-_LOADS = {
-    LD: (8, SIGN_EXTEND), LWU: (4, ZERO_EXTEND), LW: (4, SIGN_EXTEND), LHU: (2, ZERO_EXTEND), LH: (2, SIGN_EXTEND),
-    LBU: (1, ZERO_EXTEND), LB: (1, SIGN_EXTEND),
-}  # fmt: skip
-_PART_LOADS = {LWL: (4, LWL_0), LWR: (4, LWR_0), LDL: (8, LDL_0), LDR: (8, LDR_0)}
-_STORES = {SD: 8, SW: 4, SH: 2, SB: 1}
 
 
 class Access(NamedTuple):
@@ -98,11 +86,11 @@ def _target(pc: int, word: int, gprs: Sequence[int]) -> tuple[int, tuple[int, in
 def load(word: int, address: int) -> Access:
     """The load `word` of a device at guest physical `address` (kvm_mips_emulate_load). KvmError for another opcode."""
     op, rt = word >> 26, word >> 16 & 31
-    if op in _LOADS:
-        size, needed = _LOADS[op]
+    if op in LOADS:
+        size, needed = LOADS[op]
         return Access(address, size, False, register=rt, needed=needed)
-    if op in _PART_LOADS:
-        size, first = _PART_LOADS[op]
+    if op in PART_LOADS:
+        size, first = PART_LOADS[op]
         return Access(address & -size, size, False, register=rt, needed=first + address % size)
     if op == LDC2 and word & 7 <= 3:
         return Access(address, 1 << (word & 7), False, register=rt, needed=GS_LOAD + (word & 7))
@@ -113,8 +101,8 @@ def store(word: int, address: int, gprs: Sequence[int], stale: int = 0) -> Acces
     """The store `word` (kvm_mips_emulate_store). `stale` is what run->mmio.data still holds: the partial stores put
     their bytes into it, without reading the device. KvmError for another opcode."""
     op, value = word >> 26, int(gprs[word >> 16 & 31])
-    if op in _STORES:
-        size = _STORES[op]
+    if op in STORES:
+        size = STORES[op]
     elif op == SDC2 and word & 7 <= 3:
         size = 1 << (word & 7)
     elif op in (SWL, SDL):
@@ -139,22 +127,4 @@ def complete(access: Access, old: int, data: int) -> int:
 
     `old` is its value. A partial LWR leaves bits 63:32 zero, as the source has it and a core would not.
     """
-    needed, size = access.needed, access.size
-    if needed == ZERO_EXTEND:
-        return signed(data & (1 << 8 * size) - 1)
-    if needed == SIGN_EXTEND or needed >= GS_LOAD:
-        return signed(data, 8 * size)
-    if needed >= LDR_0:
-        shift = 8 * (needed - LDR_0)
-        return signed(old & ~(M64 >> shift) | (data & M64) >> shift)
-    if needed >= LDL_0:
-        shift = 8 * (7 - (needed - LDL_0))
-        return signed(old & (1 << shift) - 1 | data << shift)
-    if needed >= LWR_0:
-        shift = 8 * (needed - LWR_0)
-        if not shift:
-            return signed(data, 32)
-        whole = 0xFFFFFFFF
-        return signed(old & whole & ~(whole >> shift) | (data & whole) >> shift)
-    shift = 8 * (3 - (needed - LWL_0))
-    return signed(signed(data << shift, 32) | old & (1 << shift) - 1)
+    return completed(access.needed, access.size, old, signed(data))

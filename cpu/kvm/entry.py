@@ -51,6 +51,7 @@ def enter(vcpu: Vcpu) -> None:
     ctl1 = words[C0_GUESTCTL1]
     words[C0_GUESTCTL1] = ctl1 & ~RID | (ctl1 & 0xFF) << 16
     core.vz.set_table(vcpu.vm.gpa.address)
+    words[state.PORT], words[state.ACCOUNT] = vcpu.number, vcpu.account_address
     core.vz.enter_guest()
 
 

@@ -141,11 +141,6 @@ class PhysicalCpu:
         self.thread = None if saved["thread"] is None else threads[saved["thread"]]
         self.awaits = None if saved["awaits"] is None else Access(*saved["awaits"])
         self.timers = {threads[n]: cycle for n, cycle in saved["timers"]}
-        self.look_in()
-
-    def look_in(self) -> None:
-        """Something has changed that the core's next exit must see, whatever it is for."""
-        self.core.vz.answer_until(0)
 
     def deadline(self) -> int | None:
         """The next cycle at which the host's timer is wanted."""
@@ -172,10 +167,13 @@ class Host:
         self.cpus = [PhysicalCpu(core) for core in cores]
         self._divider = count_divider
         self.count_hz = int(clock.hz) // count_divider
+        self._last_cycle = NEVER // clock.fraction[0]
+        """How far cores can reckon in ps with 64 bits."""
         self.threads: list[Thread] = []
         self._of: dict[Vcpu, Thread] = {}
         self._queue: deque[Thread] = deque()
         self._on: PhysicalCpu | None = None
+        self._lets_send = False
         self.lost_lines = 0
         """Level changes that KVM_INTERRUPT has no number for."""
         for core in cores:
@@ -186,9 +184,15 @@ class Host:
     # For KVM.
 
     def look_in(self) -> None:
-        """Something has changed that the next exit of every core must see."""
+        """Something changes that the next exit of every core must see."""
         for cpu in self.cpus:
-            cpu.look_in()
+            self._look_in(cpu)
+
+    def let_send(self, wanted: bool) -> None:
+        """From now on cores may send accesses themselves, for whoever takes them from Cluster.requests; or may not.
+        Nothing is put off when this returns."""
+        self._lets_send = wanted
+        self.look_in()
 
     @property
     def cores(self) -> list[Core]:
@@ -238,12 +242,12 @@ class Host:
             return
         cpu = thread.timer_cpu
         if cpu is not None and cpu.timers.pop(thread, None) is not None:
-            cpu.look_in()
+            self._look_in(cpu)
         if vcpu.core is not None:
             cpu = thread.timer_cpu = self.cpus[vcpu.core.number]
         if vcpu.timer_active and cpu is not None:
             cpu.timers[thread] = self.clock.tick_at_or_after(vcpu.timer_expires * 1000)
-            cpu.look_in()
+            self._look_in(cpu)
 
     def wake(self, vcpu: Vcpu) -> None:
         """Make the thread of a vCPU runnable if it sleeps."""
@@ -251,7 +255,7 @@ class Host:
         if thread is None:
             return
         if thread.cpu is not None:
-            thread.cpu.look_in()
+            self._look_in(thread.cpu)
         if thread.state is not ThreadState.BLOCKED:
             return
         thread.state = ThreadState.RUNNABLE
@@ -270,7 +274,7 @@ class Host:
         """Have a vCPU that may be in guest mode leave it."""
         thread = self._of.get(vcpu)
         if thread is not None and thread.cpu is not None:
-            thread.cpu.look_in()
+            self._look_in(thread.cpu)
             if thread.cpu is not self._on:
                 self._kick(thread.cpu)
 
@@ -300,10 +304,11 @@ class Host:
         if cpu is None and thread.state is ThreadState.BLOCKED and value:
             last = self.cpus[thread.last]
             cpu = next((c for c in (last, *self.cpus) if c.thread is None and not c.kicked), last)
+        if cpu is not None:
+            self._look_in(cpu)
         thread.arrivals.append(Arrival(cycle, ip, value, -1 if cpu is None else cpu.number))
         if cpu is not None:
             cpu.kicked = True
-            cpu.look_in()
             self.outside.arrives(cpu.number, cycle)
 
     def answer_core(self, number: int) -> int:
@@ -314,14 +319,14 @@ class Host:
         """Core `number` would execute in root mode: the host does what it has to, and lets the core go on."""
         cpu = self._on = self.cpus[number]
         words = cpu.core.words
+        if words[state.PUT_OFF]:
+            # The answer to what the core has sent is there. What the host does with it is the next exit.
+            self._look_in(cpu)
+            self._on = None
+            return
         answer = None
         if cpu.in_guest:
-            cpu.in_guest = False
-            vcpu = cpu.thread.vcpu
-            entry.leave(vcpu)
-            vcpu.count_answered()
-            vcpu.stats["exits"] += 1
-            cpu.core.vz.charge(self.cost("kvm_exit"))
+            self._left(cpu)
         elif cpu.awaits is not None:
             access, cpu.awaits = cpu.awaits, None
             failed, words[state.ACCESS_ERROR] = words[state.ACCESS_ERROR], 0
@@ -331,6 +336,35 @@ class Host:
         if self._queue:
             self._balance()
         self._on = None
+
+    def _left(self, cpu: PhysicalCpu) -> None:
+        """The core has left its guest."""
+        cpu.in_guest = False
+        vcpu = cpu.thread.vcpu
+        entry.leave(vcpu)
+        vcpu.count_answered()
+        vcpu.stats["exits"] += 1
+        cpu.core.vz.charge(self.cost("kvm_exit"))
+
+    def _look_in(self, cpu: PhysicalCpu) -> None:
+        """Something changes that the core's next exit must see, whatever it is for. What it put off is done first."""
+        vz, words = cpu.core.vz, cpu.core.words
+        vz.answer_until(0)
+        vz.send_until(0)
+        if words[state.PUT_OFF]:
+            words[state.PUT_OFF] = 0
+            now, words[state.CYCLES] = words[state.CYCLES], words[state.PUT_OFF_AT]
+            on, self._on = self._on, cpu
+            self._catch_up_with(cpu)
+            self._on, words[state.CYCLES] = on, now
+
+    def _catch_up_with(self, cpu: PhysicalCpu) -> None:
+        """Carries out the exit that a core put off when it sent its access: up to that access, for which it waits."""
+        self._left(cpu)
+        step = None
+        while not isinstance(step, Access):
+            step = cpu.thread.body.send(None)
+        cpu.awaits = step
 
     def settle(self) -> None:
         """Everything that is on its way to a vCPU has arrived, for a VMM that has stopped them all."""
@@ -358,6 +392,7 @@ class Host:
                 thread.body.send(None)
         for cpu, state_of_it in zip(self.cpus, saved["cpus"], strict=True):
             cpu.restore(state_of_it, self.threads)
+            self._look_in(cpu)
             if cpu.in_guest:
                 cpu.core.vz.set_table(cpu.thread.vcpu.vm.gpa.address)
         self._queue = deque(self.threads[n] for n in saved["queue"])
@@ -423,6 +458,13 @@ class Host:
             ahead = min(FARTHEST, max(1, -((core.cycles - deadline) // self._divider)))
         core.vz.set_c0("compare", core.vz.c0("count") + ahead & M32)
 
+    def _permit(self, cpu: PhysicalCpu) -> None:
+        """Says how long the core may answer exits and carry out accesses itself."""
+        until = self._nothing_before(cpu)
+        cpu.core.vz.answer_until(until)
+        if self._lets_send and until and cpu.thread.vcpu.sends_itself:
+            cpu.core.vz.send_until(min(until, self._last_cycle))
+
     def _nothing_before(self, cpu: PhysicalCpu) -> int:
         """The cycle up to which an exit of the core would find nothing to do but what it is for."""
         thread = cpu.thread
@@ -433,8 +475,8 @@ class Host:
     # Scheduling.
 
     def _enqueue(self, thread: Thread) -> None:
-        self._queue.append(thread)
         self.look_in()
+        self._queue.append(thread)
 
     def _run(self, cpu: PhysicalCpu, answer: Any) -> None:
         """The core's thread goes on until the core has something to do or to wait for."""
@@ -463,7 +505,7 @@ class Host:
                 self._program(cpu)
                 cpu.in_guest = True
                 entry.enter(thread.vcpu)
-                core.vz.answer_until(self._nothing_before(cpu))
+                self._permit(cpu)
                 return
             elif step is Do.LOAD:
                 thread.vcpu.load(core)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from errno import EEXIST, EFAULT, EINVAL, ENOENT, ENOTTY
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cpu.kvm import tlb
 from cpu.kvm.errors import KvmError
 from cpu.kvm.ls3acomp_vz import Ls3acompVz
@@ -34,6 +36,7 @@ from cpu.kvm.uapi import (
 )
 from cpu.kvm.vcpu import Mode, Vcpu
 from cpu.kvm.vz import Vz
+from cpu.vz import account
 from soc.errors import ConfigurationError, choose
 
 if TYPE_CHECKING:
@@ -120,6 +123,7 @@ class Vm:
         """The machine's, which the VMM hands in."""
         self.irqchip: Controllers | None = None
         """The same, once KVM_CREATE_IRQCHIP has made them the VM's irqchip."""
+        self._own = account.own_table(())
         self._kernel_devices: list[tuple[int, int]] = []
         self._in_kernel: dict[int, bool] = {}
         """Addresses that were asked for, and whether such a device has them."""
@@ -162,6 +166,7 @@ class Vm:
         """Guest physical [base, base + size) belongs to a device that KVM serves without leaving the kernel."""
         self._kernel_devices.append((base, base + size))
         self._in_kernel.clear()
+        self._describe()
 
     def in_kernel(self, gpa: int) -> bool:
         """Whether such a device has the address."""
@@ -169,6 +174,17 @@ class Vm:
         if known is None:
             known = self._in_kernel[gpa] = any(base <= gpa < end for base, end in self._kernel_devices)
         return known
+
+    def open_account(self) -> np.ndarray:
+        """The account of a vCPU of this VM."""
+        return account.open_account(self.host.cost, self.host.clock, self._own, self.callbacks.saved_table)
+
+    def _describe(self) -> None:
+        """Slots or devices in the kernel have changed."""
+        slots = ((slot.base_gfn << PAGE_SHIFT, slot.end_gfn << PAGE_SHIFT) for slot in self.slots.values())
+        self._own = account.own_table([*slots, *self._kernel_devices])
+        for vcpu in self.vcpus:
+            vcpu.words[account.OWN] = self._own.ctypes.data
 
     # Memory.
 
@@ -196,6 +212,7 @@ class Vm:
                 raise KvmError(EINVAL, f"slot {region.slot} is not there to be deleted")
             del self.slots[region.slot]
             self._flush_slot(old)
+            self._describe()
             return
         new = Slot(
             region.slot, region.guest_phys_addr >> PAGE_SHIFT, region.memory_size >> PAGE_SHIFT, region.userspace_addr,
@@ -219,6 +236,7 @@ class Vm:
             self._flush_slot(old)
         new.log(logging_now)
         self.slots[region.slot] = new
+        self._describe()
 
     def _check(self, region: MemoryRegion) -> None:
         if region.flags & ~(MEM_LOG_DIRTY_PAGES | MEM_READONLY):
@@ -270,6 +288,7 @@ class Vm:
         The kernel waits until they have answered. Here the entries of a vCPU in guest mode are dropped at once, so that
         nothing is done under them meanwhile.
         """
+        self.host.look_in()
         for vcpu in self.vcpus:
             vcpu.flush_requested = True
             if vcpu.mode is Mode.IN_GUEST:
@@ -296,6 +315,7 @@ class Vm:
             row[0]: Slot(*row[:-1], None if row[-1] is None else bytearray(row[-1])) for row in saved["slots"]
         }
         self._found = None
+        self._describe()
         self.gpa.restore(saved["gpa"])
         for vcpu, state in zip(self.vcpus, saved["vcpus"], strict=True):
             vcpu.restore(state)

@@ -22,7 +22,8 @@ from cpu.kvm import emulate, fpu, interrupt, onereg, register_access, stats, tlb
 from cpu.kvm.callback import Resume
 from cpu.kvm.errors import KvmError
 from cpu.kvm.uapi import Cap, ExitReason, Hypercall, Ioctl, Mmio, RunArea
-from cpu.kvm.vz_timer import CAUSE_LINES
+from cpu.vz import account
+from cpu.vz.lent_timer import CAUSE_LINES
 
 if TYPE_CHECKING:
     from cpu.core import Core
@@ -115,7 +116,11 @@ class Vcpu:
         self.gprs = np.zeros(32, np.int64)
         self.hi = self.lo = 0
         self.exit = ExitState()
-        self.image = np.zeros(256, np.int64)
+        self.account = vm.open_account()
+        self.words = self.account.data
+        """The same as Python's own integers."""
+        self.account_address = self.account.ctypes.data
+        self.image = self.account[: account.IMAGE_WORDS]
         """cop0.reg: the guest's CP0 while it is not in a core, and always what only software has; 8 * rd + sel."""
         self.written: set[str] = set()
         """Registers that user space wrote into the image since the last load: they go in by MTGC0."""
@@ -123,8 +128,6 @@ class Vcpu:
         self.fpu_enabled = self.msa_enabled = False
         self.pending = interrupt.Pending()
         self.timer: Any = None
-        self.timer_expires = 0
-        """Host time, ns, at which the host timer goes off; a cancelled one keeps its time."""
         self.timer_active = False
         self.timer_came_at = 0
         """Core cycle at which Count last reached Compare, as far as it is not in a core."""
@@ -200,6 +203,15 @@ class Vcpu:
     # The host: time, timer, sleep, trace.
 
     @property
+    def timer_expires(self) -> int:
+        """Host time, ns, at which the host timer goes off; a cancelled one keeps its time."""
+        return self.words[account.EXPIRES]
+
+    @timer_expires.setter
+    def timer_expires(self, value: int) -> None:
+        self.words[account.EXPIRES] = value
+
+    @property
     def now(self) -> int:
         """Host time in ns (ktime_get)."""
         return self.vm.host.now(self.core)
@@ -255,12 +267,39 @@ class Vcpu:
         asked = self.pending.set or self.pending.clear or self.signal or self.flush_requested
         return not (asked or self.vm.tracer.wanted)
 
+    @property
+    def sends_itself(self) -> bool:
+        """Whether a load or store of a device in user space is nothing but that: KVM_RUN is left and called again, with
+        no registers of units or wired entries to save, none to restore, and the timer a soft one of the hardware's
+        rate."""
+        if self.context.in_use or self.written or self.wired or self.kvm_run.immediate_exit:
+            return False
+        vm, timer = self.vm, self.timer
+        return not vm.arch.use_stable_timer and timer.hz == vm.host.count_hz and not timer.ctl
+
     def count_answered(self) -> None:
-        """Adds the exits that the core has answered since the last call (cpu/vz/short_exit.py)."""
+        """Adds the exits that the core has answered since the last call (cpu/vz/short_exit.py, short_access.py)."""
         answered = self.core.vz.answered()
         if answered:
             for name in ("exits", "vz_gpsi", "cache"):
                 self.stats[name] += answered
+        words = self.words
+        loads, stores = words[account.LOADS], words[account.STORES]
+        if loads or stores:
+            words[account.LOADS] = words[account.STORES] = 0
+            self.stats["tlbmiss_ld"] += loads
+            self.stats["tlbmiss_st"] += stores
+            for name in ("exits", "mmio_user", "put", "load"):
+                self.stats[name] += loads + stores
+            self._show_last(words[account.SIZE])
+
+    def _show_last(self, size: int) -> None:
+        """kvm_run, and what the next partial store finds, after the last access that the core has carried out."""
+        run, words, mask = self.kvm_run, self.words, (1 << 8 * size) - 1
+        self._stale = words[account.STALE] & mask
+        answer = words[account.ANSWER] & mask
+        run.mmio = Mmio(words[account.ADDRESS], answer, size, bool(words[account.IS_STORE]))
+        run.exit_reason = ExitReason.MMIO
 
     # Loading and putting, by the host's scheduler.
 

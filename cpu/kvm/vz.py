@@ -82,6 +82,8 @@ class Vz(GuestExits):
         self.in_hardware = frozenset((*self.saved, "wired", "compare", "cause"))
         self._indices = np.array([onereg.number(name) for name in self.saved])
         self._slots = state.GCP0 + self._indices
+        self.saved_table = np.concatenate(([len(self._indices)], self._indices))
+        """For `account.open_account`."""
         self._wired_index = onereg.number("wired")
         self.more_handlers: dict[int, Callable[[Vcpu], Resume]] = {}
         self._versions: dict[int, int] = {}

@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cpu.cp0.registers import C0_GUESTCTL0
+from cpu.vz.lent_timer import CAUSE_LINES
+from cpu.vz.soft_count import MIN_DRIFT
 
 if TYPE_CHECKING:
     from cpu.core import Core
@@ -17,9 +19,6 @@ if TYPE_CHECKING:
 
 CTL0_GT = 1 << 25
 CAUSE_TI = 1 << 30
-CAUSE_LINES = 0x3F << 10
-MIN_DRIFT = -0x10000
-"""How far Guest.Count may seem to lag, in Count ticks, before the bias is moved."""
 
 
 def write_cause(core: Core, value: int) -> None:
@@ -36,7 +35,7 @@ class HardTimer:
 
     @staticmethod
     def _restore_soft(core: Core, compare: int, cause: int) -> None:
-        core.vz.park_guest_timer(compare, cause & ~CAUSE_LINES)
+        core.vz.park_guest_timer(compare, cause)
 
     def acquire_timer(self, vcpu: Vcpu) -> None:
         """Before the guest runs: lend it the hardware timer, if its Count has the same rate and is not stopped."""

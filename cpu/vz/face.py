@@ -215,6 +215,11 @@ class RootMode:
         in any case in a delay slot, with IP6 or IP7 pending in root, and without GuestCtl0.GT."""
         self._words[state.CACHE_UNTIL] = cycle
 
+    def send_until(self, cycle: int) -> None:
+        """A guest's access to a device in user space that is over before `cycle` needs no hypervisor; 0: every one does
+        (cpu/vz/short_access.py)."""
+        self._words[state.SEND_UNTIL] = cycle
+
     def answered(self) -> int:
         """How many exits the core has answered since the last call."""
         count = self._words[state.CACHE_EXITS]
