@@ -185,7 +185,7 @@ class ClusterComponent:
         self.passes_over = True
         """Whether grid points at which nothing can happen are passed over, and accesses to nothing answered by the
         cores themselves. No result depends on it."""
-        self._shortens = self._may_pass = self._passing = False
+        self._shortens = self._passing = False
         self._quiet_until = 0
         self._last = NEVER
 
@@ -198,26 +198,26 @@ class ClusterComponent:
 
     def line(self, core: int, time: int, ip: int, level: bool) -> None:
         self.cluster.line(core, self._clock.tick_at_or_after(time), ip, level)
-        self._look()
+        self.look()
 
     def answer(self, core: int, time: int, value: int | None) -> None:
         """The reply of a core's access; None is a bus error."""
         self.cluster.answer(core, self._clock.tick_at_or_after(time), value)
-        self._look()
+        self.look()
 
     def release(self, core: int, time: int, mailboxes: list[int]) -> None:
         if self.cluster.is_held(core):
             registers = dict(zip(RELEASE_REGISTERS, mailboxes[1:], strict=True))
             self.cluster.release(core, self._clock.tick_at_or_after(time), mailboxes[0], registers)
-            self._look()
+            self.look()
 
     def end_soon(self) -> None:
         """The run is to end with the window in progress."""
         self.ending = True
-        self._look()
+        self.look()
 
-    def _look(self) -> None:
-        # The next grid point has something to do.
+    def look(self) -> None:
+        """Something has reached a core, or ends the run: the next grid point has something to do."""
         if self._passing:
             self._kernel.halt()
 
@@ -228,7 +228,6 @@ class ClusterComponent:
         self._quiet_until = 0
         self._last = self._last_point()
         self._shortens = self.passes_over and self.predicate is None
-        self._may_pass = self._shortens and self.hypervisor is None
         if self.nothing is not None:
             self.nothing.offer(self.cluster, self._shortens)
         self.let_send(self._shortens)
@@ -243,7 +242,7 @@ class ClusterComponent:
         """Handles every event before the next grid point that has anything to do; that point, in core cycles."""
         kernel, window = self._kernel, self._window
         point = self.cluster.grid + window
-        if self._may_pass and not self.ending and self._pass_over(point):
+        if self._shortens and not self.ending and self._pass_over(point):
             point = max(point, (self._clock.ticks(kernel.now) // window + 1) * window)
         time = self._clock.time(point)
         kernel.loop(time)
@@ -255,7 +254,7 @@ class ClusterComponent:
 
         A grid point runs the cores, sends their accesses and may end the run. The cores have said until when none of
         them has an instruction to execute if nothing reaches it; so the points before that send nothing, and where
-        nothing can end the run they change nothing. What can change any of this comes by `_look`, which ends it at
+        nothing can end the run they change nothing. What can change any of this comes by `look`, which ends it at
         once. Order is that of the kernel's queue, here as always.
         """
         window = self._window

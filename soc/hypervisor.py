@@ -259,12 +259,15 @@ class Hypervisor:
 
     def line(self, core: int, time: int, ip: int, level: bool) -> None:
         self.host.line(core, self._clock.tick_at_or_after(time), ip, level)
+        self._component.look()
 
     def answer(self, core: int, time: int, value: int | None) -> None:
         self._cluster.answer(self.host.answer_core(core), self._clock.tick_at_or_after(time), value)
+        self._component.look()
 
     def release(self, core: int, time: int, mailboxes: list[int]) -> None:
         self.host.release(core, self._clock.tick_at_or_after(time), mailboxes)
+        self._component.look()
 
     # Outside: what the host reaches.
 
@@ -274,7 +277,7 @@ class Hypervisor:
 
     def kicked(self, core: int) -> Callable[[Any], None]:
         """The handler for reschedule interrupts that arrive at a core."""
-        return lambda message: self._cluster.line(core, self._clock.tick_at_or_after(message.time), IP6, 1)
+        return lambda message: self._component.line(core, message.time, IP6, 1)
 
     def arrives(self, core: int, cycle: int) -> None:
         self._cluster.line(core, cycle, IP6, 1)

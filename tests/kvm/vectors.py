@@ -31,6 +31,7 @@ from cpu.kvm.uapi import (
     MemoryRegion,
 )
 from cpu.kvm.vcpu import Vcpu
+from cpu.vz import device_access
 from tests.kvm.rig import COSTS, CU1, DEVICE, FR, GB, IE, KSEG0, KX, MIB, STATUS, UNCACHED, Bench, IrqchipBench, P, run
 
 M64 = (1 << 64) - 1
@@ -367,19 +368,19 @@ def merged(op: int, address: int, old: int, data: int) -> int:
 
 @vector("122", "LWL at address mod 4 = 0", "L61: emulate.c")
 def _():
-    assert merged(emulate.LWL, 0x1000, 0xFFFFFFFFAABBCCDD, 0x44332291) == 0xFFFFFFFF91BBCCDD
+    assert merged(device_access.LWL, 0x1000, 0xFFFFFFFFAABBCCDD, 0x44332291) == 0xFFFFFFFF91BBCCDD
 
 
 @vector("123", "LWR at address mod 4 = 1: bits 63:32 are zero", "L61: emulate.c")
 def _():
-    assert merged(emulate.LWR, 0x1001, 0xFFFFFFFFAABBCCDD, 0x44332211) == 0x00000000AA443322
+    assert merged(device_access.LWR, 0x1001, 0xFFFFFFFFAABBCCDD, 0x44332211) == 0x00000000AA443322
 
 
 @vector("124", "LDL mod 8 = 3, LDR mod 8 = 4", "L61: emulate.c")
 def _():
     old, data = 0x1111111122222222, 0x8877665544332211
-    assert merged(emulate.LDL, 0x1003, old, data) == 0x4433221122222222
-    assert merged(emulate.LDR, 0x1004, old, data) == 0x1111111188776655
+    assert merged(device_access.LDL, 0x1003, old, data) == 0x4433221122222222
+    assert merged(device_access.LDR, 0x1004, old, data) == 0x1111111188776655
 
 
 @vector("125", "a load in the delay slot of a taken branch: the pc stays at the branch until KVM_RUN", "L61: emulate.c")
