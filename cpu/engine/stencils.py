@@ -24,7 +24,7 @@ import itertools
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 import llvmlite
@@ -32,16 +32,17 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from cpu import state
-from cpu.engine import cache, hostfloat
+from cpu.engine import cache
 from cpu.engine import stencil_layout as e
 from cpu.engine.hostfloat import HostFloat
+from cpu.engine.hostvector import HostVector
 from cpu.engine.known import Condition, Known, Sum, Term
 from cpu.engine.micro import OP, OPS, R_LINK, MicroOp, written_gpr_fields
 from cpu.engine.softmmu_layout import JUMP_CACHE_MASK, JUMP_CACHE_OFFSET, TABLE_MASK, WRITE_OFFSET
 from cpu.engine.threaded import ATTRIBUTES, PAGE, UNITS
 from cpu.isa import Flow
 from cpu.isa.errors import TableError
-from cpu.isa.ir import DECLARATIONS, Emitter, Frame, IrOperands, Routines
+from cpu.isa.ir import DECLARATIONS, Emitter, Frame, Ir, IrOperands, Routines
 from cpu.isa.ir_values import IrBool
 from cpu.isa.table import GPR_FIELDS
 from cpu.isa.values import EXC_CODES, REGISTER_KIND
@@ -183,7 +184,7 @@ class Stencil(Frame):
             self.out.do(f"store i64 {value}, ptr {self.register(name)}, align 8")
 
     def trap(self, condition: str, code: int, coprocessor: int) -> None:
-        if self.calm and code == EXC_CODES["FPE"]:
+        if self.calm and code in (EXC_CODES["FPE"], EXC_CODES["MSAFPE"]):
             return
         self.cold(condition)
 
@@ -204,6 +205,13 @@ class Stencil(Frame):
             raise Left(f"{self.name}: {function.__name__} is not for this host's unit")
         self.calm = True
         return routine(*values)
+
+    def each(self, function: Callable, columns: Sequence[Sequence[Ir]], values: tuple) -> tuple:
+        element = function.element
+        if not element.is_plain:
+            raise Left(f"{self.name}: {function.__name__} is more than what the host's unit gives")
+        self.host = HostVector(self.out, self.cold, self.host.features, len(columns[0]))
+        return self.host.elements(self.operands, element, columns, values)
 
     # Control
     def cold(self, condition: str = "true") -> None:
@@ -415,7 +423,7 @@ def module_text(stencils: list[str]) -> str:
     """The LLVM module of some stencils."""
     body = "\n".join(stencils)
     names = sorted(set(re.findall(r"ptr @([A-Z]+(?:_\d+)*) to", body)))
-    lines = [DECLARATIONS, hostfloat.DECLARATIONS]
+    lines = [DECLARATIONS]
     for number, name in enumerate(names):
         low, high = _range(name)
         # Weak, as LLVM takes any other symbol for not 0 and for different from every other.
