@@ -72,6 +72,7 @@ class HostFloat:
         return scalar
 
     def constant(self, scalar: str, number: str | int) -> str:
+        """A number in each operand."""
         return str(number)
 
     def any(self, condition: str) -> str:
@@ -100,9 +101,11 @@ class HostFloat:
         return self.out.op(f"bitcast {self.kind(f'i{width}')} {encoding} to {self.kind(SCALAR[width])}")
 
     def bits(self, fmt: Format, number: str) -> str:
+        """The encoding as an integer of its own width."""
         return self.out.op(f"bitcast {self.kind(SCALAR[fmt.width])} {number} to {self.kind(f'i{fmt.width}')}")
 
     def encoding(self, fmt: Format, number: str) -> Ir:
+        """The encoding as a value."""
         return self.value(self.bits(fmt, number), fmt.width)
 
     def wide(self, fmt: Format, number: str) -> str:
@@ -131,7 +134,7 @@ class HostFloat:
         scalar = SCALAR[fmt.width]
         return self.compared("oeq", number, self.constant(scalar, "0.0"), scalar)
 
-    def both(self, operation: str, left: str, right: str) -> str:
+    def logical(self, operation: str, left: str, right: str) -> str:
         return self.out.op(f"{operation} {self.kind('i1')} {left}, {right}")
 
     def inexact(self, condition: str) -> Ir:
@@ -163,8 +166,8 @@ class HostFloat:
         rare = out.op(f"call i1 @llvm.expect.i1(i1 {self.any(outside)}, i1 false)")
         out.do(f"br i1 {rare}, label %{check}, label %{on}")
         out.label(check)
-        other = self.both("xor", zero, self.constant("i1", "true"))
-        self.cold(self.any(self.both("and", outside, other)))
+        other = self.logical("xor", zero, self.constant("i1", "true"))
+        self.cold(self.any(self.logical("and", outside, other)))
         out.do(f"br label %{on}")
         out.label(on)
 
@@ -183,16 +186,16 @@ class HostFloat:
 
     def remainder(self, x: str, y: str, product: str) -> str:
         """x * y - product."""
-        return self.intrinsic("fma", "double", x, y, self.negative(product))
+        return self.intrinsic("fma", "double", x, y, self.negated(product))
 
-    def negative(self, number: str, scalar: str = "double") -> str:
+    def negated(self, number: str, scalar: str = "double") -> str:
         return self.out.op(f"fneg {self.kind(scalar)} {number}")
 
     def zero_product(self, x: str, y: str, product: str, fmt: Format = D) -> str:
         """Where a product is 0 because a factor is."""
-        factor = self.both("or", self.is_zero(x), self.is_zero(y))
+        factor = self.logical("or", self.is_zero(x), self.is_zero(y))
         # A zero times an infinity is no zero.
-        return self.both("and", factor, self.is_zero(product, fmt))
+        return self.logical("and", factor, self.is_zero(product, fmt))
 
     # Routines
     def add(self, fmt: Format, a, b, subtract: int, fcsr):

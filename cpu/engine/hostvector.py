@@ -4,9 +4,9 @@ operations that only softfloat2008.py has.
 One element that needs softfloat takes the whole instruction there. Its flags are those of all elements together.
 
 * Fused sum in S: the product is exact in D, and so is what TwoSum gives for it and the addend there.
-* In D: S. Boldo and J.-M. Muller, Exact and Approximated Error of the FMA, 2011, algorithm ErrFmaNearest: the error is
-  gamma + alpha2. It asks that nothing underflows; as long as the error of the product is exact, all numbers in it are
-  multiples of the smallest one, among which nothing does.
+* In D: its error is gamma + alpha2 of the algorithm ErrFma (S. Boldo and J.-M. Muller, Exact and Approximated Error of
+  the FMA, 2011). It asks that nothing underflows; nothing does where the error of the product is exact, as sums of
+  multiples of the smallest number are rounded as if exponents had no lower end.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cpu.isa.ir_vectors import IrVector, vector
 from cpu.isa.msa_signals import FS, Element
 from cpu.isa.softfloat2008 import D, Format2008, S
 
-SUMMAND_END = D.top - 2  # numbers with exponents below are added up without overflow
+SUMMAND_END = D.top - 2  # two numbers with exponents below this are added without overflow
 
 
 class Elements(IrVector):
@@ -80,7 +80,7 @@ class HostVector(HostFloat):
         scalar = SCALAR[fmt.width]
         x, y, z = (self.number(fmt, value) for value in (a, b, c))
         if negate:
-            x = self.negative(x, scalar)
+            x = self.negated(x, scalar)
         result = self.intrinsic("fma", scalar, x, y, z)
         lost = (self.fused_double if fmt.width == 64 else self.fused_single)(x, y, z, result)
         return self.encoding(fmt, result), self.inexact(lost)
@@ -90,7 +90,7 @@ class HostVector(HostFloat):
         product = self.product(self.wide(S, x), self.wide(S, y))
         total, error = self.two_sum("double", product, self.wide(S, z))
         self.in_range(S, result, RESULT_FLOOR[S.width], self.is_zero(total))
-        return self.both("or", self.differ(error), self.differ(total, self.wide(S, result)))
+        return self.logical("or", self.differ(error), self.differ(total, self.wide(S, result)))
 
     def fused_double(self, x: str, y: str, z: str, result: str) -> str:
         """Where x * y + z is not `result`."""
@@ -102,7 +102,7 @@ class HostVector(HostFloat):
         beta1, beta2 = self.two_sum("double", product, alpha1)
         difference = self.out.op(f"fsub {self.kind('double')} {beta1}, {result}")
         gamma = self.out.op(f"fadd {self.kind('double')} {difference}, {beta2}")
-        return self.differ(gamma, self.negative(alpha2))
+        return self.differ(gamma, self.negated(alpha2))
 
     def round_to_integral(self, fmt: Format2008, a, msacsr):
         scalar, x = SCALAR[fmt.width], self.number(fmt, a)

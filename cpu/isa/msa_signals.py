@@ -58,8 +58,7 @@ def settler(fmt: Format2008) -> Callable:
 
 @dataclass(frozen=True)
 class Element:
-    """What a routine of `element` is made from: compute(i, operands..., msacsr), whose operands come in elements as
-    wide as those of `source`."""
+    """What a routine of `element` is made from. Its operands are all as wide as `source`."""
 
     source: Format2008
     compute: Callable
@@ -79,11 +78,12 @@ def element(
     actions: int | None = EXACT_UNDERFLOW,
     floating: int | None = None,
 ) -> Callable:
-    """The routine (operands..., msacsr) -> (element, its part of Cause) for compute(i, operands..., msacsr); its
-    attribute `element` says so.
+    """The routine (operands..., msacsr) -> (element, its part of Cause) for compute(i, operands..., msacsr).
 
     The first `floating` operands (all when None) have format `source`; `compute` sees what FS leaves of them. It gives
-    (result, flags), or (result, flags, actions) when `actions` is None: they depend on the operands."""
+    (result, flags), or (result, flags, actions) when `actions` is None: they depend on the operands.
+
+    The routine's attribute `element` lets a tier do without it: `compute` of a plain one takes vectors as well."""
 
     @routine
     def operation(i, *operands):
