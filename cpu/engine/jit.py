@@ -35,7 +35,7 @@ from numba.core.typed_passes import (  # noqa: E402
 )
 from numba.core.untyped_passes import FixupArgs, IRProcessing, ReconstructSSA, TranslateByteCode  # noqa: E402
 
-_OPTIONS = {"nopython": True, "_nrt": False, "no_cfunc_wrapper": True}
+_OPTIONS = {"nopython": True, "_nrt": False, "no_cfunc_wrapper": True, "error_model": "numpy"}
 
 
 class _Passes(CompilerBase):
