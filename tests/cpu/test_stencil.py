@@ -185,8 +185,8 @@ def test_a_store_into_a_hot_loop_is_seen_at_once():
 
 
 def test_every_instruction_but_those_named_here_has_a_stencil():
-    """Without: what a helper carries out (test_stencil_cp0.py has two that need none), what always traps or ends a block, what may trap after it has written a
-    register; and of vectors, floating point."""
+    """Without: what a helper carries out (but see test_stencil_cp0.py), what always traps or ends a block, what may
+    trap after it has written a register; and of vectors, floating point."""
     rows = stencils.load().ops
     without = {
         op.name
