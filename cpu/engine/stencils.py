@@ -68,12 +68,12 @@ HELD = frozenset(
     "seb seh mult multu dmult dmultu mflo mfhi lb lbu lh lhu lw lwu ld sb sh sw sd "
     "ldc1 lwc1 sdc1 swc1 mtc1 dmtc1 mfc1 dmfc1 beq bne blez bgtz bltz bgez beql bnel b_register set_link".split()
 )
-# Helpers that are stencils for the registers cpu.cp0.registers.READ_AS_STORED names, and where a helper's micro-op has
-# 8 times the offset of its register and select.
-CP0_READS = {"mfc0": READ_WORD, "dmfc0": READ_WIDE}
-CP0_NUMBER = (Term(64, "U", 43, 5), Term(8, "U", 32, 3))
 # Of these: operands may change places.
 COMMUTING = frozenset("addu daddu and or xor nor mul mult multu dmult dmultu beq bne beql bnel".split())
+# Helpers that are stencils where cpu.cp0.registers.READ_AS_STORED says so. CP0_SLOT: the offset of the register in the
+# state array, from the instruction in the upper half of a helper's micro-op.
+CP0_READS = {"mfc0": READ_WORD, "dmfc0": READ_WIDE}
+CP0_SLOT = Sum(8 * state.CP0, (Term(8 * 8, "U", 32 + 11, 5), Term(8, "U", 32, 3)))
 
 
 class Left(TableError):
@@ -347,7 +347,7 @@ class Stencil(Frame):
         at_level = out.op(f"icmp ne i64 {out.op(f'and i64 {status}, {ST_EXL | ST_ERL}')}, 0")
         by_mode = out.op(f"icmp eq i64 {out.op(f'and i64 {status}, {ST_KSU}')}, 0")
         self.cold(out.op(f"xor i1 {out.op(f'or i1 {at_level}, {by_mode}')}, true"))
-        offset = Known(out, Sum(8 * state.CP0, CP0_NUMBER)).ssa
+        offset = Known(out, CP0_SLOT).ssa
         value = Ir(out, out.load(out.op(f"getelementptr i8, ptr %S, i64 {offset}")))
         if CP0_READS[self.op.instruction.helper] == READ_WORD:
             value = value.sext(32)
