@@ -184,8 +184,8 @@ def test_a_store_into_a_hot_loop_is_seen_at_once():
 
 
 def test_every_instruction_but_those_named_here_has_a_stencil():
-    """Without: what a helper carries out, what always traps or ends a block, what may trap after it has written a
-    register; and the floating point of vectors that the host's unit does not have."""
+    """Without: what a helper carries out (but see test_stencil_cp0.py), what always traps or ends a block, what may
+    trap after it has written a register; and the floating point of vectors that the host's unit does not have."""
     rows = stencils.load().ops
     without = {
         op.name
