@@ -13,7 +13,7 @@ from cpu.isa.assembler import assemble
 from cpu.kvm.uapi import ExitReason
 from cpu.kvm.vcpu import Mode
 from soc import Machine, PoweredOff
-from tests.soc.test_cluster import BASE, PING, START, STORM, TYPED_AT, random_program
+from tests.soc.test_cluster import BASE, START, STORM, TYPED_AT, random_program
 from tests.soc.test_passing_over import device_program
 
 LEFT_OVER = ("pc", "hi", "lo", "gprs", "exit", "timer_came_at")
@@ -129,7 +129,7 @@ def test_loads_and_stores_of_every_kind(tier, irqchip):
 
 @pytest.mark.parametrize(("vcpus", "cpus"), [(2, 1), (2, 2), (4, 2)])
 def test_many_vcpus(vcpus, cpus):
-    for text in (STORM, PING if vcpus == 2 else random_program(vcpus)):
+    for text in (STORM, random_program(vcpus)):
         short = check(text, typed=TYPED_AT, vcpus=vcpus, cpus=cpus, timing={"kvm_slice": "50 us"})
         assert short.ended == "poweroff"
 
