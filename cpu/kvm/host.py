@@ -340,6 +340,7 @@ class Host:
     def _left(self, cpu: PhysicalCpu) -> None:
         """The core has left its guest."""
         cpu.in_guest = False
+        cpu.core.vz.send_until(0)
         vcpu = cpu.thread.vcpu
         entry.leave(vcpu)
         vcpu.count_answered()
@@ -462,7 +463,7 @@ class Host:
         """Says how long the core may answer exits and carry out accesses itself."""
         until = self._nothing_before(cpu)
         cpu.core.vz.answer_until(until)
-        if self._lets_send and until and cpu.thread.vcpu.sends_itself:
+        if self._lets_send and cpu.thread.vcpu.sends_itself:
             cpu.core.vz.send_until(min(until, self._last_cycle))
 
     def _nothing_before(self, cpu: PhysicalCpu) -> int:

@@ -164,6 +164,7 @@ class Vm:
 
     def add_kernel_device(self, base: int, size: int) -> None:
         """Guest physical [base, base + size) belongs to a device that KVM serves without leaving the kernel."""
+        self.host.look_in()
         self._kernel_devices.append((base, base + size))
         self._in_kernel.clear()
         self._describe()
@@ -205,6 +206,7 @@ class Vm:
         EINVAL for what is misaligned, out of range or changes size, EEXIST for an overlap.
         """
         self._check(region)
+        self.host.look_in()
         old = self.slots.get(region.slot)
         self._found = None
         if not region.memory_size:

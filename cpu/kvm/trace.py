@@ -43,9 +43,9 @@ class Tracer:
     from the vCPU's next load on.
     """
 
-    def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
-        """`changed` is called when other events are wanted."""
-        self._changed = changed
+    def __init__(self, changing: Callable[[], None] = lambda: None) -> None:
+        """`changing` is called before other events are wanted."""
+        self._changing = changing
         self.wanted: frozenset[str] = frozenset()
         self._listener: Callable[[Event], None] = lambda event: None
 
@@ -54,8 +54,8 @@ class Tracer:
         for name in names:
             if name not in FIELDS:
                 raise ValueError(choose("trace event", name, FIELDS))
+        self._changing()
         self.wanted, self._listener = frozenset(names), listener
-        self._changed()
 
     def emit(self, cycle: int, vcpu: int, name: str, *values: Any) -> None:
         """An event happened; the caller has looked at `wanted`."""

@@ -12,7 +12,7 @@ from tests.boot.test_many_cores import SCRIPT, check
 
 PRID = "0014c000"
 VZ = ("vz", "guestid")
-MOST_TIMES_BARE = 12
+MOST_TIMES_BARE = 4
 """A boot as guest takes less than this many times the bare boot's wall time, in one run on one machine."""
 
 

@@ -42,6 +42,13 @@ work:   dli     $s3, UNCACHED + 0x10000000      # nothing is there
         mtc1    $s4, $f2                        # with the FPU live
         lwu     $v1, 4($a1)
         daddu   $s5, $s5, $v1
+        add.s   $f4, $f4, $f2
+        andi    $v1, $s4, 4
+        srl     $v1, $v1, 2
+        mtc0    $v1, $wired                     # with a wired entry
+        lbu     $v1, 5($a1)
+        lhu     $v1, 6($s3)
+        mtc0    $0, $wired
         lw      $t0, 0x20($s0)                  # in user space or in the kernel, as the machine is made
         b       1b
         daddu   $s5, $s5, $t0
