@@ -100,34 +100,43 @@ def register_of(S):
 
 
 @jit
+def what_leaves(S):
+    """READ or WRITE where the exit is for an access to user space that the core can do everything about, else NONE."""
+    cause, control, address = S[C0_CAUSE], S[C0_GUESTCTL0], S[C0_BADVADDR]
+    if cause & (CAUSE_BD | INTERRUPTS) or not control & GT or control & GEXCCODE == GVA << 2:
+        return NONE
+    if S[state.GUEST + C0_WIRED] or S[state.GUEST + C0_CAUSE] & CAUSE_DC:
+        return NONE
+    if address < 0 or address == S[C0_EPC] or is_own(S, address):
+        return NONE
+    opcode = S[C0_BADINSTR] >> 26
+    if cause & CODE == TLBL << 2 and LOAD_SIZE[opcode]:
+        return READ
+    if cause & CODE == TLBS << 2 and STORE_SIZE[opcode]:
+        return WRITE
+    return NONE
+
+
+@jit
 def send(S):
     """Has the access leave for which the core has come to an exit: READ or WRITE. NONE where that is for the hypervisor
     to do."""
-    sent = S[state.CYCLES]
-    if sent >= S[state.SEND_UNTIL]:
+    now = S[state.CYCLES]
+    if now >= S[state.SEND_UNTIL]:
         return NONE
-    sent += word_of(S, TO_PUT) + word_of(S, TO_SEND)
-    cause, control = S[C0_CAUSE], S[C0_GUESTCTL0]
-    address, opcode = S[C0_BADVADDR], S[C0_BADINSTR] >> 26
-    if sent >= min(S[state.SEND_UNTIL], S[state.TIMER]) or cause & (CAUSE_BD | INTERRUPTS):
+    sent = now + word_of(S, TO_PUT) + word_of(S, TO_SEND)
+    if sent >= min(S[state.SEND_UNTIL], S[state.TIMER]):
         return NONE
-    if not control & GT or control & GEXCCODE == GVA << 2 or S[state.GUEST + C0_CAUSE] & CAUSE_DC:
+    what = what_leaves(S)
+    if what == NONE:
         return NONE
-    if S[state.GUEST + C0_WIRED] or address < 0 or address == S[C0_EPC] or is_own(S, address):
-        return NONE
-    if cause & CODE == TLBL << 2:
-        what, size = READ, LOAD_SIZE[opcode]
-    elif cause & CODE == TLBS << 2:
-        what, size = WRITE, STORE_SIZE[opcode]
-    else:
-        return NONE
-    if size == 0:
-        return NONE
+    opcode = S[C0_BADINSTR] >> 26
+    size = STORE_SIZE[opcode] if what == WRITE else LOAD_SIZE[opcode]
     if what == WRITE:
         S[state.BOUNCE] = S[state.GPR + register_of(S)]
-    S[state.PUT_OFF], S[state.PUT_OFF_AT] = what, S[state.CYCLES]
-    S[state.CYCLES] = sent
-    S[state.ACCESS_PA], S[state.ACCESS_SIZE], S[state.ACCESS_SPACE] = address & -size, size, state.MEMORY_SPACE
+    S[state.PUT_OFF], S[state.PUT_OFF_AT], S[state.CYCLES] = what, now, sent
+    S[state.ACCESS_PA], S[state.ACCESS_SIZE] = S[C0_BADVADDR] & -size, size
+    S[state.ACCESS_SPACE] = state.MEMORY_SPACE
     S[state.RESUME] = S[state.ACCESS_ERROR] = 0
     S[state.SAMPLE] = 1
     return what
@@ -135,20 +144,35 @@ def send(S):
 
 @jit
 def finish(S):
-    """The answer is there: the guest goes on. False where the hypervisor has to see to that."""
+    """The answer is there: the guest goes on. False where the hypervisor has to see to that; nothing has changed then."""
     put = S[state.PUT_OFF_AT] + word_of(S, TO_PUT)
     loaded = S[state.CYCLES] + word_of(S, TO_LOAD)
     entered = loaded + word_of(S, TO_ENTER)
     timers = min(S[state.TIMER], S[state.GUEST + state.TIMER])
     if S[state.ACCESS_ERROR] or S[C0_CAUSE] & INTERRUPTS or entered >= min(S[state.SEND_UNTIL], timers):
         return False
+    if not put_and_load(S, put, loaded):
+        return False
+    S[state.CYCLES] = entered
+    take_answer(S)
+    S[C0_EPC] += 4
+    S[state.PUT_OFF] = S[state.FAULT_COUNT] = 0
+    S[state.SAMPLE] = 1
+    return_from_exception(S)
+    return True
+
+
+@jit
+def put_and_load(S, put, loaded):
+    """The vCPU is put at the cycle `put` and back in the core at `loaded`: its timer is soft in between, its registers
+    stay. False where the timer has met Compare."""
     hz, period, compare = word_of(S, HZ), word_of(S, PERIOD), S[state.GUEST + C0_COMPARE]
-    cause, now = lent_timer.read(S)[0], nanoseconds(S, put)
+    cause, now, later = lent_timer.read(S)[0], nanoseconds(S, put), nanoseconds(S, loaded)
     stood = timer.count(S, state.GUEST, put)
     bias, since = soft_count.taken_over(hz, period, word_of(S, BIAS), now, now, stood, soft_count.MIN_DRIFT)
-    expires, resumed = soft_count.expiry(hz, compare, stood, since), nanoseconds(S, loaded)
-    stands = (bias + soft_count.ticks(hz, period, resumed)) & M32
-    if soft_count.has_matched(stands, compare, resumed, expires, period):
+    expires = soft_count.expiry(hz, compare, stood, since)
+    stands = (bias + soft_count.ticks(hz, period, later)) & M32
+    if soft_count.has_matched(stands, compare, later, expires, period):
         return False
     note(S, BIAS, bias)
     note(S, EXPIRES, expires)
@@ -156,12 +180,6 @@ def finish(S):
     S[state.CYCLES] = loaded
     lent_timer.park(S, compare, cause)
     lent_timer.set_going(S, stands)
-    S[state.CYCLES] = entered
-    take_answer(S)
-    S[C0_EPC] += 4
-    S[state.PUT_OFF] = S[state.FAULT_COUNT] = 0
-    S[state.SAMPLE] = 1
-    return_from_exception(S)
     return True
 
 
