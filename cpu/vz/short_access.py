@@ -144,7 +144,7 @@ def send(S):
 
 @jit
 def finish(S):
-    """The answer is there: the guest goes on. False, and nothing has changed, where the hypervisor has to see to that."""
+    """The answer is there: the guest goes on. False, with nothing changed, where the hypervisor has to see to that."""
     put = S[state.PUT_OFF_AT] + word_of(S, TO_PUT)
     loaded = S[state.CYCLES] + word_of(S, TO_LOAD)
     entered = loaded + word_of(S, TO_ENTER)
