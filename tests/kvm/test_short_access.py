@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from cpu.isa.assembler import assemble
+from cpu.kvm.trace import Event
 from cpu.kvm.uapi import ExitReason
 from cpu.kvm.vcpu import Mode
+from cpu.vz import account
 from soc import Machine, PoweredOff
 from tests.soc.test_cluster import BASE, START, STORM, TYPED_AT, random_program
 from tests.soc.test_passing_over import device_program
@@ -71,7 +73,10 @@ def look_at(vcpu: Any) -> dict[str, Any]:
 class Run:
     """A guest run in pieces, and what was there after each."""
 
-    def __init__(self, text: str, passes_over: bool, typed=(), pieces=PIECES, vcpus: int = 1, **options: Any) -> None:
+    def __init__(
+        self, text: str, passes_over: bool, typed=(), pieces=PIECES, vcpus: int = 1, follows=(), **options: Any
+    ) -> None:
+        """`follows`: events of KVM that somebody listens to from the end of the first piece on."""
         program = assemble(text, BASE)
         options = {"hypervisor": "kvm", "irqchip": "user", "trace": True, **options}
         m = Machine("virt", vcpus=vcpus, ram="16 MiB", **options)
@@ -81,6 +86,7 @@ class Run:
         m.hypervisor.load({"pc": program.symbol("_start"), "gpr": registers})
         m._cluster.passes_over = passes_over
         m.replay([(at, b"x") for at in typed])
+        self.events: list[Event] = []
         self.asked, self._exit = 0, m._cluster.hypervisor
         m._cluster.hypervisor = self._asked
         self.seen = []
@@ -89,6 +95,7 @@ class Run:
                 if not m.is_off:
                     result = m.run(**piece)
                     self.seen.append(self._state(m, result))
+                    m.hypervisor.kvm.tracer.listen(self.events.append, *follows)
             self.records = [str(record) for record in m.trace.records]
             self.taken = sorted(m.trace._taken)
             self.ended, self.console, self.details = result.ended, m.console, result.details
@@ -113,6 +120,7 @@ def check(text: str, **options: Any) -> Run:
         assert one == other, piece
     assert short.records == long.records
     assert short.taken == long.taken
+    assert short.events == long.events
     assert short.asked <= long.asked
     return short
 
@@ -164,6 +172,20 @@ def test_kvm_run_shows_the_last_access():
     _, *_, vcpus, _ = m.seen[0]
     assert vcpus[0]["run"][0] == ExitReason.MMIO
     assert vcpus[0]["run_mmio"][0] >> 24 in (0x10, 0x18)
+
+
+def test_who_follows_exits_sees_each():
+    short = check(START + ALL_KINDS, pieces=[{"max_virtual": "50 us"}], follows=["kvm_exit", "kvm_out"])
+    left = [event for event in short.events if event.name == "kvm_out"]
+    assert 20 < len(left) < short.details["kvm mmio_user"]
+
+
+def test_the_table_of_what_is_not_user_spaces():
+    ranges = [(50, 60), (0, 8), (8, 16), (20, 40), (30, 35), (1 << 62, 1 << 64)]
+    count, *bounds = account.own_table(ranges).tolist()
+    assert bounds == [0, 16, 20, 40, 50, 60, 1 << 62]
+    assert count == len(bounds)
+    assert account.own_table(()).tolist() == [0]
 
 
 @pytest.mark.slow
