@@ -5,7 +5,7 @@ Where the host would find nothing else to do, all that comes of such an exit is 
 the access at once (`send`), at the time at which the VMM would, and puts off what the exit does to the vCPU. When the
 answer is there it makes up for all of it in one step (`finish`): the vCPU is put, loaded again, and goes on behind its
 instruction. Whoever wants to know in between, or is needed for the second half, has the host carry out the exit as it
-stood (cpu/kvm/host.py, `Host.catch_up`).
+stood (cpu/kvm/host.py, `Host.look_in`).
 
 What this needs to know of a vCPU is in its account (cpu/vz/account.py).
 """
