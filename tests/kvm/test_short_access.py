@@ -167,6 +167,12 @@ def test_other_times(timing):
     check(device_program(1), typed=[3_000_000], timing=timing)
 
 
+def test_a_device_in_another_process():
+    typed = [2_000_000, 31_000_007]
+    here, there = (check(device_program(1), typed=typed, placement=place) for place in (None, {"uart": "process"}))
+    assert here.seen == there.seen
+
+
 def test_kvm_run_shows_the_last_access():
     m = Run(START + ALL_KINDS, True, pieces=[{"max_virtual": "40 us"}])
     _, *_, vcpus, _ = m.seen[0]
