@@ -38,7 +38,7 @@ for _opcode, _size in STORES.items():
 
 @jit
 def completed(needed, size, old, data):
-    """`complete` for an access of `size` that needs `needed`; `data` is signed."""
+    """The register `old` after a load of `size` bytes that gave `data`, both signed (cpu/kvm/emulate.py: complete)."""
     if needed == ZERO_EXTEND:
         return data if size == 8 else data & (1 << 8 * size) - 1
     if needed == SIGN_EXTEND or needed >= GS_LOAD:
