@@ -99,7 +99,7 @@ _row("intctl", 12, 1, 0xE0000000, 0x3E0, guest="A")  # IPTI = 7
 _row("srsctl", 12, 2, 0, 0, guest="H")
 _row("guestctl0", 12, 6, 0x0C4C00FC, 0xFF80FD03, vz=True)  # AT = 3, G1, G0E, PT, G2; DRG where chosen
 _row("gtoffset", 12, 7, 0, M32, vz=True)
-_row("cause", 13, 0, 0, 0x08C00300, guest="A", root_mask=0xF8C0FF7C)  # DC, IV, WP, IP1..0
+_row("cause", 13, 0, 0, 0x08C00300, guest="A", root_mask=0xF8C0037C)  # DC, IV, WP, IP1..0
 _row("nestedexc", 13, 5, 0, 0, guest="A", root_mask=0x6)  # ERL, EXL
 _row("epc", 14, 0, 0, M64, 64, "A")
 _row("nestedepc", 14, 2, 0, M64, 64, "A")

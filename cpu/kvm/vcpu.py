@@ -22,7 +22,6 @@ from cpu.kvm import emulate, fpu, interrupt, onereg, register_access, stats, tlb
 from cpu.kvm.callback import Resume
 from cpu.kvm.errors import KvmError
 from cpu.kvm.uapi import Cap, ExitReason, Hypercall, Ioctl, Mmio, RunArea
-from cpu.kvm.vz_timer import CAUSE_LINES
 
 if TYPE_CHECKING:
     from cpu.core import Core
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 M32, M64 = 0xFFFFFFFF, (1 << 64) - 1
 CONFIG1_FP, CONFIG3_MSAP = 1 << 0, 1 << 28
 CAUSE_DC = 1 << 27
+CAUSE_LINES = 0x3F << 10
+"""IP7 to IP2: they follow from GuestCtl2.VIP and the timer."""
 _COMPARE, _CAUSE = onereg.number("compare"), onereg.number("cause")
 INT, MOD, TLBL, TLBS = 0, 1, 2, 3
 CPU, MSA_DISABLED, GSEXC, TLBRI, TLBXI, GUEST_EXIT = 11, 21, 16, 19, 20, 27

@@ -17,14 +17,8 @@ if TYPE_CHECKING:
 
 CTL0_GT = 1 << 25
 CAUSE_TI = 1 << 30
-CAUSE_LINES = 0x3F << 10
 MIN_DRIFT = -0x10000
 """How far Guest.Count may seem to lag, in Count ticks, before the bias is moved."""
-
-
-def write_cause(core: Core, value: int) -> None:
-    """Guest.Cause from root. IP7 to IP2 follow from GuestCtl2.VIP and TI, and are read as such: they are not kept."""
-    core.vz.set_gc0("cause", value & ~CAUSE_LINES)
 
 
 class HardTimer:
@@ -36,7 +30,7 @@ class HardTimer:
 
     @staticmethod
     def _restore_soft(core: Core, compare: int, cause: int) -> None:
-        core.vz.park_guest_timer(compare, cause & ~CAUSE_LINES)
+        core.vz.park_guest_timer(compare, cause)
 
     def acquire_timer(self, vcpu: Vcpu) -> None:
         """Before the guest runs: lend it the hardware timer, if its Count has the same rate and is not stopped."""
@@ -92,6 +86,6 @@ class HardTimer:
         cause = core.vz.gc0("cause")
         core.vz.set_gc0("compare", compare)
         if not ack and cause & CAUSE_TI:
-            write_cause(core, cause)
+            core.vz.set_gc0("cause", cause)
         if not forward:
             core.vz.set_guest_count(compare)

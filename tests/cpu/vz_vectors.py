@@ -347,6 +347,7 @@ TIMER_AND_LINKS = [
     Vector("102 IV", "2", run("nop", gcp0={"status": 0x401, "cause": 1 << 23}, root={"guestctl2": 0x400}),
            inside=(0, 0x200), gcp0={"epc": P}),
     Vector("103", "2", run("nop", gcp0={"status": 0x403}, root={"guestctl2": 0x400}), gcp0={"cause": IP[2]}),
+    Vector("102 MTGC0", "2", run("nop", gcp0={"status": 0x401, "cause": IP[2] | 1 << 9}), gcp0={"cause": 1 << 9}),
     Vector("104", "1", run("nop", root={"guestctl2": 0x01000400}, lines=((2, 1), (2, 0))),
            root={"guestctl2": 0x01000000}),
     Vector("104 HC=0", "1", run("nop", root={"guestctl2": 0x400}, lines=((2, 1), (2, 0))), root={"guestctl2": 0x400}),
