@@ -3,7 +3,8 @@
 Values are those of a Loongson-3A4000 (PRId 0x14C000) as QEMU 10.0 models it and as Linux 6.1 reads them; sources: MIPS
 Architecture For Programmers, volume III (MD00091) and VZ module (MD00848); QEMU: target/mips/cpu-defs.c.inc; Linux 6.1:
 arch/mips/kernel/cpu-probe.c, arch/mips/kvm/vz.c. Config4.KScrExist is the hardware's, whose /proc/cpuinfo counts six
-(QEMU: three): by it KVM keeps a guest's KScratch6, which is KPGD. Effects beyond "store the writable bits" are in cpu/cp0/access.py.
+(QEMU: three): by it KVM keeps a guest's KScratch6, which is KPGD. Effects beyond "store the writable bits" are in
+cpu/cp0/access.py.
 """
 
 from __future__ import annotations

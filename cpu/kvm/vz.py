@@ -36,8 +36,8 @@ MMU_SIZE_SHIFT, MMU_SIZE_MASK = 25, 0x3F
 RESET_PC = 0xFFFFFFFFBFC00000
 CONFIG_M = 1 << 31
 SHARED = "index entrylo0 entrylo1 context xcontext pagemask pagegrain hwrena badvaddr entryhi status intctl epc ebase \
-userlocal errorepc kscratch1 kscratch2 kscratch3 kscratch4 kscratch5 kscratch6 badinstr badinstrp pwbase pwfield pwsize \
-pwctl".split()
+userlocal errorepc kscratch1 kscratch2 kscratch3 kscratch4 kscratch5 kscratch6 badinstr badinstrp \
+pwbase pwfield pwsize pwctl".split()
 CONFIGS = ["config", "config1", "config2", "config3", "config4", "config5"]
 # Masks of the Config registers: what the guest may change by GSFC, and what user space may change beyond that.
 K0, CONFIG_M_BIT = 7, 1 << 31

@@ -296,8 +296,8 @@ TLB_INSTRUCTIONS = [
 
 PGD, PMD, PTE, PAGE = 0x40000, 0x44000, 0x48000, 0xA04000
 KERNEL_TABLE, GUEST_TABLE = KSEG0 + 0x50000, KSEG0 + PGD
-PW = {"pwbase": GUEST_TABLE, "kscratch6": KERNEL_TABLE, "pwfield": 0x24019388, "pwsize": 0x4B00B2C0, "pwctl": 0x40000044,
-      "pagemask": 0x6000}
+PW = {"pwbase": GUEST_TABLE, "kscratch6": KERNEL_TABLE, "pwfield": 0x24019388, "pwsize": 0x4B00B2C0,
+      "pwctl": 0x40000044, "pagemask": 0x6000}
 WALK = "dmfc0 $k1, $9, 7\nlddir $k0, $k1, 3\nlddir $k1, $k0, 1\nldpte $k1, 0\nldpte $k1, 1\ntlbwr\neret"
 PTE_FLAGS = 3 << 11 | 1 << 10 | 1 << 9
 TABLES = {PGD: KSEG0 + PMD, PMD + 8 * 9: KSEG0 + PTE, PTE + 8 * 0xD1: PAGE >> 12 << 14 | PTE_FLAGS,

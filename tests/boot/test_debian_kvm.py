@@ -1,0 +1,100 @@
+"""Debian's own KVM on cores with VZ runs a second, unmodified Debian: it boots, works, and switches off.
+
+Nothing of our own hypervisor takes part. What both kernels say must be what a kernel says on a bare core, and KVM's own
+counters what the KVM model counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import pytest
+
+from cpu.kvm.stats import REASONS
+from scenarios import debian_kvm
+from scenarios.debian import READY
+from scenarios.guests import build
+from soc import Machine
+from soc.bench.runs import text
+from soc.errors import ConfigurationError
+from tests.boot.rig import answer, fields, lines
+from tests.boot.test_boot import TROUBLE
+from tests.boot.test_many_cores import SCRIPT, interrupts
+
+pytestmark = pytest.mark.slow
+SUMS = "awk 'BEGIN{for(;i<9999;)s+=1/++i;print s}'; vector"
+QUIET = "dmesg -n 1"
+"""Two kernels have one console; neither is to write into a line of the other's shell."""
+MEANWHILE = f"for i in $(seq 10); do ({SUMS}) | md5sum; done > /sums &"
+MOST_VIRTUAL = "60 s"
+
+
+@pytest.fixture(scope="module")
+def archives(material):
+    """The initramfs with a guest of so many virtual CPUs, and a program for MSA."""
+    try:
+        programs = {"bin/vector": build.vector("saxpy", 3, "linux")}
+        return {vcpus: debian_kvm.initrd(vcpus, programs) for vcpus in (1, 2, 4)}
+    except ConfigurationError as error:
+        pytest.skip(str(error).splitlines()[0])
+
+
+def finished(machine: Machine, **limits) -> tuple[str, str]:
+    """The console, and the trace hash at power-off."""
+    result = machine.run(max_virtual=MOST_VIRTUAL, **limits)
+    assert result.ended == "poweroff", (result.reason, text(machine.console)[-1000:])
+    return text(machine.console), result.trace_hash
+
+
+@pytest.mark.parametrize(
+    ("cpus", "vcpus", "options"),
+    [(1, 1, {}), (1, 2, {}), (2, 2, {}), (4, 4, {}), (2, 1, {"ftlb": True}), (1, 1, {"vz": {"rad": True}})],
+    ids=str,
+)
+def test_a_second_debian_boots_works_and_switches_off(material, archives, cpus, vcpus, options):
+    """Meanwhile the first one uses FPU and MSA too: KVM must give each its own registers."""
+    machine = debian_kvm.host(
+        archives[vcpus], cpus, (QUIET, SUMS, *SCRIPT), before=(QUIET, MEANWHILE), after=("sort -u /sums",), **options
+    )
+    console, _ = finished(machine)
+    assert [line for line in lines(console) if TROUBLE.search(line)] == []
+    banners = [line for line in lines(console) if line.startswith("Linux version ")]
+    release = material.manifest["kernel"]["package"].removeprefix("linux-image-")
+    assert len(banners) == 2 and banners[0] == banners[1]
+    assert release in banners[0]
+    assert lines(console).count(READY) == 2
+    guest = console.rsplit(READY, 1)[1]
+    info = answer(guest, "cat /proc/cpuinfo")
+    assert re.findall(r"^processor\s*: (\d+)$", info, re.M) == [str(n) for n in range(vcpus)]
+    assert "msa" in fields(info)["ASEs implemented"].split() and "vz" not in fields(info)["ASEs implemented"].split()
+    (sums,) = answer(guest, SCRIPT[2]).splitlines()
+    assert sums.split()[0] == "8", "eight equal checksums"
+    expected = hashlib.md5(answer(guest, SUMS).encode()).hexdigest()
+    assert answer(guest, "sort -u /sums") == f"{expected}  -\n"
+    counts = interrupts(answer(guest, "cat /proc/interrupts"), vcpus)
+    assert min(counts["timer"]) > 0 and sum(counts["ttyS0"]) > 0
+    assert min(counts["SMP_IPI"]) > 0 or vcpus == 1
+    assert "\nstatus 0\n" in guest
+
+
+def test_tier_slice_and_a_checkpoint_change_nothing(archives, tmp_path):
+    whole = finished(debian_kvm.host(archives[2], 2))
+    assert finished(debian_kvm.host(archives[2], 2, tier="threaded"), slice=100_000) == whole
+    machine = debian_kvm.host(archives[2], 2)
+    for _ in range(2):
+        assert machine.run(until="smp: Brought up 1 node, 2 CPUs", max_virtual=MOST_VIRTUAL).ended == "until"
+    restored = Machine.restore(machine.save(tmp_path / "in the guest's boot"))
+    assert finished(restored) == whole
+
+
+def test_kvm_counts_the_exits_that_the_model_counts(archives):
+    """The same kernel and initramfs with the same script: only how often a guest polls, waits and is put depends on the
+    time that passes outside it."""
+    console, _ = finished(debian_kvm.host(debian_kvm.initrd()))
+    counted, modelled = debian_kvm.counters(console), debian_kvm.modelled(1, 1)
+    for name in ("tlbmod", "msa_disabled"):
+        assert counted[name] == modelled[name] > 0, name
+    for name in ("vz_gpsi", "vz_gsfc", "tlbmiss_ld", "tlbmiss_st"):
+        assert counted[name] == pytest.approx(modelled[name], rel=0.005), name
+    assert {name for name in REASONS if counted[name]} - {name for name in REASONS if modelled[name]} == {"int"}
