@@ -15,10 +15,11 @@ from scenarios.registry import Run, scenario
 from scenarios.table import table
 
 MIB = 1 << 20
-OUTER_RAM_MIB = 512
-INNER_RAM_MIB = 256
+RAM_MIB = 512
+GUEST_RAM_MIB = 256
 START = "vmm -s guest.img; echo status $?"
-INNER_SCRIPT = ("uname -a", "cat /proc/interrupts", "poweroff -f")
+GUEST_SCRIPT = ("uname -a", "cat /proc/interrupts", "poweroff -f")
+SCRIPT = (START, *GUEST_SCRIPT, "poweroff -f")
 PHASES = ("boot", "guest's boot", "guest's shell, power off")
 COUNTER = re.compile(r"^kvm (\w+) (\d+)$", re.MULTILINE)
 CURSOR_QUERY = "\x1b[6n"
@@ -33,7 +34,7 @@ def debian_kvm(run: Run, cpus: int, vcpus: int, compare: bool, tier: str) -> Non
     within("vcpus", vcpus, 1, vmm.MAX_CPUS)
     archive = initrd(vcpus)
     run.keep("initrd.cpio", archive)
-    run.keep("machine.toml", f"[machine]\nvz = true\ncpus = {cpus}\nram = {OUTER_RAM_MIB}\n")
+    run.keep("machine.toml", f"[machine]\nvz = true\ncpus = {cpus}\nram = {RAM_MIB}\n")
     machine = host(archive, cpus, tier=tier)
     results = [machine.run(until=until, max_virtual=MOST_VIRTUAL) for until in (READY, READY, None)]
     console = machine.console.decode("utf-8", "replace").replace("\r", "").replace(CURSOR_QUERY, "")
@@ -54,28 +55,20 @@ def initrd(vcpus: int = 1, programs: Mapping[str, bytes] = MappingProxyType({}))
     from soc.fetch import cpio
     from soc.firmware.boot import prepare
 
-    debian, ram = material(), INNER_RAM_MIB * MIB
+    debian, ram = material(), GUEST_RAM_MIB * MIB
     both = debian.initrd.read_bytes() + cpio.archive([cpio.file(*each, 0o755) for each in programs.items()])
     guest = prepare(debian.kernel, ram=ram, initrd=both, append=FAST, cpus=vcpus)
     files = [cpio.file("bin/vmm", vmm.program(), 0o755), cpio.file("guest.img", vmm.image(guest, ram, vcpus))]
     return both + cpio.archive(files)
 
 
-def host(
-    archive: bytes,
-    cpus: int = 1,
-    script: Iterable[str] = INNER_SCRIPT,
-    before: Iterable[str] = (),
-    after: Iterable[str] = (),
-    **options: Any,
-) -> Any:
-    """A machine about to boot Debian with `archive`, start the guest, type `script` to it, and switch off itself; what
-    is typed `before` and `after` the guest is for Debian."""
+def host(archive: bytes, cpus: int = 1, script: Iterable[str] = SCRIPT, **options: Any) -> Any:
+    """A machine about to boot Debian with `archive`, then to have `script` typed: to Debian and to what it starts."""
     from soc import Machine
 
-    machine = Machine("virt", cpus=cpus, ram=OUTER_RAM_MIB, **{"vz": True, **options})
+    machine = Machine("virt", cpus=cpus, ram=RAM_MIB, **{"vz": True, **options})
     machine.load(material().kernel, initrd=archive, append=FAST, kind="linux")
-    machine.script([*before, START, *script, *after, "poweroff -f"])
+    machine.script(script)
     return machine
 
 
@@ -99,9 +92,9 @@ def modelled(cpus: int, vcpus: int, tier: str = "auto") -> Counter[str]:
 
     debian = material()
     options = {"hypervisor": "kvm", "irqchip": "user", "vcpus": vcpus}
-    machine = Machine("virt", cpus=cpus, ram=INNER_RAM_MIB, tier=tier, **options)
+    machine = Machine("virt", cpus=cpus, ram=GUEST_RAM_MIB, tier=tier, **options)
     machine.load(debian.kernel, initrd=debian.initrd, append=FAST, kind="linux")
-    machine.script(INNER_SCRIPT)
+    machine.script(GUEST_SCRIPT)
     machine.run(max_virtual=MOST_VIRTUAL)
     return kvm.reasons(machine)
 

@@ -12,6 +12,7 @@
 #define DISABLE 0x2c
 #define STATUS 0x20
 #define CORE_STATUS 0x40
+#define CORE_STATUS_END (CORE_STATUS + MAX_CPUS * CORE_BYTES)
 #define CORE_BYTES 8
 
 static uint8_t route[SOURCES]; /* cores in bits 3:0, pins in 7:4 */
@@ -41,7 +42,7 @@ uint64_t router_read(uint64_t offset, unsigned size)
         return inputs & enabled;
     if (offset == ENABLED)
         return enabled;
-    if (offset >= CORE_STATUS && (offset - CORE_STATUS) % CORE_BYTES == 0)
+    if (offset >= CORE_STATUS && offset < CORE_STATUS_END && offset % CORE_BYTES == 0)
         return inputs & enabled & routed_to((offset - CORE_STATUS) / CORE_BYTES);
     return 0;
 }

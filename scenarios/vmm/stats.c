@@ -1,66 +1,55 @@
-/* KVM's own counters, as the binary statistics of a vCPU give them.
+/* KVM's own counters, as the binary statistics of a vCPU give them: the same counters at the same places for each.
  *
  * Source: Linux 6.1 Documentation/virt/kvm/api.rst, KVM_GET_STATS_FD. */
 
 #include "vmm.h"
 
+#include <err.h>
 #include <inttypes.h>
 #include <linux/kvm.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define MOST_COUNTERS 128
-#define NAME_BYTES 64
-
 static int files[MAX_CPUS];
 static unsigned cpus;
-static struct {
-    char name[NAME_BYTES];
-    uint64_t sum;
-} counters[MOST_COUNTERS];
-static unsigned count;
 
 void stats_watch(int vcpu)
 {
     files[cpus++] = checked(ioctl(vcpu, KVM_GET_STATS_FD, NULL), "KVM_GET_STATS_FD");
 }
 
-static void add(const char *name, uint64_t value)
+static void read_at(unsigned cpu, uint64_t offset, void *data, size_t bytes)
 {
-    unsigned i = 0;
-    while (i < count && strncmp(counters[i].name, name, NAME_BYTES - 1) != 0)
-        i++;
-    if (i == MOST_COUNTERS)
-        return;
-    if (i == count)
-        strncpy(counters[count++].name, name, NAME_BYTES - 1);
-    counters[i].sum += value;
+    if (pread(files[cpu], data, bytes, offset) != (ssize_t)bytes)
+        err(1, "statistics of vCPU %u", cpu);
 }
 
-static void add_all(int fd)
+static uint64_t sum_at(uint64_t offset)
 {
-    struct kvm_stats_header header;
-    checked(pread(fd, &header, sizeof header, 0), "statistics");
-    size_t bytes = sizeof(struct kvm_stats_desc) + header.name_size;
-    struct kvm_stats_desc *counter = malloc(bytes);
-    for (uint32_t i = 0; i < header.num_desc; i++) {
+    uint64_t sum = 0;
+    for (unsigned cpu = 0; cpu < cpus; cpu++) {
         uint64_t value;
-        checked(pread(fd, counter, bytes, header.desc_offset + i * bytes), "statistics");
-        checked(pread(fd, &value, sizeof value, header.data_offset + counter->offset), "statistics");
-        if (counter->size == 1)
-            add(counter->name, value);
+        read_at(cpu, offset, &value, sizeof value);
+        sum += value;
     }
-    free(counter);
+    return sum;
 }
 
 void stats_print(void)
 {
-    for (unsigned cpu = 0; cpu < cpus; cpu++)
-        add_all(files[cpu]);
-    for (unsigned i = 0; i < count; i++)
-        if (counters[i].sum)
-            fprintf(stderr, "kvm %s %" PRIu64 "\n", counters[i].name, counters[i].sum);
+    struct kvm_stats_header header;
+    read_at(0, 0, &header, sizeof header);
+    size_t bytes = sizeof(struct kvm_stats_desc) + header.name_size;
+    struct kvm_stats_desc *counter = malloc(bytes);
+    if (!counter)
+        err(1, "statistics");
+    for (uint32_t i = 0; i < header.num_desc; i++) {
+        read_at(0, header.desc_offset + i * bytes, counter, bytes);
+        uint64_t sum = counter->size == 1 ? sum_at(header.data_offset + counter->offset) : 0; /* no histograms */
+        if (sum)
+            fprintf(stderr, "kvm %s %" PRIu64 "\n", counter->name, sum);
+    }
+    free(counter);
 }

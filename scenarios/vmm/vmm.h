@@ -41,7 +41,7 @@ struct image {
 const struct image *image_read(const char *path);
 void image_load(const struct image *image, int vm);
 
-/* stats.c: which vCPUs' counters are wanted, before any runs; their sums, where not 0, on standard error. */
+/* stats.c: a vCPU whose counters are wanted; their sums, where not 0, on standard error. */
 void stats_watch(int vcpu);
 void stats_print(void);
 

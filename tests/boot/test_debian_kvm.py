@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -54,10 +55,8 @@ def finished(machine: Machine, **limits) -> tuple[str, str]:
 )
 def test_a_second_debian_boots_works_and_switches_off(material, archives, cpus, vcpus, options):
     """Meanwhile the first one uses FPU and MSA too: KVM must give each its own registers."""
-    machine = debian_kvm.host(
-        archives[vcpus], cpus, (QUIET, SUMS, *SCRIPT), before=(QUIET, MEANWHILE), after=("sort -u /sums",), **options
-    )
-    console, _ = finished(machine)
+    script = (QUIET, MEANWHILE, debian_kvm.START, QUIET, SUMS, *SCRIPT, "sort -u /sums", "poweroff -f")
+    console, _ = finished(debian_kvm.host(archives[vcpus], cpus, script, **options))
     assert [line for line in lines(console) if TROUBLE.search(line)] == []
     banners = [line for line in lines(console) if line.startswith("Linux version ")]
     release = material.manifest["kernel"]["package"].removeprefix("linux-image-")
@@ -76,6 +75,16 @@ def test_a_second_debian_boots_works_and_switches_off(material, archives, cpus, 
     assert min(counts["timer"]) > 0 and sum(counts["ttyS0"]) > 0
     assert min(counts["SMP_IPI"]) > 0 or vcpus == 1
     assert "\nstatus 0\n" in guest
+
+
+def test_three_guests_at_a_time(archives):
+    feed = "(sleep 4; echo; echo nproc; sleep 1; echo poweroff -f)"
+    start = f"for i in 1 2 3; do {feed} | vmm guest.img > /$i & done; wait"
+    console, _ = finished(debian_kvm.host(archives[1], 2, (start, "cat /1 /2 /3", "poweroff -f")))
+    said = lines(answer(console, "cat /1 /2 /3"))
+    assert [line for line in said if TROUBLE.search(line)] == []
+    assert [said.count(line) for line in (READY, "reboot: Power down")] == [3, 3]
+    assert [after for line, after in pairwise(said) if line.endswith("nproc")] == ["1"] * 3
 
 
 def test_tier_slice_and_a_checkpoint_change_nothing(archives, tmp_path):
