@@ -218,6 +218,15 @@ C0_GSCAUSE = register("gscause").slot
 C0_ERROREPC = register("errorepc").slot
 C0_KPGD = register("kscratch6").slot
 
+# What MFC0 (READ_WORD) and DMFC0 (READ_WIDE) give in root mode is the register as it is stored. Of the others
+# cpu/cp0/access.py knows.
+READ_WORD, READ_WIDE = 1, 2
+READ_AS_STORED = np.zeros(256, np.int64)
+for _r in REGISTERS.values():
+    if _r.modelled and not _r.vz and _r.slot not in (C0_COUNT, C0_CAUSE, C0_LLADDR):
+        in_words = _r.slot not in (C0_ENTRYLO0, C0_ENTRYLO1)
+        READ_AS_STORED[_r.index] = (READ_WORD if in_words else 0) | (READ_WIDE if _r.width == 64 else 0)
+
 
 def reset(S: np.ndarray, core: int, vz: Choices | None = None, ftlb: bool = False) -> None:
     """Sets every CP0 register of a state array to its reset value; EBase.CPUNum is the core's number. `vz`: the core

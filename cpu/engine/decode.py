@@ -208,3 +208,9 @@ def pack(number, word):
         if HELPER[number] == 0 or SLOT_AT[number, n] < 32:
             packed |= value << SLOT_AT[number, n]
     return packed
+
+
+@jit
+def cp0_number(word):
+    """register * 8 + select of a move from or to CP0."""
+    return ((word >> 11) & 31) * 8 + (word & 7)

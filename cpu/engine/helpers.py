@@ -32,6 +32,7 @@ from cpu.cp0.registers import (
 )
 from cpu.engine import shared as m
 from cpu.engine.blocks import note_instruction
+from cpu.engine.decode import cp0_number
 from cpu.engine.intrinsics import ld64
 from cpu.engine.jit import jit
 from cpu.engine.micro import HELPER_ID
@@ -239,7 +240,7 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
         return raise_in(S, M, bank, RI, 0, pc, delay_slot)
     a = (uop >> 16) & 0xFF
     b = (uop >> 24) & 0xFF
-    number = ((word >> 11) & 31) * 8 + (word & 7)
+    number = cp0_number(word)
     is_move = MFC0 == helper or DMFC0 == helper or MTC0 == helper or DMTC0 == helper
     value = 0
     if helper == RDHWR:

@@ -35,7 +35,8 @@ from numba.core.typed_passes import (  # noqa: E402
 )
 from numba.core.untyped_passes import FixupArgs, IRProcessing, ReconstructSSA, TranslateByteCode  # noqa: E402
 
-_OPTIONS = {"nopython": True, "_nrt": False, "no_cfunc_wrapper": True}
+# By numpy's rules a division by 0 raises nothing, so that no function raises, and no call asks whether one has.
+_OPTIONS = {"nopython": True, "_nrt": False, "no_cfunc_wrapper": True, "error_model": "numpy"}
 
 
 class _Passes(CompilerBase):
@@ -184,7 +185,7 @@ def jit(function):
 
 
 def jit_inline(function):
-    """For a function on the way of every turn of a core: all the arrays of a call take longer than its work."""
+    """For a function on the way of every turn of a core: what a call saves and passes takes longer than its work."""
     return _Root(function, inline=True)
 
 

@@ -20,7 +20,7 @@ MOVE = STORE + VALUES
 
 # A row per micro-op, per stencil, per hole.
 (O_KIND, O_WORDS, O_STENCIL, O_COLD, O_UNIT, O_READ0, O_READ1, O_READ2, O_WRITE, O_SAME, O_CLOBBER,
- O_DIRECT, O_GUARD, O_GUARDS, OP_FIELDS) = range(15)  # fmt: skip
+ O_DIRECT, O_GUARD, O_GUARDS, O_CP0_READ, OP_FIELDS) = range(16)  # fmt: skip
 (S_CODE, S_SIZE, S_HOLE, S_HOLES, STENCIL_FIELDS) = range(5)
 (H_AT, H_FORM, H_SOURCE, H_UP, H_DOWN, H_SCALE, H_ADD, HOLE_FIELDS) = range(8)
 

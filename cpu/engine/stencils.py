@@ -24,7 +24,7 @@ import itertools
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 import llvmlite
@@ -32,19 +32,22 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from cpu import state
-from cpu.engine import cache, hostfloat
+from cpu.cp0.registers import C0_STATUS, READ_WIDE, READ_WORD
+from cpu.engine import cache
 from cpu.engine import stencil_layout as e
 from cpu.engine.hostfloat import HostFloat
+from cpu.engine.hostvector import HostVector
 from cpu.engine.known import Condition, Known, Sum, Term
 from cpu.engine.micro import OP, OPS, R_LINK, MicroOp, written_gpr_fields
 from cpu.engine.softmmu_layout import JUMP_CACHE_MASK, JUMP_CACHE_OFFSET, TABLE_MASK, WRITE_OFFSET
 from cpu.engine.threaded import ATTRIBUTES, PAGE, UNITS
 from cpu.isa import Flow
 from cpu.isa.errors import TableError
-from cpu.isa.ir import DECLARATIONS, Emitter, Frame, IrOperands, Routines
+from cpu.isa.ir import DECLARATIONS, Emitter, Frame, Ir, IrOperands, Routines
 from cpu.isa.ir_values import IrBool
 from cpu.isa.table import GPR_FIELDS
 from cpu.isa.values import EXC_CODES, REGISTER_KIND
+from cpu.tlb.translate import ST_ERL, ST_EXL, ST_KSU
 
 JUMPS = ("NEXT", "COLD", "TARGET", "TAKEN", "FALL", "THREADED", "LEAVE")
 SOURCES = {name: getattr(e, name) for name in ("IP", "COUNT", "PC", "ENTRY", "VALUE", "CONSTANT", *JUMPS)}
@@ -68,6 +71,10 @@ HELD = frozenset(
 )
 # Of these: operands may change places.
 COMMUTING = frozenset("addu daddu and or xor nor mul mult multu dmult dmultu beq bne beql bnel".split())
+# Helpers that are stencils where cpu.cp0.registers.READ_AS_STORED says so. CP0_SLOT: the offset of the register in the
+# state array, from the instruction in the upper half of a helper's micro-op.
+CP0_READS = {"mfc0": READ_WORD, "dmfc0": READ_WIDE}
+CP0_SLOT = Sum(8 * state.CP0, (Term(8 * 8, "U", 32 + 11, 5), Term(8, "U", 32, 3)))
 
 
 class Left(TableError):
@@ -183,7 +190,7 @@ class Stencil(Frame):
             self.out.do(f"store i64 {value}, ptr {self.register(name)}, align 8")
 
     def trap(self, condition: str, code: int, coprocessor: int) -> None:
-        if self.calm and code == EXC_CODES["FPE"]:
+        if self.calm and code in (EXC_CODES["FPE"], EXC_CODES["MSAFPE"]):
             return
         self.cold(condition)
 
@@ -204,6 +211,13 @@ class Stencil(Frame):
             raise Left(f"{self.name}: {function.__name__} is not for this host's unit")
         self.calm = True
         return routine(*values)
+
+    def each(self, function: Callable, columns: Sequence[Sequence[Ir]], values: tuple) -> tuple:
+        element = getattr(function, "element", None)
+        if element is None or not element.is_plain:
+            raise Left(f"{self.name}: {function.__name__} is more than what the host's unit gives")
+        self.host = HostVector(self.out, self.cold, self.host.features, len(columns[0]))
+        return self.host.elements(self.operands, element, columns, values)
 
     # Control
     def cold(self, condition: str = "true") -> None:
@@ -333,9 +347,27 @@ class Stencil(Frame):
         value = self.held.get(low)
         return self.out.load(self.offset(hole(f"GPR_{low}"))) if value is None else value
 
+    def read_cp0(self) -> None:
+        """MFC0 or DMFC0 of a register that cpu.cp0.registers.READ_AS_STORED lists, in root's kernel mode."""
+        out = self.out
+        self.cold(out.op(f"icmp ne i64 {out.load_slot(state.BANK)}, 0"))
+        status = out.load_slot(C0_STATUS)
+        at_level = out.op(f"icmp ne i64 {out.op(f'and i64 {status}, {ST_EXL | ST_ERL}')}, 0")
+        by_mode = out.op(f"icmp eq i64 {out.op(f'and i64 {status}, {ST_KSU}')}, 0")
+        self.cold(out.op(f"xor i1 {out.op(f'or i1 {at_level}, {by_mode}')}, true"))
+        offset = Known(out, CP0_SLOT).ssa
+        value = Ir(out, out.load(out.op(f"getelementptr i8, ptr %S, i64 {offset}")))
+        if CP0_READS[self.op.instruction.helper] == READ_WORD:
+            value = value.sext(32)
+        out.do(f"store i64 {value.ssa}, ptr {self.register('rt')}, align 8")
+        self.next()
+
     def instruction(self) -> None:
         out, op = self.out, self.op
         entry = op.instruction
+        if entry.helper in CP0_READS:
+            self.read_cp0()
+            return
         if entry.helper or entry.meaning is None or entry.flow in (Flow.TRAP, Flow.BOUNDARY):
             raise Left(f"{op.name}: {entry.flow.value}")
         self.operands = IrOperands(out, Routines(), self, tuple(f.name for f in entry.fields))
@@ -415,7 +447,7 @@ def module_text(stencils: list[str]) -> str:
     """The LLVM module of some stencils."""
     body = "\n".join(stencils)
     names = sorted(set(re.findall(r"ptr @([A-Z]+(?:_\d+)*) to", body)))
-    lines = [DECLARATIONS, hostfloat.DECLARATIONS]
+    lines = [DECLARATIONS]
     for number, name in enumerate(names):
         low, high = _range(name)
         # Weak, as LLVM takes any other symbol for not 0 and for different from every other.
@@ -610,6 +642,7 @@ def _op_rows(shapes: dict[int, Shape], ids: dict[str, int], rows: list, holes: l
                 raise TableError(f"{op.name} writes two general registers")
             row[e.O_CLOBBER] = written[0] if written else -1
         if op.name not in HELD:
+            row[e.O_CP0_READ] = CP0_READS.get(op.name, 0)
             row[e.O_DIRECT] = op.name == "set_target" or any(s.field.name in GPR_FIELDS for s in op.slots)
         if op.instruction is not None and op.instruction.unit is not None:
             row[e.O_UNIT] = {"fpu": e.CHECK_FPU, "msa": e.CHECK_MSA, "lasx": e.CHECK_LASX}[op.instruction.unit]

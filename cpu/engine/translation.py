@@ -13,6 +13,7 @@ in values all the way round.
 
 from __future__ import annotations
 
+from cpu.cp0.registers import READ_AS_STORED
 from cpu.engine import shared as m
 from cpu.engine import stencil_layout as e
 from cpu.engine.blocks import side_block
@@ -31,6 +32,7 @@ from cpu.engine.code_buffer import (
     place,
     stencil_field,
 )
+from cpu.engine.decode import cp0_number
 from cpu.engine.held import (
     NONE,
     SINK,
@@ -220,6 +222,16 @@ def operands(M, at, k, time):
 
 
 @jit
+def is_left(M, op, uop):
+    """Whether tier T carries out a micro-op: one without a stencil, one that always traps, or the read of a CP0
+    register that is more than what is stored."""
+    if op_field(M, op, e.O_KIND) == e.K_LEAVE or is_guarded(M, op, uop):
+        return True
+    read = op_field(M, op, e.O_CP0_READ)
+    return read != 0 and READ_AS_STORED[cp0_number(uop >> 32)] & read == 0
+
+
+@jit
 def written(M, op, uop, into, time):
     """An operation has written value `into`, or a register of the state array."""
     if into >= 0:
@@ -274,7 +286,7 @@ def translate_from(M, at, block, k):
         uop = ld64(ip)
         op = uop & 0xFFFF
         kind = op_field(M, op, e.O_KIND)
-        if kind == e.K_LEAVE or is_guarded(M, op, uop):
+        if is_left(M, op, uop):
             return place(M, clean_all(M, at), e.COLD_STUB, 0, ip, 0, 0, 0) if done else 0
         done += 1
         at, number, into = operands(M, at, k, done)

@@ -6,14 +6,14 @@ handler is asked of a `frame`, so that each fast tier supplies its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cpu import state
 from cpu.isa.errors import TableError
 from cpu.isa.ir_values import Emitter, Ir, IrBool, text_of
 from cpu.isa.ir_vectors import IrVector, declarations, kind_of, spread, vector
-from cpu.isa.values import EXC_CODES, MAX_SCALAR_BYTES, REGISTER_KIND, VECTOR_BITS
+from cpu.isa.values import EXC_CODES, MAX_SCALAR_BYTES, REGISTER_KIND, VECTOR_BITS, one_by_one
 from cpu.isa.vectors import BITS
 
 DECLARATIONS = """\
@@ -128,6 +128,10 @@ class Frame:
         """Results of a routine that the tier has its own code for, or None."""
         return None
 
+    def each(self, function: Callable, columns: Sequence[Sequence[Ir]], values: tuple) -> tuple | None:
+        """Likewise of a routine called for each element."""
+        return None
+
     def register(self, name: str) -> str:
         """Pointer to the register, of whichever file, that a field names."""
         number = self.field(name)
@@ -229,3 +233,6 @@ class IrOperands:
 
     def call(self, function: Callable, *values):
         return self._frame.call(function, values) or self._shared.call(function, *values)
+
+    def each(self, function, columns, *values):
+        return self._frame.each(function, columns, values) or one_by_one(self, function, columns, values)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cpu.isa.table import insn
+from cpu.isa.vectors import BITS
 
 WIDTHS = {"b": 8, "h": 16, "w": 32, "d": 64}
 DF = {df: f"{number:02b}" for number, df in enumerate(WIDTHS)}
@@ -67,6 +68,12 @@ def two_registers(name: str, operation: str, compute: Callable) -> None:
         @msa_insn(f"{name}.{df} wd, ws", f"011110 {operation} {DF[df]} ws:5 wd:5 011110")
         def row(i, width=width):
             i.wd = compute(i.ws.of(width))
+
+
+def elements(register, width: int) -> list:
+    """The elements of a register as values, the least significant first."""
+    lanes = register.of(width)
+    return [lanes.lane(k) for k in range(BITS // width)]
 
 
 def of_all(a, number: int):

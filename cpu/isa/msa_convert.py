@@ -5,10 +5,10 @@ Source: MIPS Architecture For Programmers, volume IV-j (MD00868), "Floating-Poin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from cpu.isa.fpu import ROUNDING_MODE
-from cpu.isa.msa import WIDTHS, msa_insn
+from cpu.isa.msa import WIDTHS, elements, msa_insn
 from cpu.isa.msa_signals import EXACT_UNDERFLOW, deliver, element
 from cpu.isa.softfloat import INEXACT, INVALID, OVERFLOW, TOWARD_ZERO
 from cpu.isa.softfloat2008 import D_TO_S, H_TO_S, S_TO_D, S_TO_H, D, Format2008, H, S
@@ -20,17 +20,12 @@ WIDEN = {S: H_TO_S, D: S_TO_D}
 NARROW = {H: S_TO_H, S: D_TO_S}
 
 
-def _elements(i, register, lane: Callable, numbers: Sequence[int]) -> list[tuple]:
-    msacsr = i.msacsr
-    return [i.call(lane, register.lane(k), msacsr) for k in numbers]
-
-
 def _unary(name: str, operation: str, lanes: dict[str, Callable]) -> None:
     for bit, (df, lane) in enumerate(lanes.items()):
 
         @msa_insn(f"{name}.{df} wd, ws", f"011110 {operation} {bit} ws:5 wd:5 011110")
         def row(i, width=WIDTHS[df], lane=lane):
-            deliver(i, width, _elements(i, i.ws.of(width), lane, range(BITS // width)))
+            deliver(i, width, lane, [elements(i.ws, width)])
 
 
 # Integers of the same width
@@ -64,13 +59,16 @@ _from_integer("ffint_s", "110011110", True)
 _from_integer("ffint_u", "110011111", False)
 
 
+def _exchange(name: str, source: Format2008, to: Format2008, convert: Callable, actions: int = EXACT_UNDERFLOW):
+    return element(name, source, to, lambda i, a, msacsr: i.call(convert, a, msacsr), actions)
+
+
 # To a format of half the width: ws gives the left (upper) half, wt the right one.
 def _narrowing(name: str, operation: str, bit: int, df: str, to: Format2008, lane: Callable) -> None:
     @msa_insn(f"{name}.{df} wd, ws, wt", f"011110 {operation} {bit} wt:5 ws:5 wd:5 011011")
     def row(i):
-        numbers = range(BITS // (2 * to.width))
-        right, left = (_elements(i, register.of(2 * to.width), lane, numbers) for register in (i.wt, i.ws))
-        deliver(i, to.width, right + left)
+        right, left = (elements(register, 2 * to.width) for register in (i.wt, i.ws))
+        deliver(i, to.width, lane, [right + left])
 
 
 def to_fixed_point(i, fmt: Format2008, a, msacsr):
@@ -86,7 +84,7 @@ def to_fixed_point(i, fmt: Format2008, a, msacsr):
 for _bit, (_df, (_wide, _narrow)) in enumerate(zip("hw", PAIRS.values(), strict=True)):
     # QEMU sees no exact underflow in half precision.
     _actions = EXACT_UNDERFLOW if _narrow is S else 0
-    _narrowing("fexdo", "1000", _bit, _df, _narrow, element("fexdo", _wide, _narrow, NARROW[_narrow], _actions))
+    _narrowing("fexdo", "1000", _bit, _df, _narrow, _exchange("fexdo", _wide, _narrow, NARROW[_narrow], _actions))
     _fixed = element("ftq", _wide, _narrow, lambda i, *values, fmt=_wide: to_fixed_point(i, fmt, *values), 0)
     _narrowing("ftq", "1010", _bit, _df, _narrow, _fixed)
 
@@ -100,15 +98,15 @@ def from_fixed_point(i, fmt: Format2008, a, msacsr):
 
 
 for _bit, (_df, (_wide, _narrow)) in enumerate(PAIRS.items()):
-    _lane = element("fexup", _narrow, _wide, WIDEN[_wide])
+    _lane = _exchange("fexup", _narrow, _wide, WIDEN[_wide])
     for _side, _place in (("l", 1), ("r", 0)):
-        _numbers = range(_place * BITS // _wide.width, (_place + 1) * BITS // _wide.width)
+        _half = slice(_place * BITS // _wide.width, (_place + 1) * BITS // _wide.width)
 
         @msa_insn(f"fexup{_side}.{_df} wd, ws", f"011110 11001100{1 - _place} {_bit} ws:5 wd:5 011110")
-        def _widened(i, fmt=_wide, lane=_lane, numbers=_numbers):
-            deliver(i, fmt.width, _elements(i, i.ws.of(fmt.width // 2), lane, numbers))
+        def _widened(i, fmt=_wide, lane=_lane, half=_half):
+            deliver(i, fmt.width, lane, [elements(i.ws, fmt.width // 2)[half]])
 
         @msa_insn(f"ffq{_side}.{_df} wd, ws", f"011110 11001101{1 - _place} {_bit} ws:5 wd:5 011110")
-        def _from_fixed_point(i, fmt=_wide, numbers=_numbers):
-            ws, msacsr = i.ws.of(fmt.width // 2), i.msacsr
-            i.wd = i.vector(fmt.width, [from_fixed_point(i, fmt, ws.lane(k), msacsr) for k in numbers])
+        def _from_fixed_point(i, fmt=_wide, half=_half):
+            numbers, msacsr = elements(i.ws, fmt.width // 2)[half], i.msacsr
+            i.wd = i.vector(fmt.width, [from_fixed_point(i, fmt, a, msacsr) for a in numbers])

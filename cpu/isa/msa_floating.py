@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cpu.isa.msa import WIDTHS, msa_insn
+from cpu.isa.msa import WIDTHS, elements, msa_insn
 from cpu.isa.msa_signals import APPROXIMATE, EXACT_UNDERFLOW, SUBNORMAL_OPERANDS_ARE_EXACT, deliver, element
 from cpu.isa.softfloat import EQUAL, LESS, UNORDERED
 from cpu.isa.softfloat2008 import D, Format2008, S
-from cpu.isa.vectors import BITS
 
 FORMATS = {"w": S, "d": D}
 
@@ -27,17 +26,15 @@ def _rows(name: str, operands: str, operation: str, function: str, read: tuple[s
 
         @msa_insn(f"{name}.{df} {operands}", f"011110 {operation} {bit} {fields} wd:5 {function}")
         def row(i, width=WIDTHS[df], lane=lane):
-            registers, msacsr = [getattr(i, field).of(width) for field in read], i.msacsr
-            numbers = range(BITS // width)
-            deliver(i, width, [i.call(lane, *(register.lane(k) for register in registers), msacsr) for k in numbers])
+            deliver(i, width, lane, [elements(getattr(i, field), width) for field in read])
 
 
 def _arithmetic(name: str, operation: str, compute: Callable, **how) -> None:
     _rows(name, "wd, ws, wt", operation, "011011", ("ws", "wt"), compute, **how)
 
 
-def _unary(name: str, operation: str, compute: Callable) -> None:
-    _rows(name, "wd, ws", operation, "011110", ("ws",), compute)
+def _unary(name: str, operation: str, compute: Callable, **how) -> None:
+    _rows(name, "wd, ws", operation, "011110", ("ws",), compute, **how)
 
 
 def reciprocal(i, fmt: Format2008, a, msacsr, flags_before=0):
@@ -61,7 +58,7 @@ def _multiply_add(name: str, operation: str, negate: int) -> None:
 def scaled(i, fmt: Format2008, a, power, msacsr):
     """a * 2^power; the power is an integer element, and nothing changes beyond four times the largest exponent."""
     power, reach = power.sext(fmt.width), 4 * (fmt.bias + 1)
-    power = power.slt(-reach).choose(-reach, power.sgt(reach).choose(reach, power))
+    power = power.slt(-reach).choose(-reach, power.slt(reach).choose(power, reach))
     return i.call(fmt.scale, a, power, msacsr)
 
 
@@ -85,8 +82,8 @@ for _name, _operation, _largest, _by_magnitude in (
         actions=0,
     )
 _unary("fsqrt", "110010011", lambda i, fmt, a, msacsr: i.call(fmt.sqrt, a, msacsr))
-_unary("frsqrt", "110010100", reciprocal_root)
-_unary("frcp", "110010101", reciprocal)
+_unary("frsqrt", "110010100", reciprocal_root, actions=None)
+_unary("frcp", "110010101", reciprocal, actions=None)
 _unary("frint", "110010110", lambda i, fmt, a, msacsr: i.call(fmt.round_to_integral, a, msacsr))
 _unary("flog2", "110010111", lambda i, fmt, a, msacsr: i.call(fmt.binary_logarithm, a, msacsr))
 
@@ -94,8 +91,7 @@ for _bit, (_df, _fmt) in enumerate(FORMATS.items()):
 
     @msa_insn(f"fclass.{_df} wd, ws", f"011110 110010000 {_bit} ws:5 wd:5 011110")
     def _fclass(i, width=WIDTHS[_df], fmt=_fmt):
-        ws = i.ws.of(width)
-        i.wd = i.vector(width, [i.call(fmt.classify, ws.lane(k))[0] for k in range(BITS // width)])
+        i.wd = i.vector(width, [i.call(fmt.classify, a)[0] for a in elements(i.ws, width)])
 
 
 # Comparisons: all ones where one of the relations holds; the signalling ones are invalid for quiet NaNs too.
@@ -125,8 +121,7 @@ def _comparisons(df: str, fmt: Format2008, bit: int) -> None:
 
             @msa_insn(f"f{letter}{relation}.{df} wd, ws, wt", pattern)
             def row(i, how=(signalling, relations)):
-                a, b, msacsr = i.ws.of(width), i.wt.of(width), i.msacsr
-                deliver(i, width, [i.call(lane, a.lane(k), b.lane(k), *how, msacsr) for k in range(BITS // width)])
+                deliver(i, width, lane, [elements(i.ws, width), elements(i.wt, width)], *how)
 
 
 for _bit, (_df, _fmt) in enumerate(FORMATS.items()):

@@ -12,6 +12,7 @@ it open as qemu-mips64el does it (target/mips/tcg/msa_helper.c: update_msacsr).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from cpu.isa.fpu import CAUSE, ENABLES, FLAGS
 from cpu.isa.softfloat import DIVIDE_BY_ZERO, INEXACT, INVALID, UNDERFLOW
@@ -55,18 +56,34 @@ def settler(fmt: Format2008) -> Callable:
     return _settlers[fmt]
 
 
+@dataclass(frozen=True)
+class Element:
+    """What a routine of `element` is made from. Its operands are all as wide as `source`."""
+
+    source: Format2008
+    compute: Callable
+    actions: int | None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether compute's result and flags are the routine's while MSACSR enables no exception and has FS clear."""
+        return self.actions is not None and not self.actions & APPROXIMATE
+
+
 def element(
     name: str,
     source: Format2008,
     to: Format2008,
     compute: Callable,
-    actions: int = EXACT_UNDERFLOW,
+    actions: int | None = EXACT_UNDERFLOW,
     floating: int | None = None,
 ) -> Callable:
     """The routine (operands..., msacsr) -> (element, its part of Cause) for compute(i, operands..., msacsr).
 
     The first `floating` operands (all when None) have format `source`; `compute` sees what FS leaves of them. It gives
-    (result, flags), or (result, flags, actions) when the actions depend on the operands."""
+    (result, flags), or (result, flags, actions) when `actions` is None: they depend on the operands.
+
+    The routine's attribute `element` lets a tier do without it: `compute` of a plain one takes vectors as well."""
 
     @routine
     def operation(i, *operands):
@@ -77,19 +94,19 @@ def element(
             squashed = squashed | tiny.choose(SUBNORMAL_OPERANDS_ARE_EXACT, 0)
             operands[k] = tiny.choose(a & source.sign_bit, a)
         result, flags, *more = compute(i, *operands, msacsr)
-        return i.call(settler(to), result, flags, squashed, more[0] if more else actions, msacsr)
+        return i.call(settler(to), result, flags, squashed, *(more or [actions]), msacsr)
 
     operation.__name__ = f"{name}_{source.name}"
+    operation.element = Element(source, compute, actions)
     return operation
 
 
-def deliver(i, width: int, elements: Sequence[tuple]) -> None:
-    """Ends an instruction with (element, its part of Cause) of all elements of wd, `width` bits each."""
-    cause = elements[0][1]
-    for _, part in elements[1:]:
-        cause = cause | part
+def deliver(i, width: int, operation: Callable, columns: Sequence[Sequence], *values) -> None:
+    """Ends an instruction whose wd has elements of `width` bits: what a routine of `element` gives for those in
+    `columns`, a list for each operand, with `values` and MSACSR behind them."""
+    results, cause = i.each(operation, columns, *values, i.msacsr)
     msacsr = i.msacsr.insert(CAUSE, 6, cause)
     enabled = (cause & (msacsr >> ENABLES)) != 0
     i.msacsr = enabled.choose(msacsr, msacsr | (cause << FLAGS))
     i.trap("MSAFPE", when=enabled)
-    i.wd = i.vector(width, [value for value, _ in elements])
+    i.wd = i.vector(width, results)

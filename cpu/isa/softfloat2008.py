@@ -230,3 +230,4 @@ S = Format2008("s2008", 32, 23)
 D = Format2008("d2008", 64, 52)
 H_TO_S, S_TO_H = conversion(H, S), conversion(S, H)
 S_TO_D, D_TO_S = conversion(S, D), conversion(D, S)
+S.from_other, D.from_other = D_TO_S, S_TO_D

@@ -16,12 +16,17 @@ Operand object, besides attributes: `const(n)`; `trap(code, when=Bool)` raises b
 and no register is written before it; `bad` is the address that a fault reports when it differs; more than eight bytes
 are a vector; `call(routine, *values)` calls a `@routine`, a shared function from values to a tuple of values.
 
+`each(routine, columns, *values)` calls a routine of two results, with `values` as its last operands, for each element
+of the other operands, which are lists of the same length: (the first results, all bits of the second ones).
+
 An MSA or LASX register is a Vector; its vocabulary is in cpu/isa/vectors.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
+from operator import or_
 
 from cpu.isa.int_values import Int, bits_of
 from cpu.isa.vectors import BITS, WIDE_BITS, IntVector
@@ -42,6 +47,12 @@ def routine(function: Callable) -> Callable:
     """Marks a function (i, *values) -> tuple of values that the IR backend compiles once and calls."""
     function.is_routine = True
     return function
+
+
+def one_by_one(i, function: Callable, columns, values: tuple) -> tuple:
+    """`i.each` of a backend that has nothing but `call` for it."""
+    pairs = [i.call(function, *lanes, *values) for lanes in zip(*columns, strict=True)]
+    return [result for result, _ in pairs], reduce(or_, (flags for _, flags in pairs))
 
 
 class GuestTrap(Exception):
@@ -111,6 +122,9 @@ class IntOperands:
 
     def call(self, function, *values):
         return function(self, *[v if isinstance(v, Int) else Int(v) for v in values])
+
+    def each(self, function, columns, *values):
+        return one_by_one(self, function, columns, values)
 
 
 REGISTER_KIND = {

@@ -25,6 +25,7 @@ SEGMASK = (1 << SEGBITS) - 1
 PAMASK = (1 << 48) - 1
 VPN2_MASK = SEGMASK & ~0x1FFF | (-1 << 62)
 
+ST_KSU = 3 << 3
 ST_EXL, ST_ERL, ST_UX, ST_SX, ST_KX = 1 << 1, 1 << 2, 1 << 5, 1 << 6, 1 << 7
 LO_G, LO_V, LO_D = 1, 2, 4
 PG_IEC = 1 << 27
@@ -42,7 +43,7 @@ def mode_of(status):
     """KERNEL, SUPERVISOR or USER."""
     if status & (ST_EXL | ST_ERL):
         return 0
-    return (status >> 3) & 3
+    return (status & ST_KSU) >> 3
 
 
 @jit

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 
 import numpy as np
 
@@ -356,6 +358,10 @@ class ArrayOperands:
 
     def call(self, function, *values):
         return function(self, *(value if isinstance(value, Array) else Array.constant(value) for value in values))
+
+    def each(self, function, columns, *values):
+        pairs = [self.call(function, *lanes, *values) for lanes in zip(*columns, strict=True)]
+        return [result for result, _ in pairs], reduce(or_, [flags for _, flags in pairs])
 
 
 def run_cases(cases: Sequence[Case], coverage: Coverage | None = None) -> list[Result]:
