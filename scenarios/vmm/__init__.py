@@ -15,8 +15,8 @@ from soc.firmware.boot import BootImage
 from soc.ram import HIGH_BASE, LOW_BYTES, ROM_BASE
 
 FOLDER = Path(__file__).parent
-MAX_CPUS = 4
-"""One node: the interrupt router has pins for so many."""
+MAX_CPUS = 16
+"""So many has a VM of KVM/MIPS, and a kernel of the platform."""
 OPTIONS = (
     "-target mips64el-linux-muslabi64 -mcpu=mips64r2 -static -s -O2 "
     f"-Wall -Wextra -Werror -Wno-option-ignored -DMAX_CPUS={MAX_CPUS}"
@@ -33,7 +33,7 @@ def program() -> bytes:
 
 def image(boot: BootImage, ram_bytes: int, cpus: int = 1) -> bytes:
     """The file from which the VMM starts `boot` (soc.firmware.boot.prepare for platform virt, as much RAM and as many
-    `cpus`, 1 to 4). Raises ConfigurationError."""
+    `cpus`, 1 to 16). Raises ConfigurationError."""
     if not 1 <= cpus <= MAX_CPUS:
         raise ConfigurationError(f"vcpus = {cpus}; allowed: 1 to {MAX_CPUS}")
     slots = ((0, min(ram_bytes, LOW_BYTES), 0), (HIGH_BASE, ram_bytes, 0), (ROM_BASE, ROM_BYTES, ram_bytes))

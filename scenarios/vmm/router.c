@@ -1,18 +1,19 @@
-/* The local I/O interrupt controller (LIOINTC): 32 level-triggered sources, routed to IP2 and IP3 of the vCPUs: KVM has no
- * numbers for IP4 and IP5.
+/* The local I/O interrupt controller (LIOINTC): 32 level-triggered sources, routed to IP2 and IP3 of the first four vCPUs:
+ * KVM has no numbers for IP4 and IP5.
  *
  * Source: Linux 6.1 drivers/irqchip/irq-loongson-liointc.c. */
 
 #include "vmm.h"
 
 #define SOURCES 32
+#define ROUTED_CPUS 4
 #define PINS 2
 #define ENABLED 0x24
 #define ENABLE 0x28
 #define DISABLE 0x2c
 #define STATUS 0x20
 #define CORE_STATUS 0x40
-#define CORE_STATUS_END (CORE_STATUS + MAX_CPUS * CORE_BYTES)
+#define CORE_STATUS_END (CORE_STATUS + ROUTED_CPUS * CORE_BYTES)
 #define CORE_BYTES 8
 
 static uint8_t route[SOURCES]; /* cores in bits 3:0, pins in 7:4 */
@@ -29,7 +30,7 @@ static uint32_t routed_to(unsigned bit)
 static void settle(void)
 {
     uint32_t pending = inputs & enabled;
-    for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++)
+    for (unsigned cpu = 0; cpu < ROUTED_CPUS; cpu++)
         for (unsigned pin = 0; pin < PINS; pin++)
             set_pin(cpu, 2 + pin, pending & routed_to(cpu) & routed_to(4 + pin));
 }

@@ -35,7 +35,7 @@ def archives(material):
     """The initramfs with a guest of so many virtual CPUs, and a program for MSA."""
     try:
         programs = {"bin/vector": build.vector("saxpy", 3, "linux")}
-        return {vcpus: debian_kvm.initrd(vcpus, programs) for vcpus in (1, 2, 4)}
+        return {vcpus: debian_kvm.initrd(vcpus, programs) for vcpus in (1, 2, 5)}
     except ConfigurationError as error:
         pytest.skip(str(error).splitlines()[0])
 
@@ -49,7 +49,7 @@ def finished(machine: Machine, **limits) -> tuple[str, str]:
 
 @pytest.mark.parametrize(
     ("cpus", "vcpus", "options"),
-    [(1, 1, {}), (1, 2, {}), (2, 2, {}), (4, 4, {}), (2, 1, {"ftlb": True}), (1, 1, {"vz": {"rad": True}})],
+    [(1, 1, {}), (1, 2, {}), (2, 2, {}), (5, 5, {}), (2, 1, {"ftlb": True}), (1, 1, {"vz": {"rad": True}})],
     ids=str,
 )
 def test_a_second_debian_boots_works_and_switches_off(material, archives, cpus, vcpus, options):
