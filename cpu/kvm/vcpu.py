@@ -22,6 +22,7 @@ from cpu.kvm import emulate, fpu, interrupt, onereg, register_access, stats, tlb
 from cpu.kvm.callback import Resume
 from cpu.kvm.errors import KvmError
 from cpu.kvm.uapi import Cap, ExitReason, Hypercall, Ioctl, Mmio, RunArea
+from cpu.vz.guestctl import VIP
 
 if TYPE_CHECKING:
     from cpu.core import Core
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 M32, M64 = 0xFFFFFFFF, (1 << 64) - 1
 CONFIG1_FP, CONFIG3_MSAP = 1 << 0, 1 << 28
 CAUSE_DC = 1 << 27
-CAUSE_LINES = 0x3F << 10
-"""IP7 to IP2: they follow from GuestCtl2.VIP and the timer."""
 _COMPARE, _CAUSE = onereg.number("compare"), onereg.number("cause")
 INT, MOD, TLBL, TLBS = 0, 1, 2, 3
 CPU, MSA_DISABLED, GSEXC, TLBRI, TLBXI, GUEST_EXIT = 11, 21, 16, 19, 20, 27
@@ -182,7 +181,7 @@ class Vcpu:
     def set_gc0(self, name: str, value: int) -> None:
         """Write one; in the core by MTGC0, with the core's mask."""
         if name == "cause":
-            value &= ~CAUSE_LINES
+            value &= ~VIP  # IP7 to IP2 follow from it and from the timer
         if self.core is not None and name in self.vm.callbacks.in_hardware:
             self.core.vz.set_gc0(name, value)
         else:

@@ -13,12 +13,12 @@ import pytest
 
 from cpu.kvm.stats import REASONS
 from scenarios import debian_kvm
-from scenarios.debian import READY
+from scenarios.debian import FAST, READY
 from scenarios.guests import build
 from soc import Machine
 from soc.bench.runs import text
 from soc.errors import ConfigurationError
-from tests.boot.rig import answer, fields, lines
+from tests.boot.rig import answer, boot, fields, lines
 from tests.boot.test_boot import TROUBLE
 from tests.boot.test_many_cores import SCRIPT, interrupts
 
@@ -104,3 +104,11 @@ def test_kvm_counts_the_exits_that_the_model_counts(archives):
     for name in ("vz_gpsi", "vz_gsfc", "tlbmiss_ld", "tlbmiss_st"):
         assert counted[name] == pytest.approx(modelled[name], rel=0.005), name
     assert {name for name in REASONS if counted[name]} - {name for name in REASONS if modelled[name]} == {"int"}
+
+
+def test_what_the_scenario_leaves_boots_for_a_person(archives, tmp_path):
+    run = debian_kvm.debian_kvm(out=tmp_path, compare=False)
+    assert run.ok, run.failures
+    options = ("--machine", str(tmp_path / "machine.toml"), "--initrd", str(tmp_path / "initrd.cpio"))
+    done = boot(tmp_path, FAST, ("vmm guest.img", "poweroff -f", "poweroff -f"), options)
+    assert (done.status, done.result["ended"], done.lines.count(READY)) == (0, "poweroff", 2)

@@ -137,6 +137,7 @@ PERMISSION = [
     Vector("17", "1", run("mfc0 $v0, $0", gcp0={"index": 5}), gpr={"v0": 5}),
     Vector("18 OG", "1", run("dmfc0 $v0, $31, 2", ext=OG), (GE, GPSI), epc=P),
     Vector("18", "1", run("dmfc0 $v0, $31, 2", gcp0={"kscratch1": 0x123456789A}), gpr={"v0": 0x123456789A}),
+    Vector("18 last", "1", run("dmtc0 $t0, $31, 7", gpr={"t0": 0x123456789A}), gcp0={"kscratch6": 0x123456789A}),
     Vector("19 BG", "1", run("dmfc0 $v0, $8", ext=BG), (GE, GPSI), epc=P),
     Vector("19", "1", run("dmfc0 $v0, $8", gcp0={"badvaddr": 0xABCDEF0123}), gpr={"v0": 0xABCDEF0123}),
     Vector("20 GT=0", "2", run("mfc0 $v0, $9", D0 & ~GT), (GE, GPSI), epc=P),
