@@ -27,15 +27,15 @@ CURSOR_QUERY = "\x1b[6n"
 MOST_VIRTUAL = "60 s"
 
 
-@scenario(cpus=1, vcpus=1, compare=True, tier="auto")
-def debian_kvm(run: Run, cpus: int, vcpus: int, compare: bool, tier: str) -> None:
+@scenario(cpus=1, vcpus=1, compare=True, platform="virt", tier="auto")
+def debian_kvm(run: Run, cpus: int, vcpus: int, compare: bool, platform: str, tier: str) -> None:
     """Debian on `cpus` cores with VZ runs `vmm`, whose guest is the same Debian on `vcpus` virtual CPUs."""
     within("cpus", cpus, 1, 16)
     within("vcpus", vcpus, 1, vmm.MAX_CPUS)
     archive = initrd(vcpus)
     run.keep("initrd.cpio", archive)
-    run.keep("machine.toml", f"[machine]\nvz = true\ncpus = {cpus}\nram = {RAM_MIB}\n")
-    machine = host(archive, cpus, tier=tier)
+    run.keep("machine.toml", f'[machine]\nplatform = "{platform}"\nvz = true\ncpus = {cpus}\nram = {RAM_MIB}\n')
+    machine = host(archive, cpus, platform=platform, tier=tier)
     results = [machine.run(until=until, max_virtual=MOST_VIRTUAL) for until in (READY, READY, None)]
     console = machine.console.decode("utf-8", "replace").replace("\r", "").replace(CURSOR_QUERY, "")
     run.keep("console.log", machine.console)
@@ -62,11 +62,11 @@ def initrd(vcpus: int = 1, programs: Mapping[str, bytes] = MappingProxyType({}))
     return both + cpio.archive(files)
 
 
-def host(archive: bytes, cpus: int = 1, script: Iterable[str] = SCRIPT, **options: Any) -> Any:
+def host(archive: bytes, cpus: int = 1, script: Iterable[str] = SCRIPT, platform: str = "virt", **options: Any) -> Any:
     """A machine about to boot Debian with `archive`, then to have `script` typed: to Debian and to what it starts."""
     from soc import Machine
 
-    machine = Machine("virt", cpus=cpus, ram=RAM_MIB, **{"vz": True, **options})
+    machine = Machine(platform, cpus=cpus, ram=RAM_MIB, **{"vz": True, **options})
     machine.load(material().kernel, initrd=archive, append=FAST, kind="linux")
     machine.script(script)
     return machine

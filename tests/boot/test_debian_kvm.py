@@ -49,7 +49,15 @@ def finished(machine: Machine, **limits) -> tuple[str, str]:
 
 @pytest.mark.parametrize(
     ("cpus", "vcpus", "options"),
-    [(1, 1, {}), (1, 2, {}), (2, 2, {}), (5, 5, {}), (2, 1, {"ftlb": True}), (1, 1, {"vz": {"rad": True}})],
+    [
+        (1, 1, {}),
+        (1, 2, {}),
+        (2, 2, {}),
+        (5, 5, {}),
+        (2, 1, {"ftlb": True}),
+        (1, 1, {"vz": {"rad": True}}),
+        (2, 2, {"platform": "ls7a"}),
+    ],
     ids=str,
 )
 def test_a_second_debian_boots_works_and_switches_off(material, archives, cpus, vcpus, options):
@@ -84,14 +92,24 @@ def test_three_guests_at_a_time(archives):
     assert lines(answer(console, report).rstrip()) == [READY, "CPUs 1", "reboot: Power down"] * 3
 
 
-def test_tier_slice_and_a_checkpoint_change_nothing(archives, tmp_path):
-    whole = finished(debian_kvm.host(archives[2], 2))
-    assert finished(debian_kvm.host(archives[2], 2, tier="threaded"), slice=100_000) == whole
+@pytest.fixture(scope="module")
+def whole(archives):
+    """Console and trace hash of two cores with a guest of two vCPUs."""
+    return finished(debian_kvm.host(archives[2], 2))
+
+
+@pytest.mark.parametrize(
+    ("options", "limits"), [({"tier": "threaded"}, {"slice": 100_000}), ({"placement": "process"}, {})]
+)
+def test_tier_slice_and_placement_change_nothing(archives, whole, options, limits):
+    assert finished(debian_kvm.host(archives[2], 2, **options), **limits) == whole
+
+
+def test_a_checkpoint_in_the_boot_of_the_guest_changes_nothing(archives, whole, tmp_path):
     machine = debian_kvm.host(archives[2], 2)
     for _ in range(2):
         assert machine.run(until="smp: Brought up 1 node, 2 CPUs", max_virtual=MOST_VIRTUAL).ended == "until"
-    restored = Machine.restore(machine.save(tmp_path / "in the guest's boot"))
-    assert finished(restored) == whole
+    assert finished(Machine.restore(machine.save(tmp_path / "boot.ckpt"))) == whole
 
 
 def test_kvm_counts_the_exits_that_the_model_counts(archives):
