@@ -13,7 +13,7 @@ RUN   := $(VENV)/.installed
 CHECK := $(VENV)/.installed-$(EXTRAS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long boot bench lint clean distclean
+.PHONY: help run test test-long boot nested bench lint clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -30,6 +30,10 @@ test-long: $(CHECK) ## the long evidence: full boots, long fuzzing
 boot: $(RUN) ## fetch Debian's kernel, boot it to a shell, run a few commands, power off
 	@$(PY) -m soc fetch debian > /dev/null
 	@$(PY) -m soc boot $(BOOT)
+
+nested: $(VENV)/.installed-guests ## Debian's own KVM, on the simulated cores, runs a second Debian
+	@$(PY) -m soc fetch debian > /dev/null
+	@$(PY) -m soc scenario run debian_kvm --out out/debian_kvm
 
 bench: $(VENV)/.installed-guests ## measure speed on a program and on the boot, next to QEMU
 	@$(PY) -m soc bench $(BENCH)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from scenarios.debian import RT_TESTS, material, programs
+from scenarios.debian import FAST, READY, RT_TESTS, material, programs
 from scenarios.library import within
 from scenarios.registry import Run, scenario
 from scenarios.table import spreads, table
 
 COMMAND = "cyclictest"
-READY = "INIT-UP"
-FAST = "nokaslr cryptomgr.notests"
 MOST_US = 1000
 PS_PER_US = 1_000_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median_low
 from typing import Any
 
-from scenarios import routes
+from scenarios import debian, routes
 from scenarios.library import Loaded, loaded, within
 from scenarios.registry import Run, scenario
 from scenarios.table import spreads
@@ -67,10 +67,9 @@ def prepare(traffic: str, way: str, cpus: int, rounds: int, tier: str = "auto") 
 
 def linux(run: Run, cpus: int, rounds: int, tier: str) -> None:
     """Debian's driver reads `rounds` times 64 bytes from a virtio-rng with MSI-X, through HTVEC."""
-    from scenarios.debian import material
     from soc import PoweredOff
 
-    machine = boot(material(), cpus, rounds, tier)
+    machine = boot(debian.material(), cpus, rounds, tier)
     result = machine.run(until=PoweredOff, max_virtual="120 s")
     run.keep("console.log", machine.console)
     run.expect(result.ended, equals="poweroff", what="the end of the run")
@@ -92,6 +91,6 @@ def boot(material: Any, cpus: int, rounds: int, tier: str = "auto") -> Any:
         raise ConfigurationError("the cache has no kernel modules.\n`soc fetch debian --refresh` gets them.")
     machine = Machine("ls7a", cpus=cpus, tier=tier, trace=True, devices={"virtio_rng": {"seed": SEED}})
     drivers = material.initrd.read_bytes() + material.modules.read_bytes()
-    machine.load(material.kernel, initrd=drivers, append="nokaslr cryptomgr.notests", kind="linux")
+    machine.load(material.kernel, initrd=drivers, append=debian.FAST, kind="linux")
     machine.script([READ.format(rounds=rounds), "poweroff -f"])
     return machine

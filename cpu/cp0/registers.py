@@ -2,7 +2,9 @@
 
 Values are those of a Loongson-3A4000 (PRId 0x14C000) as QEMU 10.0 models it and as Linux 6.1 reads them; sources: MIPS
 Architecture For Programmers, volume III (MD00091) and VZ module (MD00848); QEMU: target/mips/cpu-defs.c.inc; Linux 6.1:
-arch/mips/kernel/cpu-probe.c, arch/mips/kvm/vz.c. Effects beyond "store the writable bits" are in cpu/cp0/access.py.
+arch/mips/kernel/cpu-probe.c, arch/mips/kvm/vz.c. Config4.KScrExist is the hardware's, whose /proc/cpuinfo counts six
+(QEMU: three): by it KVM keeps a guest's KScratch6, which is KPGD. Effects beyond "store the writable bits" are in
+cpu/cp0/access.py.
 """
 
 from __future__ import annotations
@@ -88,7 +90,7 @@ _row("badvaddr", 8, 0, 0, 0, 64, "E", root_mask=M64)
 _row("badinstr", 8, 1, 0, 0, guest="E", root_mask=M32)
 _row("badinstrp", 8, 2, 0, 0, guest="E", root_mask=M32)
 _row("count", 9, 0, 0, M32, guest="FH", guest_mask=0)
-_row("pgd", 9, 7, 0, 0, 64, "A", vz=True)  # a view of pwbase or kpgd
+_row("pgd", 9, 7, 0, 0, 64, "A", vz=True)  # a view of pwbase or kscratch6
 _row("entryhi", 10, 0, 0, _HI, 64, "B")
 _row("guestctl1", 10, 4, 0, 0x00FF00FF, vz=True)  # RID, ID: eight bits each
 _row("guestctl2", 10, 5, 0, 0x3F00FC00, vz=True)  # HC, VIP
@@ -99,7 +101,7 @@ _row("intctl", 12, 1, 0xE0000000, 0x3E0, guest="A")  # IPTI = 7
 _row("srsctl", 12, 2, 0, 0, guest="H")
 _row("guestctl0", 12, 6, 0x0C4C00FC, 0xFF80FD03, vz=True)  # AT = 3, G1, G0E, PT, G2; DRG where chosen
 _row("gtoffset", 12, 7, 0, M32, vz=True)
-_row("cause", 13, 0, 0, 0x08C00300, guest="A", root_mask=0xF8C0FF7C)  # DC, IV, WP, IP1..0
+_row("cause", 13, 0, 0, 0x08C00300, guest="A", root_mask=0xF8C0037C)  # DC, IV, WP, IP1..0
 _row("nestedexc", 13, 5, 0, 0, guest="A", root_mask=0x6)  # ERL, EXL
 _row("epc", 14, 0, 0, M64, 64, "A")
 _row("nestedepc", 14, 2, 0, M64, 64, "A")
@@ -110,7 +112,7 @@ _row("config", 16, 0, 0x80004482, 0x80007, guest="AG", root_mask=0x80080007)  # 
 _row("config1", 16, 1, 0xFEAB559B, 0, guest="AG", guest_reset=0xFEAB5583, root_mask=0xFE000001)
 _row("config2", 16, 2, 0x8000055F, 0, guest="AG", root_mask=1 << 31)
 _row("config3", 16, 3, 0x9C0030A0, 0, guest="AG", root_mask=0x90002080)  # M, MSAP, ULRI, LPA
-_row("config4", 16, 4, 0xD01C0000, 0x1F00, guest="AG", root_mask=0x80001F00)  # FTLBPageSize, with an FTLB
+_row("config4", 16, 4, 0xD0FC0000, 0x1F00, guest="AG", root_mask=0x80001F00)  # FTLBPageSize, with an FTLB
 _row("config5", 16, 5, 1, 0x68000000, guest="AG")  # NFExists; K, MSAEn; no CRC32 instructions, so CRCP is 0
 # LASXMODE, SFBEN, EXTIMER, INTIMER, LLEXC, SCRAND, FTLBDIS
 _row("config6", 16, 6, 0x40, 0x006301C0, guest="H")
@@ -129,10 +131,8 @@ _row("datalo", 28, 1, 0, M32, guest="H")
 _row("taghi", 29, 0, 0, M32, guest="H")
 _row("datahi", 29, 1, 0, M32, guest="H")
 _row("errorepc", 30, 0, 0, M64, 64, "A")
-_row("kscratch1", 31, 2, 0, M64, 64, "D")
-_row("kscratch2", 31, 3, 0, M64, 64, "D")
-_row("kscratch3", 31, 4, 0, M64, 64, "D")
-_row("kpgd", 31, 7, 0, M64, 64, "D", vz=True)
+for _n in range(1, 7):  # Config4.KScrExist; the sixth is KPGD
+    _row(f"kscratch{_n}", 31, _n + 1, 0, M64, 64, "D")
 
 # Real, but touching one in root mode stops the run. "H": the guest's access is root's to emulate.
 for _name, _number, _select, _guest in (
@@ -216,7 +216,7 @@ C0_XCONTEXT = register("xcontext").slot
 C0_DIAG = register("diag").slot
 C0_GSCAUSE = register("gscause").slot
 C0_ERROREPC = register("errorepc").slot
-C0_KPGD = register("kpgd").slot
+C0_KPGD = register("kscratch6").slot
 
 # What MFC0 (READ_WORD) and DMFC0 (READ_WIDE) give in root mode is the register as it is stored. Of the others
 # cpu/cp0/access.py knows.

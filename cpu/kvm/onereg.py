@@ -86,8 +86,9 @@ FIXED_NAMES = (
 """CP0 registers that every VZ back-end lists."""
 OPTIONAL_NAMES = (
     "userlocal", "badinstr", "badinstrp", "pwbase", "pwfield", "pwsize", "pwctl", "kscratch1", "kscratch2", "kscratch3",
+    "kscratch4", "kscratch5", "kscratch6",
 )  # fmt: skip
-"""Those of the optional ones that a guest of this core has: Config3.ULRI, BI and BP, LDPTE, KScrExist = 0x1c."""
+"""Those of the optional ones that a guest of this core has: Config3.ULRI, BI and BP, LDPTE, KScrExist = 0xfc."""
 
 
 def size(one_reg: int) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cpu.cp0.registers import C0_GUESTCTL0
 from cpu.cp0.stable import ENABLE, TICKS
 from cpu.kvm.count import CTL_DC, M32, NS, changed_ctl, check_hz, checked_resume
-from cpu.kvm.vz_timer import CAUSE_TI, CTL0_GT, write_cause
+from cpu.kvm.vz_timer import CAUSE_TI, CTL0_GT
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu
@@ -147,7 +147,7 @@ class StableTimer:
         """At load: what is left of the timer, as one-shot, and Cause."""
         vcpu = self._vcpu
         vcpu.core.vz.set_guest_timer(self._left() | ENABLE)
-        write_cause(vcpu.core, vcpu.soft("cause"))
+        vcpu.core.vz.set_gc0("cause", vcpu.soft("cause"))
 
     def acquire(self) -> None:
         """Before the guest runs: lend it the timer."""

@@ -23,7 +23,7 @@ from cpu.kvm.callback import Resume
 from cpu.kvm.errors import KvmError
 from cpu.kvm.uapi import Cap, ExitReason, Hypercall, Ioctl, Mmio, RunArea
 from cpu.vz import account
-from cpu.vz.lent_timer import CAUSE_LINES
+from cpu.vz.guestctl import VIP
 
 if TYPE_CHECKING:
     from cpu.core import Core
@@ -184,7 +184,7 @@ class Vcpu:
     def set_gc0(self, name: str, value: int) -> None:
         """Write one; in the core by MTGC0, with the core's mask."""
         if name == "cause":
-            value &= ~CAUSE_LINES
+            value &= ~VIP  # IP7 to IP2 follow from it and from the timer
         if self.core is not None and name in self.vm.callbacks.in_hardware:
             self.core.vz.set_gc0(name, value)
         else:

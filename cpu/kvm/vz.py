@@ -20,7 +20,7 @@ from cpu.kvm.errors import KvmError
 from cpu.kvm.mmu import NoSlotError
 from cpu.kvm.uapi import PAGE_SHIFT, Cap
 from cpu.kvm.vz_exits import GVA, GuestExits
-from cpu.kvm.vz_timer import CAUSE_TI, write_cause
+from cpu.kvm.vz_timer import CAUSE_TI
 
 if TYPE_CHECKING:
     from cpu.core import Core
@@ -36,8 +36,8 @@ MMU_SIZE_SHIFT, MMU_SIZE_MASK = 25, 0x3F
 RESET_PC = 0xFFFFFFFFBFC00000
 CONFIG_M = 1 << 31
 SHARED = "index entrylo0 entrylo1 context xcontext pagemask pagegrain hwrena badvaddr entryhi status intctl epc ebase \
-userlocal errorepc kscratch1 kscratch2 kscratch3 badinstr badinstrp pwbase pwfield pwsize pwctl kpgd".split()
-"""kpgd is what the source knows as KScratch6."""
+userlocal errorepc kscratch1 kscratch2 kscratch3 kscratch4 kscratch5 kscratch6 badinstr badinstrp \
+pwbase pwfield pwsize pwctl".split()
 CONFIGS = ["config", "config1", "config2", "config3", "config4", "config5"]
 # Masks of the Config registers: what the guest may change by GSFC, and what user space may change beyond that.
 K0, CONFIG_M_BIT = 7, 1 << 31
@@ -309,9 +309,9 @@ class Vz(GuestExits):
         vcpu.injected[line] = core.cycles
         if priority == interrupt.TIMER:
             core.words[state.GUEST + state.TIMER_CAME] = vcpu.timer_came_at
-            write_cause(core, core.vz.gc0("cause") | CAUSE_TI)
+            core.vz.set_gc0("cause", core.vz.gc0("cause") | CAUSE_TI)
         elif line < 2:
-            write_cause(core, core.vz.gc0("cause") | 1 << 8 + line)
+            core.vz.set_gc0("cause", core.vz.gc0("cause") | 1 << 8 + line)
         else:
             core.vz.set_c0("guestctl2", core.vz.c0("guestctl2") | 1 << 8 + line)
         vcpu.pending.set &= ~(1 << priority)
@@ -320,7 +320,7 @@ class Vz(GuestExits):
         """The bit of VIP goes, unless the hardware clears it itself (HC); TI is the guest's to acknowledge."""
         core, line = vcpu.core, self.interrupts.lines[priority]
         if line < 2:
-            write_cause(core, core.vz.gc0("cause") & ~(1 << 8 + line))
+            core.vz.set_gc0("cause", core.vz.gc0("cause") & ~(1 << 8 + line))
         else:
             ctl2 = core.vz.c0("guestctl2")
             if not ctl2 >> (8 + line + CTL2_HC_SHIFT) & 1:

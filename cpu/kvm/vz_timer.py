@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cpu.cp0.registers import C0_GUESTCTL0
-from cpu.vz.lent_timer import CAUSE_LINES
 from cpu.vz.soft_count import MIN_DRIFT
 
 if TYPE_CHECKING:
@@ -19,11 +18,6 @@ if TYPE_CHECKING:
 
 CTL0_GT = 1 << 25
 CAUSE_TI = 1 << 30
-
-
-def write_cause(core: Core, value: int) -> None:
-    """Guest.Cause from root. IP7 to IP2 follow from GuestCtl2.VIP and TI, and are read as such: they are not kept."""
-    core.vz.set_gc0("cause", value & ~CAUSE_LINES)
 
 
 class HardTimer:
@@ -91,6 +85,6 @@ class HardTimer:
         cause = core.vz.gc0("cause")
         core.vz.set_gc0("compare", compare)
         if not ack and cause & CAUSE_TI:
-            write_cause(core, cause)
+            core.vz.set_gc0("cause", cause)
         if not forward:
             core.vz.set_guest_count(compare)

@@ -13,7 +13,6 @@ from cpu.engine.jit import jit
 
 CAUSE, COMPARE = C0_CAUSE - state.CP0, C0_COMPARE - state.CP0
 CAUSE_MASK = int(ROOT_MASK[CAUSE])
-CAUSE_LINES = 0x3F << 10
 
 
 @jit
@@ -34,9 +33,8 @@ def read(S):
 
 @jit
 def park(S, compare, cause):
-    """Guest.Compare, Guest.Count just there, which is a whole wrap before the next match, and Guest.Cause but for its
-    lines, which follow from elsewhere."""
+    """Guest.Compare, Guest.Count just there, which is a whole wrap before the next match, and Guest.Cause."""
     cycle = S[state.CYCLES]
     write_cp0(S, state.GUEST, COMPARE, compare, -1, False, cycle)
     set_going(S, compare)
-    write_cp0(S, state.GUEST, CAUSE, cause & ~CAUSE_LINES, CAUSE_MASK, False, cycle)
+    write_cp0(S, state.GUEST, CAUSE, cause, CAUSE_MASK, False, cycle)

@@ -2,7 +2,7 @@
 and one in assembler.
 
 Nothing binary is shipped. The ELF files of programs in C are kept in the cache, keyed by sources, options and compiler,
-so that a second run compiles nothing. Use: `bench(iterations=1000)`.
+so that a second run compiles nothing. Use: `bench(iterations=1000)`. `compiled` does the same for other files in C.
 """
 
 import io
@@ -90,35 +90,40 @@ def _repeated(elf: bytes, iterations: int) -> bytes:
 
 def build(name: str, system: str = "bare") -> bytes:
     """The ELF of `name`.c for one of `SYSTEMS`. Raises ConfigurationError when there is no compiler or it fails."""
-    source = FOLDER / f"{name}.c"
     options = [*SYSTEMS[system], *UNITS[name], *OPTIONS]
+    return compiled(f"{name}-{system}", [FOLDER / f"{name}.c"], [SCRIPT, *sorted(FOLDER.glob("*.h"))], options)
+
+
+def compiled(name: str, sources: Sequence[Path], included: Sequence[Path], options: Sequence[str]) -> bytes:
+    """The ELF of the C files `sources`, which use the files `included`. Raises ConfigurationError like `build`."""
     try:
         version = metadata.version(COMPILER)
     except metadata.PackageNotFoundError as cause:
         raise ConfigurationError(
-            f"the guest {source.name} is written in C, and the compiler package {COMPILER} is not installed.\n"
+            f"{sources[0].name} is written in C, and the compiler package {COMPILER} is not installed.\n"
             "`pip install '.[guests]'` in the project's folder installs it."
         ) from cause
-    sources = [source, SCRIPT, *sorted(FOLDER.glob("*.h"))]
-    made_of = b"\0".join([*(path.read_bytes() for path in sources), " ".join(options).encode(), version.encode()])
+    files = [*sources, *included]
+    made_of = b"\0".join([*(path.read_bytes() for path in files), " ".join(options).encode(), version.encode()])
     folder = cache_root() / "guests"
-    path = folder / f"{name}-{system}-{sha256(made_of)[:24]}.elf"
+    path = folder / f"{name}-{sha256(made_of)[:24]}.elf"
     if not path.exists():
-        write_atomically(path, _compile(source, options, folder))
+        write_atomically(path, _compile(sources, options, folder))
     return path.read_bytes()
 
 
-def _compile(source: Path, options: list[str], folder: Path) -> bytes:
+def _compile(sources: Sequence[Path], options: Sequence[str], folder: Path) -> bytes:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         made = Path(scratch) / "guest.elf"
-        command = [sys.executable, "-m", COMPILER, "cc", *options, str(source), "-o", str(made)]
+        command = [sys.executable, "-m", COMPILER, "cc", *options, *map(str, sources), "-o", str(made)]
         environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(folder / "zig"), "ZIG_LOCAL_CACHE_DIR": scratch}
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment)
         if done.returncode or not made.exists():
             said = "; ".join(done.stderr.strip().splitlines()[:3]) or f"status {done.returncode}"
+            what = ", ".join(source.name for source in sources)
             raise ConfigurationError(
-                f"{COMPILER} cannot compile {source.name}: {said}.\nAnother version of {COMPILER} may: 0.13 or newer."
+                f"{COMPILER} cannot compile {what}: {said}.\nAnother version of {COMPILER} may: 0.13 or newer."
             )
         return made.read_bytes()
 

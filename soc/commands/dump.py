@@ -11,7 +11,7 @@ from soc.errors import ConfigurationError
 CP0_WIDE = frozenset(
     "entrylo0 entrylo1 context contextconfig userlocal pagemask badvaddr entryhi epc nestedepc ebase cdmmbase "
     "cmgcrbase lladdr watchlo xcontext xcontextconfig depc errorepc desave segctl0 segctl1 segctl2 pwbase pwfield "
-    "pwsize gtoffset kscratch1 kscratch2 kscratch3 kscratch4 kscratch5 kscratch6 kpgd taglo datalo taghi datahi".split()
+    "pwsize gtoffset kscratch1 kscratch2 kscratch3 kscratch4 kscratch5 kscratch6 taglo datalo taghi datahi".split()
 )
 
 

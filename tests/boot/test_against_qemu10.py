@@ -34,12 +34,13 @@ CPUINFO = {
     "BogoMIPS": "QEMU executes as many instructions per virtual second as the host can",
     "hardware watchpoint": "ours has one watch register pair that no condition can enable; QEMU stores what is written "
     "to eight pairs but never watches",
+    "kscratch registers": "six, as /proc/cpuinfo of a 3A4000 says; QEMU's model has three",
     "Options implemented": "compared option by option, see OURS_ONLY and THEIRS_ONLY",
 }
 # Lines of the console, without time stamps, that may differ.
 CONSOLE = {
     r"Calibrating delay loop\.\.\. [\d.]+ BogoMIPS \(lpj=\d+\)": CPUINFO["BogoMIPS"],
-    r"(BogoMIPS|hardware watchpoint|Options implemented)\t*: .*": "checked field by field",
+    r"(BogoMIPS|hardware watchpoint|kscratch registers|Options implemented)\t*: .*": "checked field by field",
     r"audit: type=2000 audit\(\d+\.\d+:1\): state=initialized audit_enabled=0 res=1": "the text holds the time",
     r"pci 0000:00:00\.0: .*": "QEMU has a PCIe host bridge on the bus; ours has no PCI function yet",
     r" *\d+: +\d+ .*(ttyS0|timer)": "interrupt counts follow the pace of the host in QEMU",

@@ -443,7 +443,7 @@ WRITABLE = {
     "$index": (M64, 0x3F), "$wired": (M64, 0x3F), "$context": (M64, M64 & ~0x7F_FFFF),
     "$xcontext": (M64, M64 & ~0x1FF_FFFF_FFFF), "$hwrena": (M64, 0xFFFF_FFFF_E000_000F),
     "$12, 1": (M64, 0xFFFF_FFFF_E000_03E0), "$prid": (M64, 0x14C000), "$16, 1": (0, 0xFFFF_FFFF_FEAB_559B),
-    "$16, 4": (0, 0xFFFF_FFFF_D01C_0000), "$badvaddr": (M64, 0), "$epc": (M64 - 1, M64 - 1),
+    "$16, 4": (0, 0xFFFF_FFFF_D0FC_0000), "$badvaddr": (M64, 0), "$epc": (M64 - 1, M64 - 1),
     "$31, 2": (M64, M64), "$31, 3": (1 << 63, 1 << 63), "$18, 0": (M64, 0), "$random": (0, 63),
 }  # fmt: skip
 

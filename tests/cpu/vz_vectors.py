@@ -137,6 +137,7 @@ PERMISSION = [
     Vector("17", "1", run("mfc0 $v0, $0", gcp0={"index": 5}), gpr={"v0": 5}),
     Vector("18 OG", "1", run("dmfc0 $v0, $31, 2", ext=OG), (GE, GPSI), epc=P),
     Vector("18", "1", run("dmfc0 $v0, $31, 2", gcp0={"kscratch1": 0x123456789A}), gpr={"v0": 0x123456789A}),
+    Vector("18 last", "1", run("dmtc0 $t0, $31, 7", gpr={"t0": 0x123456789A}), gcp0={"kscratch6": 0x123456789A}),
     Vector("19 BG", "1", run("dmfc0 $v0, $8", ext=BG), (GE, GPSI), epc=P),
     Vector("19", "1", run("dmfc0 $v0, $8", gcp0={"badvaddr": 0xABCDEF0123}), gpr={"v0": 0xABCDEF0123}),
     Vector("20 GT=0", "2", run("mfc0 $v0, $9", D0 & ~GT), (GE, GPSI), epc=P),
@@ -296,8 +297,8 @@ TLB_INSTRUCTIONS = [
 
 PGD, PMD, PTE, PAGE = 0x40000, 0x44000, 0x48000, 0xA04000
 KERNEL_TABLE, GUEST_TABLE = KSEG0 + 0x50000, KSEG0 + PGD
-PW = {"pwbase": GUEST_TABLE, "kpgd": KERNEL_TABLE, "pwfield": 0x24019388, "pwsize": 0x4B00B2C0, "pwctl": 0x40000044,
-      "pagemask": 0x6000}
+PW = {"pwbase": GUEST_TABLE, "kscratch6": KERNEL_TABLE, "pwfield": 0x24019388, "pwsize": 0x4B00B2C0,
+      "pwctl": 0x40000044, "pagemask": 0x6000}
 WALK = "dmfc0 $k1, $9, 7\nlddir $k0, $k1, 3\nlddir $k1, $k0, 1\nldpte $k1, 0\nldpte $k1, 1\ntlbwr\neret"
 PTE_FLAGS = 3 << 11 | 1 << 10 | 1 << 9
 TABLES = {PGD: KSEG0 + PMD, PMD + 8 * 9: KSEG0 + PTE, PTE + 8 * 0xD1: PAGE >> 12 << 14 | PTE_FLAGS,
@@ -347,6 +348,7 @@ TIMER_AND_LINKS = [
     Vector("102 IV", "2", run("nop", gcp0={"status": 0x401, "cause": 1 << 23}, root={"guestctl2": 0x400}),
            inside=(0, 0x200), gcp0={"epc": P}),
     Vector("103", "2", run("nop", gcp0={"status": 0x403}, root={"guestctl2": 0x400}), gcp0={"cause": IP[2]}),
+    Vector("102 MTGC0", "2", run("nop", gcp0={"status": 0x401, "cause": IP[2] | 1 << 9}), gcp0={"cause": 1 << 9}),
     Vector("104", "1", run("nop", root={"guestctl2": 0x01000400}, lines=((2, 1), (2, 0))),
            root={"guestctl2": 0x01000000}),
     Vector("104 HC=0", "1", run("nop", root={"guestctl2": 0x400}, lines=((2, 1), (2, 0))), root={"guestctl2": 0x400}),

@@ -57,7 +57,7 @@ KEEPS = {
     "live_move": ["moves.txt", "pages/trace.soc"],
     "overcommit": ["overcommit.txt", "together-2/trace.soc"],
 }
-BOOTING = ("cyclictest",)
+BOOTING = ("cyclictest", "debian_kvm")
 ELSEWHERE = ("first_light",)
 
 
@@ -132,6 +132,7 @@ def test_the_tour_also_goes_where_there_is_no_bridge(tmp_path):
         ("live_move", {"moves": 0}, "moves = 0; allowed: 1 to 100"),
         ("overcommit", {"every": 9999}, "every = 9999; allowed: 1 to 2000"),
         ("cyclictest", {"loops": 0}, "loops = 0; allowed: 1 to 1000000"),
+        ("debian_kvm", {"vcpus": 17}, "vcpus = 17; allowed: 1 to 16"),
     ],
 )
 def test_wrong_parameters_are_refused_with_what_is_allowed(name, wrong, said, tmp_path):
