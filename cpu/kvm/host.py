@@ -359,7 +359,7 @@ class Host:
         for cpu, state_of_it in zip(self.cpus, saved["cpus"], strict=True):
             cpu.restore(state_of_it, self.threads)
             if cpu.in_guest:
-                cpu.core.vz.set_table(cpu.thread.vcpu.vm.gpa.address)
+                entry.set_table(cpu.thread.vcpu)
         self._queue = deque(self.threads[n] for n in saved["queue"])
         self.lost_lines = saved["lost_lines"]
 
