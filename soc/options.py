@@ -65,7 +65,7 @@ class Options:
     vcpus: int | None = None
     """Virtual CPUs of that guest; as many as cores when not given."""
     kvm: str = "vz"
-    """KVM's back-end: "vz" of Linux 6.1, "ls3acomp" of the Loongson tree."""
+    """KVM's back-end: "vz" of Linux 6.1, "ls3acomp" of the Loongson tree, "te" (trap and emulate) of Linux 5.10."""
     irqchip: str = "kernel"
     """Who serves the guest's interrupt controllers: "kernel" (KVM itself) or "user" (the VMM, as all other devices)."""
 

@@ -24,6 +24,8 @@ class Backend:
     name: str
     vm_type: int
     """What KVM_CREATE_VM calls it."""
+    host_pages = 0
+    """How many pages of the host kernel's own a vCPU takes that the guest's core must reach."""
     interrupts: interrupt.Scheme
     in_hardware: frozenset[str] = frozenset()
     """Guest registers that are in the core while the vCPU is loaded."""

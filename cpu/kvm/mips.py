@@ -44,6 +44,13 @@ BACKENDS: dict[str, type[Backend]] = {"vz": Vz, "ls3acomp": Ls3acompVz, "te": Tr
 """Back-ends by name: Linux 6.1's, the Loongson tree's for the 3A4000, and trap and emulate of Linux 5.10."""
 
 
+def find_backend(name: str) -> type[Backend]:
+    """The back-end of that name. ConfigurationError for another."""
+    if name not in BACKENDS:
+        raise ConfigurationError(choose("KVM back-end", name, BACKENDS))
+    return BACKENDS[name]
+
+
 @dataclass
 class VmArch:
     """struct kvm_arch, as far as only the Loongson tree has it."""
@@ -72,10 +79,8 @@ class Kvm:
         is_memory: Callable[[int, int], bool] | None = None,
         pages: Iterable[int] = (),
     ) -> None:
-        if backend not in BACKENDS:
-            raise ConfigurationError(choose("KVM back-end", backend, BACKENDS))
         self.host = host
-        self.callbacks = BACKENDS[backend]()
+        self.callbacks = find_backend(backend)()
         self.is_memory = is_memory or (lambda address, size: True)
         self._pages = list(pages)
         self.tracer = Tracer(host.look_in)

@@ -220,9 +220,10 @@ class Shadow:
         """The pair of pages at an address of kseg0, where the VM knows them (kvm_mips_handle_kseg0_tlb_fault).
         NoSlotError where there is no such memory."""
         self._map(gva & PHYSICAL, write)
+        space = self.space
         for page in _pair(gva):
-            self.kernel.table.set(page, gva_pte(self._gpa_pte(page & PHYSICAL)))
-        self._drop(self.kernel, gva)
+            space.table.set(page, gva_pte(self._gpa_pte(page & PHYSICAL)))
+        self._drop(space, gva)
 
     def fill_mapped(self, entry: Entry, gva: int, write: bool) -> None:
         """The pair of pages that a guest TLB entry maps (kvm_mips_handle_mapped_seg_tlb_fault). NoSlotError where there

@@ -56,6 +56,7 @@ class TrapEmul(Backend):
 
     name = "te"
     vm_type = VM_TYPE_TE
+    host_pages = 1
     interrupts = interrupt.LINUX
     cop_unusable_cost = "kvm_handle_gpsi"
     checks_privilege = True
