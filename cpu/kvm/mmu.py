@@ -1,8 +1,8 @@
 """The GPA page table of a VM: guest physical to root physical addresses, filled by faults, and what edits it; and the
 GVA page tables of a vCPU under trap and emulate.
 
-Three levels in Linux's format with 16 KiB pages; the refill of the core's root TLB walks them where they lie. A PTE that is
-old is not VALID, one that is clean is not DIRTY in hardware's sense: that is all the tracking of use there is.
+Three levels in Linux's format with 16 KiB pages; the refill of the core's root TLB walks them where they lie. A PTE
+that is old is not VALID, one that is clean is not DIRTY in hardware's sense: that is all the tracking of use there is.
 Source: Linux 6.1: arch/mips/kvm/mmu.c, arch/mips/include/asm/pgtable-64.h.
 
 PTEs are left for the root TLB to find: whoever takes rights away flushes the TLBs of all vCPUs afterwards.

@@ -14,7 +14,7 @@ from cpu.kvm import dyntrans, exceptions, fpu, hypcall, trace
 from cpu.kvm.callback import Resume
 from cpu.kvm.emulate import CAUSE_BD, signed
 from cpu.kvm.errors import KvmError
-from cpu.kvm.shadow import GUEST_TLB_SIZE, KSEG0, ST_ERL, ST_EXL, Fault, in_kernel_mode
+from cpu.kvm.shadow import GUEST_TLB_SIZE, ST_ERL, ST_EXL, Fault, in_kernel_mode
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu

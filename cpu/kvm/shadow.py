@@ -150,6 +150,10 @@ class Shadow:
                 return index
         return -1
 
+    def written_entries(self) -> list[list[int]]:
+        """The guest TLB as msgpack types; nothing where it is as at reset."""
+        return [list(entry) for entry in self.guest_tlb] if any(map(any, self.guest_tlb)) else []
+
     @staticmethod
     def entry_lo(entry: Entry, gva: int) -> int:
         """EntryLo of the page of the pair."""

@@ -202,8 +202,8 @@ class TrapEmul(Backend):
         super().dequeue_io_int(vcpu, irq)
 
     def irq_deliver(self, vcpu: Vcpu, priority: int) -> None:
-        """The guest takes the interrupt, where it may; so it takes no further one at this entry. Cause.BD is that of the
-        exit, which the source does not look at again where the pc has moved since."""
+        """The guest takes the interrupt, where it may; so it takes no further one at this entry. Cause.BD is that of
+        the exit, which the source does not look at again where the pc has moved since."""
         status, line = vcpu.soft("status"), self.interrupts.lines[priority]
         if status & 7 != ST_IE or not status >> 8 + line & 1:
             return

@@ -25,8 +25,8 @@ from cpu.kvm.uapi import Cap, ExitReason, Hypercall, Ioctl, Mmio, RunArea
 
 if TYPE_CHECKING:
     from cpu.core import Core
-    from cpu.kvm.shadow import Shadow
     from cpu.kvm.mips import Vm
+    from cpu.kvm.shadow import Shadow
 
 M32, M64 = 0xFFFFFFFF, (1 << 64) - 1
 CONFIG1_FP, CONFIG3_MSAP = 1 << 0, 1 << 28

@@ -5,8 +5,6 @@ Source: Linux 6.1: arch/mips/kvm/vz.c as built for Loongson64. Guest exits are i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from errno import EINVAL
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +23,6 @@ from cpu.kvm.vz_timer import CAUSE_LINES, CAUSE_TI, write_cause
 
 if TYPE_CHECKING:
     from cpu.core import Core
-    from cpu.kvm.mips import Vm
     from cpu.kvm.vcpu import Vcpu
 
 CTL0_CP0, CTL0_AT_GUEST, CTL0_CG, CTL0_CF, CTL0_MC = 1 << 28, 3 << 26, 1 << 24, 1 << 23, 1 << 29

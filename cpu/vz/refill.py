@@ -2,9 +2,9 @@
 leaving the compiled loop.
 
 It walks the page table at GPA_PGD, of guest physical addresses, or of virtual ones where the guest is root's user mode
-(HYPERVISOR = KERNEL_MODE; no GuestID is in use then). The table has three levels of 2048 entries (bits 46:36, 35:25, 24:14)
-of 64 bits, of which the first two hold host addresses of the next table, or 0. Entries of the last level are in Linux's
-format. Source: Linux 6.1: arch/mips/kvm/entry.c (kvm_mips_build_tlb_refill_exception),
+(HYPERVISOR = KERNEL_MODE; no GuestID is in use then). The table has three levels of 2048 entries (bits 46:36, 35:25,
+24:14) of 64 bits, of which the first two hold host addresses of the next table, or 0. Entries of the last level are in
+Linux's format. Source: Linux 6.1: arch/mips/kvm/entry.c (kvm_mips_build_tlb_refill_exception),
 arch/mips/include/asm/pgtable-bits.h.
 """
 

@@ -59,14 +59,12 @@ class ElfImage:
         return []
 
 
-def read_elf(
-    data: bytes, name: str, ram_bytes: int, advice: str = BUILD_ELF, user_kernel: bool = False
-) -> ElfImage:
+def read_elf(data: bytes, name: str, ram_bytes: int, advice: str = BUILD_ELF, user_kernel: bool = False) -> ElfImage:
     """The executable in `data`, checked against a machine with `ram_bytes` of RAM.
 
-    `name` is what errors call the file; `advice` is their second line; `user_kernel`: it may be linked to the kseg0 of a
-    guest under trap and emulate. Raises LoadError for every file this machine
-    cannot run: foreign, damaged, wrongly linked, or too large.
+    `name` is what errors call the file; `advice` is their second line; `user_kernel`: it may be linked to the kseg0 of
+    a guest under trap and emulate. Raises LoadError for every file this machine cannot run: foreign, damaged, wrongly
+    linked, or too large.
     """
     what = name
     _check_identity(data, what, advice)

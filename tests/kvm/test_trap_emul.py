@@ -7,44 +7,38 @@ import pytest
 from cpu.isa.assembler import assemble
 from cpu.kvm import onereg
 from cpu.kvm.uapi import MEM_LOG_DIRTY_PAGES, ExitReason, MemoryRegion
-from soc import Machine, PoweredOff
-from tests.kvm.rig import DEVICE, MIB, WINDOW, Bench
+from soc import Machine, PoweredOff, migration
+from tests.kvm.rig import MIB, WINDOW, Bench
+from tests.kvm.te_guests import (
+    END,
+    GO_USER,
+    GPA_OF_USER_PAGE,
+    KERNEL,
+    LO,
+    LW_T1_STATUS,
+    MAP,
+    MFC0_T1_STATUS,
+    REPORT,
+    UART,
+    USER,
+    USER_PAGE,
+    VECTORS,
+    guest,
+    user_program,
+)
 
-KERNEL = 0x40100000
-"""Where a guest's code begins: in its kseg0."""
-VECTORS = 0x40200000
-"""The guest's EBase."""
-UART = 0x40000000 + DEVICE
-END = "hypcall 1"
-"""Ends KVM_RUN with INTERNAL_ERROR."""
 TIERS = ("reference", "threaded", "stencil")
-
-
-def guest(text, tier="auto", handlers=(), cycles=200_000, dyntrans=True, **options):
-    """A guest of one vCPU with `text`, and (vector, code) of its handlers, run to its end."""
-    bench = Bench(backend="te", tier=tier)
-    bench.vm.callbacks.dyntrans = dyntrans
-    options = {"pc": KERNEL, "status": 0, "ebase": VECTORS, **options}
-    vcpu = bench.vcpu(text, **options)
-    for vector, code in handlers:
-        bench.write(VECTORS + vector, code)
-    bench.run(cycles)
-    return bench, vcpu
 
 
 @pytest.mark.parametrize("tier", TIERS)
 def test_it_prints_by_exits_and_ends(tier):
     text = "".join(f" li t0, {ord(letter)}\n sb t0, 0(t1)\n" for letter in "te!")
-    bench, vcpu = guest(f"li t1, {UART:#x}\n {text} {END}", tier)
+    bench, _ = guest(f"li t1, {UART:#x}\n {text} {END}", tier)
     assert [access.value for access in bench.accesses] == [*b"te!"]
     assert bench.exits == [ExitReason.MMIO] * 3 + [ExitReason.INTERNAL_ERROR], bench.vm.messages
     assert "coprocessor 0 operation" in bench.vm.messages[-1]
 
 
-
-
-LW_T1_STATUS, MFC0_T1_STATUS = 0x8C0D4300, 0x400D6000
-"""lw t1, 0x4300(zero), and what it stands for."""
 LOOP = f"""li s0, 1000
 1:      mfc0 t1, c0_status
         addiu s0, s0, -1
@@ -102,7 +96,7 @@ SYSCALL_HANDLER = """addiu s1, s1, 1
 
 @pytest.mark.parametrize("tier", TIERS)
 def test_system_calls(tier):
-    bench, vcpu = guest(SYSCALLS, tier, [(0x180, SYSCALL_HANDLER)])
+    _, vcpu = guest(SYSCALLS, tier, [(0x180, SYSCALL_HANDLER)])
     assert vcpu.stats["syscall"] == 3
     assert vcpu.stats["cop_unusable"] == 3 + 3 + 1, "an ERET each time, each move once"
     assert int(vcpu.gprs[17]) == 3
@@ -111,28 +105,6 @@ def test_system_calls(tier):
 
 
 # Memory.
-
-USER_PAGE = 0x10000
-GPA_OF_USER_PAGE = 0x300000
-LO = GPA_OF_USER_PAGE >> 6 | 3 << 3 | 0b110
-"""EntryLo of it: cacheable, D and V."""
-USER = 0x10
-"""Status.KSU of user mode."""
-MAP = f"""li k0, 0x6000
-        mtc0 k0, c0_pagemask
-        li k0, {USER_PAGE:#x}
-        mtc0 k0, c0_entryhi
-        li k0, {{lo:#x}}
-        mtc0 k0, c0_entrylo0
-        mtc0 zero, c0_entrylo1
-        {{write}}
-"""
-GO_USER = f"""li k0, {USER | 2:#x}            # and EXL
-        mtc0 k0, c0_status
-        li k0, {USER_PAGE:#x}
-        mtc0 k0, c0_epc
-        eret
-"""
 
 
 @pytest.mark.parametrize("tier", TIERS)
@@ -153,21 +125,6 @@ def test_a_user_page_is_refilled_by_the_guest(tier):
     assert int(vcpu.gprs[20]) == USER_PAGE + 8
     assert vcpu.soft("entryhi") == USER_PAGE + 0x4000
     assert "0x42000828" in bench.vm.messages[-1]
-
-
-KERNEL_LOAD = f"mfc0 s2, c0_cause\n mfc0 s3, c0_badvaddr\n mfc0 s4, c0_epc\n mfc0 s5, c0_status\n {END}"
-
-
-def user_program(code, handlers=(), **options):
-    """`code` in user mode, in a page that TLB entry 5 maps; every exception but a miss leads to an end."""
-    bench = Bench(backend="te", **options)
-    text = f"li k0, 5\n mtc0 k0, c0_index\n {MAP.format(lo=LO, write='tlbwi')} {GO_USER}"
-    vcpu = bench.vcpu(text, pc=KERNEL, status=0, ebase=VECTORS)
-    for vector, handler in {0x000: KERNEL_LOAD, 0x180: KERNEL_LOAD, **dict(handlers)}.items():
-        bench.write(VECTORS + vector, handler)
-    bench.write(GPA_OF_USER_PAGE, code)
-    bench.run(300_000)
-    return bench, vcpu
 
 
 @pytest.mark.parametrize("tier", TIERS)
@@ -265,7 +222,7 @@ def test_a_store_to_a_page_the_guest_has_not_made_dirty():
         lw t1, 0(t0)
         sw t0, 16(t0)
         {END}"""
-    bench, vcpu = guest(text, handlers=[(0x180, KERNEL_LOAD)])
+    bench, vcpu = guest(text, handlers=[(0x180, REPORT)])
     assert int(vcpu.gprs[18]) >> 2 & 31 == 1, "TLB modified"
     assert int(vcpu.gprs[19]) == USER_PAGE + 16
     assert bench.word(GPA_OF_USER_PAGE + 16) == 0
@@ -359,11 +316,11 @@ def test_the_fpu_is_loaded_when_it_is_first_used():
         mfc1 s2, $f0
         {END}"""
     handler = "mfc0 s1, c0_cause\n mfc0 k0, c0_epc\n addiu k0, k0, 4\n mtc0 k0, c0_epc\n eret"
-    bench, vcpu = guest(text, handlers=[(0x180, handler)], dyntrans=False)
+    _, vcpu = guest(text, handlers=[(0x180, handler)], dyntrans=False)
     assert int(vcpu.gprs[17]) & (3 << 28 | 0x7C) == 1 << 28 | 11 << 2, "CpU 1 is the guest's where its CU1 is clear"
     assert int(vcpu.gprs[18]) == 0x40C0_0000, "6.0"
-    moves = 1 + 1 + 4
-    assert vcpu.stats["cop_unusable"] == 1 + moves + 1 + 1, "and one for the registers"
+    moves = 1 + 4
+    assert vcpu.stats["cop_unusable"] == 1 + moves + 1 + 1, "one for the registers, and the end"
 
 
 def test_rdhwr():
@@ -372,7 +329,7 @@ def test_rdhwr():
         rdhwr s3, $1
         rdhwr s4, $3
         {END}"""
-    bench, vcpu = guest(text, userlocal=0x1234)
+    _, vcpu = guest(text, userlocal=0x1234)
     assert [int(vcpu.gprs[n]) for n in (17, 18, 19, 20)] == [0, 0x1234, 16, 2]
     assert vcpu.stats["resvd_inst"] == 4
     _, vcpu = user_program("rdhwr t1, $29")
@@ -397,13 +354,13 @@ def test_cache_operations_are_done_once(dyntrans):
     bench, vcpu = guest(text, dyntrans=dyntrans, cycles=1_000_000)
     assert "coprocessor 0 operation" in bench.vm.messages[-1]
     assert vcpu.stats["cache"] == (3 if dyntrans else 300)
-    words = [bench.word(0x10000C + 4 * n, 4) for n in range(3)]
+    words = [bench.word(0x100008 + 4 * n, 4) for n in range(3)]
     assert (words == [SYNCI, SYNCI, NOP]) is dyntrans
 
 
 def test_a_cache_operation_on_a_page_that_the_guest_has_to_map():
     text = f"li t1, {USER_PAGE:#x}\n cache 0x15, 8(t1)\n {END}"
-    bench, vcpu = guest(text, handlers=[(0, KERNEL_LOAD)])
+    _, vcpu = guest(text, handlers=[(0, REPORT)])
     assert int(vcpu.gprs[18]) >> 2 & 31 == 2
     assert int(vcpu.gprs[19]) == USER_PAGE + 8
     assert int(vcpu.gprs[20]) == KERNEL + 4
@@ -483,6 +440,88 @@ def test_a_program_linked_to_the_window_runs_on_a_machine(irqchip):
     machine.load(assemble(HELLO, KERNEL).to_elf())
     result = machine.run(until=PoweredOff, max_virtual="10 ms")
     assert result.ended == "poweroff", result.reason
-    assert result.console == "k"
+    assert machine.console == b"k"
     assert result.details["exit cop_unusable"] == 1
     assert machine.hypervisor.vcpus[0].get_state()["gpr"][17] == 0x19300
+
+
+CLOCK = f"""
+        b       start
+        nop
+        .org    0x180
+        mfc0    k0, c0_compare
+        addiu   k0, k0, 5000
+        mtc0    k0, c0_compare
+        addiu   s1, s1, 1
+        eret
+start:  li      k0, {KERNEL:#x}
+        mtc0    k0, c0_ebase
+        {MAP.format(lo=LO, write="tlbwi")}
+        mfc0    k0, c0_count
+        addiu   k0, k0, 5000
+        mtc0    k0, c0_compare
+        li      k0, {IM7 | 1:#x}
+        mtc0    k0, c0_status
+        li      s2, 0x5fe001e0          # the UART
+        li      s3, {USER_PAGE:#x}
+1:      wait
+        lw      t0, 0(s3)
+        addiu   t0, t0, 1
+        sw      t0, 0(s3)
+        addiu   t0, t0, {ord("0")}
+        sb      t0, 0(s2)
+        slti    t0, s1, 8
+        bnez    t0, 1b
+        nop
+        li      t0, 0x50080010          # power off
+        li      t1, 0xff
+        sb      t1, 0(t0)
+2:      b       2b
+        nop
+"""
+
+
+def clock(**options):
+    machine = Machine("virt", hypervisor="kvm", kvm="te", ram="16 MiB", **options)
+    machine.load(assemble(CLOCK, KERNEL).to_elf())
+    return machine
+
+
+def outcome(machine):
+    result = machine.run(until=PoweredOff, max_virtual="10 ms")
+    assert result.ended == "poweroff", result.reason
+    return machine.console, machine.now, result.trace_hash, result.details
+
+
+def test_the_hash_depends_on_neither_tier_nor_slice():
+    expected = outcome(clock())
+    assert expected[0] == b"12345678"
+    for options in ({"tier": "reference"}, {"tier": "threaded"}, {"tier": "stencil"}):
+        assert outcome(clock(**options)) == expected, options
+    made = clock()
+    result = made.run(until=PoweredOff, max_virtual="10 ms", slice=500)
+    assert (made.console, result.trace_hash) == (expected[0], expected[2])
+
+
+def test_it_is_saved_at_any_moment():
+    expected, made, points = outcome(clock()), clock(), set()
+    for _ in range(40):
+        made.run(max_virtual="3 us")
+        made = Machine.restore(made.save())
+        points |= {vcpu.point.name for vcpu in made.hypervisor.vcpus}
+    assert {"GUEST", "ASLEEP"} <= points
+    assert outcome(made) == expected
+
+
+def test_it_moves_to_another_machine():
+    """Its TLB, which no id reaches, goes beside them: this guest refills nothing."""
+    source, target = clock(), Machine("virt", hypervisor="kvm", kvm="te", ram="16 MiB")
+    source.run(max_virtual="200 us")
+    source.hypervisor.stop_guest()
+    source.run()
+    source.run(max_virtual="1 us")
+    saved = migration.leave(source)
+    assert migration.beyond(saved)[0].keys() == {"guest_tlb"}
+    migration.arrive(target, saved)
+    target.run(until=PoweredOff, max_virtual="10 ms")
+    assert source.console and source.console + target.console == b"12345678"
