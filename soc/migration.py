@@ -57,8 +57,11 @@ def arrive(machine: Machine, saved: dict[str, Any]) -> None:
     here = hypervisor.vm.callbacks.name, len(hypervisor.vcpus)
     if there != here:
         raise KvmError(EINVAL, f"a guest of back-end and vCPUs {there}; this machine is for {here}")
+    images = [vcpu.image.copy() for vcpu in hypervisor.vcpus]
     for offset, data in saved["memory"]:
         machine.memory.restore(offset, data)
+    for vcpu, image in zip(hypervisor.vcpus, images, strict=True):
+        vcpu.image[:] = image  # under trap and emulate it lies in that memory
     younger = saved["time"] - hypervisor.time
     for name, state in saved["devices"].items():
         timers = {token: time - younger for token, time in state["timers"].items()}

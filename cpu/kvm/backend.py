@@ -33,8 +33,6 @@ class Backend:
     """Guest registers that `Vcpu.get_state` gives."""
     cause_unkept = 0
     """Bits of Guest.Cause that are not stored there."""
-    cop_unusable_cost: str
-    """What handling "coprocessor unusable" takes, in the timing table."""
     checks_privilege = False
     """The guest's user mode is told from its kernel mode by the hypervisor (cpu/kvm/exceptions.py)."""
     fixed_names: tuple[str, ...]

@@ -286,7 +286,8 @@ class Vm:
         return bitmap
 
     def flush_remote_tlbs(self) -> None:
-        """Every vCPU takes a new GuestID before it runs again; those in guest mode are kicked out of it.
+        """Every vCPU takes a new GuestID, or without VZ new ASIDs, before it runs again; those in guest mode are kicked
+        out of it.
 
         The kernel waits until they have answered. Here the entries of a vCPU in guest mode are dropped at once, so that
         nothing is done under them meanwhile.

@@ -73,12 +73,10 @@ class Space:
     table: GvaTable = field(default_factory=GvaTable)
     asids: dict[int, int] = field(default_factory=dict)
 
-    def flush(self, *ranges: tuple[int, int]) -> None:
-        """Forget guest virtual addresses, each range from its first up to but not including its second; nothing under
-        an ASID in use is trusted any more."""
+    def forget(self, *ranges: tuple[int, int]) -> None:
+        """The table loses guest virtual addresses, each range from its first up to but not including its second."""
         for start, end in ranges:
             self.table.flush(start >> PAGE_SHIFT, (end >> PAGE_SHIFT) - 1)
-        self.asids.clear()
 
 
 class HostAsids:
@@ -189,7 +187,8 @@ class Shadow:
         old, new = self._entryhi & ASID, value & ASID
         if old != new:
             self._vcpu.emit("kvm_asid_change", self._vcpu.pc, old, new)
-            self.kernel.flush((USEG, KSEG0), (KSEG23, USER_END))
+            self.kernel.forget((USEG, KSEG0), (KSEG23, USER_END))
+            self.kernel.asids.clear()
         self._vcpu.set_soft("entryhi", value)
 
     # The shadow.
@@ -199,16 +198,22 @@ class Shadow:
         """The address space of the mode the guest is in."""
         return self.kernel if in_kernel_mode(self._vcpu) else self.user
 
-    def flush(self) -> None:
-        """Forget all: what guest physical addresses lead to has changed."""
-        self.kernel.flush((USEG, USER_END))
-        self.user.flush((USEG, KSEG0))
+    def forget(self) -> None:
+        """Both tables are empty: what guest physical addresses lead to has changed."""
+        self.kernel.forget((USEG, USER_END))
+        self.user.forget((USEG, KSEG0))
+
+    def drop_asids(self) -> None:
+        """What root's TLBs hold for the vCPU is out of reach, on every core."""
+        self.kernel.asids.clear()
+        self.user.asids.clear()
 
     def follow_asid(self) -> None:
         """Before user mode runs: the table of another guest ASID is of no use."""
         asid = self._entryhi & ASID
         if not in_kernel_mode(self._vcpu) and asid != self.last_user_gasid:
-            self.user.flush((USEG, KSEG0))
+            self.user.forget((USEG, KSEG0))
+            self.user.asids.clear()
             self.last_user_gasid = asid
 
     def root_address(self, gva: int) -> int:

@@ -58,7 +58,6 @@ class TrapEmul(Backend):
     vm_type = VM_TYPE_TE
     host_pages = 1
     interrupts = interrupt.LINUX
-    cop_unusable_cost = "kvm_handle_gpsi"
     checks_privilege = True
     fixed_names = (
         "index", "entrylo0", "entrylo1", "context", "userlocal", "pagemask", "wired", "hwrena", "badvaddr", "count",
@@ -157,7 +156,8 @@ class TrapEmul(Backend):
         """What comes before every entry: root's ASID for the mode of the guest."""
         if vcpu.flush_requested:
             vcpu.flush_requested = False
-            vcpu.shadow.flush()
+            vcpu.shadow.forget()
+            vcpu.shadow.drop_asids()
         vcpu.shadow.follow_asid()
         vcpu.last_exec_core = vcpu.core.number
         vcpu.core.vz.set_c0("entryhi", self._asids.check(vcpu.core, vcpu.shadow.space))
@@ -168,11 +168,7 @@ class TrapEmul(Backend):
 
     def flush_now(self, vcpu: Vcpu) -> None:
         """The vCPU, which is in guest mode, finds no translation any more. It keeps its ASID until it comes out."""
-        asids = vcpu.shadow.kernel.asids, vcpu.shadow.user.asids
-        kept = [dict(space) for space in asids]
-        vcpu.shadow.flush()
-        for space, before in zip(asids, kept, strict=True):
-            space.update(before)
+        vcpu.shadow.forget()
         flush_roottlb_own(vcpu.core)
 
     # The timer is soft at all times.
@@ -220,12 +216,13 @@ class TrapEmul(Backend):
     # Exits.
 
     def handle_cop_unusable(self, vcpu: Vcpu) -> Resume:
-        if vcpu.exit.cause >> 28 & 3 != 1:
-            return _done(vcpu, privileged.instruction)
-        if not vcpu.has_fpu or not vcpu.soft("status") & fpu.ST_CU1:
-            return _done(vcpu, exceptions.inject_fpu_unusable)
-        fpu.own_fpu(vcpu)
-        return Resume.GUEST
+        is_fpu = vcpu.exit.cause >> 28 & 3 == 1
+        if is_fpu and vcpu.has_fpu and vcpu.soft("status") & fpu.ST_CU1:
+            vcpu.charge("kvm_handle_aux")
+            fpu.own_fpu(vcpu)
+            return Resume.GUEST
+        vcpu.charge("kvm_handle_gpsi")
+        return _done(vcpu, exceptions.inject_fpu_unusable if is_fpu else privileged.instruction)
 
     def handle_msa_disabled(self, vcpu: Vcpu) -> Resume:
         status = vcpu.soft("status")

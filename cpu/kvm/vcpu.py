@@ -409,7 +409,6 @@ class Vcpu:
             self.charge("kvm_handle_fault")
             return (backend.handle_tlb_mod, backend.handle_tlb_ld_miss, backend.handle_tlb_st_miss)[code - 1](self)
         if code == CPU:
-            self.charge(backend.cop_unusable_cost)
             return backend.handle_cop_unusable(self)
         if code == MSA_DISABLED:
             self.charge("kvm_handle_aux")

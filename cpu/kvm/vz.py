@@ -75,7 +75,6 @@ class Vz(GuestExits, Backend):
     saved = (*CONFIGS, *SHARED)
     """Registers that load and put move between a core and the image, Config first."""
     cause_unkept = CAUSE_LINES
-    cop_unusable_cost = "kvm_handle_aux"
     software_configs = ("config6", "config7")
     cgi = 0
 
@@ -317,6 +316,7 @@ class Vz(GuestExits, Backend):
     # Exits other than guest exits.
 
     def handle_cop_unusable(self, vcpu: Vcpu) -> Resume:
+        vcpu.charge("kvm_handle_aux")
         unit = vcpu.exit.cause >> 28 & 3
         if unit == 1 and vcpu.has_fpu and not vcpu.context.in_use & fpu.FPU:
             fpu.own_fpu(vcpu)

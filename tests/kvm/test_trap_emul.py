@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from cpu.isa.assembler import assemble
-from cpu.kvm import onereg
+from cpu.kvm import exceptions, onereg
 from cpu.kvm.uapi import MEM_LOG_DIRTY_PAGES, ExitReason, MemoryRegion
 from soc import Machine, PoweredOff, migration
-from tests.kvm.rig import MIB, WINDOW, Bench
+from tests.kvm.rig import GB, MIB, WINDOW, Bench
 from tests.kvm.te_guests import (
     END,
     GO_USER,
@@ -102,6 +102,21 @@ def test_system_calls(tier):
     assert int(vcpu.gprs[17]) == 3
     assert int(vcpu.gprs[27]) & 0xFF == 8 << 2
     assert not vcpu.soft("status") & 2, "EXL"
+
+
+def test_the_same_loop_makes_no_exit_with_vz(monkeypatch):
+    """Nor is the privilege check ever asked there."""
+    asked = []
+    monkeypatch.setattr(exceptions, "refuse", lambda vcpu: asked.append(vcpu) or False)
+    bench = Bench()
+    vcpu = bench.vcpu(f"mfc0 t1, c0_status\n {SYSCALLS}")
+    bench.write(GB + 0x180, SYSCALL_HANDLER)
+    bench.run()
+    assert bench.exits == [ExitReason.INTERNAL_ERROR] and int(vcpu.gprs[17]) == 3
+    assert {name: vcpu.stats[name] for name in ("cop_unusable", "syscall", "vz_gpsi", "vz_gsfc", "vz_hc")} == {
+        "cop_unusable": 0, "syscall": 0, "vz_gpsi": 0, "vz_gsfc": 0, "vz_hc": 1,
+    }  # fmt: skip
+    assert not asked
 
 
 # Memory.
