@@ -142,6 +142,11 @@ class Options:
             if name not in known:
                 raise ConfigurationError(f"placement: {choose('component', name, known)}")
 
+    @property
+    def user_kernel(self) -> bool:
+        """The program is a kernel for root's user mode: the guest of trap and emulate."""
+        return self.hypervisor is not None and self.kvm == "te"
+
     def place(self, name: str) -> Place:
         """Where the device `name` runs."""
         return self.placement.get(name) or self.placement.get("all") or Place()

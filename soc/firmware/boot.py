@@ -63,8 +63,8 @@ def prepare(
 
     `program` and `initrd` are paths, or the bytes of such files; `ram` is in bytes. `kind` is 'bare' for a program of
     its own, 'linux' for a kernel with boot parameters, 'auto' to tell by the file. `append` is added to the
-    kernel's command line. `run_stub` starts a vmlinuz at its decompressor. `user_kernel`: a program may be linked to
-    the kseg0 of a guest under trap and emulate. Raises LoadError.
+    kernel's command line. `run_stub` starts a vmlinuz at its decompressor. `user_kernel`: it is linked to the kseg0 of
+    a guest under trap and emulate. Raises LoadError.
     """
     if kind not in KINDS:
         raise LoadError("the program", f"kind {kind!r} is unknown", f"Choose one of {', '.join(KINDS)}.")

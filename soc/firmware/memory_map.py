@@ -46,13 +46,13 @@ def is_loadable(address: int, size: int, ram_bytes: int) -> bool:
 
 
 def physical(address: int, user_kernel: bool = False) -> int | None:
-    """The physical address behind a kseg0, kseg1 or xkphys address (64-bit, unsigned); None for any other segment.
+    """The physical address behind a kseg0, kseg1 or xkphys address (64-bit, unsigned); None for any other segment. With
+    `user_kernel` that behind the kseg0 of a guest under trap and emulate.
 
     A 32-bit compatibility address that some linkers leave zero-extended (0x80000000 to 0xbfffffff) counts as kseg0/1.
-    `user_kernel`: so does 0x40000000 to 0x5fffffff.
     """
-    if user_kernel and USER_KSEG0 <= address < USER_KSEG0 + 0x2000_0000:
-        return address - USER_KSEG0
+    if user_kernel:
+        return address - USER_KSEG0 if USER_KSEG0 <= address < USER_KSEG0 + 0x2000_0000 else None
     if KSEG0 <= address < KSEG0 + 0x4000_0000 or 0x8000_0000 <= address < 0xC000_0000:
         return address & 0x1FFF_FFFF
     if address >> 62 == 2:

@@ -8,6 +8,7 @@ from cpu.isa.assembler import assemble
 from cpu.kvm import exceptions, onereg
 from cpu.kvm.uapi import MEM_LOG_DIRTY_PAGES, ExitReason, MemoryRegion
 from soc import Machine, PoweredOff, migration
+from soc.firmware.errors import LoadError
 from tests.kvm.rig import GB, MIB, WINDOW, Bench
 from tests.kvm.te_guests import (
     END,
@@ -458,6 +459,14 @@ def test_a_program_linked_to_the_window_runs_on_a_machine(irqchip):
     assert machine.console == b"k"
     assert result.details["exit cop_unusable"] == 1
     assert machine.hypervisor.vcpus[0].get_state()["gpr"][17] == 0x19300
+
+
+def test_a_program_for_another_place_is_refused():
+    machine = Machine("virt", hypervisor="kvm", kvm="te", ram="16 MiB")
+    with pytest.raises(LoadError, match="0x40000000 to 0x5fffffff"):
+        machine.load(assemble("nop").to_elf())
+    with pytest.raises(LoadError, match="kseg0, kseg1 or xkphys"):
+        Machine("virt", hypervisor="kvm", ram="16 MiB").load(assemble("nop", KERNEL).to_elf())
 
 
 CLOCK = f"""
