@@ -57,7 +57,7 @@ class Backend:
         """ioctls of a vCPU that only this back-end has."""
         return {}
 
-    # Interrupts: an ioctl may run anywhere, so all of it is done later, on the vCPU's own core.
+    # Interrupts.
 
     def queue_timer_int(self, vcpu: Vcpu) -> None:
         vcpu.pending.queue(interrupt.TIMER)

@@ -59,9 +59,9 @@ def inject_address(vcpu: Vcpu, code: int) -> None:
 
 
 def inject_fpu_unusable(vcpu: Vcpu) -> None:
-    """Coprocessor 1 unusable."""
-    inject(vcpu, CPU)
-    vcpu.set_soft("cause", vcpu.soft("cause") & ~CAUSE_CE | 1 << 28)
+    """Coprocessor 1 unusable, which as in the source may come with Status.EXL set."""
+    enter_handler(vcpu, CPU, GENERAL, CAUSE_CODE | CAUSE_CE)
+    vcpu.set_soft("cause", vcpu.soft("cause") | 1 << 28)
 
 
 def inject_tlb(vcpu: Vcpu, code: int, vector: int = GENERAL) -> None:

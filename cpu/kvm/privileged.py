@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 COP0, SPECIAL3, CACHE, RDHWR = 0x10, 0x1F, 0x2F, 0x3B
 MFC0, DMFC0, MTC0, DMTC0, MFMC0, WRPGPR = 0, 1, 4, 5, 11, 14
-TLBWI, TLBWR, TLBP, ERET, WAIT, HYPCALL = 0x02, 0x06, 0x08, 0x18, 0x20, 0x28
+TLBR, TLBWI, TLBWR, TLBP, ERET, WAIT, HYPCALL = 0x01, 0x02, 0x06, 0x08, 0x18, 0x20, 0x28
 INDEX, COUNT, ENTRYHI, COMPARE, STATUS, CAUSE = (0, 0), (9, 0), (10, 0), (11, 0), (12, 0), (13, 0)
 SRSCTL, EBASE, CONFIG5, HWRENA, ERRCTL = (12, 2), (15, 1), (16, 5), (7, 0), (26, 0)
 M32 = 0xFFFFFFFF
@@ -31,6 +31,13 @@ EBASE_WRITABLE = 0x1FFFF000
 CONFIG3_ULRI, CONFIG5_MSAEN = 1 << 13, 1 << 27
 HWR_CPUNUM, HWR_SYNCI_STEP, HWR_CC, HWR_CCRES, HWR_ULR = 0, 1, 2, 3, 29
 SYNCI_STEP, CCRES = 16, 2
+_READS = {
+    HWR_CPUNUM: lambda vcpu: vcpu.number,
+    HWR_SYNCI_STEP: lambda vcpu: SYNCI_STEP,
+    HWR_CC: lambda vcpu: signed(vcpu.timer.read(), 32),
+    HWR_CCRES: lambda vcpu: CCRES,
+    HWR_ULR: lambda vcpu: signed(vcpu.soft("userlocal")),
+}
 MI_EI = 1 << 5
 INDEX_OPERATIONS, PRIMARY_CACHES = 0x00, (0, 1)
 """CACHE by index: Index Invalidate of the instruction cache, Index Writeback Invalidate of the data cache."""
@@ -56,24 +63,16 @@ def read_hardware(vcpu: Vcpu) -> Resume:
     """kvm_mips_handle_ri: RDHWR, as far as there is such a register and the guest's HWREna lets its user mode read it.
     Any other reserved instruction is the guest's."""
     word, before = vcpu.exit.badinstr, vcpu.pc
+    vcpu.advance()
     rt, number = word >> 16 & 31, word >> 11 & 31
-    is_rdhwr = word >> 26 == SPECIAL3 and word & 0x3F == RDHWR and not word & (31 << 21 | 7 << 6)
-    if is_rdhwr and (in_kernel_mode(vcpu) or vcpu.soft("hwrena") >> number & 1):
-        reads = {
-            HWR_CPUNUM: lambda: vcpu.number,
-            HWR_SYNCI_STEP: lambda: SYNCI_STEP,
-            HWR_CC: lambda: signed(vcpu.timer.read(), 32),
-            HWR_CCRES: lambda: CCRES,
-            HWR_ULR: lambda: signed(vcpu.soft("userlocal")),
-        }
-        if number in reads:
-            vcpu.advance()
-            value = reads[number]()
-            vcpu.emit("kvm_hwr", trace.HWR_RDHWR, 0x100 | number << 3, value)
-            _set(vcpu, rt, value)
-            return Resume.GUEST
-    vcpu.pc = before
-    exceptions.inject(vcpu, exceptions.RI)
+    is_rdhwr = word >> 26 == SPECIAL3 and word & 0x3F == RDHWR and not word & (31 << 21 | 3 << 9)
+    if not is_rdhwr or number not in _READS or not (in_kernel_mode(vcpu) or vcpu.soft("hwrena") >> number & 1):
+        vcpu.pc = before
+        exceptions.inject(vcpu, exceptions.RI)
+        return Resume.GUEST
+    value = _READS[number](vcpu)
+    vcpu.emit("kvm_hwr", trace.HWR_RDHWR, 0x100 | number << 3 | word >> 6 & 7, value)
+    _set(vcpu, rt, value)
     return Resume.GUEST
 
 
@@ -96,7 +95,9 @@ def _operation(vcpu: Vcpu, word: int) -> Resume:
         _eret(vcpu)
         return Resume.GUEST
     vcpu.advance()
-    if function == TLBWI:
+    if function == TLBR:
+        shadow.read_entry(vcpu.soft("index") % GUEST_TLB_SIZE)
+    elif function == TLBWI:
         shadow.write_entry(vcpu.soft("index") % GUEST_TLB_SIZE)
     elif function == TLBWR:
         shadow.write_entry(shadow.next_random())

@@ -168,6 +168,13 @@ class Shadow:
         names = ("pagemask", "entryhi", "entrylo0", "entrylo1")
         self.guest_tlb[index] = Entry(*(self._vcpu.soft(name) & 0xFFFFFFFF for name in names))
 
+    def read_entry(self, index: int) -> None:
+        """TLBR: the entry into the guest's registers, EntryHi as by a write of it."""
+        entry = self.guest_tlb[index]
+        for name, value in (("pagemask", entry.mask), ("entrylo0", entry.lo0), ("entrylo1", entry.lo1)):
+            self._vcpu.set_soft(name, value)
+        self.change_entryhi(entry.hi)
+
     def _forget(self, entry: Entry) -> None:
         """kvm_mips_invalidate_guest_tlb"""
         if not (entry.lo0 | entry.lo1) & ENTRYLO_V or entry.hi >= USER_END:

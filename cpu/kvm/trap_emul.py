@@ -48,7 +48,7 @@ CONFIG3_ULRI, CONFIG3_MSAP, CONFIG4_KSCREXIST, CONFIG5_MSAEN = 1 << 13, 1 << 28,
 CONFIG7 = 1 << 31 | 1 << 10
 """WII, and AR."""
 EBASE_BY_ID = 0x1FFFF3FF
-_EBASE = onereg.cp0("ebase")
+_EBASE, _INTCTL = onereg.cp0("ebase"), onereg.cp0("intctl")
 
 
 class TrapEmul(Backend):
@@ -65,7 +65,7 @@ class TrapEmul(Backend):
         "config3", "config4", "config5", "config7", "errorepc", "kscratch1", "kscratch2", "kscratch3", "kscratch4",
         "kscratch5", "kscratch6",
     )  # fmt: skip
-    shown = fixed_names
+    shown = tuple(name for name in fixed_names if name != "count")
     saved = fixed_names
     dyntrans = True
     """Instructions that trap are replaced (CONFIG_KVM_MIPS_DYN_TRANS)."""
@@ -101,7 +101,7 @@ class TrapEmul(Backend):
         """Nothing to disable."""
 
     def check_extension(self, number: int) -> int:
-        return int(number == Cap.MIPS_TE)
+        return int(number in (Cap.MIPS_TE, Cap.IOEVENTFD))
 
     # A vCPU's life.
 
@@ -211,7 +211,8 @@ class TrapEmul(Backend):
         vcpu.pending.set &= ~(1 << priority)
 
     def irq_clear(self, vcpu: Vcpu, priority: int) -> None:
-        """Done when it was dequeued."""
+        """All of it was done when the interrupt was dequeued."""
+        vcpu.pending.clear &= ~(1 << priority)
 
     # Exits.
 
@@ -318,7 +319,7 @@ class TrapEmul(Backend):
     def set_one_reg(self, vcpu: Vcpu, number: int, value: int) -> None:
         if number == _EBASE:
             privileged.write_ebase(vcpu, value, EBASE_BY_ID)
-        else:
+        elif number != _INTCTL:
             super().set_one_reg(vcpu, number, value)
 
 
@@ -349,6 +350,8 @@ def _device(vcpu: Vcpu, store: bool) -> Resume:
     """A load or store of a device (kvm_mips_bad_{load,store}), at the guest physical address behind kseg0 or kseg1, be
     they the guest's or the real ones."""
     bad = vcpu.exit.badvaddr
+    if not store and vcpu.is_fetch_fault:
+        return vcpu.internal_error(f"instruction fetch from {bad:#x}, where no memory slot is")
     if segment(bad) not in (KSEG0, CKSEG0, CKSEG1):
         return vcpu.internal_error(f"a load or store of a device at {bad:#x}, for which there is no physical address")
     vcpu.exit.badvaddr = bad & PHYSICAL

@@ -433,6 +433,12 @@ class Vcpu:
             self.gprs[link[0]] = emulate.signed(link[1])
         return where
 
+    @property
+    def is_fetch_fault(self) -> bool:
+        """Whether the exit's BadVAddr looks like that of an instruction fetch (kvm_is_ifetch_fault)."""
+        pc, bad = self.pc & M64, self.exit.badvaddr
+        return bad == pc or bool(self.exit.cause >> 31 and 0 <= bad - pc <= 4)
+
     def advance(self) -> None:
         """Go on behind the instruction (update_pc)."""
         self.pc = self.next_pc()

@@ -334,8 +334,8 @@ class Vz(GuestExits, Backend):
     def handle_tlb_ld_miss(self, vcpu: Vcpu) -> Resume:
         if self._root_fault(vcpu, vcpu.exit.badvaddr, False):
             return Resume.GUEST
-        pc, bad = vcpu.pc & (1 << 64) - 1, vcpu.exit.badvaddr
-        if bad == pc or (vcpu.exit.cause >> 31 and 0 <= bad - pc <= 4):
+        if vcpu.is_fetch_fault:
+            bad = vcpu.exit.badvaddr
             return vcpu.internal_error(f"instruction fetch from guest physical {bad:#x}, which no memory slot has")
         return vcpu.load_mmio()
 

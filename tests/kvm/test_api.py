@@ -54,7 +54,7 @@ def test_the_loongson_tree_has_an_irqchip():
 
 def test_trap_and_emulate_says_so():
     bench = Bench(backend="te")
-    capabilities = {Cap.MIPS_TE: 1, Cap.MIPS_VZ: 0, Cap.MIPS_64BIT: 0, Cap.IOEVENTFD: 0, Cap.MIPS_FPU: 1}
+    capabilities = {Cap.MIPS_TE: 1, Cap.MIPS_VZ: 0, Cap.MIPS_64BIT: 0, Cap.IOEVENTFD: 1, Cap.MIPS_FPU: 1}
     assert {cap: bench.kvm.check_extension(cap) for cap in capabilities} == capabilities
     assert bench.kvm.ioctl(Ioctl.CREATE_VM, 2) in bench.kvm.vms
     refused("EINVAL", bench.kvm.ioctl, Ioctl.CREATE_VM, 1)
@@ -69,7 +69,7 @@ def test_the_registers_of_trap_and_emulate():
     assert vcpu.get_one_reg(onereg.PC) == 0x5FC00000
     assert vcpu.get_one_reg(onereg.COUNT_HZ) == 100_000_000
     before = {number: vcpu.get_one_reg(number) for number in ids}
-    for name in ("config", "config7"):
+    for name in ("config", "config2", "config7", "intctl"):
         vcpu.set_one_reg(onereg.cp0(name), 0)
         assert vcpu.get_one_reg(onereg.cp0(name)) == before[onereg.cp0(name)], "takes no value"
     vcpu.set_one_reg(onereg.cp0("ebase"), 0xFFFFFFFF)

@@ -9,7 +9,7 @@ from cpu.kvm import exceptions, onereg
 from cpu.kvm.uapi import MEM_LOG_DIRTY_PAGES, ExitReason, MemoryRegion
 from soc import Machine, PoweredOff, migration
 from soc.firmware.errors import LoadError
-from tests.kvm.rig import GB, MIB, WINDOW, Bench
+from tests.kvm.rig import DEVICE, GB, MIB, WINDOW, Bench
 from tests.kvm.te_guests import (
     END,
     GO_USER,
@@ -230,6 +230,47 @@ def test_another_asid_is_another_address_space():
     bench.run()
     assert [int(vcpu.gprs[n]) for n in (17, 18, 19)] == [0x111, 0x222, 0], bench.vm.messages
     assert events == [(0, 7), (7, 0)]
+
+
+def test_an_entry_is_read_as_it_was_written():
+    text = f"""li k0, 9
+        mtc0 k0, c0_index
+        {MAP.format(lo=LO, write="tlbwi")}
+        mtc0 zero, c0_entryhi
+        mtc0 zero, c0_entrylo0
+        mtc0 zero, c0_pagemask
+        tlbr
+        mfc0 s1, c0_entryhi
+        mfc0 s2, c0_entrylo0
+        mfc0 s3, c0_pagemask
+        {END}"""
+    _, vcpu = guest(text)
+    assert [int(vcpu.gprs[n]) for n in (17, 18, 19)] == [USER_PAGE, LO, 0x6000]
+
+
+def test_a_page_of_another_size_is_refused_by_name():
+    text = f"{MAP.format(lo=LO, write='mtc0 zero, c0_pagemask')} tlbwi\n li t0, {USER_PAGE:#x}\n lw t1, 0(t0)"
+    bench, _ = guest(text)
+    assert bench.exits == [ExitReason.INTERNAL_ERROR]
+    assert "a guest page by PageMask 0x0" in bench.vm.messages[-1]
+
+
+def test_a_fetch_from_where_no_memory_is():
+    bench, _ = guest("lui t0, 0x5800\n jr t0\n nop")
+    assert bench.exits == [ExitReason.INTERNAL_ERROR] and not bench.accesses
+    assert "instruction fetch from 0x58000000" in bench.vm.messages[-1]
+
+
+@pytest.mark.parametrize("base", [0x4000_0000, 0xFFFF_FFFF_8000_0000, 0xFFFF_FFFF_A000_0000])
+def test_a_device_is_reached_by_three_names(base):
+    bench = Bench(backend="te")
+    vcpu = bench.vcpu(
+        f"dli t0, {base + DEVICE:#x}\n lw t1, 8(t0)\n b 1f\n sw t1, 4(t0)\n 1: {END}", pc=KERNEL, status=0
+    )
+    bench.device[DEVICE + 8] = 0x77
+    bench.run()
+    assert [(access.address, access.is_store) for access in bench.accesses] == [(DEVICE + 8, False), (DEVICE + 4, True)]
+    assert int(vcpu.gprs[13]) == bench.device[DEVICE + 4] == 0x77
 
 
 def test_a_store_to_a_page_the_guest_has_not_made_dirty():
