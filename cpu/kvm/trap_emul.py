@@ -21,6 +21,7 @@ from cpu.kvm.shadow import (
     GUEST_TLB_SIZE,
     KSEG0,
     PHYSICAL,
+    ST_ERL,
     HostAsids,
     Shadow,
     in_kernel_mode,
@@ -67,6 +68,7 @@ class TrapEmul(Backend):
     )  # fmt: skip
     shown = tuple(name for name in fixed_names if name != "count")
     saved = fixed_names
+    """What of the image belongs to the state of a vCPU."""
     dyntrans = True
     """Instructions that trap are replaced (CONFIG_KVM_MIPS_DYN_TRANS)."""
 
@@ -127,7 +129,7 @@ class TrapEmul(Backend):
             "config4": CONFIG_M,
             "config5": 0,
             "config7": CONFIG7,
-            "status": ST_BEV | 1 << 2,
+            "status": ST_BEV | ST_ERL,
             "intctl": 0xFC000000,
             "ebase": KSEG0 | vcpu.number,
         }

@@ -304,10 +304,10 @@ class Vmm:
 
     def _check_tlb(self, S: np.ndarray) -> None:
         entries = S[state.TLB : state.TLB + state.TLB_ENTRIES * state.TLB_FIELDS].reshape(-1, state.TLB_FIELDS)
-        for vpn2, mask, asid, _, lo0, lo1, tag in entries.tolist():
+        for vpn2, mask, _, _, lo0, lo1, tag in entries.tolist():
             if mask < 0:
                 continue
-            if not self._is_guests(vpn2, asid, tag):
+            if not self._is_guests(vpn2, tag):
                 raise FuzzError(f"seed {self.seed}: an entry of root's own in its TLB, {vpn2:#x}")
             for lo in (lo0, lo1):
                 page = lo >> 6 << 12 & (1 << 48) - 1
@@ -315,8 +315,8 @@ class Vmm:
                 if lo & 2 and not writable and not (ROM_AT <= page < ROM_AT + ROM_SIZE and not lo & 4):
                     raise FuzzError(f"seed {self.seed}: root's TLB has {page:#x} for the guest ({lo:#x})")
 
-    def _is_guests(self, vpn2: int, asid: int, tag: int) -> bool:
-        """Whether an entry with that address, ASID and GuestID in root's TLB is a guest's."""
+    def _is_guests(self, vpn2: int, tag: int) -> bool:
+        """Whether an entry with that address and GuestID in root's TLB is a guest's."""
         return tag != 0
 
     def _account(self) -> None:

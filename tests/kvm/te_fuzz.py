@@ -66,8 +66,8 @@ class TeVmm(Vmm):
             vcpu.shadow.guest_tlb[random.randrange(1, GUEST_TLB_SIZE)] = _entry(random, index)
         vcpu.shadow.guest_tlb[0] = Entry(PAIR_MASK, USER + code & ~0x7FFF, *_pair(USER + code, code))
 
-    def _is_guests(self, vpn2: int, asid: int, tag: int) -> bool:
-        return not tag and asid != 0 and 0 <= vpn2 < 1 << 31
+    def _is_guests(self, vpn2: int, tag: int) -> bool:
+        return not tag and 0 <= vpn2 < 1 << 31
 
 
 def _pair(va: int, gpa: int) -> tuple[int, int]:

@@ -232,6 +232,39 @@ def test_another_asid_is_another_address_space():
     assert events == [(0, 7), (7, 0)]
 
 
+@pytest.mark.parametrize("cores", [1, 2])
+def test_the_hosts_asids_run_out(cores):
+    """More changes of the guest's ASID than the host has ASIDs: none of the pages is ever the other's."""
+    text = f"""{MAP.format(lo=LO, write="tlbwi")}
+        li k0, 1
+        mtc0 k0, c0_index
+        li k1, {USER_PAGE + 7:#x}
+        mtc0 k1, c0_entryhi
+        li k0, {LO + (0x8000 >> 6):#x}
+        mtc0 k0, c0_entrylo0
+        tlbwi
+        li t0, {USER_PAGE:#x}
+        li s0, 150
+1:      lw t1, 0(t0)
+        addu s2, s2, t1
+        mtc0 t0, c0_entryhi
+        lw t1, 0(t0)
+        addu s1, s1, t1
+        mtc0 k1, c0_entryhi
+        addiu s0, s0, -1
+        bnez s0, 1b
+        nop
+        {END}"""
+    bench = Bench(backend="te", cores=cores, slice_cycles=20_000)
+    vcpus = [bench.vcpu(text if not n else "", pc=KERNEL, status=0) for n in range(cores + 1)]
+    for page, value in ((0, 1), (0x8000, 1000)):
+        bench.memory.write(bench.base + GPA_OF_USER_PAGE + page, value.to_bytes(4, "little"))
+    bench.run(4_000_000)
+    for vcpu in vcpus:
+        assert [int(vcpu.gprs[n]) for n in (16, 17, 18)] == [0, 150, 150_000], bench.vm.messages
+    assert max(bench.vm.callbacks._asids.last.values()) > 0x200, "a second version"
+
+
 def test_an_entry_is_read_as_it_was_written():
     text = f"""li k0, 9
         mtc0 k0, c0_index
