@@ -261,21 +261,21 @@ class Shadow:
 
     def fault_in(self, gva: int, write: bool) -> Fault:
         """Make an address accessible to KVM as it is to the guest (kvm_trap_emul_gva_fault)."""
+        if gva >= USER_END:
+            return Fault.GVA
         try:
-            if segment(gva) == KSEG0:
+            if not is_mapped(gva):
                 self.fill_kseg0(gva, write)
-            elif gva < USER_END:
-                index = self.lookup(gva)
-                if index < 0:
-                    return Fault.TLB
-                lo = self.entry_lo(self.guest_tlb[index], gva)
-                if not lo & ENTRYLO_V:
-                    return Fault.TLBINV
-                if write and not lo & ENTRYLO_D:
-                    return Fault.TLBMOD
-                self.fill_mapped(self.guest_tlb[index], gva, write)
-            else:
-                return Fault.GVA
+                return Fault.MAPPED
+            index = self.lookup(gva)
+            if index < 0:
+                return Fault.TLB
+            lo = self.entry_lo(self.guest_tlb[index], gva)
+            if not lo & ENTRYLO_V:
+                return Fault.TLBINV
+            if write and not lo & ENTRYLO_D:
+                return Fault.TLBMOD
+            self.fill_mapped(self.guest_tlb[index], gva, write)
         except NoSlotError:
             return Fault.GPA
         return Fault.MAPPED
