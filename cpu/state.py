@@ -128,8 +128,9 @@ NOTED_WORD = _slot("noted_word")
 NOTED_BRANCH = _slot("noted_branch")
 
 # Root mode as a model in Python (cpu/vz/face.py).
-HYPERVISOR = _slot("hypervisor")  # 1: `run` stops instead of executing in root mode
-GPA_PGD = _slot("gpa_pgd", host=True)  # host address of the GPA page table the root refill walks, 0: none
+HYPERVISOR = _slot("hypervisor")  # `run` stops instead of executing 1: in root mode; 2: in root's kernel mode
+ROOT_MODE, KERNEL_MODE = 1, 2
+GPA_PGD = _slot("gpa_pgd", host=True)  # host address of the page table the root refill walks, 0: none
 REFILL_COST = _slot("refill_cost")  # cycles a root refill takes
 ROOT_REFILLS = _slot("root_refills")  # how many there were
 CACHE_UNTIL = _slot("cache_until", host=True)  # cycle before which exits for CACHE by index are the core's to answer

@@ -23,6 +23,8 @@ PLACES = {
     "ls7a": {"uart_source": 10, "power_at": UNCACHED + 0x100D_0014, "power_value": 7 << 10 | 1 << 13},
 }
 """What guests must know of a platform, by the words of theirs that hold it. Source: soc/platforms."""
+VZ_BACKENDS = ("vz", "ls3acomp")
+"""KVM's back-ends that run them: kernels linked to the kseg0 of a real machine."""
 
 
 def guests(cores: bool = False) -> list[str]:
@@ -106,6 +108,8 @@ def loaded(
     """A machine of `platform` with the guest `name`; `options` are the Machine's. Raises ConfigurationError."""
     if getattr(platform, "name", platform) not in PLACES:
         raise ConfigurationError(choose("platform", str(platform), PLACES))
+    if (options or {}).get("kvm", "vz") not in VZ_BACKENDS:
+        raise ConfigurationError(choose("KVM back-end for a guest of the library", options["kvm"], VZ_BACKENDS))
     return Loaded(name, platform, cpus, options or {}, parameters)
 
 

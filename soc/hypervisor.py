@@ -17,9 +17,9 @@ from cpu.kvm.count import CTL_DC
 from cpu.kvm.emulate import Access
 from cpu.kvm.errors import KvmError
 from cpu.kvm.host import Host, Thread, ThreadState
-from cpu.kvm.mips import Kvm
+from cpu.kvm.mips import Kvm, find_backend
 from cpu.kvm.stats import REASONS
-from cpu.kvm.uapi import MEM_READONLY, Cap, ExitReason, Ioctl, MemoryRegion
+from cpu.kvm.uapi import MEM_READONLY, PAGE_SIZE, Cap, ExitReason, Ioctl, MemoryRegion
 from cpu.kvm.vcpu import Do, Steps, Vcpu
 from soc.cluster import IP7
 from soc.irqchip import controllers
@@ -80,11 +80,12 @@ class Hypervisor:
         costs = {name: value for name, value, unit, _ in timing.rows() if name.startswith("kvm_") and unit == "cycle"}
         slice_cycles = timing.core.ticks(timing.kvm_slice)
         self.host = Host(self._cluster.cores, timing.core, costs, self, slice_cycles, timing.count_divider)
-        self.kvm = Kvm(self.host, backend, lambda address, size: _is_memory(memory, address, size))
+        ram = memory.ram_bytes - vcpus * find_backend(backend).host_pages * PAGE_SIZE
+        pages = range(HIGH_BASE + ram, HIGH_BASE + memory.ram_bytes, PAGE_SIZE)
+        self.kvm = Kvm(self.host, backend, lambda address, size: _is_memory(memory, address, size), pages)
         self.vm = self.kvm.create_vm()
-        low = min(memory.ram_bytes, LOW_BYTES)
         for slot, (base, size, flags) in enumerate((
-            (0, low, 0), (HIGH_BASE, memory.ram_bytes, 0), (ROM_BASE, memory.rom_bytes, MEM_READONLY),
+            (0, min(ram, LOW_BYTES), 0), (HIGH_BASE, ram, 0), (ROM_BASE, memory.rom_bytes, MEM_READONLY),
         )):  # fmt: skip
             self.vm.set_user_memory_region(MemoryRegion(slot, base, size, base, flags))
         self.vcpus = [self._vcpu(number) for number in range(vcpus)]
@@ -169,7 +170,7 @@ class Hypervisor:
             at = At.DEVICE
         elif run.exit_reason is ExitReason.HYPERCALL:
             run.hypercall.ret = -1
-        else:
+        elif run.exit_reason is not ExitReason.IRQ_WINDOW_OPEN:
             said = self.vm.messages[-1] if self.vm.messages else ""
             self._stop("error", f"KVM_RUN of vCPU {vcpu.number}: {run.exit_reason.name} ({said})")
             at = At.END

@@ -215,6 +215,7 @@ class Machine:
                 options.setdefault("append", self.options.append)
             options.setdefault("cpu_clock_hz", self.timing.core_clock)
             options.setdefault("platform", self.platform.name)
+            options.setdefault("user_kernel", self.options.user_kernel)
             program = prepare(program, ram=self.ram, cpus=self.options.processors, **options)
         for address, data in program.segments:
             self.memory.write(address, data)

@@ -57,8 +57,11 @@ def arrive(machine: Machine, saved: dict[str, Any]) -> None:
     here = hypervisor.vm.callbacks.name, len(hypervisor.vcpus)
     if there != here:
         raise KvmError(EINVAL, f"a guest of back-end and vCPUs {there}; this machine is for {here}")
+    images = [vcpu.image.copy() for vcpu in hypervisor.vcpus]
     for offset, data in saved["memory"]:
         machine.memory.restore(offset, data)
+    for vcpu, image in zip(hypervisor.vcpus, images, strict=True):
+        vcpu.image[:] = image  # under trap and emulate it lies in that memory
     younger = saved["time"] - hypervisor.time
     for name, state in saved["devices"].items():
         timers = {token: time - younger for token, time in state["timers"].items()}
@@ -113,13 +116,15 @@ def _arrive(vcpu: Vcpu, state: dict[str, Any]) -> None:
 
 
 def _beyond(vcpu: Vcpu, unlisted: set[str]) -> dict[str, Any]:
-    """CP0 registers without an id; vectors, whose ids take no value; MAARs; wired entries of the guest TLB; a timer
-    interrupt that is queued and not yet in Cause. Only what is not as it was at reset."""
+    """CP0 registers without an id; vectors, whose ids take no value; MAARs; wired entries of the guest TLB, or all of
+    it where it is KVM's own (trap and emulate); a timer interrupt that is queued and not yet in Cause. Only what is not
+    as it was at reset."""
     found = {
         "cp0": {name: vcpu.soft(name) for name in sorted({*unlisted, "maari"}) if vcpu.soft(name)},
         "vectors": vcpu.context.registers.tobytes() if vcpu.context.registers[:, 1:].any() else b"",
         "maar": list(vcpu.maar) if any(vcpu.maar) else [],
         "wired": [list(entry) for entry in vcpu.wired],
+        "guest_tlb": vcpu.shadow.written_entries() if vcpu.shadow is not None else [],
         "timer": bool(vcpu.pending.set >> TIMER & 1),
     }
     return {name: value for name, value in found.items() if value}
@@ -132,5 +137,7 @@ def _take(vcpu: Vcpu, found: dict[str, Any]) -> None:
         vcpu.context.registers.reshape(-1)[:] = np.frombuffer(found["vectors"], np.int64)
     vcpu.maar = list(found.get("maar", vcpu.maar))
     vcpu.wired = [Entry(*entry) for entry in found.get("wired", ())]
+    if "guest_tlb" in found:
+        vcpu.shadow.guest_tlb = [Entry(*entry) for entry in found["guest_tlb"]]
     if "timer" in found:
         vcpu.queue_timer_int()

@@ -65,7 +65,7 @@ class Options:
     vcpus: int | None = None
     """Virtual CPUs of that guest; as many as cores when not given."""
     kvm: str = "vz"
-    """KVM's back-end: "vz" of Linux 6.1, "ls3acomp" of the Loongson tree."""
+    """KVM's back-end: "vz" of Linux 6.1, "ls3acomp" of the Loongson tree, "te" (trap and emulate) of Linux 5.10."""
     irqchip: str = "kernel"
     """Who serves the guest's interrupt controllers: "kernel" (KVM itself) or "user" (the VMM, as all other devices)."""
 
@@ -141,6 +141,11 @@ class Options:
         for name in self.placement:
             if name not in known:
                 raise ConfigurationError(f"placement: {choose('component', name, known)}")
+
+    @property
+    def user_kernel(self) -> bool:
+        """The program is a kernel for root's user mode: the guest of trap and emulate."""
+        return self.hypervisor is not None and self.kvm == "te"
 
     def place(self, name: str) -> Place:
         """Where the device `name` runs."""

@@ -151,14 +151,14 @@ def take_address_exception(S, status, va, pc, delay_slot):
     code = status & 0xFF
     bank = S[state.BANK]
     region = shr(va, 62)
+    if status & REFILL and (status & ROOT or S[state.HYPERVISOR] == state.KERNEL_MODE) and refill(S, va):
+        S[state.CYCLES] += S[state.REFILL_COST]
+        S[state.PC] = pc - 4 if delay_slot else pc
+        S[state.NOTED] = 0
+        return
     if status & ROOT:
         bank = 0
         region = GPA_REGION
-        if status & REFILL and refill(S, va):
-            S[state.CYCLES] += S[state.REFILL_COST]
-            S[state.PC] = pc - 4 if delay_slot else pc
-            S[state.NOTED] = 0
-            return
         set_reason(S, guestctl.GVA if S[state.VZ_CHOICES] & choices.GVA else guestctl.GPA)
     elif status & DIRECTLY:
         set_reason(S, guestctl.GVA)

@@ -43,7 +43,7 @@ from cpu.engine.softmmu import host_offset, note_fill
 from cpu.engine.softmmu_layout import TABLE_MASK, WRITE_OFFSET
 from cpu.engine.translation import link_native, translate_block
 from cpu.tlb.translate import ROOT, translate
-from cpu.vz.mode import CU1, HALVES, LASXEN, LASXMODE, MSAEN
+from cpu.vz.mode import CU1, HALVES, LASXEN, LASXMODE, MSAEN, is_hypervisors
 from cpu.vz.short_exit import answer
 from cpu.vz.traps import CONFIG3_MSAP
 
@@ -346,7 +346,7 @@ def go_straight(S, M):
     """What `run` mostly does: from a boundary at which nothing is due, through translated code, to the next one it
     would look at. False: `run` has to go on from here."""
     now, pc = S[state.CYCLES], S[state.PC]
-    if not S[state.SAMPLE] or not is_quiet(S, now) or (S[state.HYPERVISOR] and S[state.BANK] == 0):
+    if not S[state.SAMPLE] or not is_quiet(S, now) or is_hypervisors(S):
         return False
     until = budget_end(S, now, S[state.LIMIT] - S[state.INSTRUCTIONS])
     ip = known_block(S, M, pc)
@@ -408,7 +408,7 @@ def run(S, M):
                     if what >= 0:
                         return what
                     quiet = True
-            if S[state.HYPERVISOR] and S[state.BANK] == 0:
+            if is_hypervisors(S):
                 if answer(S):
                     continue
                 return STOP_EXIT

@@ -20,7 +20,7 @@ from cpu.isa import Flow
 from cpu.isa.int_values import M64
 from cpu.isa.values import EXC_CODES, MAX_SCALAR_BYTES, VECTOR_BITS, GuestTrap, IntOperands
 from cpu.tlb.translate import FETCH, ROOT, translate
-from cpu.vz.mode import CU1, HALVES, LASXEN, MSAEN
+from cpu.vz.mode import CU1, HALVES, LASXEN, MSAEN, is_hypervisors
 from cpu.vz.short_exit import answer
 
 PAGE_LAST_WORD = 0xFFC
@@ -181,7 +181,7 @@ class Reference:
                     continue
                 if what >= 0:
                     return what
-            if S[state.HYPERVISOR] and S[state.BANK] == 0:
+            if is_hypervisors(S):
                 if answer(S):
                     continue
                 return loop.STOP_EXIT

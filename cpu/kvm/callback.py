@@ -1,4 +1,4 @@
-"""The table of callbacks: what a back-end (vz, ls3acomp_vz) answers to the common part.
+"""The table of callbacks: what a back-end (vz, ls3acomp_vz, trap_emul) answers to the common part.
 
 Source: Linux: arch/mips/include/asm/kvm_host.h, struct kvm_mips_callbacks. A member that a back-end leaves unset is
 called only where the hardware cannot produce the event.

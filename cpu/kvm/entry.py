@@ -47,12 +47,19 @@ def enter(vcpu: Vcpu) -> None:
     pc = vcpu.pc & M64
     words[C0_EPC] = pc - (1 << 64) if pc >> 63 else pc
     words[C0_STATUS] = words[C0_STATUS] & _AUX | GUEST_STATUS
-    words[C0_GUESTCTL0] |= CTL0_GM
-    ctl1 = words[C0_GUESTCTL1]
-    words[C0_GUESTCTL1] = ctl1 & ~RID | (ctl1 & 0xFF) << 16
-    core.vz.set_table(vcpu.vm.gpa.address)
+    if vcpu.shadow is None:
+        words[C0_GUESTCTL0] |= CTL0_GM
+        ctl1 = words[C0_GUESTCTL1]
+        words[C0_GUESTCTL1] = ctl1 & ~RID | (ctl1 & 0xFF) << 16
+    set_table(vcpu)
     words[state.PORT], words[state.ACCOUNT] = vcpu.number, vcpu.account_address
     core.vz.enter_guest()
+
+
+def set_table(vcpu: Vcpu) -> None:
+    """What the refill entry walks for the vCPU: the VM's GPA table, or a GVA table by the mode of the guest."""
+    table = vcpu.vm.gpa if vcpu.shadow is None else vcpu.shadow.space.table
+    vcpu.core.vz.set_table(table.address)
 
 
 def leave(vcpu: Vcpu) -> None:

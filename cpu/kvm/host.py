@@ -395,7 +395,7 @@ class Host:
             cpu.restore(state_of_it, self.threads)
             self._look_in(cpu)
             if cpu.in_guest:
-                cpu.core.vz.set_table(cpu.thread.vcpu.vm.gpa.address)
+                entry.set_table(cpu.thread.vcpu)
         self._queue = deque(self.threads[n] for n in saved["queue"])
         self.lost_lines = saved["lost_lines"]
 

@@ -65,6 +65,7 @@ class Ls3acompVz(Vz):
 
     def handle_cop_unusable(self, vcpu: Vcpu) -> Resume:
         if vcpu.exit.cause >> 28 & 3 == 2:
+            vcpu.charge("kvm_handle_aux")
             vcpu.core.vz.set_c0("status", vcpu.core.vz.c0("status") | 1 << 30)
             return Resume.GUEST
         return super().handle_cop_unusable(vcpu)

@@ -6,18 +6,19 @@ Source: Linux 6.1: virt/kvm/kvm_main.c, arch/mips/kvm/mips.c. A refused call rai
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from errno import EEXIST, EFAULT, EINVAL, ENOENT, ENOTTY
+from errno import EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, ENOTTY
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cpu.kvm import tlb
+from cpu.kvm.backend import Backend
 from cpu.kvm.errors import KvmError
 from cpu.kvm.ls3acomp_vz import Ls3acompVz
 from cpu.kvm.mmu import GpaTable, Slot
 from cpu.kvm.trace import Tracer
+from cpu.kvm.trap_emul import TrapEmul
 from cpu.kvm.uapi import (
     API_VERSION,
     MAX_SLOT_PAGES,
@@ -29,7 +30,6 @@ from cpu.kvm.uapi import (
     USER_MEM_SLOTS,
     VCPU_MMAP_SIZE,
     VM_TYPE_AUTO,
-    VM_TYPE_VZ,
     Cap,
     Ioctl,
     MemoryRegion,
@@ -43,8 +43,15 @@ if TYPE_CHECKING:
     from cpu.kvm.host import Host
     from cpu.kvm.irqchip import Controllers
 
-BACKENDS: dict[str, type[Vz]] = {"vz": Vz, "ls3acomp": Ls3acompVz}
-"""Back-ends by name: Linux 6.1's, and the Loongson tree's for the 3A4000."""
+BACKENDS: dict[str, type[Backend]] = {"vz": Vz, "ls3acomp": Ls3acompVz, "te": TrapEmul}
+"""Back-ends by name: Linux 6.1's, the Loongson tree's for the 3A4000, and trap and emulate of Linux 5.10."""
+
+
+def find_backend(name: str) -> type[Backend]:
+    """The back-end of that name. ConfigurationError for another."""
+    if name not in BACKENDS:
+        raise ConfigurationError(choose("KVM back-end", name, BACKENDS))
+    return BACKENDS[name]
 
 
 @dataclass
@@ -65,14 +72,20 @@ class VmArch:
 
 
 class Kvm:
-    """/dev/kvm of a host. `backend`: "vz" or "ls3acomp"; `is_memory(address, size)` says what user memory there is."""
+    """/dev/kvm of a host. `backend`: one of BACKENDS; `is_memory(address, size)` says what user memory there is;
+    `pages` are root physical addresses of pages that are the kernel's own: trap and emulate takes one for a vCPU."""
 
-    def __init__(self, host: Host, backend: str = "vz", is_memory: Callable[[int, int], bool] | None = None) -> None:
-        if backend not in BACKENDS:
-            raise ConfigurationError(choose("KVM back-end", backend, BACKENDS))
+    def __init__(
+        self,
+        host: Host,
+        backend: str = "vz",
+        is_memory: Callable[[int, int], bool] | None = None,
+        pages: Iterable[int] = (),
+    ) -> None:
         self.host = host
-        self.callbacks = BACKENDS[backend]()
+        self.callbacks = find_backend(backend)()
         self.is_memory = is_memory or (lambda address, size: True)
+        self._pages = list(pages)
         self.tracer = Tracer(host.look_in)
         self.vms: list[Vm] = []
 
@@ -98,15 +111,23 @@ class Kvm:
         return known.get(number, self.callbacks.check_extension(number))
 
     def create_vm(self, kind: int = VM_TYPE_AUTO) -> Vm:
-        """KVM_CREATE_VM. EINVAL for a type other than AUTO and VZ. The first VM enables the hardware of every core."""
-        if kind not in (VM_TYPE_AUTO, VM_TYPE_VZ):
-            raise KvmError(EINVAL, f"VM type {kind}; 0 (AUTO) and 1 (VZ) are possible")
+        """KVM_CREATE_VM. EINVAL for a type other than AUTO and the back-end's. The first VM enables the hardware of
+        every core."""
+        own = self.callbacks.vm_type
+        if kind not in (VM_TYPE_AUTO, own):
+            raise KvmError(EINVAL, f"VM type {kind}; 0 (AUTO) and {own} ({self.callbacks.name}) are possible")
         if not self.vms:
             for core in self.host.cores:
                 self.callbacks.hardware_enable(core)
         vm = Vm(self)
         self.vms.append(vm)
         return vm
+
+    def take_page(self) -> int:
+        """Root physical address of a page of the kernel's. ENOMEM when there is none left."""
+        if not self._pages:
+            raise KvmError(ENOMEM, "no page of the host kernel's own is left; trap and emulate needs one for a vCPU")
+        return self._pages.pop(0)
 
 
 class Vm:
@@ -285,7 +306,8 @@ class Vm:
         return bitmap
 
     def flush_remote_tlbs(self) -> None:
-        """Every vCPU takes a new GuestID before it runs again; those in guest mode are kicked out of it.
+        """Every vCPU takes a new GuestID, or without VZ new ASIDs, before it runs again; those in guest mode are kicked
+        out of it.
 
         The kernel waits until they have answered. Here the entries of a vCPU in guest mode are dropped at once, so that
         nothing is done under them meanwhile.
@@ -294,7 +316,7 @@ class Vm:
         for vcpu in self.vcpus:
             vcpu.flush_requested = True
             if vcpu.mode is Mode.IN_GUEST:
-                tlb.flush_roottlb_all_guests(vcpu.core)
+                self.callbacks.flush_now(vcpu)
                 self.host.kick(vcpu)
 
     # Snapshots.

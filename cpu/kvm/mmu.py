@@ -1,7 +1,8 @@
-"""The GPA page table of a VM: guest physical to root physical addresses, filled by faults, and what edits it.
+"""The GPA page table of a VM: guest physical to root physical addresses, filled by faults, and what edits it; and the
+GVA page tables of a vCPU under trap and emulate.
 
-Three levels in Linux's format with 16 KiB pages; the root TLB refill of the core walks it where it lies. A PTE that is
-old is not VALID, one that is clean is not DIRTY in hardware's sense: that is all the tracking of use there is.
+Three levels in Linux's format with 16 KiB pages; the refill of the core's root TLB walks them where they lie. A PTE
+that is old is not VALID, one that is clean is not DIRTY in hardware's sense: that is all the tracking of use there is.
 Source: Linux 6.1: arch/mips/kvm/mmu.c, arch/mips/include/asm/pgtable-64.h.
 
 PTEs are left for the root TLB to find: whoever takes rights away flushes the TLBs of all vCPUs afterwards.
@@ -81,22 +82,15 @@ class NoSlotError(KvmError):
         super().__init__(EFAULT, f"no {'writable ' if write else ''}memory at guest physical {gpa:#x}")
 
 
-class GpaTable:
-    """The table of one VM. `find_slot(gfn)` is the VM's lookup of memory slots."""
+class PageTable:
+    """Three levels of tables, and a walk of them. A page is numbered by its address over 16 KiB (for a GPA: gfn)."""
 
-    def __init__(self, find_slot: Callable[[int], Slot | None]) -> None:
-        self._find_slot = find_slot
+    def __init__(self) -> None:
         self.pgd = np.zeros(ENTRIES, np.int64)
         self.address = self.pgd.ctypes.data
         """Host address of the PGD, for the core's refill."""
         self._tables: dict[int, np.ndarray] = {}
         """Tables below the PGD by their host address, which is what the entries above them hold."""
-        self.sequence = 0
-        """Counts invalidations by the notifier: a fault that saw another number tries again."""
-        self.before_commit: Callable[[], None] | None = None
-        """Called between the lookup of a page and its entry into the table, for whoever tests that race."""
-
-    # Walking.
 
     def _below(self, table: np.ndarray, index: int, allocate: bool) -> np.ndarray | None:
         address = int(table[index])
@@ -137,23 +131,81 @@ class GpaTable:
         """Root physical address of the page of an entry."""
         return (pte & ~_FLAGS) >> ADDRESS_SHIFT
 
-    # Snapshots.
+    def flush(self, start: int, end: int) -> bool:
+        """Forget pages `start` to `end`, both included; a table that is covered as a whole goes too. Says whether
+        there were any (kvm_mips_flush_{gpa,gva}_pt)."""
+        changed = False
+        for part, pmd, index in self._leaves(start, end):
+            if part.any():
+                changed = True
+                part[:] = 0
+            if len(part) == ENTRIES:
+                del self._tables[int(pmd[index])]
+                pmd[index] = 0
+        return changed
 
-    def save(self) -> list[Any]:
-        """The leaf tables, each with the page it begins at, and the number of invalidations."""
-        leaves = [
+    def save_leaves(self) -> list[Any]:
+        """The leaf tables, each with the page it begins at, as msgpack types."""
+        return [
             [upper << 2 * PTE_BITS | middle << PTE_BITS, self._below(pmd, middle, False).tobytes()]
             for upper in np.flatnonzero(self.pgd).tolist()
             for pmd in [self._below(self.pgd, upper, False)]
             for middle in np.flatnonzero(pmd).tolist()
         ]
-        return [leaves, self.sequence]
+
+    def restore_leaves(self, leaves: list[Any]) -> None:
+        """What `save_leaves` gave, into an empty table."""
+        for gfn, entries in leaves:
+            self._leaf(gfn, allocate=True)[:] = np.frombuffer(entries, np.int64)
+
+
+class GvaTable(PageTable):
+    """A table of a vCPU under trap and emulate: guest virtual to root physical addresses."""
+
+    def set(self, gva: int, pte: int) -> None:
+        """The entry of the page at a guest virtual address."""
+        page = gva >> PAGE_SHIFT
+        self._leaf(page, allocate=True)[page & _INDEX] = pte
+
+    def forget_pair(self, gva: int) -> None:
+        """No entries for the pair of pages that one TLB entry maps."""
+        leaf, page = self._leaf(gva >> PAGE_SHIFT), gva >> PAGE_SHIFT & ~1
+        if leaf is not None:
+            leaf[page & _INDEX : (page & _INDEX) + 2] = 0
+
+
+def gva_pte(pte: int, writable: bool = True) -> int:
+    """The GVA entry of a page with that GPA entry. Stores fault where the guest's own TLB lets none through, and into a
+    clean page, so that the first one marks it."""
+    return pte if writable and pte & MODIFIED else pte & ~(WRITE | DIRTY)
+
+
+def shared_pte(address: int) -> int:
+    """The entry of a page of the host's own at a root physical address, to be read and written."""
+    return address << ADDRESS_SHIFT | _READABLE | WRITE | MODIFIED | DIRTY
+
+
+class GpaTable(PageTable):
+    """The table of one VM. `find_slot(gfn)` is the VM's lookup of memory slots."""
+
+    def __init__(self, find_slot: Callable[[int], Slot | None]) -> None:
+        super().__init__()
+        self._find_slot = find_slot
+        self.sequence = 0
+        """Counts invalidations by the notifier: a fault that saw another number tries again."""
+        self.before_commit: Callable[[], None] | None = None
+        """Called between the lookup of a page and its entry into the table, for whoever tests that race."""
+
+    # Snapshots.
+
+    def save(self) -> list[Any]:
+        """The leaf tables and the number of invalidations, as msgpack types."""
+        return [self.save_leaves(), self.sequence]
 
     def restore(self, saved: list[Any]) -> None:
         """What `save` gave, into an empty table."""
         leaves, self.sequence = saved
-        for gfn, entries in leaves:
-            self._leaf(gfn, allocate=True)[:] = np.frombuffer(entries, np.int64)
+        self.restore_leaves(leaves)
 
     # Faults.
 
@@ -199,19 +251,8 @@ class GpaTable:
         leaf[gfn & _INDEX] = pte
         return True
 
-    # Taking rights away; gfns are inclusive. Each says whether anything changed, so that a flush is needed.
-
-    def flush(self, start: int, end: int) -> bool:
-        """Forget the pages; a table that is covered as a whole goes too (kvm_mips_flush_gpa_pt)."""
-        changed = False
-        for part, pmd, index in self._leaves(start, end):
-            if part.any():
-                changed = True
-                part[:] = 0
-            if len(part) == ENTRIES:
-                del self._tables[int(pmd[index])]
-                pmd[index] = 0
-        return changed
+    # Taking rights away, as `flush` does; gfns are inclusive. Each says whether anything changed, so that a flush of
+    # TLBs is needed.
 
     def mkclean(self, start: int, end: int) -> bool:
         """The next store to each page faults (kvm_mips_mkclean_gpa_pt)."""

@@ -55,7 +55,10 @@ _WIDE = frozenset(
     "epc ebase config7 maari xcontext gscause errorepc kscratch1 kscratch2 kscratch3 kscratch4 kscratch5 "
     "kscratch6".split()
 )
-_ONLY_HERE = {"maari": (17, 2), "config7": (16, 7), "xcontextconfig": (4, 3)}
+_ONLY_HERE = {
+    "maari": (17, 2), "config7": (16, 7), "xcontextconfig": (4, 3), "kscratch4": (31, 5), "kscratch5": (31, 6),
+    "kscratch6": (31, 7),
+}  # fmt: skip
 """Registers of the interface that the core's own table may lack: (register, select)."""
 
 

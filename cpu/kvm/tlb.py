@@ -90,6 +90,18 @@ def flush_roottlb_all_guests(core: Core) -> None:
         core.vz.set_c0(name, value)
 
 
+def flush_roottlb_own(core: Core) -> None:
+    """Drop every root entry that no GuestID owns (local_flush_tlb_all)."""
+    saved = {name: core.vz.c0(name) for name in ("index", "guestctl1")}
+    clear_root_gid(core)
+    first = vtlb_size(core)
+    for index in (0, *range(first, first + ftlb_sets(core))):
+        core.vz.set_c0("index", index)
+        core.vz.tlbinvf()
+    for name, value in saved.items():
+        core.vz.set_c0(name, value)
+
+
 def flush_guesttlb_all(core: Core) -> None:
     """Drop every entry of the guest TLB, whoever owns it."""
     saved = {name: core.vz.gc0(name) for name in _GUEST}

@@ -17,6 +17,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "kvm_exit": ("pc", "reason"),
     "kvm_hwr": ("op", "reg", "val"),
     "kvm_aux": ("pc", "op", "state"),
+    "kvm_asid_change": ("pc", "old_asid", "new_asid"),
     "kvm_guestid_change": ("guestid",),
     "kvm_guest_mode_change": ("epc", "pc", "badvaddr", "status", "cause"),
 }

@@ -18,21 +18,23 @@ import numpy as np
 
 from cpu import state
 from cpu.cp0 import registers
-from cpu.kvm import emulate, fpu, interrupt, onereg, register_access, stats, tlb, trace
+from cpu.kvm import emulate, exceptions, fpu, interrupt, onereg, register_access, stats, tlb, trace
 from cpu.kvm.callback import Resume
 from cpu.kvm.errors import KvmError
 from cpu.kvm.uapi import Cap, ExitReason, Hypercall, Ioctl, Mmio, RunArea
 from cpu.vz import account
-from cpu.vz.guestctl import VIP
 
 if TYPE_CHECKING:
     from cpu.core import Core
     from cpu.kvm.mips import Vm
+    from cpu.kvm.shadow import Shadow
 
 M32, M64 = 0xFFFFFFFF, (1 << 64) - 1
 CONFIG1_FP, CONFIG3_MSAP = 1 << 0, 1 << 28
 CAUSE_DC = 1 << 27
 _COMPARE, _CAUSE = onereg.number("compare"), onereg.number("cause")
+_WIDE = frozenset(("maari", "xcontextconfig", "kscratch4", "kscratch5", "kscratch6"))
+"""Registers of 64 bits that the core's own table lacks."""
 INT, MOD, TLBL, TLBS = 0, 1, 2, 3
 CPU, MSA_DISABLED, GSEXC, TLBRI, TLBXI, GUEST_EXIT = 11, 21, 16, 19, 20, 27
 _COUNTERS = {
@@ -124,6 +126,8 @@ class Vcpu:
         """cop0.reg: the guest's CP0 while it is not in a core, and always what only software has; 8 * rd + sel."""
         self.written: set[str] = set()
         """Registers that user space wrote into the image since the last load: they go in by MTGC0."""
+        self.shadow: Shadow | None = None
+        """What trap and emulate has in place of the hardware's guest TLB."""
         self.context = fpu.Context()
         self.fpu_enabled = self.msa_enabled = False
         self.pending = interrupt.Pending()
@@ -179,12 +183,14 @@ class Vcpu:
 
     def _stored(self, index: int) -> int:
         """A register that reads as it is stored; 8 * rd + sel."""
-        return int(self.image[index]) if self.core is None else self.core.words[state.GCP0 + index]
+        if self.core is None or self.shadow is not None:
+            return int(self.image[index])
+        return self.core.words[state.GCP0 + index]
 
     def set_gc0(self, name: str, value: int) -> None:
         """Write one; in the core by MTGC0, with the core's mask."""
         if name == "cause":
-            value &= ~VIP  # IP7 to IP2 follow from it and from the timer
+            value &= ~self.vm.callbacks.cause_unkept
         if self.core is not None and name in self.vm.callbacks.in_hardware:
             self.core.vz.set_gc0(name, value)
         else:
@@ -390,11 +396,12 @@ class Vcpu:
         return Point.LEAVING if resume is Resume.HOST else Point.BETWEEN
 
     def _asleep(self) -> Point:
-        """kvm_vcpu_halt: it sleeps (on) where nothing is pending."""
+        """kvm_vcpu_halt: it sleeps (on) where nothing is pending. Then the guest goes on, except where its WAIT came as
+        "coprocessor unusable": user space is told of that."""
         if not (self.runnable or self.signal):
             return Point.ASLEEP
         self.kvm_run.exit_reason = ExitReason.IRQ_WINDOW_OPEN
-        return Point.BETWEEN
+        return Point.LEAVING if self.exit.cause >> 2 & 31 == CPU else Point.BETWEEN
 
     def _leave(self) -> None:
         self.vm.callbacks.vcpu_leave(self)
@@ -429,6 +436,9 @@ class Vcpu:
             self.emit("kvm_exit", self.pc, code)
             self.stats[_COUNTERS.get(code, "other")] += 1
         backend = self.vm.callbacks
+        if backend.checks_privilege and exceptions.refuse(self):
+            self.charge("kvm_handle_gpsi")
+            return Resume.GUEST
         if code == INT:
             self.charge("kvm_handle_int")
             return Resume.GUEST
@@ -438,7 +448,6 @@ class Vcpu:
             self.charge("kvm_handle_fault")
             return (backend.handle_tlb_mod, backend.handle_tlb_ld_miss, backend.handle_tlb_st_miss)[code - 1](self)
         if code == CPU:
-            self.charge("kvm_handle_aux")
             return backend.handle_cop_unusable(self)
         if code == MSA_DISABLED:
             self.charge("kvm_handle_aux")
@@ -462,6 +471,12 @@ class Vcpu:
         if link is not None and link[0]:
             self.gprs[link[0]] = emulate.signed(link[1])
         return where
+
+    @property
+    def is_fetch_fault(self) -> bool:
+        """Whether the exit's BadVAddr looks like that of an instruction fetch (kvm_is_ifetch_fault)."""
+        pc, bad = self.pc & M64, self.exit.badvaddr
+        return bad == pc or bool(self.exit.cause >> 31 and 0 <= bad - pc <= 4)
 
     def advance(self) -> None:
         """Go on behind the instruction (update_pc)."""
@@ -509,7 +524,7 @@ class Vcpu:
             control = S[[state.FCSR, state.MSACSR]].tolist()
         places = [(register_access.lane_of(self, n, 0), register_access.lane_of(self, n, 1)) for n in range(32)]
         lanes = [[int(array[at]) & M64 for array, at in pair] for pair in places]
-        names = (*self.vm.callbacks.in_hardware, "prid", "config6")
+        names = self.vm.callbacks.shown
         return {
             "pc": pc & M64,
             "gpr": [int(v) & M64 for v in gprs],
@@ -534,7 +549,8 @@ class Vcpu:
         words += [self.pending.set, self.pending.clear, *timer.save(), *self.maar]
         parts = [self.gprs] if area else []
         parts += [self.image, context.registers, np.array([word & M64 for word in words], np.uint64)]
-        return b"".join(part.tobytes() for part in parts)
+        shadow = b"" if self.shadow is None else self.shadow.digest()
+        return shadow + b"".join(part.tobytes() for part in parts)
 
     # Snapshots.
 
@@ -553,6 +569,7 @@ class Vcpu:
             "timer": self.timer.save(),
             "guestids": dict(self.guestids),
             "wired": [list(entry) for entry in self.wired],
+            "shadow": None if self.shadow is None else self.shadow.save(),
             "maar": list(self.maar),
             "core": None if self.core is None else self.core.number,
             "mode": self.mode.value,
@@ -579,6 +596,8 @@ class Vcpu:
         self.guestids = dict(saved["guestids"])
         self.wired = [tlb.Entry(*entry) for entry in saved["wired"]]
         self.maar = list(saved["maar"])
+        if self.shadow is not None:
+            self.shadow.restore(saved["shadow"])
         self.core = None if saved["core"] is None else self.vm.host.cores[saved["core"]]
         self.mode, self.point = Mode(saved["mode"]), Point(saved["point"])
         self._mmio = None if saved["mmio"] is None else emulate.Access(*saved["mmio"])
@@ -672,5 +691,5 @@ class Vcpu:
 def _place(name: str) -> tuple[int, int]:
     """Where the image has a register, and its values."""
     found = registers.REGISTERS.get(name)
-    wide = found.width == 64 if found is not None else name in ("maari", "xcontextconfig")
+    wide = found.width == 64 if found is not None else name in _WIDE
     return onereg.number(name), M64 if wide else M32

@@ -5,8 +5,6 @@ Source: Linux 6.1: arch/mips/kvm/vz.c as built for Loongson64. Guest exits are i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from errno import EINVAL
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,24 +12,25 @@ import numpy as np
 from cpu import state
 from cpu.cp0.registers import C0_GUESTCTL0, C0_GUESTCTL1, C0_GUESTCTL2
 from cpu.kvm import fpu, interrupt, msa, onereg, tlb
+from cpu.kvm.backend import Backend
 from cpu.kvm.callback import Resume
 from cpu.kvm.count import NS, SoftTimer
 from cpu.kvm.errors import KvmError
 from cpu.kvm.mmu import NoSlotError
-from cpu.kvm.uapi import PAGE_SHIFT, Cap
+from cpu.kvm.uapi import PAGE_SHIFT, VM_TYPE_VZ, Cap
 from cpu.kvm.vz_exits import GVA, GuestExits
 from cpu.kvm.vz_timer import CAUSE_TI
+from cpu.vz.guestctl import VIP
 
 if TYPE_CHECKING:
     from cpu.core import Core
-    from cpu.kvm.mips import Vm
     from cpu.kvm.vcpu import Vcpu
 
 CTL0_CP0, CTL0_AT_GUEST, CTL0_CG, CTL0_CF, CTL0_MC = 1 << 28, 3 << 26, 1 << 24, 1 << 23, 1 << 29
 CTL0_RUN = CTL0_CP0 | CTL0_AT_GUEST | CTL0_CG | CTL0_CF
 CTL0_WRITABLE_OFF = CTL0_RUN | CTL0_MC | 1 << 25 | 1 << 31
 CTL0EXT_CGI = 1 << 4
-CTL2_VIP, CTL2_HC_SHIFT = 0x3F << 10, 14
+CTL2_HC_SHIFT = 14
 MMU_SIZE_SHIFT, MMU_SIZE_MASK = 25, 0x3F
 RESET_PC = 0xFFFFFFFFBFC00000
 CONFIG_M = 1 << 31
@@ -68,24 +67,26 @@ def host_cpucfg(core: Core, word: int) -> int:
     return int(CPUCFG[word]) | (int(core.S[CPUCFG_ADDED[word]]) if word in CPUCFG_ADDED else 0)
 
 
-class Vz(GuestExits):
+class Vz(GuestExits, Backend):
     """The callback table `vz`. One object serves all VMs of a host: it keeps the GuestID allocation of each core."""
 
     name = "vz"
+    vm_type = VM_TYPE_VZ
     interrupts = interrupt.LINUX
     saved = (*CONFIGS, *SHARED)
     """Registers that load and put move between a core and the image, Config first."""
+    cause_unkept = VIP  # IP7 to IP2 follow from it and from the timer
     software_configs = ("config6", "config7")
     cgi = 0
 
     def __init__(self) -> None:
+        super().__init__()
         self.in_hardware = frozenset((*self.saved, "wired", "compare", "cause"))
+        self.shown = (*self.in_hardware, "prid", "config6")
         self._indices = np.array([onereg.number(name) for name in self.saved])
         self._slots = state.GCP0 + self._indices
         self.saved_table = np.concatenate(([len(self._indices)], self._indices))
-        """For `account.open_account`."""
         self._wired_index = onereg.number("wired")
-        self.more_handlers: dict[int, Callable[[Vcpu], Resume]] = {}
         self._versions: dict[int, int] = {}
         """guestid_cache of each core: version and the id given last."""
         self._masks: dict[int, int] = {}
@@ -119,7 +120,7 @@ class Vz(GuestExits):
         core.vz.set_c0("guestctl1", 0)
         tlb.flush_roottlb_all_guests(core)
         self._versions[core.number] = mask + 1
-        core.vz.set_c0("guestctl2", core.vz.c0("guestctl2") & ~CTL2_VIP)
+        core.vz.set_c0("guestctl2", core.vz.c0("guestctl2") & ~VIP)
         self.last_vcpu[core.number] = None
 
     root_reserve = 2
@@ -145,9 +146,6 @@ class Vz(GuestExits):
         return host_cpucfg(core, word) & CPUCFG_MASKS.get(word, 0)
 
     # A vCPU's life.
-
-    def init_vm(self, vm: Vm) -> None:
-        """What kvm_arch_init_vm asks of the host's hardware."""
 
     def vcpu_init(self, vcpu: Vcpu) -> None:
         vcpu.guestids = {}
@@ -287,21 +285,11 @@ class Vz(GuestExits):
         if vcpu.wired:
             tlb.load_guesttlb(vcpu.core, vcpu.wired)
 
+    def flush_now(self, vcpu: Vcpu) -> None:
+        """The vCPU, which is in guest mode, finds no translation any more."""
+        tlb.flush_roottlb_all_guests(vcpu.core)
+
     # Interrupts.
-
-    def queue_timer_int(self, vcpu: Vcpu) -> None:
-        vcpu.pending.queue(interrupt.TIMER)
-
-    def dequeue_timer_int(self, vcpu: Vcpu) -> None:
-        vcpu.pending.dequeue(interrupt.TIMER)
-
-    def queue_io_int(self, vcpu: Vcpu, irq: int) -> None:
-        if irq in self.interrupts.priorities:
-            vcpu.pending.queue(self.interrupts.priorities[irq])
-
-    def dequeue_io_int(self, vcpu: Vcpu, irq: int) -> None:
-        if irq in self.interrupts.priorities:
-            vcpu.pending.dequeue(self.interrupts.priorities[irq])
 
     def irq_deliver(self, vcpu: Vcpu, priority: int) -> None:
         """The timer sets Guest.Cause.TI, a line its bit of GuestCtl2.VIP."""
@@ -330,6 +318,7 @@ class Vz(GuestExits):
     # Exits other than guest exits.
 
     def handle_cop_unusable(self, vcpu: Vcpu) -> Resume:
+        vcpu.charge("kvm_handle_aux")
         unit = vcpu.exit.cause >> 28 & 3
         if unit == 1 and vcpu.has_fpu and not vcpu.context.in_use & fpu.FPU:
             fpu.own_fpu(vcpu)
@@ -344,15 +333,11 @@ class Vz(GuestExits):
             return Resume.GUEST
         return vcpu.internal_error("MSA disabled in the root context for a guest that may not use it")
 
-    def has_lasx(self, vcpu: Vcpu) -> bool:
-        """Whether the guest can have 256-bit vectors."""
-        return False
-
     def handle_tlb_ld_miss(self, vcpu: Vcpu) -> Resume:
         if self._root_fault(vcpu, vcpu.exit.badvaddr, False):
             return Resume.GUEST
-        pc, bad = vcpu.pc & (1 << 64) - 1, vcpu.exit.badvaddr
-        if bad == pc or (vcpu.exit.cause >> 31 and 0 <= bad - pc <= 4):
+        if vcpu.is_fetch_fault:
+            bad = vcpu.exit.badvaddr
             return vcpu.internal_error(f"instruction fetch from guest physical {bad:#x}, which no memory slot has")
         return vcpu.load_mmio()
 
@@ -403,78 +388,5 @@ class Vz(GuestExits):
             return CONFIG5_FIXED | (CONFIG5_MSAEN if vcpu.has_msa else 0) | (CONFIG5_FPU if vcpu.has_fpu else 0)
         return {"config": K0, "config3": CONFIG3_ISAONEXC, "config4": CONFIG4_FTLB_PAGE_SIZE}.get(name, 0)
 
-    counters: tuple[int, ...] = ()
-    """Ids of further counters that move with a vCPU."""
     fixed_names = (*onereg.FIXED_NAMES[:24], "config6", *onereg.FIXED_NAMES[24:])
     optional_names = onereg.OPTIONAL_NAMES
-
-    def num_regs(self, vcpu: Vcpu) -> int:
-        return len(self.fixed_names) + 3 + len(self.optional_names)
-
-    def copy_reg_indices(self, vcpu: Vcpu) -> list[int]:
-        ids = [onereg.cp0(name) for name in self.fixed_names]
-        ids += [onereg.COUNT_CTL, onereg.COUNT_RESUME, onereg.COUNT_HZ]
-        return ids + [onereg.cp0(name) for name in self.optional_names]
-
-    def vector_ids(self, vcpu: Vcpu) -> list[int]:
-        """The vector registers of the list."""
-        return [onereg.vec_128(n) for n in range(32)]
-
-    def _name(self, number: int) -> str:
-        for name in (*self.fixed_names, *self.optional_names):
-            if onereg.cp0(name) == number:
-                return name
-        raise KvmError(EINVAL, f"no register {number:#x}")
-
-    def get_one_reg(self, vcpu: Vcpu, number: int) -> int:
-        timer = vcpu.timer
-        special = {onereg.COUNT_CTL: timer.ctl, onereg.COUNT_RESUME: timer.resume, onereg.COUNT_HZ: timer.hz}
-        if number in special:
-            return special[number]
-        name = self._name(number)
-        if name == "count":
-            return timer.read()
-        return vcpu.gc0(name)
-
-    def set_one_reg(self, vcpu: Vcpu, number: int, value: int) -> None:
-        timer = vcpu.timer
-        special = {
-            onereg.COUNT_CTL: timer.set_ctl, onereg.COUNT_RESUME: timer.set_resume, onereg.COUNT_HZ: timer.set_hz,
-        }  # fmt: skip
-        if number in special:
-            special[number](value)
-            return
-        name = self._name(number)
-        if name == "count":
-            timer.write(value & 0xFFFFFFFF)
-        elif name == "compare":
-            timer.write_compare(value & 0xFFFFFFFF, False)
-        elif name == "cause":
-            self._set_cause(vcpu, value)
-        elif name.startswith("config"):
-            old = vcpu.gc0(name)
-            vcpu.set_gc0(name, old ^ (old ^ value) & self.user_mask(vcpu, name))
-        elif name != "random":
-            vcpu.set_gc0(name, value)
-
-    @staticmethod
-    def _set_cause(vcpu: Vcpu, value: int) -> None:
-        """DC stops or starts the soft timer with the same stroke."""
-        old = vcpu.gc0("cause")
-        if (old ^ value) & 1 << 27:
-            if value >> 27 & 1:
-                vcpu.timer.disable_cause()
-                vcpu.set_gc0("cause", value)
-            else:
-                vcpu.set_gc0("cause", value)
-                vcpu.timer.enable_cause()
-        else:
-            vcpu.set_gc0("cause", value)
-
-    def vm_ioctls(self, vm: Vm) -> dict[int, Callable[[Any], Any]]:
-        """ioctls of a VM that only this back-end has."""
-        return {}
-
-    def vcpu_ioctls(self, vcpu: Vcpu) -> dict[int, Callable[[Any], Any]]:
-        """ioctls of a vCPU that only this back-end has."""
-        return {}

@@ -181,7 +181,15 @@ class RootMode:
     def invalidate_gpa(self, gpa: int) -> bool:
         """Drops the root entry that maps a guest physical address for GuestCtl1.ID. False when there is none."""
         S = self._core.S
-        e = int(find_entry(S, 0, _signed(gpa), int(S[C0_ENTRYHI]) & 0x3FF, int(S[C0_GUESTCTL1]) & ID))
+        return self._drop(gpa, int(S[C0_ENTRYHI]) & 0x3FF, int(S[C0_GUESTCTL1]) & ID)
+
+    def invalidate_va(self, va: int, asid: int) -> bool:
+        """Drops root's own entry that maps a virtual address for an ASID. False when there is none."""
+        return self._drop(va, asid, 0)
+
+    def _drop(self, address: int, asid: int, guest_id: int) -> bool:
+        S = self._core.S
+        e = int(find_entry(S, 0, _signed(address), asid, guest_id))
         if e < 0:
             return False
         drop_entry(S, 0, e)
@@ -207,8 +215,13 @@ class RootMode:
                 f"a root refill of {refill_cycles} cycles, an exit of {cache_cycles}; at least 0 is needed"
             )
         S = self._core.S
-        S[state.HYPERVISOR] = 1
+        S[state.HYPERVISOR] = state.ROOT_MODE
         S[state.REFILL_COST], S[state.CACHE_COST] = refill_cycles, cache_cycles
+
+    def keep_user_mode(self) -> None:
+        """After `host`: only root's kernel mode is the hypervisor's, its user mode executes on the core. A TLB refill
+        of that mode walks the table at `set_table` by virtual address."""
+        self._core.S[state.HYPERVISOR] = state.KERNEL_MODE
 
     def answer_until(self, cycle: int) -> None:
         """An exit for CACHE by index that is over before `cycle` needs no hypervisor; 0: every one does. It needs one
@@ -228,7 +241,7 @@ class RootMode:
         return count
 
     def set_table(self, address: int) -> None:
-        """Host address of the page table of guest physical addresses (cpu/vz/refill.py); 0: none, every refill is an
+        """Host address of the page table that refills walk (cpu/vz/refill.py); 0: none, every refill is an
         exit. A model that reports guest virtual addresses has none to look up: RootModeError."""
         if address and self._core.choices.gva:
             raise RootModeError("a table of guest physical addresses, where BadVAddr is a guest virtual one (gva)")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from cpu import state
 from cpu.cp0.registers import C0_CONFIG, C0_CONFIG5, C0_CONFIG6, C0_GUESTCTL0, C0_STATUS
 from cpu.engine.jit import jit
-from cpu.tlb.translate import ST_ERL, ST_EXL
+from cpu.tlb.translate import ST_ERL, ST_EXL, USER, mode_of
 from cpu.vz.guestctl import GM
 
 CU1, FR, MSAEN = 1 << 29, 1 << 26, 1 << 27
@@ -23,6 +23,14 @@ def bank_of(S):
     if S[C0_GUESTCTL0] & GM and not S[C0_STATUS] & (ST_EXL | ST_ERL):
         return state.GUEST
     return 0
+
+
+@jit
+def is_hypervisors(S):
+    """Whether what comes next is the hypervisor's in Python: all of root mode, or only its kernel mode."""
+    if not S[state.HYPERVISOR] or S[state.BANK]:
+        return False
+    return S[state.HYPERVISOR] == state.ROOT_MODE or mode_of(S[C0_STATUS]) != USER
 
 
 @jit

@@ -1,9 +1,10 @@
 """The root TLB refill of a guest, carried out by the core itself: what the hypervisor's refill handler does, without
 leaving the compiled loop.
 
-It walks the page table of guest physical addresses at GPA_PGD: three levels of 2048 entries (bits 46:36, 35:25, 24:14)
-of 64 bits, of which the first two hold host addresses of the next table, or 0. Entries of the last level are in Linux's
-format. Source: Linux 6.1: arch/mips/kvm/entry.c (kvm_mips_build_tlb_refill_exception),
+It walks the page table at GPA_PGD, of guest physical addresses, or of virtual ones where the guest is root's user mode
+(HYPERVISOR = KERNEL_MODE; no GuestID is in use then). The table has three levels of 2048 entries (bits 46:36, 35:25,
+24:14) of 64 bits, of which the first two hold host addresses of the next table, or 0. Entries of the last level are in
+Linux's format. Source: Linux 6.1: arch/mips/kvm/entry.c (kvm_mips_build_tlb_refill_exception),
 arch/mips/include/asm/pgtable-bits.h.
 """
 
@@ -30,7 +31,7 @@ def entry_lo(pte):
 
 @jit
 def refill(S, gpa):
-    """Loads the root TLB with the pair of pages at a guest physical address. False when the core has no table to walk.
+    """Loads the root TLB with the pair of pages at an address of the table. False when the core has no table to walk.
     A table that is absent gives a pair that is not valid, so that the access comes to the hypervisor when it is
     repeated."""
     table = S[state.GPA_PGD]

@@ -50,7 +50,7 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--vcpus", type=count, metavar="V", help="virtual CPUs of that guest (default: as many as cores)"
     )
-    parser.add_argument("--kvm", choices=("vz", "ls3acomp"), help="KVM's back-end (default vz, Linux 6.1)")
+    parser.add_argument("--kvm", choices=("vz", "ls3acomp", "te"), help="KVM's back-end (default vz, Linux 6.1)")
     parser.add_argument(
         "--irqchip", choices=("kernel", "user"), help="who serves the guest's interrupt controllers (default kernel)"
     )

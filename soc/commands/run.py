@@ -31,7 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
         refuse_malformed(arguments)
         if arguments.restore:
             return restored(arguments)
-        image = prepare_boot(arguments.program, ram=settled(arguments).ram)
+        options = settled(arguments)
+        image = prepare_boot(arguments.program, ram=options.ram, user_kernel=options.user_kernel)
         if image.kind == "linux":
             raise ConfigurationError(
                 f"{arguments.program} is a Linux kernel, not a bare-metal program.\n"

@@ -57,17 +57,19 @@ def prepare(
     kind: str = "auto",
     cpu_clock_hz: int = 800_000_000,
     platform: str = "virt",
+    user_kernel: bool = False,
 ) -> BootImage:
     """What to write and where to start for an ELF program or a kernel on `platform` (virt, ls7a).
 
     `program` and `initrd` are paths, or the bytes of such files; `ram` is in bytes. `kind` is 'bare' for a program of
     its own, 'linux' for a kernel with boot parameters, 'auto' to tell by the file. `append` is added to the
-    kernel's command line. `run_stub` starts a vmlinuz at its decompressor. Raises LoadError.
+    kernel's command line. `run_stub` starts a vmlinuz at its decompressor. `user_kernel`: it is linked to the kseg0 of
+    a guest under trap and emulate. Raises LoadError.
     """
     if kind not in KINDS:
         raise LoadError("the program", f"kind {kind!r} is unknown", f"Choose one of {', '.join(KINDS)}.")
     name, data = _read(program, "kernel" if kind == "linux" else "program")
-    image = None if kind == "linux" else read_elf(data, name, ram)
+    image = None if kind == "linux" else read_elf(data, name, ram, user_kernel=user_kernel)
     if image is None or (kind == "auto" and looks_like_linux(image)):
         tables = partial(lefi.tables, platform, ram, cpus, cpu_clock_hz)
         return _linux(data, name, ram, initrd, append, run_stub, tables, rom.rom_code(platform))

@@ -38,10 +38,12 @@ class Segment:
 
 @dataclass(frozen=True)
 class ElfImage:
-    """An executable: 64-bit virtual entry address, physical segments, first bytes of the entry code."""
+    """An executable: 64-bit virtual entry address and where that is, physical segments, first bytes of the entry
+    code."""
 
     name: str
     entry: int
+    start: int
     segments: tuple[Segment, ...]
 
     @property
@@ -51,19 +53,19 @@ class ElfImage:
 
     def words_at_entry(self, count: int) -> list[int]:
         """Up to `count` instruction words from the entry on."""
-        start = physical(self.entry)
         for segment in self.segments:
-            if segment.address <= start < segment.end:
-                code = segment.data[start - segment.address :][: 4 * count]
+            if segment.address <= self.start < segment.end:
+                code = segment.data[self.start - segment.address :][: 4 * count]
                 return [int.from_bytes(code[i : i + 4], "little") for i in range(0, len(code) - 3, 4)]
         return []
 
 
-def read_elf(data: bytes, name: str, ram_bytes: int, advice: str = BUILD_ELF) -> ElfImage:
+def read_elf(data: bytes, name: str, ram_bytes: int, advice: str = BUILD_ELF, user_kernel: bool = False) -> ElfImage:
     """The executable in `data`, checked against a machine with `ram_bytes` of RAM.
 
-    `name` is what errors call the file; `advice` is their second line. Raises LoadError for every file this machine
-    cannot run: foreign, damaged, wrongly linked, or too large.
+    `name` is what errors call the file; `advice` is their second line; `user_kernel`: it must be linked to the kseg0
+    of a guest under trap and emulate. Raises LoadError for every file this machine cannot run: foreign, damaged,
+    wrongly linked, or too large.
     """
     what = name
     _check_identity(data, what, advice)
@@ -74,14 +76,14 @@ def read_elf(data: bytes, name: str, ram_bytes: int, advice: str = BUILD_ELF) ->
     except (ELFError, ConstructError, ValueError, KeyError) as cause:
         raise LoadError(what, f"its ELF headers are damaged ({cause})", advice) from cause
     _check_kind(header, what, advice)
-    segments = tuple(_segment(data, h, what, ram_bytes, advice) for h in headers if _loads(h))
+    segments = tuple(_segment(data, h, what, ram_bytes, advice, user_kernel) for h in headers if _loads(h))
     if not segments:
         raise LoadError(what, "it has no PT_LOAD segment, so there is nothing to load", advice)
     entry = canonical(header.e_entry)
-    start = physical(entry)
+    start = physical(entry, user_kernel)
     if start is None or entry % 4 or not any(s.address <= start and start + 4 <= s.end for s in segments):
         raise LoadError(what, f"its entry {entry:#x} is not an aligned address inside its segments", advice)
-    return ElfImage(name, entry, segments)
+    return ElfImage(name, entry, start, segments)
 
 
 def _loads(header) -> bool:
@@ -133,14 +135,17 @@ def _check_kind(header, what: str, advice: str) -> None:
         raise LoadError(what, f"it is built for {release_6}, this machine runs release 2", advice)
 
 
-def _segment(data: bytes, header, what: str, ram_bytes: int, advice: str) -> Segment:
+def _segment(data: bytes, header, what: str, ram_bytes: int, advice: str, user_kernel: bool) -> Segment:
     end = header.p_offset + header.p_filesz
     if end > len(data):
         _truncated(what, f"its segment for {header.p_vaddr:#x}", end, len(data))
     if header.p_filesz > header.p_memsz:
         why = f"its segment for {header.p_vaddr:#x} has {header.p_filesz} bytes in {header.p_memsz} bytes of memory"
         raise LoadError(what, why, advice)
-    address = physical(header.p_vaddr)
+    address = physical(header.p_vaddr, user_kernel)
+    if address is None and user_kernel:
+        why = f"its segment at {header.p_vaddr:#x} is not at an address from 0x40000000 to 0x5fffffff"
+        raise LoadError(what, why, "Link it to those: under trap and emulate they are the guest's kseg0.")
     if address is None:
         why = f"its segment at {header.p_vaddr:#x} is not at a kseg0, kseg1 or xkphys address"
         if header.p_vaddr < 1 << 47:

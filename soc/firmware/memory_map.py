@@ -15,6 +15,8 @@ FIRMWARE_RAM = 0x0F00_0000
 HIGH_RAM = HIGH_BASE + LOW_BYTES
 
 KSEG0 = 0xFFFF_FFFF_8000_0000
+USER_KSEG0 = 0x4000_0000
+"""kseg0 of a guest under trap and emulate (docs/kvm.md), which is part of useg."""
 KSEG1 = 0xFFFF_FFFF_A000_0000
 XKPHYS_CACHED = 0x9800_0000_0000_0000
 PHYSICAL_BITS = 48
@@ -43,11 +45,14 @@ def is_loadable(address: int, size: int, ram_bytes: int) -> bool:
     return any(w.start <= address and address + size <= w.end for w in loadable(ram_bytes))
 
 
-def physical(address: int) -> int | None:
-    """The physical address behind a kseg0, kseg1 or xkphys address (64-bit, unsigned); None for any other segment.
+def physical(address: int, user_kernel: bool = False) -> int | None:
+    """The physical address behind a kseg0, kseg1 or xkphys address (64-bit, unsigned); None for any other segment. With
+    `user_kernel` that behind the kseg0 of a guest under trap and emulate.
 
     A 32-bit compatibility address that some linkers leave zero-extended (0x80000000 to 0xbfffffff) counts as kseg0/1.
     """
+    if user_kernel:
+        return address - USER_KSEG0 if USER_KSEG0 <= address < USER_KSEG0 + 0x2000_0000 else None
     if KSEG0 <= address < KSEG0 + 0x4000_0000 or 0x8000_0000 <= address < 0xC000_0000:
         return address & 0x1FFF_FFFF
     if address >> 62 == 2:

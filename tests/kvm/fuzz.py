@@ -130,10 +130,14 @@ class Report:
 class Vmm:
     """The VM of one seed."""
 
+    backends: tuple[str, ...] = ("vz", "vz", "ls3acomp")
+    host_pages = range(0)
+    """Root physical memory that is the host kernel's to use."""
+
     def __init__(self, seed: int, tier: str, shots: int, cycles: int) -> None:
         self.seed, self.random, self.shots, self.cycles = seed, Random(seed), shots, cycles
         cores, vcpus = self.random.choice((1, 1, 2)), self.random.choice((1, 2, 3))
-        backend = self.random.choice(("vz", "vz", "ls3acomp"))
+        backend = self.random.choice(self.backends)
         self.memory = Memory(RAM)
         # Where there can be such a thing: LASX, and for every other seed the stable timer.
         loongson = backend == "ls3acomp"
@@ -142,7 +146,7 @@ class Vmm:
             core.vz.set_c0("config6", core.vz.c0("config6") | EXTIMER)
         slice_cycles = self.random.choice((5_000, 20_000))
         self.host = Host(self.cluster.cores, Clock(TIMING.core_clock), COSTS, self, slice_cycles)
-        self.kvm = Kvm(self.host, backend)
+        self.kvm = Kvm(self.host, backend, pages=self.host_pages)
         self.vm = self.kvm.create_vm()
         self.vm.set_user_memory_region(MemoryRegion(0, 0, VM_SIZE, VM_AT))
         self.vm.set_user_memory_region(MemoryRegion(1, ROM_GPA, ROM_SIZE, ROM_AT, MEM_READONLY))
@@ -280,8 +284,10 @@ class Vmm:
     # Judging.
 
     def _foreign(self) -> bytes:
-        data = self.memory.read(0, RAM)
-        return data[:VM_AT] + data[VM_AT + VM_SIZE :]
+        data = bytearray(self.memory.read(0, RAM))
+        for start, end in ((VM_AT, VM_AT + VM_SIZE), (self.host_pages.start, self.host_pages.stop)):
+            data[start:end] = bytes(end - start)
+        return bytes(data)
 
     def check(self) -> None:
         """Root state and foreign memory are what they were; root's TLB leads nowhere else."""
@@ -301,13 +307,17 @@ class Vmm:
         for vpn2, mask, _, _, lo0, lo1, tag in entries.tolist():
             if mask < 0:
                 continue
-            if not tag:
+            if not self._is_guests(vpn2, tag):
                 raise FuzzError(f"seed {self.seed}: an entry of root's own in its TLB, {vpn2:#x}")
             for lo in (lo0, lo1):
                 page = lo >> 6 << 12 & (1 << 48) - 1
-                writable = VM_AT <= page < VM_AT + VM_SIZE
+                writable = VM_AT <= page < VM_AT + VM_SIZE or page in self.host_pages
                 if lo & 2 and not writable and not (ROM_AT <= page < ROM_AT + ROM_SIZE and not lo & 4):
                     raise FuzzError(f"seed {self.seed}: root's TLB has {page:#x} for the guest ({lo:#x})")
+
+    def _is_guests(self, vpn2: int, tag: int) -> bool:
+        """Whether an entry with that address and GuestID in root's TLB is a guest's."""
+        return tag != 0
 
     def _account(self) -> None:
         report = self.report
@@ -384,10 +394,10 @@ def tlb_code(random: Random, code: int) -> str:
     return text
 
 
-def run_seed(seed: int, tier: str, shots: int = 6, cycles: int = 4000) -> Report:
+def run_seed(seed: int, tier: str, shots: int = 6, cycles: int = 4000, vmm: type[Vmm] = Vmm) -> Report:
     """One seed: `shots` a vCPU, of about `cycles` each. Raises FuzzError, and FuzzError from any error of the host."""
     try:
-        return Vmm(seed, tier, shots, cycles).run()
+        return vmm(seed, tier, shots, cycles).run()
     except FuzzError:
         raise
     except Exception as error:

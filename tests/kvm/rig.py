@@ -14,7 +14,7 @@ from cpu.kvm.emulate import Access
 from cpu.kvm.errors import KvmError
 from cpu.kvm.host import Host
 from cpu.kvm.mips import Kvm
-from cpu.kvm.uapi import Cap, ExitReason, MemoryRegion
+from cpu.kvm.uapi import PAGE_SIZE, Cap, ExitReason, MemoryRegion
 from cpu.kvm.vcpu import Steps, Vcpu
 from cpu.memory import Memory
 from devices.board import Board
@@ -57,7 +57,7 @@ class Bench:
         self.host = Host(self.cluster.cores, Clock(TIMING.core_clock), COSTS, self, slice_cycles)
         for core in self.cluster.cores if stable_timer else ():
             core.vz.set_c0("config6", core.vz.c0("config6") | EXTIMER)
-        self.kvm = Kvm(self.host, backend)
+        self.kvm = Kvm(self.host, backend, pages=range(0, base, PAGE_SIZE))
         self.vm = self.kvm.create_vm()
         self.base = base
         self.vm.set_user_memory_region(MemoryRegion(0, 0, 8 * MIB, base))
@@ -119,7 +119,7 @@ class Bench:
             if run.exit_reason is ExitReason.MMIO:
                 mmio = run.mmio
                 mmio.data = yield Access(mmio.phys_addr, mmio.len, mmio.is_write, mmio.data)
-            elif run.exit_reason is not ExitReason.INTR:
+            elif run.exit_reason not in (ExitReason.INTR, ExitReason.IRQ_WINDOW_OPEN):
                 return
 
     def run(self, cycles: int = 100_000, ends: tuple[StopKind, ...] = ()) -> None:

@@ -7,13 +7,15 @@ import errno
 import pytest
 
 from cpu.kvm import onereg
+from cpu.kvm.callback import Callbacks
 from cpu.kvm.errors import KvmError
-from cpu.kvm.mips import Kvm
+from cpu.kvm.mips import BACKENDS, Kvm, find_backend
 from cpu.kvm.uapi import Cap, ExitReason, Ioctl, MemoryRegion, VcpuState
 from soc.errors import ConfigurationError
 from tests.kvm.rig import MIB, Bench, P
 
 PAGE = 1 << 14
+M64 = (1 << 64) - 1
 
 
 @pytest.fixture
@@ -48,6 +50,53 @@ def test_capabilities_of_linux(bench, cap, value):
 
 def test_the_loongson_tree_has_an_irqchip():
     assert Bench(backend="ls3acomp").kvm.check_extension(Cap.IRQCHIP) == 1
+
+
+def test_trap_and_emulate_says_so():
+    bench = Bench(backend="te")
+    capabilities = {Cap.MIPS_TE: 1, Cap.MIPS_VZ: 0, Cap.MIPS_64BIT: 0, Cap.IOEVENTFD: 1, Cap.MIPS_FPU: 1}
+    assert {cap: bench.kvm.check_extension(cap) for cap in capabilities} == capabilities
+    assert bench.kvm.ioctl(Ioctl.CREATE_VM, 2) in bench.kvm.vms
+    refused("EINVAL", bench.kvm.ioctl, Ioctl.CREATE_VM, 1)
+
+
+def test_the_registers_of_trap_and_emulate():
+    vcpu = Bench(backend="te").vm.create_vcpu(3)
+    ids = vcpu.get_reg_list()
+    assert len(ids) == vcpu.num_regs() == 35 + 35
+    reset = {"prid": 0x19300, "ebase": 0x40000003, "status": 0x400004, "intctl": 0xFC000000, "config7": 0x80000400}
+    assert {name: vcpu.get_one_reg(onereg.cp0(name)) for name in reset} == reset
+    assert vcpu.get_one_reg(onereg.PC) == 0x5FC00000
+    assert vcpu.get_one_reg(onereg.COUNT_HZ) == 100_000_000
+    before = {number: vcpu.get_one_reg(number) for number in ids}
+    for name in ("config", "config2", "config7", "intctl"):
+        vcpu.set_one_reg(onereg.cp0(name), 0)
+        assert vcpu.get_one_reg(onereg.cp0(name)) == before[onereg.cp0(name)], "takes no value"
+    vcpu.set_one_reg(onereg.cp0("ebase"), 0xFFFFFFFF)
+    assert vcpu.get_one_reg(onereg.cp0("ebase")) == 0x5FFFF3FF, "in the guest's kseg0"
+    for name in ("kscratch1", "kscratch6", "epc"):
+        vcpu.set_one_reg(onereg.cp0(name), M64)
+        assert vcpu.get_one_reg(onereg.cp0(name)) == M64
+    refused("EINVAL", vcpu.get_one_reg, onereg.cp0("pwbase"))
+
+
+def test_without_a_page_of_the_hosts_there_is_no_vcpu_for_trap_and_emulate():
+    bench = Bench(backend="te", base=1 << 14)
+    bench.vm.create_vcpu(0)
+    refused("ENOMEM", bench.vm.create_vcpu, 1)
+
+
+EXIT_CODES = {"vz": set(), "ls3acomp": {16, 19, 20}, "te": {4, 5, 8, 9, 10, 13, 14, 15}}
+"""ExcCodes that not every back-end has a handler for."""
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_back_end_has_the_callbacks_of_its_source(name):
+    backend = find_backend(name)()
+    for member, kind in vars(Callbacks).items():
+        if not member.startswith("_"):
+            assert callable(getattr(backend, member)) is callable(kind), member
+    assert set(backend.more_handlers) == EXIT_CODES[name]
 
 
 def test_an_unknown_back_end_is_named(bench):

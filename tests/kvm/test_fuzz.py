@@ -8,6 +8,7 @@ from cpu import state
 from cpu.kvm.stats import REASONS
 from tests.kvm import fuzz
 from tests.kvm.fuzz import FuzzError, Vmm, run_seed
+from tests.kvm.te_fuzz import TeVmm
 
 
 def test_a_slice_of_seeds():
@@ -27,6 +28,28 @@ def test_a_seed_is_the_same_on_both_tiers(seed):
 def test_a_thousand_seeds_with_a_million_instructions():
     total = fuzz.fuzz(1000, 1, "auto")
     assert total.seeds == 1000 and total.instructions >= 1_000_000
+
+
+# Trap and emulate: an exit takes longer than an instruction, so the pieces are longer.
+
+
+def test_a_slice_of_seeds_under_trap_and_emulate():
+    reports = [run_seed(seed, "auto", cycles=60_000, vmm=TeVmm) for seed in range(1, 21)]
+    assert sum(report.instructions for report in reports) > 10_000
+    seen = {reason for report in reports for reason in report.exits}
+    assert {"cop_unusable", "resvd_inst", "tlbmiss_ld", "tlbmiss_st", "addrerr_ld", "addrerr_st", "syscall"} <= seen
+
+
+@pytest.mark.parametrize("seed", (5, 9))
+def test_a_seed_under_trap_and_emulate_is_the_same_on_every_tier(seed):
+    reports = [run_seed(seed, tier, shots=2, cycles=5_000, vmm=TeVmm) for tier in ("threaded", "stencil", "reference")]
+    assert all((report.digests, report.exits) == (reports[0].digests, reports[0].exits) for report in reports)
+
+
+@pytest.mark.slow
+def test_a_thousand_seeds_under_trap_and_emulate():
+    for seed in range(1, 1001):
+        run_seed(seed, "auto", cycles=60_000, vmm=TeVmm)
 
 
 # The checks see what they are there for.

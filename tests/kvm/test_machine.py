@@ -68,7 +68,7 @@ def test_options_that_make_no_sense():
     with pytest.raises(ConfigurationError, match="user"):
         Machine("virt", hypervisor="kvm", irqchip="none")
     with pytest.raises(ConfigurationError, match="ls3acomp"):
-        Machine("virt", hypervisor="kvm", kvm="te")
+        Machine("virt", hypervisor="kvm", kvm="svm")
 
 
 @pytest.mark.parametrize("unimplemented", ["stop", "ri"])

@@ -32,6 +32,7 @@ from cpu.kvm.uapi import (
 )
 from cpu.kvm.vcpu import Vcpu
 from cpu.vz import device_access
+from tests.kvm import te_guests
 from tests.kvm.rig import COSTS, CU1, DEVICE, FR, GB, IE, KSEG0, KX, MIB, STATUS, UNCACHED, Bench, IrqchipBench, P, run
 
 M64 = (1 << 64) - 1
@@ -878,12 +879,24 @@ def _():
         assert vcpu.get_one_reg(onereg.COUNT_CTL) == 1
 
 
+@vector("145", "trap and emulate: MFC0 rt, Status is replaced by LW rt, 0x4300($zero)", "LS: dyntrans.c, commpage.h")
+def _():
+    bench, vcpu = te_guests.guest(f"mfc0 t1, c0_status\n {END}", status=0x400)
+    assert bench.word(0x100000, 4) == te_guests.LW_T1_STATUS
+    assert int(vcpu.gprs[13]) == 0x400
+
+
+@vector("146", "trap and emulate: a load of 0x50000000 by the guest's user mode is its AdEL", "LS: emulate.c")
+def _():
+    _, vcpu = te_guests.user_program("lui t0, 0x5000\n lw t1, 0(t0)")
+    assert int(vcpu.gprs[18]) >> 2 & 31 == 4
+    assert vcpu.stats["tlbmiss_ld"] and not vcpu.shadow.user.table.pte(0x5000_0000 >> 14)
+
+
 NOT_HERE = {
     "42": "root executes nothing under the model: tests/cpu/vz_vectors.py runs it on a bare VZ core",
     "136": "the inter-processor block is a device: I03, I05 in tests/devices/vectors.py; nodes: tests/soc/test_ls7a.py",
     "137": "I05 there",
-    "145": "trap and emulate",
-    "146": "trap and emulate",
 }
 """Vectors that are not run here, because."""
 

@@ -122,7 +122,7 @@ def test_the_tour_also_goes_where_there_is_no_bridge(tmp_path):
         ("irqfd_injection", {"pin_core": 4}, "pin_core = 4; allowed: 0 to 3"),
         ("tour", {"cpus": 5}, "cpus = 5; allowed: 1 to 4"),
         ("exit_cost", {"rounds": 1}, "rounds = 1; allowed: 2 to 4096"),
-        ("exit_cost", {"kvm": "te"}, "unknown KVM back-end 'te'; allowed: vz, ls3acomp"),
+        ("exit_cost", {"kvm": "te"}, "unknown KVM back-end for a guest of the library 'te'; allowed: vz, ls3acomp"),
         ("mmio_in_kernel_or_user", {"rounds": 0}, "rounds = 0; allowed: 2 to 4096"),
         ("ipi_in_guest", {"cpus": 3}, "cpus = 3; allowed: 1 to 2"),
         ("irqfd_or_ioctl", {"rounds": 5000}, "rounds = 5000; allowed: 1 to 4096"),
