@@ -47,6 +47,16 @@ def mode_of(status):
 
 
 @jit
+def effective(S, ea):
+    """The address of a load or store whose operands add up to `ea`: in user mode without 64-bit addresses the low 32
+    bits count."""
+    status = S[S[state.BANK] + C0_STATUS]
+    if mode_of(status) != USER or status & ST_UX:
+        return ea
+    return ((ea & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
+
+
+@jit
 def matches(S, bank, e, va, asid, guest_id):
     """Whether entry e of a context's TLB is valid and maps the address for that ASID and GuestID."""
     at = bank + state.TLB + e * state.TLB_FIELDS
