@@ -44,6 +44,7 @@ from cpu.cp0.registers import (
     CPUCFG1_LASX,
     WIDE,
 )
+from cpu.engine.intrinsics import sign32
 from cpu.engine.jit import jit
 from cpu.engine.softmmu import flush_all, update_context
 from cpu.tlb import ftlb
@@ -57,11 +58,6 @@ EBASE_WG = 1 << 11
 CONFIG1_FP, CONFIG3_MSAP = 1 << 0, 1 << 28
 DIAG_VTLB, DIAG_FTLB = 1 << 12, 1 << 13
 SMALL_INDEX = 0x3F  # Index without an FTLB
-
-
-@jit
-def sign32(value):
-    return ((value & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
 
 
 @jit

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from cpu import state
 from cpu.cp0.registers import C0_ENTRYHI, C0_GUESTCTL0, C0_GUESTCTL1, C0_PAGEGRAIN, C0_STATUS
-from cpu.engine.intrinsics import shr, slot, ult
+from cpu.engine.intrinsics import shr, sign32, slot, ult
 from cpu.engine.jit import jit
 from cpu.tlb.ftlb import first_of_set, is_on
 from cpu.vz.choices import GVA
@@ -53,7 +53,7 @@ def effective(S, ea):
     status = S[S[state.BANK] + C0_STATUS]
     if mode_of(status) != USER or status & ST_UX:
         return ea
-    return ((ea & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
+    return sign32(ea)
 
 
 @jit
