@@ -56,6 +56,7 @@ from cpu.vz.mode import CU0, CU1, FR, LASXEN, LASXMODE, MSAEN, link_slot, select
 
 EBASE_WG = 1 << 11
 CONFIG1_FP, CONFIG3_MSAP = 1 << 0, 1 << 28
+HARDWARE_USERLOCAL = 29  # of RDHWR
 DIAG_VTLB, DIAG_FTLB = 1 << 12, 1 << 13
 SMALL_INDEX = 0x3F  # Index without an FTLB
 
@@ -201,7 +202,7 @@ def read_hardware(S, number, cycle):
         return sign32(timer.count(S, bank, cycle)), 1
     if number == 3:
         return S[state.COUNT_DIVIDER], 1
-    if number == 29:
+    if number == HARDWARE_USERLOCAL:
         return S[bank + C0_USERLOCAL], 1
     if number == 30:
         return stable.counter(S, cycle) + (S[state.GUEST_STABLE_OFFSET] if bank else 0), 1
