@@ -52,7 +52,7 @@ def select_bank(S):
     units = status & CU1 | S[bank + C0_CONFIG5] & MSAEN | S[bank + C0_CONFIG] & LASXEN
     if bank:
         units &= S[C0_STATUS] & CU1 | S[C0_CONFIG5] & MSAEN | S[C0_CONFIG] & LASXEN
-    if mode_of(status) == USER and not status & (ST_UX | PX):
+    if not status & (ST_UX | PX) and mode_of(status) == USER:
         units |= NARROW | (NARROW_COP0 if status & CU0 else 0) | (NARROW_COP1 if units & CU1 else 0)
     if status & (CU1 | FR) == CU1:
         # Vectors over 32-bit floating-point registers do not exist.
