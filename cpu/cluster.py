@@ -21,8 +21,8 @@ from cpu.costs import Costs
 from cpu.cp0 import timer
 from cpu.cp0.exceptions import set_line, take_exception
 from cpu.cp0.registers import C0_CAUSE, C0_STATUS
-from cpu.engine import loop, shared
-from cpu.engine.jit import jit, jit_inline
+from cpu.engine import loop, shared, tiers
+from cpu.engine.jit import jit, jit_as, jit_inline
 from cpu.engine.loop import GOES_ON, go_straight, prepare, run, shift_time
 from cpu.memory import Memory
 from cpu.vz import short_access
@@ -282,7 +282,7 @@ def run_windows(states, M, nothing, control):
     return loop.STOP_HORIZON
 
 
-@jit
+@jit_as("int64(int64[:, ::1], int64[::1], int64[::1], int64[::1])")
 def run_cluster(states, M, nothing, control):
     """`run_windows`; QUIET_UNTIL says then how long the cores have nothing to execute."""
     prepare(M)
@@ -339,6 +339,9 @@ class Cluster:
             raise CoreError(f"{count} cores: 1 to {shared.MAX_CORES} are possible")
         if window < 1:
             raise CoreError(f"a window of {window} cycles; at least 1 is needed")
+        if tier != "reference":
+            with tiers.compiling_elsewhere(tier):
+                run_cluster.make_ready()
         self.memory = memory
         self.states, tables = storage(count)
         self.control = np.zeros(16, np.int64)
