@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from soc.commands import COMMANDS
 from soc.commands.loading import loading
-from soc.commands.output import BAD_INPUT, INTERRUPTED, error_text, say
+from soc.commands.output import BAD_INPUT, FAILED, INTERRUPTED, UNREAD, error_text, refusal, say
 from soc.errors import SocError
 
 
@@ -35,13 +35,20 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line `argv` (default: the process's) and returns the exit status."""
     words = sys.argv[1:] if argv is None else argv
-    with loading():
-        arguments = parser(words[0] if words else None).parse_args(words)
     try:
-        return arguments.command(arguments)
+        with loading():
+            arguments = parser(words[0] if words else None).parse_args(words)
+        status = arguments.command(arguments)
+        sys.stdout.flush()
+        return status
     except SocError as error:
         say(error_text(error))
         return BAD_INPUT
+    except BrokenPipeError:
+        return UNREAD
+    except OSError as error:
+        say(error_text(refusal(error)))
+        return FAILED
     except KeyboardInterrupt:
         say("soc: interrupted.")
         return INTERRUPTED
@@ -52,11 +59,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 def command() -> NoReturn:
     """The process `soc`. It ends without the interpreter's taking itself apart, which takes longer than a short run:
     the host frees the memory of a process at once."""
+    _open_missing_streams()
     status = main()
     atexit._run_exitfuncs()
-    with suppress(BrokenPipeError):
+    with suppress(OSError):
         sys.stdout.flush()
     os._exit(status)
+
+
+def _open_missing_streams() -> None:
+    """A standard stream that the process was started without leads nowhere."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
 
 
 if __name__ == "__main__":
