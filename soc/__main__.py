@@ -23,9 +23,23 @@ class _Parser(argparse.ArgumentParser):
         self.exit(BAD_INPUT, f"soc: {message}.\n     `{self.prog} --help` lists what it takes.\n")
 
 
+class _Version(argparse.Action):
+    """argparse's own would have the version looked up by every command."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"loongson-soc {version('loongson-soc')}")
+        except PackageNotFoundError:
+            print("loongson-soc, not installed")
+        parser.exit()
+
+
 def parser(only: str | None = None) -> argparse.ArgumentParser:
     """The command line, one subcommand per file of soc.commands: all of them, or just `only`, which loads faster."""
     top = _Parser(prog="soc", description="Simulator of a Loongson-3A4000 machine.")
+    top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in [only] if only in COMMANDS else COMMANDS:
         import_module(f"soc.commands.{name}").add(commands)
@@ -71,7 +85,7 @@ def _open_missing_streams() -> None:
     """A standard stream that the process was started without leads nowhere."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+            setattr(sys, name, open(os.devnull, mode))
 
 
 if __name__ == "__main__":

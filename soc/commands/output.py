@@ -32,8 +32,8 @@ def error_text(error: Exception) -> str:
 
 
 def refusal(error: OSError) -> SocError:
-    """What the host refused, and to which file, as an error of this package."""
-    return SocError(f"{error.filename or 'standard output'}: {error.strerror or error}.")
+    """What the host refused, and to which file where it says so, as an error of this package."""
+    return SocError(f"{error.filename or 'cannot write'}: {error.strerror or error}.")
 
 
 def done(step: Callable[[], object]) -> bool:

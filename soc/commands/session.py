@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from soc.commands.checkpoint import Saving, rest_of
-from soc.commands.loading import loading
+from soc.commands.loading import loading, say_when_compiling
 from soc.commands.options import devices, placement
-from soc.commands.output import BAD_INPUT, FAILED, INTERRUPTED, LIMIT, OK, done, error_text, result_line, say
+from soc.commands.output import BAD_INPUT, FAILED, INTERRUPTED, LIMIT, OK, done, error_text, refusal, result_line, say
 from soc.commands.profiling import Profiling
 from soc.commands.progress import EVERY_MS, Progress
 from soc.commands.run_folder import RunFolder
@@ -87,6 +87,7 @@ def session(
     try:
         saving = Saving(arguments)
         profiling = Profiling.of(arguments)
+        say_when_compiling(arguments.tier)
         with profiling.starting(), loading():
             machine = prepare()
         if arguments.restore and arguments.max_virtual is not None:
@@ -106,7 +107,8 @@ def session(
             left = [done(lambda: machine.trace.close(result.trace_hash)), done(lambda: finish(machine))]
             waits = machine.waits() if arguments.waits else ""
             left.append(done(lambda: profiling.finish(machine, folder.path if folder is not None else None)))
-    except SocError as error:
+    except (SocError, OSError) as cause:
+        error = refusal(cause) if isinstance(cause, OSError) else cause
         say(error_text(error))
         return _nothing_ran(folder, "error", str(error), status)
     except KeyboardInterrupt:
