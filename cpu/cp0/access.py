@@ -44,6 +44,7 @@ from cpu.cp0.registers import (
     CPUCFG1_LASX,
     WIDE,
 )
+from cpu.engine.intrinsics import sign32
 from cpu.engine.jit import jit
 from cpu.engine.softmmu import flush_all, update_context
 from cpu.tlb import ftlb
@@ -51,18 +52,12 @@ from cpu.tlb.operations import invalidate_all, size_of
 from cpu.tlb.translate import KERNEL, mode_of
 from cpu.vz.choices import DIRECT
 from cpu.vz.guestctl import AT, AT_GUEST, AT_ROOT, DRG, RID_SHIFT
-from cpu.vz.mode import CU1, FR, LASXEN, LASXMODE, MSAEN, link_slot, select_bank
+from cpu.vz.mode import CU0, CU1, FR, LASXEN, LASXMODE, MSAEN, link_slot, select_bank
 
-CU0 = 1 << 28
 EBASE_WG = 1 << 11
 CONFIG1_FP, CONFIG3_MSAP = 1 << 0, 1 << 28
 DIAG_VTLB, DIAG_FTLB = 1 << 12, 1 << 13
 SMALL_INDEX = 0x3F  # Index without an FTLB
-
-
-@jit
-def sign32(value):
-    return ((value & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
 
 
 @jit

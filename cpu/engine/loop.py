@@ -42,7 +42,7 @@ from cpu.engine.micro import LOAD, MODIFY, R_HELPER, R_HOT, R_LINK, R_MEMORY, R_
 from cpu.engine.softmmu import host_offset, note_fill
 from cpu.engine.softmmu_layout import TABLE_MASK, WRITE_OFFSET
 from cpu.engine.translation import link_native, translate_block
-from cpu.tlb.translate import ROOT, translate
+from cpu.tlb.translate import ROOT, effective, translate
 from cpu.vz.mode import CU1, HALVES, LASXEN, LASXMODE, MSAEN, is_hypervisors
 from cpu.vz.short_exit import answer
 from cpu.vz.traps import CONFIG3_MSAP
@@ -114,7 +114,7 @@ def fault(S, M, status, va, pc, delay_slot):
 def slow_access(S, M, op, pc, delay_slot):
     """A load or store the soft-MMU did not know. Returns 0: a page is filled in, do it again; 1: use the slow handler;
     2: an exception was taken; 3: an MMIO read; 4: not modelled."""
-    va, ea = S[state.EXIT_VA], S[state.EXIT_EA]
+    va, ea = effective(S, S[state.EXIT_VA]), effective(S, S[state.EXIT_EA])
     size, kind = ACCESS_SIZE[op], ACCESS[op]
     is_store = kind != LOAD
     wanted = 1 if is_store else 0
@@ -169,7 +169,7 @@ def slow_access(S, M, op, pc, delay_slot):
             S[state.PENDING_STORE] = DIRECT
             return 1
     fill(S, M, ea, host, is_store)
-    if ea & (size - 1):
+    if ea & (size - 1) or ea != S[state.EXIT_EA]:
         S[state.SLOW_POINTER] = host
         S[state.PENDING_STORE] = DIRECT
         return 1

@@ -19,8 +19,8 @@ from cpu.engine.micro import HELPER_ID, OPS
 from cpu.isa import Flow
 from cpu.isa.int_values import M64
 from cpu.isa.values import EXC_CODES, MAX_SCALAR_BYTES, VECTOR_BITS, GuestTrap, IntOperands
-from cpu.tlb.translate import FETCH, ROOT, translate
-from cpu.vz.mode import CU1, HALVES, LASXEN, MSAEN, is_hypervisors
+from cpu.tlb.translate import FETCH, ROOT, effective, translate
+from cpu.vz.mode import CU1, HALVES, LASXEN, MODES, MSAEN, is_hypervisors
 from cpu.vz.short_exit import answer
 
 PAGE_LAST_WORD = 0xFFC
@@ -100,6 +100,7 @@ class Registers:
     def _pieces(self, ea: int, size: int, bad: int, aligned: bool, is_store: bool) -> list[tuple[int, int]]:
         """(physical address, bytes) of the access: one piece, or two when it crosses a page."""
         error = 5 if is_store else 4
+        ea, bad = (int(effective(self.S, _signed(address))) & M64 for address in (ea, bad))
         if aligned and ea & (size - 1):
             raise AddressFault(error, bad)
         pieces, at = [], ea
@@ -319,7 +320,7 @@ class Reference:
         return None if self._done() else False
 
     def _decode(self, word: int) -> int:
-        return int(decode_for(int(self.S[state.UNITS]) & HALVES, word))
+        return int(decode_for(int(self.S[state.UNITS]) & MODES, word))
 
     def _park(self, access: Mmio, pc: int) -> int:
         S = self.S
