@@ -26,6 +26,7 @@ from cpu.engine.jit import jit, jit_inline
 from cpu.engine.loop import GOES_ON, go_straight, prepare, run, shift_time
 from cpu.memory import Memory
 from cpu.vz import short_access
+from cpu.words import signed
 
 DATA_BUS_ERROR = 7
 # Control array of a cluster.
@@ -377,9 +378,9 @@ class Cluster:
         if not self.is_held(core):
             raise CoreError(f"core {core} is not held at reset")
         S[state.HELD] = RELEASED
-        S[state.PC] = _signed(pc)
+        S[state.PC] = signed(pc)
         for number, value in registers.items():
-            S[state.GPR + number] = _signed(value)
+            S[state.GPR + number] = signed(value)
         self.queue(core, cycle, state.EVENT_RELEASE, 0)
 
     def is_held(self, core: int) -> bool:
@@ -393,7 +394,7 @@ class Cluster:
         if count == state.EVENT_ROOM:
             raise CoreError(f"core {core}: more than {state.EVENT_ROOM} line changes and replies in one window")
         at = state.EVENTS + 3 * count
-        S[at], S[at + 1], S[at + 2] = cycle, kind, _signed(value)
+        S[at], S[at + 1], S[at + 2] = cycle, kind, signed(value)
         S[state.EVENT_COUNT] = count + 1
 
     def line(self, core: int, cycle: int, ip: int, level: int) -> None:
@@ -521,8 +522,3 @@ def _interpreted(runners: dict):
     ):
         names[name] = types.FunctionType(globals()[name].py_func.__code__, names, name)
     return names["run_cluster"]
-
-
-def _signed(value: int) -> int:
-    value &= (1 << 64) - 1
-    return value - (1 << 64) if value >> 63 else value

@@ -25,10 +25,9 @@ from cpu.memory import Memory
 from cpu.tlb.translate import FETCH, USER, mode_of, translate
 from cpu.vz.choices import Choices
 from cpu.vz.face import RootMode
+from cpu.words import M32, M64, signed
 from soc.errors import SocError
 
-M64 = (1 << 64) - 1
-M32 = 0xFFFFFFFF
 WHOLE_SLICE = 40_000_000
 DATA_BUS_ERROR = 7
 TLB_WORDS, FTLB_WORDS = state.TLB_ENTRIES * state.TLB_FIELDS, state.FTLB_ENTRIES * state.TLB_FIELDS
@@ -231,7 +230,7 @@ class Core:
     def finish_read(self, value: int, cycle: int) -> None:
         """The reply to the parked load arrived at core cycle `cycle`."""
         self._finish((shared.RESUME_SLOW, shared.RESUME_CSR), "a read", cycle)
-        self.S[state.BOUNCE] = _signed(value)
+        self.S[state.BOUNCE] = signed(value)
 
     def finish_write(self, cycle: int) -> None:
         """The parked store completed at core cycle `cycle`."""
@@ -339,7 +338,7 @@ class Core:
 
     def translate(self, va: int) -> int | None:
         """Physical address of a virtual one for a fetch in the current mode, or None."""
-        pa, status = translate(self.S, _signed(va), FETCH)
+        pa, status = translate(self.S, signed(va), FETCH)
         return None if status else int(pa)
 
     def word_at(self, va: int) -> int | None:
@@ -378,18 +377,18 @@ class Core:
             if name in values and len(values[name]) != 32:
                 raise CoreError(f"set_state: {name} needs 32 values, got {len(values[name])}")
         if "pc" in values:
-            S[state.PC] = _signed(values["pc"])
+            S[state.PC] = signed(values["pc"])
         if "gpr" in values:
-            S[state.GPR : state.GPR + 32] = [0, *[_signed(v) for v in values["gpr"][1:]]]
+            S[state.GPR : state.GPR + 32] = [0, *[signed(v) for v in values["gpr"][1:]]]
         for name, slot in (("hi", state.HI), ("lo", state.LO), ("fcsr", state.FCSR), ("msacsr", state.MSACSR)):
             if name in values:
-                S[slot] = _signed(values[name])
+                S[slot] = signed(values[name])
         for n, value in enumerate(values.get("fpr", ())):
-            S[state.FPR + state.FPR_STRIDE * n] = _signed(value)
+            S[state.FPR + state.FPR_STRIDE * n] = signed(value)
             S[state.FPR + state.FPR_STRIDE * n + 1] = 0
         for n, (low, high) in enumerate(values.get("msa", ())):
-            S[state.FPR + state.FPR_STRIDE * n] = _signed(low)
-            S[state.FPR + state.FPR_STRIDE * n + 1] = _signed(high)
+            S[state.FPR + state.FPR_STRIDE * n] = signed(low)
+            S[state.FPR + state.FPR_STRIDE * n + 1] = signed(high)
         for name, value in values.get("cp0", {}).items():
             if name == "config5_msaen":
                 S[registers.C0_CONFIG5] = (int(S[registers.C0_CONFIG5]) & ~(1 << 27)) | (value & 1) << 27
@@ -400,14 +399,14 @@ class Core:
             elif name == "ebase":
                 # Also as a 32-bit address, which is sign-extended; the core's number is not writable.
                 base = value - (1 << 32) if value >> 31 == 1 else value
-                S[registers.C0_EBASE] = (_signed(base) & ~0x3FF) | self.number
+                S[registers.C0_EBASE] = (signed(base) & ~0x3FF) | self.number
             elif name == "cause":
                 timer.set_disabled(S, self.cycles, value & M32)
             else:
                 r = registers.register(name)
                 if not r.modelled or (r.vz and self.vz is None):
                     raise CoreError(f"set_state: CP0 register {name} is not modelled")
-                S[r.slot] = _signed(value) if r.width == 64 else value & M32
+                S[r.slot] = signed(value) if r.width == 64 else value & M32
         S[state.LLBIT] = 0
         S[state.RESUME] = 0
         S[state.WAITING] = S[state.AWAITS] = S[state.REQUEST] = 0
@@ -463,8 +462,3 @@ class Core:
             parts += [S[state.GCP0 : state.GCP0 + 256]]
             parts += [S[state.GTLB : state.GTLB + words]]
         return b"".join(np.ascontiguousarray(p).tobytes() for p in parts)
-
-
-def _signed(value: int) -> int:
-    value &= M64
-    return value - (1 << 64) if value >> 63 else value

@@ -21,6 +21,7 @@ from cpu.cp0.registers import (
     register,
 )
 from cpu.kvm import fpu
+from cpu.words import M32, M64, signed
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu
@@ -29,7 +30,6 @@ ST_IE, ST_EXL, ST_USER, ST_KX = 1 << 0, 1 << 1, 2 << 3, 1 << 7
 ST_IM6, ST_IM7 = 1 << 14, 1 << 15
 CTL0_GM = 1 << 31
 RID = 0xFF << 16
-M32, M64 = 0xFFFFFFFF, (1 << 64) - 1
 C0_GSCAUSE = register("gscause").slot
 GUEST_STATUS = ST_EXL | ST_USER | ST_IE | ST_KX | ST_IM6 | ST_IM7
 HOST_STATUS = ST_IE | ST_KX | ST_IM6 | ST_IM7
@@ -44,8 +44,7 @@ def enter(vcpu: Vcpu) -> None:
     words[state.HI], words[state.LO] = vcpu.hi, vcpu.lo
     if vcpu.context.in_use:
         fpu.restore_control(vcpu)
-    pc = vcpu.pc & M64
-    words[C0_EPC] = pc - (1 << 64) if pc >> 63 else pc
+    words[C0_EPC] = signed(vcpu.pc)
     words[C0_STATUS] = words[C0_STATUS] & _AUX | GUEST_STATUS
     if vcpu.shadow is None:
         words[C0_GUESTCTL0] |= CTL0_GM

@@ -25,13 +25,13 @@ from cpu.kvm import entry, interrupt
 from cpu.kvm.emulate import Access
 from cpu.kvm.errors import KvmError
 from cpu.kvm.vcpu import Do, Steps, Vcpu
+from cpu.words import M32
 from soc.time import Clock
 
 if TYPE_CHECKING:
     from cpu.core import Core
 
 IP6, IP7 = 1 << 14, 1 << 15
-M32 = 0xFFFFFFFF
 FARTHEST = 1 << 31
 """Count ticks that a deadline may lie ahead before it is split."""
 

@@ -13,7 +13,6 @@ from cpu.cp0.registers import CPUCFG1_LASX
 from cpu.cp0.timer import EXTIMER
 from cpu.kvm import hypcall, interrupt, irqchip, lasx, onereg, vcpu_state
 from cpu.kvm.callback import Resume
-from cpu.kvm.emulate import signed
 from cpu.kvm.fpu import CONFIG_LASXEN
 from cpu.kvm.stable_timer import StableTimer
 from cpu.kvm.uapi import Cap, ExitReason
@@ -21,13 +20,13 @@ from cpu.kvm.vcpu import GSEXC, TLBRI, TLBXI
 from cpu.kvm.vz import CONFIG3_LPA, Vz, host_cpucfg
 from cpu.kvm.vz_exits import CONFIG, PAGEGRAIN
 from cpu.vz.mode import LASXMODE
+from cpu.words import M64, signed
 
 if TYPE_CHECKING:
     from cpu.core import Core
     from cpu.kvm.mips import Vm
     from cpu.kvm.vcpu import Vcpu
 
-M64 = (1 << 64) - 1
 LASX_DISABLED = 7
 RDCSR, WRCSR, DRDCSR, DWRCSR, CPUCFG, DRDTIME = 0, 1, 2, 3, 8, 9
 CSR_FEATURES, CSR_NODECNT = 0x8, 0x408

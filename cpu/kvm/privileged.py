@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from cpu.kvm import dyntrans, exceptions, fpu, hypcall, trace
 from cpu.kvm.callback import Resume
-from cpu.kvm.emulate import CAUSE_BD, signed
+from cpu.kvm.emulate import CAUSE_BD
 from cpu.kvm.errors import KvmError
 from cpu.kvm.shadow import GUEST_TLB_SIZE, ST_ERL, ST_EXL, Fault, in_kernel_mode
+from cpu.words import M32, M64, signed
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu
@@ -24,7 +25,6 @@ MFC0, DMFC0, MTC0, DMTC0, MFMC0, WRPGPR = 0, 1, 4, 5, 11, 14
 TLBR, TLBWI, TLBWR, TLBP, ERET, WAIT, HYPCALL = 0x01, 0x02, 0x06, 0x08, 0x18, 0x20, 0x28
 INDEX, COUNT, ENTRYHI, COMPARE, STATUS, CAUSE = (0, 0), (9, 0), (10, 0), (11, 0), (12, 0), (13, 0)
 SRSCTL, EBASE, CONFIG5, HWRENA, ERRCTL = (12, 2), (15, 1), (16, 5), (7, 0), (26, 0)
-M32 = 0xFFFFFFFF
 ST_IE, ST_NMI = 1 << 0, 1 << 19
 CAUSE_DC, CAUSE_WRITABLE = 1 << 27, 0x08800300
 EBASE_WRITABLE = 0x1FFFF000
@@ -244,7 +244,7 @@ def _cache(vcpu: Vcpu, word: int, where: int) -> Resume:
     vcpu.stats["cache"] += 1
     vcpu.emit("kvm_exit", before, trace.EXIT_CACHE)
     operation = word >> 16 & 31
-    address = int(vcpu.gprs[word >> 21 & 31]) + signed(word, 16) & (1 << 64) - 1
+    address = int(vcpu.gprs[word >> 21 & 31]) + signed(word, 16) & M64
     vcpu.advance()
     if operation & 0x1C == INDEX_OPERATIONS and operation & 3 in PRIMARY_CACHES:
         dyntrans.cache_index(vcpu, where)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cpu import state
-from cpu.kvm import emulate, fpu, onereg
+from cpu.kvm import fpu, onereg
 from cpu.kvm.errors import KvmError
+from cpu.words import M32, M64, signed
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu
 
-M32, M64 = 0xFFFFFFFF, (1 << 64) - 1
 FIR, MSAIR = 0x00770501, 0x140
 
 
@@ -69,11 +69,11 @@ def put(vcpu: Vcpu, number: int, value: int) -> None:
         return
     if number in onereg.BASE:
         if 0 < index < 32:
-            vcpu.gprs[index] = emulate.signed(value)
+            vcpu.gprs[index] = signed(value)
         elif number == onereg.HI:
-            vcpu.hi = emulate.signed(value)
+            vcpu.hi = signed(value)
         elif number == onereg.LO:
-            vcpu.lo = emulate.signed(value)
+            vcpu.lo = signed(value)
         elif number == onereg.PC:
             vcpu.pc = value & M64
     elif group == onereg.FPU and number >> 60 == 7:
@@ -141,4 +141,4 @@ def _set_fpu(vcpu: Vcpu, number: int, index: int, value: int) -> None:
             raise KvmError(EINVAL, f"no register {number:#x}")
         array, at, shift = _double(vcpu, number, index)
         kept = int(array[at]) & ~((1 << 8 * onereg.size(number)) - 1 << shift)
-        array[at] = emulate.signed(kept | (value & (1 << 8 * onereg.size(number)) - 1) << shift)
+        array[at] = signed(kept | (value & (1 << 8 * onereg.size(number)) - 1) << shift)

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 
 from cpu.cp0.registers import C0_GUESTCTL0
 from cpu.cp0.stable import ENABLE, TICKS
-from cpu.kvm.count import CTL_DC, M32, NS, changed_ctl, check_hz, checked_resume
+from cpu.kvm.count import CTL_DC, NS, changed_ctl, check_hz, checked_resume
 from cpu.kvm.vz_timer import CAUSE_TI, CTL0_GT
+from cpu.words import M32, M64
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu
-
-M64 = (1 << 64) - 1
 
 
 class StableTimer:

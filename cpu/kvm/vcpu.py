@@ -23,13 +23,13 @@ from cpu.kvm.callback import Resume
 from cpu.kvm.errors import KvmError
 from cpu.kvm.uapi import Cap, ExitReason, Hypercall, Ioctl, Mmio, RunArea
 from cpu.vz import account
+from cpu.words import M32, M64, signed
 
 if TYPE_CHECKING:
     from cpu.core import Core
     from cpu.kvm.mips import Vm
     from cpu.kvm.shadow import Shadow
 
-M32, M64 = 0xFFFFFFFF, (1 << 64) - 1
 CONFIG1_FP, CONFIG3_MSAP = 1 << 0, 1 << 28
 CAUSE_DC = 1 << 27
 _COMPARE, _CAUSE = onereg.number("compare"), onereg.number("cause")
@@ -204,7 +204,7 @@ class Vcpu:
 
     def set_soft(self, name: str, value: int) -> None:
         index, values = _place(name)
-        self.image[index] = emulate.signed(value & values)
+        self.image[index] = signed(value & values)
 
     # The host: time, timer, sleep, trace.
 
@@ -412,7 +412,7 @@ class Vcpu:
         if self._mmio is not None:
             self._finish(self.kvm_run.mmio.data)
         elif self.is_hypcall:
-            self.gprs[2] = emulate.signed(self.kvm_run.hypercall.ret)
+            self.gprs[2] = signed(self.kvm_run.hypercall.ret)
             self.is_hypcall = False
 
     def _finish(self, data: int) -> None:
@@ -469,7 +469,7 @@ class Vcpu:
         """Where the guest goes on; KvmError where KVM cannot tell. A branch that links does so."""
         where, link = emulate.after(self.pc & M64, self.exit.cause, self.exit.badinstrp, self.gprs)
         if link is not None and link[0]:
-            self.gprs[link[0]] = emulate.signed(link[1])
+            self.gprs[link[0]] = signed(link[1])
         return where
 
     @property
@@ -640,8 +640,8 @@ class Vcpu:
         """KVM_SET_REGS."""
         if len(gpr) != 32:
             raise KvmError(EINVAL, f"{len(gpr)} general registers; 32 are needed")
-        self.gprs[1:] = [emulate.signed(v) for v in gpr[1:]]
-        self.hi, self.lo, self.pc = emulate.signed(hi), emulate.signed(lo), pc & M64
+        self.gprs[1:] = [signed(v) for v in gpr[1:]]
+        self.hi, self.lo, self.pc = signed(hi), signed(lo), pc & M64
 
     def enable_cap(self, cap: int, flags: int = 0, argument: int = 0) -> None:
         """KVM_ENABLE_CAP: MIPS_FPU or MIPS_MSA. EINVAL for what the host has not, or with flags or arguments."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from cpu.kvm import fpu, hypcall, tlb, trace
 from cpu.kvm.callback import Resume
-from cpu.kvm.emulate import signed
 from cpu.kvm.errors import KvmError
 from cpu.kvm.vz_timer import HardTimer
 from cpu.vz.short_exit import CACHE, cache_comes_to_nothing
+from cpu.words import signed
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu

@@ -52,12 +52,12 @@ from cpu.vz.account import (
 )
 from cpu.vz.device_access import LOAD_NEEDED, LOAD_SIZE, PART, STORE_SIZE, completed
 from cpu.vz.guestctl import GEXCCODE, GT, GVA
+from cpu.words import M32
 
 NONE, READ, WRITE = range(3)
 """What leaves the core, as in the slot REQUEST."""
 TLBL, TLBS = 2, 3
 CODE, INTERRUPTS = 31 << 2, 1 << 14 | 1 << 15
-M32 = 0xFFFFFFFF
 CAUSE, COMPARE, WIRED, GUESTCTL2 = (register(name).index for name in ("cause", "compare", "wired", "guestctl2"))
 
 
