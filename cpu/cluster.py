@@ -20,6 +20,7 @@ from cpu.core import Core, CoreError, StopKind, storage
 from cpu.costs import Costs
 from cpu.cp0 import timer
 from cpu.cp0.exceptions import set_line, take_exception
+from cpu.cp0.fields import CAUSE_IP, EXCCODE_DBE, IP7
 from cpu.cp0.registers import C0_CAUSE, C0_STATUS
 from cpu.engine import loop, shared
 from cpu.engine.jit import jit, jit_inline
@@ -28,7 +29,6 @@ from cpu.memory import Memory
 from cpu.vz import short_access
 from cpu.words import signed
 
-DATA_BUS_ERROR = 7
 # Control array of a cluster.
 (GRID, WINDOW, TARGET, SLICE, STOPPED_CORE, LIMIT, END, AWAKE, LONE, RAN, QUIET_UNTIL) = range(11)
 SAVED = (GRID, END, AWAKE, LONE, RAN)
@@ -47,7 +47,7 @@ def complete(S, kind, value, cycle):
     elif kind == state.EVENT_ERROR:
         S[state.RESUME] = 0
         S[state.SAMPLE] = 1
-        take_exception(S, 0, DATA_BUS_ERROR, 0, S[state.PC], S[state.RESUME_DELAY], -1)
+        take_exception(S, 0, EXCCODE_DBE, 0, S[state.PC], S[state.RESUME_DELAY], -1)
     else:
         S[state.BOUNCE] = value
 
@@ -75,7 +75,7 @@ def apply_event(S):
         S[state.CYCLES] = cycle
     elif kind == state.EVENT_LINE:
         bit = 1 << (8 + (value >> 1))
-        if bit == timer.IP7:
+        if bit == IP7:
             if value & 1:
                 timer.external(S, cycle)
         else:
@@ -146,14 +146,14 @@ def is_awake(S):
     """Whether the core would execute instructions now."""
     if S[state.AWAITS] or S[state.HELD]:
         return False
-    return not S[state.WAITING] or (S[C0_CAUSE] & S[C0_STATUS] & 0xFF00) != 0
+    return not S[state.WAITING] or (S[C0_CAUSE] & S[C0_STATUS] & CAUSE_IP) != 0
 
 
 @jit
 def wakes_at(S):
     """The earliest cycle at which a core that is not awake may execute again, as far as it knows."""
     then = next_event(S)
-    if S[state.WAITING] and S[C0_STATUS] & timer.IP7 and not S[state.AWAITS]:
+    if S[state.WAITING] and S[C0_STATUS] & IP7 and not S[state.AWAITS]:
         then = min(then, S[state.TIMER])
     return then
 

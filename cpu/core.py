@@ -16,6 +16,7 @@ from cpu import state
 from cpu.costs import Costs
 from cpu.cp0 import registers, stable, timer
 from cpu.cp0.exceptions import set_line, take_exception
+from cpu.cp0.fields import CONFIG5_MSAEN, EXCCODE_DBE
 from cpu.engine import loop, parked, shared, tiers
 from cpu.engine.helpers import LCSRP, LSPW, LVZP
 from cpu.engine.softmmu import flush_all, update_context
@@ -29,7 +30,6 @@ from cpu.words import M32, M64, signed
 from soc.errors import SocError
 
 WHOLE_SLICE = 40_000_000
-DATA_BUS_ERROR = 7
 TLB_WORDS, FTLB_WORDS = state.TLB_ENTRIES * state.TLB_FIELDS, state.FTLB_ENTRIES * state.TLB_FIELDS
 FTLB_SLOTS = ("ftlb", "guest_ftlb")
 MODES = ("kernel", "supervisor", "user", "user")
@@ -242,7 +242,7 @@ class Core:
         self._finish((int(S[state.RESUME]),), "an access", cycle)
         S[state.RESUME] = 0
         S[state.SAMPLE] = 1
-        take_exception(S, 0, DATA_BUS_ERROR, 0, int(S[state.PC]), int(S[state.RESUME_DELAY]), -1)
+        take_exception(S, 0, EXCCODE_DBE, 0, int(S[state.PC]), int(S[state.RESUME_DELAY]), -1)
 
     def _finish(self, expected: tuple[int, ...], what: str, cycle: int) -> None:
         if not self.S[state.AWAITS] or self.S[state.RESUME] not in expected:
@@ -355,6 +355,7 @@ class Core:
         fpr = [S[state.FPR + state.FPR_STRIDE * n] & M64 for n in range(32)]
         high = [S[state.FPR + state.FPR_STRIDE * n + 1] & M64 for n in range(32)]
         names = [r.name for r in registers.REGISTERS.values() if r.modelled and (self.vz or not r.vz)]
+        msa = {"config5_msaen": int(self.cp0("config5") & CONFIG5_MSAEN != 0)}
         return {
             "pc": self.pc,
             "gpr": self.regs,
@@ -364,7 +365,7 @@ class Core:
             "msa": list(zip(fpr, high, strict=True)),
             "fcsr": S[state.FCSR] & M32,
             "msacsr": S[state.MSACSR] & M32,
-            "cp0": {name: self.cp0(name) for name in names} | {"config5_msaen": self.cp0("config5") >> 27 & 1},
+            "cp0": {name: self.cp0(name) for name in names} | msa,
         }
 
     def set_state(self, values: dict) -> None:
@@ -391,7 +392,8 @@ class Core:
             S[state.FPR + state.FPR_STRIDE * n + 1] = signed(high)
         for name, value in values.get("cp0", {}).items():
             if name == "config5_msaen":
-                S[registers.C0_CONFIG5] = (int(S[registers.C0_CONFIG5]) & ~(1 << 27)) | (value & 1) << 27
+                enabled = CONFIG5_MSAEN if value & 1 else 0
+                S[registers.C0_CONFIG5] = int(S[registers.C0_CONFIG5]) & ~CONFIG5_MSAEN | enabled
             elif name == "count":
                 timer.set_count(S, self.cycles, value & M32)
             elif name == "compare":

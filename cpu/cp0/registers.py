@@ -14,14 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from cpu import state
+from cpu.cp0.fields import CONFIG3_VZ, CONFIG_MT, CONFIG_MT_FTLB
 from cpu.isa.errors import TableError
 from cpu.vz.choices import Choices
 from cpu.vz.guestctl import G1, RAD
 from cpu.words import M32, signed
 
 M64 = -1
-CONFIG3_VZ = 1 << 23
-CONFIG_MT, CONFIG_MT_FTLB = 7 << 7, 4 << 7
 CONFIG4_FTLB = 0xC268  # MMUExtDef = 3, pages of 16 KiB, 8 ways, 256 sets
 CPUCFG1_LASX = 1 << 11  # without it LASXEN of Config and LASXMODE of Config6 stay 0
 

@@ -11,20 +11,18 @@ from typing import NamedTuple
 
 from cpu import state
 from cpu.cp0.exceptions import take_address_exception, take_exception
+from cpu.cp0.fields import EXCCODE_ADEL, EXCCODE_ADES, EXCCODE_RI
 from cpu.engine import loop, shared
 from cpu.engine.blocks import BOUNDARY_BYTES, note_instruction, raise_fetch
 from cpu.engine.decode import decode_for, pack
 from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, SOONER, WAIT, WRITE_CSR, finish_csr, run_helper
-from cpu.engine.micro import HELPER_ID, OPS
+from cpu.engine.micro import HELPER_ID, OPS, UNIT_ENABLES
 from cpu.isa import Flow
 from cpu.isa.values import EXC_CODES, MAX_SCALAR_BYTES, VECTOR_BITS, GuestTrap, IntOperands
 from cpu.tlb.translate import FETCH, ROOT, translate
-from cpu.vz.mode import CU1, HALVES, LASXEN, MSAEN, is_hypervisors
+from cpu.vz.mode import HALVES, is_hypervisors
 from cpu.vz.short_exit import answer
 from cpu.words import M32, M64, signed
-
-PAGE_LAST_WORD = 0xFFC
-NEEDS = {"fpu": CU1, "msa": MSAEN, "lasx": LASXEN}
 
 
 class Mmio(Exception):
@@ -98,7 +96,7 @@ class Registers:
 
     def _pieces(self, ea: int, size: int, bad: int, aligned: bool, is_store: bool) -> list[tuple[int, int]]:
         """(physical address, bytes) of the access: one piece, or two when it crosses a page."""
-        error = 5 if is_store else 4
+        error = EXCCODE_ADES if is_store else EXCCODE_ADEL
         if aligned and ea & (size - 1):
             raise AddressFault(error, bad)
         pieces, at = [], ea
@@ -242,7 +240,7 @@ class Reference:
 
     def _fetch(self, pc: int, delay_slot: bool) -> int | None:
         """The word at pc, or None after taking the exception."""
-        status, bad = 4 if pc & 3 else 0, signed(pc)
+        status, bad = EXCCODE_ADEL if pc & 3 else 0, signed(pc)
         if not status:
             pa, status = translate(self.S, signed(pc), FETCH)
             if not status:
@@ -293,8 +291,8 @@ class Reference:
         entry = OPS[number].instruction
         delay = self.target is not None
         if entry is None or (delay and entry.flow in (Flow.BRANCH, Flow.LIKELY, Flow.JUMP, Flow.JUMP_REGISTER)):
-            return self._raise(pc, take_exception, EXC_CODES["RI"], 0)
-        if entry.unit and not S[state.UNITS] & NEEDS[entry.unit]:
+            return self._raise(pc, take_exception, EXCCODE_RI, 0)
+        if entry.unit and not S[state.UNITS] & UNIT_ENABLES[entry.unit]:
             self._leave(pc, True)
             note_instruction(S, self.M, spc, int(delay))
             loop.unit_exception(S, number, spc, int(delay))

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from errno import EINVAL
 from typing import NamedTuple
 
+from cpu.cp0.fields import CAUSE_BD
 from cpu.kvm.errors import KvmError
 from cpu.vz.device_access import GS_LOAD, LOADS, PART_LOADS, SDL, SDR, STORES, SWL, SWR, completed
 from cpu.words import M64, signed
-
-CAUSE_BD = 1 << 31
 
 # Major opcodes.
 SPECIAL, REGIMM, J, JAL, BEQ, BNE, BLEZ, BGTZ = range(8)

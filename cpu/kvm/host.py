@@ -19,6 +19,7 @@ from inspect import GEN_SUSPENDED, getgeneratorstate
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from cpu import state
+from cpu.cp0.fields import IP6, IP7
 from cpu.cp0.registers import C0_CAUSE
 from cpu.cp0.timer import NEVER
 from cpu.kvm import entry, interrupt
@@ -31,7 +32,6 @@ from soc.time import Clock
 if TYPE_CHECKING:
     from cpu.core import Core
 
-IP6, IP7 = 1 << 14, 1 << 15
 FARTHEST = 1 << 31
 """Count ticks that a deadline may lie ahead before it is split."""
 
@@ -559,7 +559,7 @@ class Host:
     def _idle(self, cpu: PhysicalCpu) -> None:
         core = cpu.core
         self._program(cpu)
-        wanted = entry.HOST_STATUS if cpu.armed is not None else entry.HOST_STATUS & ~entry.ST_IM7
+        wanted = entry.HOST_STATUS if cpu.armed is not None else entry.HOST_STATUS & ~IP7
         core.vz.set_c0("status", wanted)
         core.vz.idle()
 

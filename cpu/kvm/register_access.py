@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cpu import state
+from cpu.cp0.fields import ST_FR
 from cpu.kvm import fpu, onereg
 from cpu.kvm.errors import KvmError
 from cpu.words import M32, M64, signed
@@ -92,7 +93,7 @@ def lane_of(vcpu: Vcpu, n: int, lane: int) -> tuple[np.ndarray, int]:
 def _double(vcpu: Vcpu, number: int, index: int) -> tuple[np.ndarray, int, int]:
     """Where an FPR_32 or FPR_64 is: (array, place, shift); with FR=0 odd singles are upper halves."""
     wide = number & onereg.SIZE_MASK == onereg.U64
-    if not vcpu.gc0("status") & fpu.ST_FR:
+    if not vcpu.gc0("status") & ST_FR:
         if wide and index & 1:
             raise KvmError(EINVAL, f"FPR_64({index}) with Status.FR = 0")
         return *lane_of(vcpu, index & ~1, 0), 32 * (index & 1)
@@ -109,7 +110,7 @@ def _get_fpu(vcpu: Vcpu, number: int, index: int) -> int:
             return vcpu.context.msacsr
         if number & onereg.SIZE_MASK == onereg.U256 and not vcpu.has_lasx:
             raise KvmError(EINVAL, f"register {number:#x}: the guest has no LASX")
-        if not vcpu.gc0("status") & fpu.ST_FR or index > 31:
+        if not vcpu.gc0("status") & ST_FR or index > 31:
             raise KvmError(EINVAL, f"register {number:#x} with Status.FR = 0")
         places = [lane_of(vcpu, index, lane) for lane in range(onereg.size(number) // 8)]
         return sum((int(array[at]) & M64) << 64 * k for k, (array, at) in enumerate(places))

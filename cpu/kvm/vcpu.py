@@ -1,4 +1,4 @@
-"""A virtual CPU: its state outside guest mode, KVM_RUN, the dispatch of exits, its registers by id.
+"""A virtual EXCCODE_CPU: its state outside guest mode, KVM_RUN, the dispatch of exits, its registers by id.
 
 Source: Linux 6.1: arch/mips/kvm/mips.c. KVM_RUN is a generator that the host runs (cpu/kvm/host.py): what it yields is
 where the thread enters the guest, waits for a device, sleeps, or lets another thread have the core. It may come back on
@@ -18,6 +18,19 @@ import numpy as np
 
 from cpu import state
 from cpu.cp0 import registers
+from cpu.cp0.fields import (
+    CAUSE_DC,
+    CONFIG1_FP,
+    CONFIG3_MSA,
+    CONFIG5_MSAEN,
+    EXCCODE_CPU,
+    EXCCODE_GE,
+    EXCCODE_INT,
+    EXCCODE_MOD,
+    EXCCODE_MSADIS,
+    EXCCODE_TLBL,
+    EXCCODE_TLBS,
+)
 from cpu.kvm import emulate, exceptions, fpu, interrupt, onereg, register_access, stats, tlb, trace
 from cpu.kvm.callback import Resume
 from cpu.kvm.errors import KvmError
@@ -30,19 +43,9 @@ if TYPE_CHECKING:
     from cpu.kvm.mips import Vm
     from cpu.kvm.shadow import Shadow
 
-CONFIG1_FP, CONFIG3_MSAP = 1 << 0, 1 << 28
-CAUSE_DC = 1 << 27
 _COMPARE, _CAUSE = onereg.number("compare"), onereg.number("cause")
 _WIDE = frozenset(("maari", "xcontextconfig", "kscratch4", "kscratch5", "kscratch6"))
 """Registers of 64 bits that the core's own table lacks."""
-INT, MOD, TLBL, TLBS = 0, 1, 2, 3
-CPU, MSA_DISABLED, GSEXC, TLBRI, TLBXI, GUEST_EXIT = 11, 21, 16, 19, 20, 27
-_COUNTERS = {
-    INT: "int", MOD: "tlbmod", TLBL: "tlbmiss_ld", TLBS: "tlbmiss_st", 4: "addrerr_ld", 5: "addrerr_st", 8: "syscall",
-    9: "break_inst", 10: "resvd_inst", CPU: "cop_unusable", 13: "trap_inst", 14: "msa_fpe", 15: "fpe",
-    GSEXC: "lasx_disabled", TLBRI: "tlbri", TLBXI: "tlbxi", MSA_DISABLED: "msa_disabled",
-}  # fmt: skip
-
 _PLAIN = (
     "pc", "hi", "lo", "fpu_enabled", "msa_enabled", "timer_expires", "timer_active", "timer_came_at", "injected",
     "last_sched_core", "last_exec_core", "flush_requested", "signal", "running", "running_guest", "is_hypcall",
@@ -105,6 +108,26 @@ class ExitState:
     badinstr: int = 0
     badinstrp: int = 0
     gscause: int = 0
+
+    @property
+    def exccode(self) -> int:
+        """Cause.ExcCode."""
+        return self.cause >> 2 & 31
+
+    @property
+    def unit(self) -> int:
+        """Cause.CE: the coprocessor that is unusable."""
+        return self.cause >> 28 & 3
+
+    @property
+    def gexccode(self) -> int:
+        """GuestCtl0.GExcCode."""
+        return self.guestctl0 >> 2 & 31
+
+    @property
+    def gsexccode(self) -> int:
+        """GSCause.GSExcCode."""
+        return self.gscause >> 2 & 31
 
 
 class Vcpu:
@@ -401,7 +424,7 @@ class Vcpu:
         if not (self.runnable or self.signal):
             return Point.ASLEEP
         self.kvm_run.exit_reason = ExitReason.IRQ_WINDOW_OPEN
-        return Point.LEAVING if self.exit.cause >> 2 & 31 == CPU else Point.BETWEEN
+        return Point.LEAVING if self.exit.exccode == EXCCODE_CPU else Point.BETWEEN
 
     def _leave(self) -> None:
         self.vm.callbacks.vcpu_leave(self)
@@ -427,29 +450,29 @@ class Vcpu:
 
     def _handle_exit(self) -> Resume:
         """kvm_mips_handle_exit"""
-        code = self.exit.cause >> 2 & 31
+        code = self.exit.exccode
         self.mode = Mode.OUTSIDE
         run = self.kvm_run
         run.exit_reason = ExitReason.UNKNOWN
         run.ready_for_interrupt_injection = True
-        if code != GUEST_EXIT:
+        if code != EXCCODE_GE:
             self.emit("kvm_exit", self.pc, code)
-            self.stats[_COUNTERS.get(code, "other")] += 1
+            self.stats[stats.BY_EXCCODE.get(code, "other")] += 1
         backend = self.vm.callbacks
         if backend.checks_privilege and exceptions.refuse(self):
             self.charge("kvm_handle_gpsi")
             return Resume.GUEST
-        if code == INT:
+        if code == EXCCODE_INT:
             self.charge("kvm_handle_int")
             return Resume.GUEST
-        if code == GUEST_EXIT:
+        if code == EXCCODE_GE:
             return backend.handle_guest_exit(self)
-        if code in (TLBL, TLBS, MOD):
+        if code in (EXCCODE_TLBL, EXCCODE_TLBS, EXCCODE_MOD):
             self.charge("kvm_handle_fault")
             return (backend.handle_tlb_mod, backend.handle_tlb_ld_miss, backend.handle_tlb_st_miss)[code - 1](self)
-        if code == CPU:
+        if code == EXCCODE_CPU:
             return backend.handle_cop_unusable(self)
-        if code == MSA_DISABLED:
+        if code == EXCCODE_MSADIS:
             self.charge("kvm_handle_aux")
             return backend.handle_msa_disabled(self)
         handler = backend.more_handlers.get(code)
@@ -524,7 +547,7 @@ class Vcpu:
             control = S[[state.FCSR, state.MSACSR]].tolist()
         places = [(register_access.lane_of(self, n, 0), register_access.lane_of(self, n, 1)) for n in range(32)]
         lanes = [[int(array[at]) & M64 for array, at in pair] for pair in places]
-        names = self.vm.callbacks.shown
+        msa = {"config5_msaen": int(self.gc0("config5") & CONFIG5_MSAEN != 0)}
         return {
             "pc": pc & M64,
             "gpr": [int(v) & M64 for v in gprs],
@@ -534,7 +557,7 @@ class Vcpu:
             "msa": [tuple(pair) for pair in lanes],
             "fcsr": control[0] & M32,
             "msacsr": control[1] & M32,
-            "cp0": {name: self.gc0(name) for name in sorted(names)} | {"config5_msaen": self.gc0("config5") >> 27 & 1},
+            "cp0": {name: self.gc0(name) for name in sorted(self.vm.callbacks.shown)} | msa,
         }
 
     @property
@@ -663,7 +686,7 @@ class Vcpu:
 
     @property
     def has_msa(self) -> bool:
-        return self.msa_enabled and bool(self.gc0("config3") & CONFIG3_MSAP)
+        return self.msa_enabled and bool(self.gc0("config3") & CONFIG3_MSA)
 
     @property
     def has_lasx(self) -> bool:
