@@ -18,9 +18,10 @@ from cpu.kvm.emulate import Access
 from cpu.kvm.errors import KvmError
 from cpu.kvm.host import Host, Thread, ThreadState
 from cpu.kvm.mips import Kvm, find_backend
+from cpu.kvm.run import Do, Steps
 from cpu.kvm.stats import REASONS
 from cpu.kvm.uapi import MEM_READONLY, PAGE_SIZE, Cap, ExitReason, Ioctl, MemoryRegion
-from cpu.kvm.vcpu import Do, Steps, Vcpu
+from cpu.kvm.vcpu import Vcpu
 from soc.cluster import IP7
 from soc.irqchip import controllers
 from soc.messages import InterruptLevel

@@ -1,6 +1,6 @@
 """The host's part under KVM: vCPU threads over physical cores, the clock, timers, kicks.
 
-Not a model of Linux, but of what of it a guest's time depends on. A thread is a generator (see cpu/kvm/vcpu.py); what
+Not a model of Linux, but of what of it a guest's time depends on. A thread is a generator (see cpu/kvm/run.py); what
 it yields decides what its core does next. Threads that can run wait in one queue, the one that has waited longest
 first; a core takes the next where its own sleeps, or where its slice is over and somebody waits. IP6 of a physical core
 is its reschedule interrupt, IP7 its timer.
@@ -25,7 +25,8 @@ from cpu.cp0.timer import NEVER
 from cpu.kvm import entry, interrupt
 from cpu.kvm.emulate import Access
 from cpu.kvm.errors import KvmError
-from cpu.kvm.vcpu import Do, Steps, Vcpu
+from cpu.kvm.run import Do, Steps
+from cpu.kvm.vcpu import Vcpu
 from cpu.words import M32
 from soc.time import Clock
 

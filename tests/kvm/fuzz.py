@@ -33,9 +33,10 @@ from cpu.kvm.emulate import Access
 from cpu.kvm.errors import KvmError
 from cpu.kvm.host import Host, ThreadState
 from cpu.kvm.mips import Kvm
+from cpu.kvm.run import Steps
 from cpu.kvm.stats import REASONS
 from cpu.kvm.uapi import MEM_READONLY, Cap, ExitReason, MemoryRegion
-from cpu.kvm.vcpu import Steps, Vcpu
+from cpu.kvm.vcpu import Vcpu
 from cpu.memory import Memory
 from soc.options import TIERS
 from soc.time import Clock

@@ -14,8 +14,9 @@ from cpu.kvm.emulate import Access
 from cpu.kvm.errors import KvmError
 from cpu.kvm.host import Host
 from cpu.kvm.mips import Kvm
+from cpu.kvm.run import Steps
 from cpu.kvm.uapi import PAGE_SIZE, Cap, ExitReason, MemoryRegion
-from cpu.kvm.vcpu import Steps, Vcpu
+from cpu.kvm.vcpu import Vcpu
 from cpu.memory import Memory
 from devices.board import Board
 from soc.irqchip import PlatformControllers

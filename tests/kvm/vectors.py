@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from cpu.kvm import emulate, onereg, tlb
+from cpu.kvm import emulate, onereg
 from cpu.kvm.errors import KvmError
 from cpu.kvm.uapi import (
     IRQ_ROUTING_MSI,
@@ -31,7 +31,7 @@ from cpu.kvm.uapi import (
     MemoryRegion,
 )
 from cpu.kvm.vcpu import Vcpu
-from cpu.vz import device_access
+from cpu.vz import device_access, guestctl
 from tests.kvm import te_guests
 from tests.kvm.rig import COSTS, CU1, DEVICE, FR, GB, IE, KSEG0, KX, MIB, STATUS, UNCACHED, Bench, IrqchipBench, P, run
 
@@ -331,7 +331,7 @@ def root_tags(core) -> set[int]:
     for index in range(64):
         core.vz.set_c0("index", index)
         core.vz.tlbr()
-        tags.add(core.vz.c0("guestctl1") >> tlb.RID_SHIFT & tlb.ID_MASK)
+        tags.add(core.vz.c0("guestctl1") >> guestctl.RID_SHIFT & guestctl.ID)
     core.vz.set_c0("guestctl1", saved)
     return tags - {0}
 
