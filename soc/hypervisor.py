@@ -16,10 +16,11 @@ from cpu.kvm import onereg
 from cpu.kvm.count import CTL_DC
 from cpu.kvm.emulate import Access
 from cpu.kvm.errors import KvmError
-from cpu.kvm.host import Host, Thread, ThreadState
+from cpu.kvm.host import Host
 from cpu.kvm.mips import Kvm, find_backend
 from cpu.kvm.run import Do, Steps
 from cpu.kvm.stats import REASONS
+from cpu.kvm.threads import Thread, ThreadState
 from cpu.kvm.uapi import MEM_READONLY, PAGE_SIZE, Cap, ExitReason, Ioctl, MemoryRegion
 from cpu.kvm.vcpu import Vcpu
 from soc.cluster import IP7

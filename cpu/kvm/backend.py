@@ -13,7 +13,7 @@ import numpy as np
 
 from cpu.cp0.fields import CAUSE_DC
 from cpu.kvm import interrupt, onereg
-from cpu.kvm.callback import Resume
+from cpu.kvm.callback import Callbacks, Resume
 from cpu.kvm.errors import KvmError
 from cpu.words import M32
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu
 
 
-class Backend:
-    """Base of the back-ends: all of the callback table (cpu/kvm/callback.py) that does not depend on the hardware."""
+class Backend(Callbacks):
+    """Base of the back-ends: all of the callback table that does not depend on the hardware."""
 
     name: str
     vm_type: int

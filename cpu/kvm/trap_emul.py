@@ -130,9 +130,6 @@ class TrapEmul(Backend):
         """Root's user mode is the guest's. The source has nothing to enable."""
         core.vz.keep_user_mode()
 
-    def hardware_disable(self, core: Core) -> None:
-        """Nothing to disable."""
-
     def check_extension(self, number: int) -> int:
         return int(number in (Cap.MIPS_TE, Cap.IOEVENTFD))
 
@@ -143,9 +140,6 @@ class TrapEmul(Backend):
         page = vcpu.vm.kvm.take_page()
         vcpu.image = commpage.image(vcpu.vm.host.cores[0].memory, page)
         vcpu.shadow = Shadow(vcpu, page)
-
-    def vcpu_uninit(self, vcpu: Vcpu) -> None:
-        """The tables go with the vCPU."""
 
     def vcpu_setup(self, vcpu: Vcpu) -> None:
         """The state after reset: a 24Kc with 64 TLB entries."""

@@ -143,12 +143,6 @@ class Vz(GuestExits, Backend):
         config1 = core.vz.gc0("config1") & ~(CONFIG1_TLBS_SIZE << CONFIG1_TLBS_SHIFT)
         core.vz.set_gc0("config1", config1 | (size - 1) << CONFIG1_TLBS_SHIFT)
 
-    def hardware_disable(self, core: Core) -> None:
-        """Leave nothing of any guest in a core."""
-        tlb.flush_guesttlb_all(core)
-        core.vz.set_c0("guestctl1", 0)
-        tlb.flush_roottlb_all_guests(core)
-
     def check_extension(self, number: int) -> int:
         return {Cap.MIPS_VZ: 1, Cap.MIPS_64BIT: 2, Cap.IOEVENTFD: 1}.get(number, 0)
 
@@ -162,11 +156,6 @@ class Vz(GuestExits, Backend):
 
     def vcpu_init(self, vcpu: Vcpu) -> None:
         vcpu.guestids = {}
-
-    def vcpu_uninit(self, vcpu: Vcpu) -> None:
-        for number, last in self.last_vcpu.items():
-            if last is vcpu:
-                self.last_vcpu[number] = None
 
     def vcpu_setup(self, vcpu: Vcpu) -> None:
         """The state after reset (kvm_vz_vcpu_setup)."""

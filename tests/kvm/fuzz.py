@@ -31,10 +31,11 @@ from cpu.isa.assembler import assemble
 from cpu.kvm import onereg
 from cpu.kvm.emulate import Access
 from cpu.kvm.errors import KvmError
-from cpu.kvm.host import Host, ThreadState
+from cpu.kvm.host import Host
 from cpu.kvm.mips import Kvm
 from cpu.kvm.run import Steps
 from cpu.kvm.stats import REASONS
+from cpu.kvm.threads import ThreadState
 from cpu.kvm.uapi import MEM_READONLY, Cap, ExitReason, MemoryRegion
 from cpu.kvm.vcpu import Vcpu
 from cpu.memory import Memory
