@@ -49,8 +49,10 @@ class Ls3acompVz(Vz):
     interrupts = interrupt.LOONGSON
     cgi = CGI
     root_reserve = 0
-
     saved = (*Vz.saved, "gscause")
+    counters = (onereg.COUNTER,)
+    fixed_names = ("random", *onereg.fixed_names("config6", "config7"), "gscause")
+    optional_names = tuple(name for name in onereg.OPTIONAL_NAMES if not name.startswith("pw"))
 
     def __init__(self) -> None:
         super().__init__()
@@ -227,10 +229,6 @@ class Ls3acompVz(Vz):
     def user_mask(self, vcpu: Vcpu, name: str) -> int:
         more = {"config3": CONFIG3_LPA, "config6": 0xFFFFFFFF, "config7": 7}
         return super().user_mask(vcpu, name) | more.get(name, 0)
-
-    counters = (onereg.COUNTER,)
-    fixed_names = ("random", *onereg.FIXED_NAMES[:24], "config6", "config7", *onereg.FIXED_NAMES[24:], "gscause")
-    optional_names = tuple(name for name in onereg.OPTIONAL_NAMES if not name.startswith("pw"))
 
     def get_one_reg(self, vcpu: Vcpu, number: int) -> int:
         if number != onereg.COUNTER:

@@ -33,6 +33,7 @@ from cpu.cp0.fields import (
     ST_FR,
 )
 from cpu.cp0.registers import C0_GUESTCTL0, C0_GUESTCTL1, C0_GUESTCTL2, register
+from cpu.engine.helpers import CPUCFG
 from cpu.kvm import fpu, interrupt, msa, onereg, tlb
 from cpu.kvm.backend import Backend
 from cpu.kvm.callback import Resume
@@ -65,16 +66,12 @@ CONFIG5_CLEARED = CONFIG5_FIXED | CONFIG5_MSAEN | CONFIG5_FPU | CONFIG5_MRP
 CONFIG1_CLEARED = 0x7F & ~(1 << 1)
 CPUCFG_MASKS = {1: 1 << 0 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 29, 2: 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3, 3: 0xFFFFFFFF}
 _CTL2 = onereg.number("guestctl2")
-
-
 CPUCFG_ADDED = {1: state.CPUCFG1, 2: state.CPUCFG2}
 """What the machine adds to words of CPUCFG."""
 
 
 def host_cpucfg(core: Core, word: int) -> int:
     """A word of CPUCFG as the core itself has it, 0 beyond the last."""
-    from cpu.engine.helpers import CPUCFG
-
     if not 0 <= word < len(CPUCFG):
         return 0
     return int(CPUCFG[word]) | (int(core.S[CPUCFG_ADDED[word]]) if word in CPUCFG_ADDED else 0)
@@ -89,8 +86,12 @@ class Vz(GuestExits, Backend):
     saved = (*CONFIGS, *SHARED)
     """Registers that load and put move between a core and the image, Config first."""
     cause_unkept = guestctl.VIP  # IP7 to IP2 follow from it and from the timer
-    software_configs = ("config6", "config7")
+    fixed_names = onereg.fixed_names("config6")
+    optional_names = onereg.OPTIONAL_NAMES
     cgi = 0
+    """GuestCtl0Ext.CGI: whether the guest may use CACHE by index."""
+    root_reserve = 2
+    """Entries of the TLB that the guest's has less than root's, beside root's wired ones."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,8 +136,6 @@ class Vz(GuestExits, Backend):
         self._versions[core.number] = mask + 1
         core.vz.set_c0("guestctl2", core.vz.c0("guestctl2") & ~guestctl.VIP)
         self.last_vcpu[core.number] = None
-
-    root_reserve = 2
 
     @staticmethod
     def _resize_guest_tlb(core: Core, size: int) -> None:
@@ -390,5 +389,3 @@ class Vz(GuestExits, Backend):
             return CONFIG5_FIXED | (CONFIG5_MSAEN if vcpu.has_msa else 0) | (CONFIG5_FPU if vcpu.has_fpu else 0)
         return {"config": CONFIG_K0, "config3": CONFIG3_ISA_ON_EXC, "config4": CONFIG4_FTLBPAGESIZE}.get(name, 0)
 
-    fixed_names = (*onereg.FIXED_NAMES[:24], "config6", *onereg.FIXED_NAMES[24:])
-    optional_names = onereg.OPTIONAL_NAMES
