@@ -78,11 +78,11 @@ def _auto():
     return _stencil() if code_buffer.usable() else _threaded()
 
 
-_TIERS = {"auto": _auto, "stencil": _stencil, "threaded": _threaded, "reference": _reference}
+TIERS = {"auto": _auto, "stencil": _stencil, "threaded": _threaded, "reference": _reference}
 
 
 def choose(name: str):
     """The tier of that name; "auto" is the fastest there is."""
-    if name not in _TIERS:
-        raise TierError(f"no tier {name!r}; there are {', '.join(_TIERS)}")
-    return _TIERS[name]()
+    if name not in TIERS:
+        raise TierError(f"no tier {name!r}; there are {', '.join(TIERS)}")
+    return TIERS[name]()

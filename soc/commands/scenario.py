@@ -32,12 +32,14 @@ def add(commands: argparse._SubParsersAction) -> None:
 def list_scenarios(arguments: argparse.Namespace) -> int:
     """Prints each scenario's name, what it asks, and its parameters with their defaults."""
     registry = _registry()
-    for name in registry.list_scenarios():
+    names = registry.list_scenarios()
+    width = max(map(len, names)) + 2
+    for name in names:
         found = registry.load(name)
         about = (import_module(f"{PACKAGE}.{name}").__doc__ or found.__doc__ or "").strip().splitlines()
-        print(f"{name:20}{about[0] if about else ''}")
+        print(f"{name:{width}}{about[0] if about else ''}")
         for parameter, default in found.scenario_defaults.items():
-            print(f"{'':20}--{parameter.replace('_', '-')} {default}")
+            print(f"{'':{width}}--{parameter.replace('_', '-')} {default}")
     return OK
 
 
