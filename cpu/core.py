@@ -27,11 +27,12 @@ from cpu.tlb.translate import FETCH, USER, mode_of, translate
 from cpu.vz.choices import Choices
 from cpu.vz.face import RootMode
 from cpu.words import M32, M64, signed
-from soc.errors import SocError
+from soc.errors import SocError, choose
 
 WHOLE_SLICE = 40_000_000
 TLB_WORDS, FTLB_WORDS = state.TLB_ENTRIES * state.TLB_FIELDS, state.FTLB_ENTRIES * state.TLB_FIELDS
 FTLB_SLOTS = ("ftlb", "guest_ftlb")
+STATE_KEYS = ("pc", "gpr", "hi", "lo", "fpr", "msa", "fcsr", "msacsr", "cp0")
 MODES = ("kernel", "supervisor", "user", "user")
 """By Status.KSU; 3 is not defined."""
 
@@ -348,9 +349,10 @@ class Core:
             return None
         return int.from_bytes(self.memory.read(pa, 4), "little")
 
-    # State as a dictionary (contract, section 2)
+    # State as a dictionary
     def get_state(self) -> dict:
-        """Every register, unsigned: pc, gpr, hi, lo, fpr, msa, fcsr, msacsr, cp0."""
+        """Every register, unsigned, by STATE_KEYS. `fpr` and `msa` are views of one file; `cp0` is by name, with
+        `config5_msaen` for that bit of Config5."""
         S = self.S.tolist()
         fpr = [S[state.FPR + state.FPR_STRIDE * n] & M64 for n in range(32)]
         high = [S[state.FPR + state.FPR_STRIDE * n + 1] & M64 for n in range(32)]
@@ -369,11 +371,12 @@ class Core:
         }
 
     def set_state(self, values: dict) -> None:
-        """Sets the registers that are given. Clears the LL bit and leaves any unfinished access."""
+        """Sets the registers that are given, by the keys of `get_state`. An FPR given without MSA has its upper half
+        cleared. Clears the LL bit and leaves any unfinished access. CoreError for what there is not."""
         S = self.S
-        unknown = set(values) - {"pc", "gpr", "hi", "lo", "fpr", "msa", "fcsr", "msacsr", "cp0"}
-        if unknown:
-            raise CoreError(f"set_state does not know {sorted(unknown)}; see contract section 2 for the keys")
+        for key in values:
+            if key not in STATE_KEYS:
+                raise CoreError(f"set_state: {choose('key', key, STATE_KEYS)}")
         for name in ("gpr", "fpr", "msa"):
             if name in values and len(values[name]) != 32:
                 raise CoreError(f"set_state: {name} needs 32 values, got {len(values[name])}")

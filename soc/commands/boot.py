@@ -1,4 +1,4 @@
-"""`soc boot`: a Linux kernel with an initrd, its console on the terminal. Contract, section 4."""
+"""`soc boot`: a Linux kernel with an initrd, its console on the terminal."""
 
 import argparse
 from pathlib import Path

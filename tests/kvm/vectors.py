@@ -1,7 +1,6 @@
 """KVM-level test vectors: number, what they say, source, and the check.
 
-Numbers and sources are those of vz-kvm.md 5.2 to 5.4 (KVM rows) and 5.7, and V.. and T.. of irqchip.md section 12.
-LS is the Loongson 4.19 tree, L61 Linux 6.1, both arch/mips/kvm.
+V.. and T.. are vectors of the irqchip. In sources LS is the Loongson 4.19 tree, L61 Linux 6.1, both arch/mips/kvm.
 """
 
 from __future__ import annotations
@@ -216,7 +215,7 @@ def _():
     assert ids == [0x7030000000010079, 0x7020000000010058, 0x7030000000010100, 0x7030000000030002, 0x7040000000030001]
 
 
-@vector("110b", "worked ids of vz-kvm.md 3.1.2", "L61: uapi/asm/kvm.h")
+@vector("110b", "worked ids", "L61: uapi/asm/kvm.h")
 def _():
     names = ("status", "epc", "config3", "kscratch1", "xcontext", "gscause")
     assert [onereg.cp0(name) for name in names] == [
