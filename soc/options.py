@@ -20,7 +20,9 @@ from soc.timing import Timing
 
 TIERS = ("auto", "reference", "threaded", "stencil")
 UNIMPLEMENTED = ("stop", "ri")
-HYPERVISORS = (None, "kvm")
+HYPERVISORS = ("kvm",)
+BACKENDS = ("vz", "ls3acomp", "te")
+"""Of KVM, as cpu/kvm/mips.py has them. Nothing of cpu is imported before there is a machine to build."""
 IRQCHIPS = ("kernel", "user")
 MAX_CPUS = 16
 _TABLES = ("machine", "placement", "timing", "devices")
@@ -114,8 +116,10 @@ class Options:
     def __post_init__(self) -> None:
         if type(self.cpus) is not int or not 1 <= self.cpus <= MAX_CPUS:
             raise ConfigurationError(f"cpus = {self.cpus!r}: a machine has 1 to {MAX_CPUS} cores")
-        if self.hypervisor not in HYPERVISORS:
+        if self.hypervisor not in (None, *HYPERVISORS):
             raise ConfigurationError(choose("hypervisor", self.hypervisor, HYPERVISORS))
+        if self.kvm not in BACKENDS:
+            raise ConfigurationError(choose("KVM back-end", self.kvm, BACKENDS))
         if self.vcpus is not None and self.hypervisor is None:
             raise ConfigurationError(f"vcpus = {self.vcpus!r} without a hypervisor; add hypervisor = 'kvm'")
         if self.vcpus is not None and (type(self.vcpus) is not int or not 1 <= self.vcpus <= MAX_CPUS):

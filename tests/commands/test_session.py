@@ -1,4 +1,4 @@
-"""What `soc run` and `soc boot` print, return and leave behind. Contract, sections 1 and 4."""
+"""What `soc run` and `soc boot` print, return and leave behind."""
 
 import io
 import json
@@ -56,7 +56,7 @@ def test_standard_output_is_the_console_and_nothing_else(with_machine, program, 
     assert captured.err.splitlines()[-1].startswith(b"result: {")
 
 
-def test_the_result_line_has_what_the_contract_names(with_machine, program, capsys):
+def test_the_result_line_names_what_replays_read(with_machine, program, capsys):
     with_machine(FakeMachine())
     main(["run", program])
     result = last_result(capsys.readouterr())
@@ -108,7 +108,7 @@ def test_a_run_folder_that_cannot_be_made_is_bad_input(with_machine, program, tm
     assert "cannot write the run folder" in capsys.readouterr().err
 
 
-def test_the_state_dump_has_the_contracts_form(with_machine, program, tmp_path):
+def test_the_state_dump_has_its_form(with_machine, program, tmp_path):
     with_machine(FakeMachine())
     main(["run", program, "--dump-state", str(tmp_path / "state.json")])
     (core,) = json.loads((tmp_path / "state.json").read_text())["cpus"]
