@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from cpu import state
 from cpu.cp0.exceptions import take_address_exception, take_exception
+from cpu.cp0.fields import EXCCODE_ADEL, EXCCODE_IBE
 from cpu.engine import shared as m
 from cpu.engine.budget import INSTRUCTIONS, SHIFT, charge
 from cpu.engine.code_buffer import reset_code
@@ -50,7 +51,6 @@ B_GOTO, B_FAR, B_COND, B_REGISTER, B_TARGET = (
 )
 SET_TARGET, SET_LINK, CLEAR_SINK, B_STOP = (OP[name] for name in ("set_target", "set_link", "clear_sink", "b_stop"))
 B_COUNT = OP["b_count"]
-BUS_ERROR = 6
 BOUNDARY_BYTES = 256
 RESERVE = 1024  # words kept free in the pool for one more block
 NO_LIMIT = 1 << 30
@@ -275,7 +275,7 @@ def fetch_page(S, M, pc):
     page = pc & ~0xFFF
     entry = base + ((pc >> 8) & (TABLE_MASK << 4))
     if pc & 3:
-        return pc, 4
+        return pc, EXCCODE_ADEL
     if ld64(entry) == page:
         return ld64(entry + 8) + (pc & 0xFFF), 0
     pa, status = translate(S, pc, FETCH)
@@ -457,7 +457,7 @@ def flush_pool(M):
 def raise_fetch(S, status, va, pc, delay_slot):
     """The exception of a fetch that failed at `va`, as fetch_page gives it. Bus errors are root's."""
     if status == -1:
-        take_exception(S, 0, BUS_ERROR, 0, pc, delay_slot, -1)
+        take_exception(S, 0, EXCCODE_IBE, 0, pc, delay_slot, -1)
     else:
         take_address_exception(S, status, va, pc, delay_slot)
 

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from cpu import state
 from cpu.isa.ir import Emitter, Ir
 from cpu.isa.softfloat import DOWN, EQUAL, INEXACT, LESS, NEAREST, TOWARD_ZERO, UP, D, Format, S
+from cpu.words import signed
 
 ENABLES, MODE = 0xF80, 3  # in FCSR, and in MSACSR
 # Exponents. D: remainders of results from 2^-959 up, of operands from 2^-895 up, are exact. S: no result is tiny.
@@ -158,8 +159,8 @@ class HostFloat:
         out, scalar, unit = self.out, f"i{fmt.width}", 2 << fmt.fraction
         kind = self.kind(scalar)
         doubled = out.op(f"shl {kind} {self.bits(fmt, number)}, {self.constant(scalar, 1)}")
-        above = out.op(f"sub {kind} {doubled}, {self.constant(scalar, _signed(lowest * unit, fmt.width))}")
-        size = _signed(((fmt.top if end is None else end) - lowest) * unit, fmt.width)
+        above = out.op(f"sub {kind} {doubled}, {self.constant(scalar, signed(lowest * unit, fmt.width))}")
+        size = signed(((fmt.top if end is None else end) - lowest) * unit, fmt.width)
         outside = out.op(f"icmp uge {kind} {above}, {self.constant(scalar, size)}")
         if not zero:
             self.cold(self.any(outside))
@@ -296,8 +297,3 @@ class HostFloat:
         rounded = self.narrow(S, x)
         self.in_range(S, rounded, 2, self.is_zero(x))
         return self.encoding(S, rounded), self.inexact(self.differ(self.wide(S, rounded), x))
-
-
-def _signed(value: int, width: int) -> int:
-    value &= (1 << width) - 1
-    return value - (1 << width) if value >> (width - 1) else value

@@ -13,6 +13,7 @@ Everything here is a cache of what `translate` says: dropping it never changes a
 from __future__ import annotations
 
 from cpu import state
+from cpu.cp0.fields import ST_ERL, ST_KX, ST_SX, ST_UX
 from cpu.cp0.registers import C0_ENTRYHI, C0_GUESTCTL0, C0_GUESTCTL1, C0_STATUS
 from cpu.engine import shared as m
 from cpu.engine.intrinsics import ld64, slot, st64
@@ -27,7 +28,7 @@ from cpu.engine.softmmu_layout import (
     TABLE_MASK,
     WRITE_OFFSET,
 )
-from cpu.tlb.translate import ST_ERL, ST_KX, ST_SX, ST_UX, mode_of, reaches_guest
+from cpu.tlb.translate import mode_of, reaches_guest
 from cpu.vz.guestctl import ID, RAD
 from cpu.vz.mode import MODES, select_bank
 from soc.ram import HIGH_BASE, LOW_BYTES, ROM_BASE

@@ -56,7 +56,7 @@ WORD_RESULTS = WORD_OPERANDS | {
 # Operand size of the accesses that must be aligned on this core; all others may be unaligned.
 ALIGNED = {"ll": 4, "sc": 4, "lld": 8, "scd": 8}
 
-# QEMU 7.2 wants these aligned, unlike every other ordinary access of this core; the contract allows them unaligned too.
+# QEMU 7.2 wants these aligned, unlike every other ordinary access of this core; which takes them unaligned too.
 ALIGNED_INDEXED = ("lwxc1", "ldxc1", "swxc1", "sdxc1")
 
 # QEMU looks at the address of SC only when the link stands; the manual, and this core, let its faults come first.
