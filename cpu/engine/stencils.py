@@ -31,8 +31,7 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from cpu import state
-from cpu.cp0.access import HARDWARE_USERLOCAL
-from cpu.cp0.fields import ST_ERL, ST_EXL, ST_KSU
+from cpu.cp0.fields import HWR_ULR, ST_ERL, ST_EXL, ST_KSU
 from cpu.cp0.registers import C0_GUESTCTL0, C0_HWRENA, C0_STATUS, C0_USERLOCAL, READ_WIDE, READ_WORD
 from cpu.engine import cache
 from cpu.engine import stencil_layout as e
@@ -367,14 +366,14 @@ class Stencil(Frame):
     def read_hardware(self) -> None:
         """RDHWR of UserLocal, by which a program finds what belongs to its thread, where HWREna allows it."""
         out, needs = self.out, INSTRUCTIONS["rdhwr"]
-        self.cold(out.op(f"icmp ne i64 {Known(out, HARDWARE_NUMBER).ssa}, {HARDWARE_USERLOCAL}"))
+        self.cold(out.op(f"icmp ne i64 {Known(out, HARDWARE_NUMBER).ssa}, {HWR_ULR}"))
         bank = out.load_slot(state.BANK)
         refused = out.op(f"icmp ne i64 {out.op(f'and i64 {out.load_slot(C0_GUESTCTL0)}, {needs}')}, {needs}")
         self.cold(out.op(f"and i1 {refused}, {out.op(f'icmp ne i64 {bank}, 0')}"))
         hwrena, userlocal = (
             out.load(out.slot(out.op(f"add i64 {bank}, {register}"))) for register in (C0_HWRENA, C0_USERLOCAL)
         )
-        self.cold(out.op(f"icmp eq i64 {out.op(f'and i64 {hwrena}, {1 << HARDWARE_USERLOCAL}')}, 0"))
+        self.cold(out.op(f"icmp eq i64 {out.op(f'and i64 {hwrena}, {1 << HWR_ULR}')}, 0"))
         out.do(f"store i64 {userlocal}, ptr {self.register('rt')}, align 8")
         self.next()
 
