@@ -388,6 +388,8 @@ class Stencil(Frame):
             return
         if entry.helper or entry.meaning is None or entry.flow in (Flow.TRAP, Flow.BOUNDARY):
             raise Left(f"{op.name}: {entry.flow.value}")
+        if len(written_gpr_fields(op)) > 1:
+            raise Left(f"{op.name}: writes two general registers")
         self.operands = IrOperands(out, Routines(), self, tuple(f.name for f in entry.fields))
         result = entry.meaning(self.operands)
         if op.variant == "test":
@@ -662,8 +664,6 @@ def _op_rows(shapes: dict[int, Shape], ids: dict[str, int], rows: list, holes: l
             holes += guard
         if form.write < 0:
             written = [s.low for s in op.slots if s.field.name in written_gpr_fields(op)]
-            if len(written) > 1:
-                raise TableError(f"{op.name} writes two general registers")
             row[e.O_CLOBBER] = written[0] if written else -1
         if op.name not in HELD:
             row[e.O_CP0_READ] = CP0_READS.get(op.name, 0)
