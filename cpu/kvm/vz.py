@@ -388,4 +388,3 @@ class Vz(GuestExits, Backend):
         if name == "config5":
             return CONFIG5_FIXED | (CONFIG5_MSAEN if vcpu.has_msa else 0) | (CONFIG5_FPU if vcpu.has_fpu else 0)
         return {"config": CONFIG_K0, "config3": CONFIG3_ISA_ON_EXC, "config4": CONFIG4_FTLBPAGESIZE}.get(name, 0)
-
