@@ -39,11 +39,11 @@ class StencilTier(ThreadedTier):
 
     def __init__(self) -> None:
         super().__init__()
-        from cpu.engine import stencils
+        from cpu.engine import stencil_tables, stencils
 
         if not stencils.available():
             raise TierError("tier stencil needs Linux on x86-64; use auto or threaded")
-        self.stencils = stencils.load()
+        self.stencils = stencil_tables.load()
 
     def runner(self, core) -> Callable[[], int]:
         from cpu.engine.code_buffer import CodeBuffer
