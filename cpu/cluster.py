@@ -11,7 +11,7 @@ from cpu import open_bus, state
 from cpu.core import Core, CoreError, StopKind, storage
 from cpu.costs import Costs
 from cpu.cp0 import timer
-from cpu.engine import loop, shared
+from cpu.engine import loop, shared, tiers
 from cpu.memory import Memory
 from cpu.vz.short_access import WRITE
 from cpu.windows import (
@@ -86,6 +86,9 @@ class Cluster:
             raise CoreError(f"{count} cores: 1 to {shared.MAX_CORES} are possible")
         if window < 1:
             raise CoreError(f"a window of {window} cycles; at least 1 is needed")
+        if tier != "reference":
+            with tiers.compiling_elsewhere(tier):
+                run_cluster.make_ready()
         self.memory = memory
         self.states, tables = storage(count)
         self.control = np.zeros(16, np.int64)

@@ -18,7 +18,7 @@ from cpu.cp0.exceptions import set_line, take_exception
 from cpu.cp0.fields import CAUSE_IP, EXCCODE_DBE, IP7
 from cpu.cp0.registers import C0_CAUSE, C0_STATUS
 from cpu.engine import loop
-from cpu.engine.jit import jit, jit_inline
+from cpu.engine.jit import jit, jit_as, jit_inline
 from cpu.engine.loop import GOES_ON, go_straight, prepare, run, shift_time
 from cpu.vz import short_access
 
@@ -277,7 +277,7 @@ def run_windows(states, M, nothing, control):
     return loop.STOP_HORIZON
 
 
-@jit
+@jit_as("int64(int64[:, ::1], int64[::1], int64[::1], int64[::1])")
 def run_cluster(states, M, nothing, control):
     """`run_windows`; QUIET_UNTIL says then how long the cores have nothing to execute."""
     prepare(M)

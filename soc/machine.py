@@ -30,6 +30,7 @@ from soc.result import Result
 from soc.time import PS_PER_SECOND, duration, seconds
 from soc.timing import Timing
 from soc.trace import Trace
+from soc.trace.file import TraceFileError
 
 if TYPE_CHECKING:
     from soc.profile.profile import Profile
@@ -409,7 +410,7 @@ class Machine:
         try:
             with sharing or nullcontext(), self._profiled(profile):
                 self._cluster.drive()
-        except UnmappedAccessError as error:
+        except (UnmappedAccessError, TraceFileError) as error:
             self._ended = ("error", str(error))
         except DeviceLost as error:
             self._ended = ("error", str(error))

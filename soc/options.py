@@ -29,7 +29,7 @@ _TABLES = ("machine", "placement", "timing", "devices")
 _LISTS = ("fault",)
 """Tables that may be there several times, as [[fault]]."""
 _SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-_MIN_RAM, _MAX_RAM = 1 << 20, 1 << 40
+_MIN_RAM, _MAX_RAM = 1 << 20, 64 << 30
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def ram_bytes(size: str | int) -> int:
             wanted = int(number) * _SIZES[unit]
     if wanted is None or not _MIN_RAM <= wanted <= _MAX_RAM:
         raise ConfigurationError(
-            f"RAM size {size!r}; write a number of MiB, or text as '512 MiB', '2 GiB' (1 MiB to 1 TiB)"
+            f"RAM size {size!r}; write a number of MiB, or text as '512 MiB', '2 GiB' (1 MiB to 64 GiB)"
         )
     return wanted
 
@@ -206,6 +206,8 @@ def _read_toml(path: Path, known: list[str]) -> dict[str, Any]:
     for name, table in tables.items():
         if name in _LISTS and isinstance(table, list):
             continue
+        if name in _LISTS:
+            raise ConfigurationError(f"{path}: {name} must be a list of tables, each headed [[{name}]]")
         if name not in _TABLES:
             raise ConfigurationError(f"{path}: {choose('table', name, (*_TABLES, *_LISTS))}")
         if not isinstance(table, dict):

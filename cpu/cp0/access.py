@@ -62,6 +62,7 @@ from cpu.cp0.registers import (
     CPUCFG1_LASX,
     WIDE,
 )
+from cpu.engine.intrinsics import sign32
 from cpu.engine.jit import jit
 from cpu.engine.softmmu import flush_all, update_context
 from cpu.tlb import ftlb
@@ -72,11 +73,6 @@ from cpu.vz.guestctl import AT, AT_GUEST, AT_ROOT, DRG, RID_SHIFT
 from cpu.vz.mode import link_slot, select_bank
 
 SMALL_INDEX = 0x3F  # Index without an FTLB
-
-
-@jit
-def sign32(value):
-    return ((value & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
 
 
 @jit

@@ -23,7 +23,7 @@ EHINV = 1 << 10
 ST_IE, ST_EXL, ST_ERL = 1 << 0, 1 << 1, 1 << 2
 ST_KSU, ST_USER = 3 << 3, 2 << 3
 ST_UX, ST_SX, ST_KX = 1 << 5, 1 << 6, 1 << 7
-ST_NMI, ST_BEV = 1 << 19, 1 << 22
+ST_NMI, ST_BEV, ST_PX = 1 << 19, 1 << 22, 1 << 23
 ST_FR, ST_CU0, ST_CU1, ST_CU2 = 1 << 26, 1 << 28, 1 << 29, 1 << 30
 
 # IntCtl

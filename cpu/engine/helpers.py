@@ -11,7 +11,7 @@ import numpy as np
 
 from cpu import state
 from cpu.cp0 import stable, timer
-from cpu.cp0.access import read_cp0, read_hardware, sign32, write_cp0
+from cpu.cp0.access import read_cp0, read_hardware, write_cp0
 from cpu.cp0.exceptions import leave_guest, return_from_exception, take_address_exception, take_exception
 from cpu.cp0.fields import (
     CONFIG3_VZ,
@@ -45,7 +45,7 @@ from cpu.cp0.registers import (
 from cpu.engine import shared as m
 from cpu.engine.blocks import note_instruction
 from cpu.engine.decode import cp0_number
-from cpu.engine.intrinsics import ld64
+from cpu.engine.intrinsics import ld64, sign32
 from cpu.engine.jit import jit
 from cpu.engine.micro import HELPER_ID
 from cpu.engine.softmmu import host_offset, update_context

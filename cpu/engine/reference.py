@@ -19,8 +19,8 @@ from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, SOONER, WAIT, WRITE
 from cpu.engine.micro import HELPER_ID, OPS, UNIT_ENABLES
 from cpu.isa import Flow
 from cpu.isa.values import EXC_CODES, MAX_SCALAR_BYTES, VECTOR_BITS, GuestTrap, IntOperands
-from cpu.tlb.translate import FETCH, ROOT, translate
-from cpu.vz.mode import HALVES, is_hypervisors
+from cpu.tlb.translate import FETCH, ROOT, effective, translate
+from cpu.vz.mode import HALVES, MODES, is_hypervisors
 from cpu.vz.short_exit import answer
 from cpu.words import M32, M64, signed
 
@@ -97,6 +97,7 @@ class Registers:
     def _pieces(self, ea: int, size: int, bad: int, aligned: bool, is_store: bool) -> list[tuple[int, int]]:
         """(physical address, bytes) of the access: one piece, or two when it crosses a page."""
         error = EXCCODE_ADES if is_store else EXCCODE_ADEL
+        ea, bad = (int(effective(self.S, signed(address))) & M64 for address in (ea, bad))
         if aligned and ea & (size - 1):
             raise AddressFault(error, bad)
         pieces, at = [], ea
@@ -316,7 +317,7 @@ class Reference:
         return None if self._done() else False
 
     def _decode(self, word: int) -> int:
-        return int(decode_for(int(self.S[state.UNITS]) & HALVES, word))
+        return int(decode_for(int(self.S[state.UNITS]) & MODES, word))
 
     def _park(self, access: Mmio, pc: int) -> int:
         S = self.S

@@ -17,7 +17,7 @@ from cpu.engine.intrinsics import ld8, ld64, st8, st64
 from cpu.engine.jit import jit
 from cpu.engine.softmmu import host_offset, note_fill
 from cpu.engine.softmmu_layout import TABLE_MASK, WRITE_OFFSET
-from cpu.tlb.translate import LOAD, ROOT, STORE, translate
+from cpu.tlb.translate import LOAD, ROOT, STORE, effective, translate
 
 FILLED, SLOWLY, FAULTED, DEVICE, PARTIAL = range(5)
 """What a slow access comes to: a page is filled in, so do it again; by the slow handler; an exception was taken; a read
@@ -52,10 +52,10 @@ def fault(S, M, status, va, pc, delay_slot):
 
 
 @jit
-def cross(S, M, offset, wanted, error, pc, delay_slot):
-    """An access across the end of a page, its first part at `offset` of the image: FAULTED, or SLOWLY by the bounce
-    buffer. `wanted`: LOAD or STORE of cpu.tlb.translate; `error`: ExcCode of its address error."""
-    va, ea, size = S[state.EXIT_VA], S[state.EXIT_EA], S[state.ACCESS_SIZE]
+def cross(S, M, va, ea, offset, wanted, error, pc, delay_slot):
+    """An access at `ea` across the end of a page, its first part at `offset` of the image: FAULTED, or SLOWLY by the
+    bounce buffer. `wanted`: LOAD or STORE of cpu.tlb.translate; `error`: ExcCode of its address error."""
+    size = S[state.ACCESS_SIZE]
     second = (ea & ~0xFFF) + 0x1000
     pa, status = translate(S, second, wanted)
     if status != 0:
@@ -79,7 +79,7 @@ def cross(S, M, offset, wanted, error, pc, delay_slot):
 @jit
 def slow_access(S, M, op, pc, delay_slot):
     """A load or store of the micro-op `op` at `pc`, at the addresses in EXIT_VA and EXIT_EA: what it comes to."""
-    va, ea = S[state.EXIT_VA], S[state.EXIT_EA]
+    va, ea = effective(S, S[state.EXIT_VA]), effective(S, S[state.EXIT_EA])
     size, kind = ACCESS_SIZE[op], ACCESS[op]
     is_store = kind != micro.LOAD
     wanted = STORE if is_store else LOAD
@@ -96,7 +96,7 @@ def slow_access(S, M, op, pc, delay_slot):
     if is_store and offset >= M[m.RAM_BYTES]:
         offset = -1  # ROM: stores go to the bus, which knows what they do
     if (ea & 0xFFF) + size > 0x1000:
-        return cross(S, M, offset, wanted, error, pc, delay_slot)
+        return cross(S, M, va, ea, offset, wanted, error, pc, delay_slot)
     if offset < 0:
         if ea & (size - 1):
             fault(S, M, error, va, pc, delay_slot)
@@ -117,7 +117,7 @@ def slow_access(S, M, op, pc, delay_slot):
             S[state.PENDING_STORE] = DIRECT
             return SLOWLY
     fill(S, M, ea, host, is_store)
-    if ea & (size - 1):
+    if ea & (size - 1) or ea != S[state.EXIT_EA]:
         S[state.SLOW_POINTER] = host
         S[state.PENDING_STORE] = DIRECT
         return SLOWLY

@@ -6,13 +6,12 @@ which field of the micro-op, or which jump, goes where, and how it is written (s
 
 from __future__ import annotations
 
-import hashlib
 import io
 import itertools
 import re
 from dataclasses import dataclass, fields
+from pathlib import Path
 
-import llvmlite
 import llvmlite.binding as llvm
 import numpy as np
 
@@ -22,6 +21,7 @@ from cpu.engine import stencil_layout as e
 from cpu.engine.known import Sum, Term
 from cpu.engine.micro import OPS, MicroOp, written_gpr_fields
 from cpu.engine.stencils import CP0_READS, HELD, JUMPS, SHARED, Shape, functions, module_text
+from cpu.engine.threaded import host_code
 from cpu.isa import Flow
 from cpu.isa.errors import TableError
 from cpu.isa.table import GPR_FIELDS
@@ -45,22 +45,28 @@ class Stencils:
     compiled: bool = False
 
 
+def kept_at() -> Path:
+    """The file of this host's stencils; it is there once they have been compiled."""
+    return host_code("stencils.npz", _features())
+
+
+def _features() -> str:
+    # Mask registers only lengthen scalar comparisons.
+    given = llvm.get_host_cpu_features()
+    return ",".join(f"{'+' if on and not n.startswith('avx512') else '-'}{n}" for n, on in sorted(given.items()))
+
+
 def load() -> Stencils:
     """The stencils for this host, from the disk cache or compiled now."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     llvm.initialize_native_asmparser()
-    # Mask registers only lengthen scalar comparisons.
-    given = llvm.get_host_cpu_features()
-    features = ",".join(f"{'+' if on and not n.startswith('avx512') else '-'}{n}" for n, on in sorted(given.items()))
-    cpu_name = llvm.get_host_cpu_name()
-    key_text = f"{cache.source_hash()} {cpu_name} {features} {llvmlite.__version__} {llvm.llvm_version_info}"
-    path = cache.directory() / f"stencils-{hashlib.sha256(key_text.encode()).hexdigest()[:24]}.npz"
+    path, features = kept_at(), _features()
     if path.exists():
         with np.load(path) as kept:
             return Stencils(*(kept[f.name] for f in fields(Stencils) if f.name != "compiled"))
     machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=cpu_name, features=features, opt=2, reloc="static", codemodel="small"
+        cpu=llvm.get_host_cpu_name(), features=features, opt=2, reloc="static", codemodel="small"
     )
     on = frozenset(word[1:] for word in features.split(",") if word.startswith("+"))
     held, direct, shapes, _ = functions(on)

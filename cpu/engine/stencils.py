@@ -203,7 +203,7 @@ class Stencil(Frame):
 
     def each(self, function: Callable, columns: Sequence[Sequence[Ir]], values: tuple) -> tuple:
         element = getattr(function, "element", None)
-        if element is None or not element.is_plain:
+        if element is None:
             raise Left(f"{self.name}: {function.__name__} is more than what the host's unit gives")
         self.host = HostVector(self.out, self.cold, self.host.features, len(columns[0]))
         return self.host.elements(self.operands, element, columns, values)

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from pathlib import Path
 
-import llvmlite
 import llvmlite.binding as llvm
 
 from cpu import state
@@ -370,24 +370,38 @@ def module_text() -> str:
     )
 
 
+def host_code(file: str, features: str) -> Path:
+    """Where code that LLVM made for this processor with these `features` is kept, by the name of its `file`."""
+    key_text = f"{llvm.get_host_cpu_name()} {features} {llvm.llvm_version_info}"
+    name, suffix = file.split(".")
+    return cache.directory() / f"{name}-{hashlib.sha256(key_text.encode()).hexdigest()[:24]}.{suffix}"
+
+
+def kept_at() -> Path:
+    """The file of the tier's object code; it is there once that has been compiled."""
+    return host_code("threaded.o", _features())
+
+
+def _features() -> str:
+    return llvm.get_host_cpu_features().flatten()
+
+
 class Threaded:
     """The compiled tier. `prepare`, `enter` and `enter_slow` are host addresses; the object code is cached on disk."""
 
     def __init__(self) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        cpu_name, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
         self._machine = llvm.Target.from_default_triple().create_target_machine(
-            cpu=cpu_name, features=features, opt=2, jit=True
+            cpu=llvm.get_host_cpu_name(), features=_features(), opt=2, jit=True
         )
-        key_text = f"{cache.source_hash()} {cpu_name} {features} {llvmlite.__version__} {llvm.llvm_version_info}"
-        self._path = cache.directory() / f"threaded-{hashlib.sha256(key_text.encode()).hexdigest()[:24]}.o"
-        cached = self._path.read_bytes() if self._path.exists() else None
+        path = kept_at()
+        cached = path.read_bytes() if path.exists() else None
         self.compiled = cached is None
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), self._machine)
         if cached is None:
             cached = self._compile()
-            cache.write_atomically(self._path, cached)
+            cache.write_atomically(path, cached)
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(cached))
         self._engine.finalize_object()
         self.prepare = self._engine.get_function_address("prepare")

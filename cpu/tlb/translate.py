@@ -30,7 +30,7 @@ from cpu.cp0.fields import (
     ST_UX,
 )
 from cpu.cp0.registers import C0_ENTRYHI, C0_GUESTCTL0, C0_GUESTCTL1, C0_PAGEGRAIN, C0_STATUS
-from cpu.engine.intrinsics import shr, slot, ult
+from cpu.engine.intrinsics import shr, sign32, slot, ult
 from cpu.engine.jit import jit
 from cpu.tlb.ftlb import first_of_set, is_on
 from cpu.vz.choices import GVA
@@ -58,6 +58,16 @@ def mode_of(status):
     if status & (ST_EXL | ST_ERL):
         return 0
     return (status & ST_KSU) >> 3
+
+
+@jit
+def effective(S, ea):
+    """The address of a load or store whose operands add up to `ea`: in user mode without 64-bit addresses the low 32
+    bits count."""
+    status = S[S[state.BANK] + C0_STATUS]
+    if mode_of(status) != USER or status & ST_UX:
+        return ea
+    return sign32(ea)
 
 
 @jit

@@ -22,6 +22,13 @@ def count(text: str) -> int:
     return value
 
 
+def text(given: str) -> str:
+    """A text that is not empty."""
+    if not given:
+        raise argparse.ArgumentTypeError("a text that is not empty is needed")
+    return given
+
+
 def virtual_time(text: str) -> int:
     """Model time in ps from text such as '120s' or '200 ms'."""
     try:
@@ -57,11 +64,11 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
     """Options that say when a run ends, and what it leaves."""
-    parser.add_argument("--until", metavar="TEXT", help="end when the console shows TEXT")
+    parser.add_argument("--until", type=text, metavar="TEXT", help="end when the console shows TEXT")
     parser.add_argument("--max-virtual", type=virtual_time, metavar="TIME", help="end at this model time, as in 120s")
     parser.add_argument("--max-insns", type=count, metavar="N", help="end after N instructions")
     parser.add_argument("--slice", type=count, metavar="N", help="instructions per host slice; never changes a result")
-    parser.add_argument("--out", metavar="DIR", help="keep result.json, console.log and the trace in DIR")
+    parser.add_argument("--out", type=text, metavar="DIR", help="keep result.json, console.log and the trace in DIR")
     parser.add_argument("--profile", action="store_true", help="show where host time went and what the guest executed")
     parser.add_argument(
         "--profile-every", type=count, metavar="N", help="a sample of the guest about every N instructions"

@@ -54,10 +54,13 @@ def fetch(
         return material
     packages = dict(given)
     missing = [role for role in ("kernel", "busybox") if role not in packages]
-    if missing:
-        packages |= _download(missing, mirror, say)
-    kernel, busybox = packages["kernel"], packages["busybox"]
-    return _keep(kernel, busybox, say)
+    try:
+        if missing:
+            packages |= _download(missing, mirror, say)
+        return _keep(packages["kernel"], packages["busybox"], say)
+    except OSError as cause:
+        fact = f"cannot keep anything in {directory()}: {cause.strerror}"
+        raise FetchError(fact, "Make room there, or name another place with XDG_CACHE_HOME.") from cause
 
 
 def _given(debs: Iterable[Path]) -> dict[str, tuple[Package, str]]:

@@ -87,7 +87,9 @@ def _read(source: str | Path | bytes, what: str) -> tuple[str, bytes]:
     try:
         return str(source), Path(source).read_bytes()
     except OSError as cause:
-        advice = "Check the path; `soc fetch debian` gets a kernel and an initrd that boot."
+        advice = "Check the path."
+        if what != "program":
+            advice = "Check the path; `soc fetch debian` gets a kernel and an initrd that boot."
         raise LoadError(f"{what} {source}", cause.strerror or str(cause), advice) from cause
 
 
