@@ -164,6 +164,14 @@ def test_a_console_that_the_host_refuses_ends_the_run_and_is_told(with_machine, 
     assert "soc: cannot write the guest's console to <stdout>: No space left on device." in capsys.readouterr().err
 
 
+def test_an_exception_of_a_model_of_the_users_own_is_shown_and_has_a_result_line(with_machine, program, capsys):
+    with_machine(FakeMachine(error=KeyError(3)))
+    assert main(["run", program]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("Traceback")
+    assert (last_result(captured)["ended"], last_result(captured)["reason"]) == ("error", "KeyError: 3")
+
+
 def test_control_c_before_the_run_has_a_result_line_too(with_machine, program, capsys, monkeypatch):
     def interrupted(arguments):
         raise KeyboardInterrupt
