@@ -411,6 +411,7 @@ class Machine:
             )
         cluster = self._cluster
         cluster.cluster.limit(None if max_insns is None else instructions + max_insns)
+        cluster.done_before = instructions
         cluster.slice, cluster.ending, cluster.predicate = slice, False, predicate
         sharing = Sharing(self._processes)
         cluster.host = self._host(progress, progress_ms, sharing if self._processes() else None)
