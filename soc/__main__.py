@@ -3,6 +3,7 @@
 import argparse
 import atexit
 import gc
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -74,6 +75,7 @@ def command() -> NoReturn:
     """The process `soc`. It ends without the interpreter's taking itself apart, which takes longer than a short run:
     the host frees the memory of a process at once."""
     _open_missing_streams()
+    logging.basicConfig(format="soc: %(message)s")
     status = main()
     atexit._run_exitfuncs()
     with suppress(OSError):
