@@ -6,7 +6,6 @@ import time as host
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
 from functools import partial
 from hashlib import blake2b
 from importlib import import_module
@@ -27,6 +26,7 @@ from soc.messages import Message, pack, unpack
 from soc.options import Options
 from soc.placement.sharing import Sharing
 from soc.platforms import Platform
+from soc.result import Result
 from soc.time import PS_PER_SECOND, duration, seconds
 from soc.timing import Timing
 from soc.trace import Trace
@@ -42,38 +42,6 @@ KERNEL_IRQCHIP = ("ls3a_", "ls7a_irq", "ls7a_msi", "stable_timer")
 
 class PoweredOff:
     """For `run(until=PoweredOff)`: run until the guest powers the machine off, which ends every run."""
-
-
-@dataclass
-class Result:
-    """What one call of `run` did. Times are of this call; the trace hash covers the machine's life so far."""
-
-    instructions: int
-    """Instructions completed by all cores."""
-    virtual_s: float
-    wall_s: float
-    mips: float
-    """Guest instructions per microsecond of wall time."""
-    exits: int
-    """Uncached accesses that left a core."""
-    trace_hash: str
-    ended: str
-    """poweroff, until, limit, deadlock or error."""
-    reason: str = ""
-    """In words: which limit, what each core waits for, which error."""
-    unmapped: int = 0
-    """Accesses to addresses where the platform has nothing."""
-    details: dict[str, Any] = field(default_factory=dict)
-    """Counted since reset, by name: messages, exceptions by kind, TLB refills."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data, for the result line and result.json."""
-        return asdict(self)
-
-    @property
-    def ok(self) -> bool:
-        """Powered off, or what `until` asked for."""
-        return self.ended in ("poweroff", "until")
 
 
 class Machine:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import threading
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from soc.errors import ConfigurationError, SocError, TimeError, UnmappedAccessError
 from soc.machine import Machine, PoweredOff
+from soc.result import Result
 from soc.timing import Timing
 from tests.soc.fakes import machine
 
@@ -286,6 +288,19 @@ def test_limits():
     result = m.run(max_insns=100)
     assert (result.ended, result.instructions, result.reason) == ("limit", 100, "100 instructions")
     assert "model time" in m.run(max_virtual=1).reason
+
+
+def test_the_result_of_a_run_in_parts_is_that_of_the_run():
+    def program(core):
+        yield ("run", 2 * WINDOW)
+        yield from power_off()
+
+    whole = machine(program).run()
+    m = machine(program)
+    parts = [m.run(max_insns=WINDOW // 2), m.run(max_virtual="1 ns"), m.run()]
+    together = Result.of_parts(parts)
+    assert together.wall_s == sum(part.wall_s for part in parts) > 0
+    assert replace(together, wall_s=0, mips=0) == replace(whole, wall_s=0, mips=0)
 
 
 def test_until_text_a_predicate_or_a_pc():
