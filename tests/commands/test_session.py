@@ -237,6 +237,8 @@ def test_boot_takes_what_was_fetched(with_machine, monkeypatch, tmp_path, capsys
         (["--initrd", "/nonexistent"], "cannot load initrd /nonexistent: No such file"),
         (["--script", "/nonexistent"], "cannot read --script /nonexistent: No such file"),
         (["--vcpus", "2"], "vcpus = 2 without a hypervisor"),
+        (["--kvm", "te"], "kvm = 'te' without a hypervisor"),
+        (["--irqchip", "user"], "irqchip = 'user' without a hypervisor"),
         (["--disk", "d.img,cow"], "--disk d.img,cow: 'cow' is no option of a disk"),
     ],
 )
