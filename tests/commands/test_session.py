@@ -10,6 +10,7 @@ import pytest
 
 from soc.__main__ import main
 from soc.commands import boot, run
+from soc.commands.run_folder import RunFolder
 from soc.commands.session import settled
 from soc.errors import SocError
 from tests.commands.fake import FakeMachine, FakeResult
@@ -106,6 +107,19 @@ def test_a_run_folder_that_cannot_be_made_is_bad_input(with_machine, program, tm
     (tmp_path / "file").touch()
     assert main(["run", program, "--out", str(tmp_path / "file/out")]) == 2
     assert "cannot write the run folder" in capsys.readouterr().err
+
+
+def test_a_run_folder_that_another_run_writes_to_is_bad_input(with_machine, program, tmp_path, capsys):
+    with_machine(FakeMachine((b"hello\n",)))
+    first = RunFolder(tmp_path)
+    first.console.write(b"mine\n")
+    first.console.flush()
+    assert main(["run", program, "--out", str(tmp_path)]) == 2
+    assert f"soc: another run is writing to --out {tmp_path}.\n" in capsys.readouterr().err
+    assert (tmp_path / "console.log").read_bytes() == b"mine\n"
+    first.finish({}, [])
+    assert main(["run", program, "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "console.log").read_bytes() == b"hello\n"
 
 
 def test_the_state_dump_has_the_contracts_form(with_machine, program, tmp_path):
