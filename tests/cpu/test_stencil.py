@@ -12,7 +12,7 @@ import pytest
 
 from cpu.core import Core, StopKind
 from cpu.costs import MOST_CYCLES
-from cpu.engine import code_buffer, shared, stencils, tiers
+from cpu.engine import code_buffer, shared, stencil_tables, stencils, tiers
 from cpu.engine import stencil_layout as e
 from cpu.engine.code_buffer import CodeBuffer, ExecutableMemoryError, usable
 from cpu.engine.micro import OP, OPS
@@ -103,7 +103,7 @@ def test_a_loop_runs_in_translated_code():
 
 def small_buffer(rig: Rig, size: int) -> None:
     """A buffer that holds a few blocks beyond what is kept free for one."""
-    found = stencils.load()
+    found = stencil_tables.load()
     rig.memory.code_buffer = CodeBuffer(found, len(found.constants) + code_buffer.MARGIN + size)
     rig.memory.code_buffer.attach(rig.memory.shared, hot_after=0)
 
@@ -128,7 +128,7 @@ def test_the_buffer_is_never_written_beyond_its_ends():
 
 def test_the_longest_block_fits_the_margin():
     """65 instructions with the largest stencils and an exit each."""
-    found = stencils.load()
+    found = stencil_tables.load()
     sizes = found.stencils[:, e.S_SIZE]
     around = e.VALUES * int(sizes[e.FETCH] + 2 * sizes[e.STORE])
     assert 2 * 65 * (int(sizes.max()) + around + code_buffer.STUB_BYTES) + 4096 < code_buffer.MARGIN
@@ -186,7 +186,7 @@ def test_a_store_into_a_hot_loop_is_seen_at_once():
 
 
 def test_every_instruction_but_those_that_the_page_names_has_a_stencil():
-    rows = stencils.load().ops
+    rows = stencil_tables.load().ops
     without = {
         op.name
         for op in OPS
@@ -199,13 +199,13 @@ def test_every_instruction_but_those_that_the_page_names_has_a_stencil():
 
 def test_what_compiled_code_is_made_of_works_on_values():
     assert {OPS[OP[name]].name for name in stencils.HELD} == stencils.HELD
-    rows = stencils.load().ops
+    rows = stencil_tables.load().ops
     assert all(rows[OP[name], e.O_STENCIL] for name in stencils.HELD)
 
 
 def test_the_stencils_come_from_the_disk_cache():
-    stencils.load()
-    assert not stencils.load().compiled
+    stencil_tables.load()
+    assert not stencil_tables.load().compiled
 
 
 def test_auto_is_the_fastest_tier_that_runs_here(monkeypatch):
