@@ -102,7 +102,8 @@ def test_a_loop_runs_in_translated_code():
 
 def small_buffer(rig: Rig, size: int) -> None:
     """A buffer that holds a few blocks beyond what is kept free for one."""
-    rig.memory.code_buffer = CodeBuffer(stencil_tables.load(), code_buffer.MARGIN + size)
+    found = stencil_tables.load()
+    rig.memory.code_buffer = CodeBuffer(found, len(found.constants) + code_buffer.MARGIN + size)
     rig.memory.code_buffer.attach(rig.memory.shared, hot_after=0)
 
 
