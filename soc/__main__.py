@@ -3,12 +3,13 @@
 import argparse
 import atexit
 import gc
+import logging
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from soc.commands import COMMANDS
 from soc.commands.loading import loading
@@ -17,7 +18,16 @@ from soc.errors import SocError
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, with errors in the form every other error of the command has."""
+    """argparse, with errors in the form every other error of the command has, and a place for late positionals."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[argparse.Namespace, list[str]]:
+        """A positional that may be left out may also follow options: argparse takes it for left out too early."""
+        found, rest = super().parse_known_args(args, namespace)
+        for action in self._actions:
+            late = not action.option_strings and action.nargs == "?" and getattr(found, action.dest) is None
+            if late and rest and not rest[0].startswith("-"):
+                setattr(found, action.dest, rest.pop(0))
+        return found, rest
 
     def error(self, message: str) -> None:
         self.exit(BAD_INPUT, f"soc: {message}.\n     `{self.prog} --help` lists what it takes.\n")
@@ -74,6 +84,7 @@ def command() -> NoReturn:
     """The process `soc`. It ends without the interpreter's taking itself apart, which takes longer than a short run:
     the host frees the memory of a process at once."""
     _open_missing_streams()
+    logging.basicConfig(format="soc: %(message)s")
     status = main()
     atexit._run_exitfuncs()
     with suppress(OSError):

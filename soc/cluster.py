@@ -154,6 +154,8 @@ class ClusterComponent:
         self.ports = [CorePort(number, self, source) for number, source in enumerate(sources)]
         self.exits = 0
         """Uncached accesses that left a core so far."""
+        self.done_before = 0
+        """Instructions that earlier runs completed: `Machine.run` counts from there."""
         self.slice: int | None = None
         self.ending = False
         """Set by whatever ends the run: it ends with the window in progress."""
@@ -352,7 +354,9 @@ class ClusterComponent:
 
     def _stopped(self, name: str, stop: Any) -> None:
         if name == "LIMIT":
-            self._end("limit", f"{sum(core.instructions for core in self.cluster.cores)} instructions")
+            self._end(
+                "limit", f"{sum(core.instructions for core in self.cluster.cores) - self.done_before} instructions"
+            )
         elif name == "DEADLOCK":
             self._end("deadlock", stop.text)
         else:

@@ -360,6 +360,7 @@ class Machine:
         sharing = Sharing(self._processes) if self._processes() else None
         cluster.predicate = self._predicate(until)
         cluster.cluster.limit(None if max_insns is None else instructions + max_insns)
+        cluster.done_before = instructions
         cluster.slice, cluster.ending, cluster.visit = slice, False, visit
         cluster.host = self._host(progress, progress_ms, sharing)
         cluster.pace = (lambda time: seconds(time - start) - (host.monotonic() - began)) if pace else None

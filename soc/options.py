@@ -120,8 +120,10 @@ class Options:
             raise ConfigurationError(choose("hypervisor", self.hypervisor, HYPERVISORS))
         if self.kvm not in BACKENDS:
             raise ConfigurationError(choose("KVM back-end", self.kvm, BACKENDS))
-        if self.vcpus is not None and self.hypervisor is None:
-            raise ConfigurationError(f"vcpus = {self.vcpus!r} without a hypervisor; add hypervisor = 'kvm'")
+        for name, default in (("vcpus", None), ("kvm", "vz"), ("irqchip", "kernel")):
+            given = getattr(self, name)
+            if self.hypervisor is None and given != default:
+                raise ConfigurationError(f"{name} = {given!r} without a hypervisor; add hypervisor = 'kvm'")
         if self.vcpus is not None and (type(self.vcpus) is not int or not 1 <= self.vcpus <= MAX_CPUS):
             raise ConfigurationError(f"vcpus = {self.vcpus!r}: a guest has 1 to {MAX_CPUS} virtual CPUs")
         if self.unimplemented not in UNIMPLEMENTED:

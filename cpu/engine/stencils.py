@@ -26,8 +26,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cpu import state
-from cpu.cp0.fields import ST_ERL, ST_EXL, ST_KSU
-from cpu.cp0.registers import C0_STATUS, READ_WIDE, READ_WORD
+from cpu.cp0.fields import HWR_ULR, ST_ERL, ST_EXL, ST_KSU
+from cpu.cp0.registers import C0_GUESTCTL0, C0_HWRENA, C0_STATUS, C0_USERLOCAL, READ_WIDE, READ_WORD
 from cpu.engine import stencil_layout as e
 from cpu.engine.hostfloat import HostFloat
 from cpu.engine.hostvector import HostVector
@@ -41,6 +41,7 @@ from cpu.isa.ir import DECLARATIONS, Emitter, Frame, Ir, IrOperands, Routines
 from cpu.isa.ir_values import IrBool
 from cpu.isa.table import GPR_FIELDS
 from cpu.isa.values import EXC_CODES, REGISTER_KIND
+from cpu.vz.traps import INSTRUCTIONS
 
 JUMPS = ("NEXT", "COLD", "TARGET", "TAKEN", "FALL", "THREADED", "LEAVE")
 
@@ -64,6 +65,7 @@ COMMUTING = frozenset("addu daddu and or xor nor mul mult multu dmult dmultu beq
 # state array, from the instruction in the upper half of a helper's micro-op.
 CP0_READS = {"mfc0": READ_WORD, "dmfc0": READ_WIDE}
 CP0_SLOT = Sum(8 * state.CP0, (Term(8 * 8, "U", 32 + 11, 5), Term(8, "U", 32, 3)))
+HARDWARE_NUMBER = Sum(0, (Term(1, "U", 32 + 11, 5),))  # of RDHWR, likewise
 
 
 class Left(TableError):
@@ -351,11 +353,28 @@ class Stencil(Frame):
         out.do(f"store i64 {value.ssa}, ptr {self.register('rt')}, align 8")
         self.next()
 
+    def read_hardware(self) -> None:
+        """RDHWR of UserLocal, by which a program finds what belongs to its thread, where HWREna allows it."""
+        out, needs = self.out, INSTRUCTIONS["rdhwr"]
+        self.cold(out.op(f"icmp ne i64 {Known(out, HARDWARE_NUMBER).ssa}, {HWR_ULR}"))
+        bank = out.load_slot(state.BANK)
+        refused = out.op(f"icmp ne i64 {out.op(f'and i64 {out.load_slot(C0_GUESTCTL0)}, {needs}')}, {needs}")
+        self.cold(out.op(f"and i1 {refused}, {out.op(f'icmp ne i64 {bank}, 0')}"))
+        hwrena, userlocal = (
+            out.load(out.slot(out.op(f"add i64 {bank}, {register}"))) for register in (C0_HWRENA, C0_USERLOCAL)
+        )
+        self.cold(out.op(f"icmp eq i64 {out.op(f'and i64 {hwrena}, {1 << HWR_ULR}')}, 0"))
+        out.do(f"store i64 {userlocal}, ptr {self.register('rt')}, align 8")
+        self.next()
+
     def instruction(self) -> None:
         out, op = self.out, self.op
         entry = op.instruction
         if entry.helper in CP0_READS:
             self.read_cp0()
+            return
+        if entry.helper == "rdhwr":
+            self.read_hardware()
             return
         if entry.helper or entry.meaning is None or entry.flow in (Flow.TRAP, Flow.BOUNDARY):
             raise Left(f"{op.name}: {entry.flow.value}")

@@ -2,20 +2,35 @@
 
 import json
 from contextlib import suppress
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from soc.errors import ConfigurationError, SocError
 
 
+def _lock(file: BinaryIO) -> None:
+    """Raises BlockingIOError while another run holds the file. A file system that has no locks keeps nobody out."""
+    try:
+        flock(file, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        pass
+
+
 class RunFolder:
-    """The folder of one run. Raises ConfigurationError when it cannot be made or written."""
+    """The folder of one run. ConfigurationError when it cannot be made or written, or another run writes there."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self.console: BinaryIO = (self.path / "console.log").open("wb")
+            self.console: BinaryIO = (self.path / "console.log").open("ab")
+            _lock(self.console)
+            self.console.truncate(0)
+        except BlockingIOError as cause:
+            raise ConfigurationError(f"another run is writing to --out {path}.\nGive another folder.") from cause
         except OSError as cause:
             raise ConfigurationError(
                 f"cannot write the run folder --out {path}: {cause.strerror}.\nGive another folder."

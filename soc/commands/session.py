@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,9 @@ def session(
         error = refusal(cause) if isinstance(cause, OSError) else cause
         say(error_text(error))
         return _nothing_ran(folder, "error", str(error), status)
+    except Exception as fault:  # of a model or a filter of the user's own, who wants to see where
+        traceback.print_exception(fault)
+        return _nothing_ran(folder, "error", f"{type(fault).__name__}: {fault}", status)
     except KeyboardInterrupt:
         say("soc: interrupted.")
         return _nothing_ran(folder, "limit", "interrupted", INTERRUPTED)

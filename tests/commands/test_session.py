@@ -10,6 +10,7 @@ import pytest
 
 from soc.__main__ import main
 from soc.commands import boot, run
+from soc.commands.run_folder import RunFolder
 from soc.commands.session import settled
 from soc.errors import SocError
 from tests.commands.fake import FakeMachine, FakeResult
@@ -108,6 +109,19 @@ def test_a_run_folder_that_cannot_be_made_is_bad_input(with_machine, program, tm
     assert "cannot write the run folder" in capsys.readouterr().err
 
 
+def test_a_run_folder_that_another_run_writes_to_is_bad_input(with_machine, program, tmp_path, capsys):
+    with_machine(FakeMachine((b"hello\n",)))
+    first = RunFolder(tmp_path)
+    first.console.write(b"mine\n")
+    first.console.flush()
+    assert main(["run", program, "--out", str(tmp_path)]) == 2
+    assert f"soc: another run is writing to --out {tmp_path}.\n" in capsys.readouterr().err
+    assert (tmp_path / "console.log").read_bytes() == b"mine\n"
+    first.finish({}, [])
+    assert main(["run", program, "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "console.log").read_bytes() == b"hello\n"
+
+
 def test_the_state_dump_has_its_form(with_machine, program, tmp_path):
     with_machine(FakeMachine())
     main(["run", program, "--dump-state", str(tmp_path / "state.json")])
@@ -164,6 +178,14 @@ def test_a_console_that_the_host_refuses_ends_the_run_and_is_told(with_machine, 
     assert "soc: cannot write the guest's console to <stdout>: No space left on device." in capsys.readouterr().err
 
 
+def test_an_exception_of_a_model_of_the_users_own_is_shown_and_has_a_result_line(with_machine, program, capsys):
+    with_machine(FakeMachine(error=KeyError(3)))
+    assert main(["run", program]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("Traceback")
+    assert (last_result(captured)["ended"], last_result(captured)["reason"]) == ("error", "KeyError: 3")
+
+
 def test_control_c_before_the_run_has_a_result_line_too(with_machine, program, capsys, monkeypatch):
     def interrupted(arguments):
         raise KeyboardInterrupt
@@ -177,13 +199,13 @@ def test_control_c_before_the_run_has_a_result_line_too(with_machine, program, c
 def test_the_first_run_of_a_version_says_what_takes_time(with_machine, program, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("cpu.engine.cache.directory", lambda: tmp_path)
     with_machine(FakeMachine())
-    main(["run", program, "--tier", "reference"])
-    assert "compiles" not in capsys.readouterr().err
-    main(["run", program])
-    assert "soc: the first run of this version compiles the core" in capsys.readouterr().err
-    (tmp_path / "threaded-0.o").touch()
-    main(["run", program])
-    assert "compiles" not in capsys.readouterr().err
+    (tmp_path / "cpu").mkdir()
+    for tier, leaves in (("reference", "cpu/loop.nbi"), ("auto", "threaded-0.o")):
+        main(["run", program, "--tier", tier])
+        assert "soc: the first run of this version compiles the core" in capsys.readouterr().err
+        (tmp_path / leaves).touch()
+        main(["run", program, "--tier", tier])
+        assert "compiles" not in capsys.readouterr().err
 
 
 def test_control_c_ends_with_a_summary_and_130(with_machine, program, capsys):
@@ -229,6 +251,8 @@ def test_boot_takes_what_was_fetched(with_machine, monkeypatch, tmp_path, capsys
         (["--initrd", "/nonexistent"], "cannot load initrd /nonexistent: No such file"),
         (["--script", "/nonexistent"], "cannot read --script /nonexistent: No such file"),
         (["--vcpus", "2"], "vcpus = 2 without a hypervisor"),
+        (["--kvm", "te"], "kvm = 'te' without a hypervisor"),
+        (["--irqchip", "user"], "irqchip = 'user' without a hypervisor"),
         (["--disk", "d.img,cow"], "--disk d.img,cow: 'cow' is no option of a disk"),
     ],
 )

@@ -310,6 +310,17 @@ def test_a_file_is_served_by_its_whole_path(tmp_path, monkeypatch):
     assert not (allowed("gpio.py:Gpio") or allowed("/elsewhere/gpio.py:Gpio") or allowed("os:system"))
 
 
+def test_a_model_that_could_never_be_served_is_refused():
+    with pytest.raises(SocError, match="'gpio' names no model; write module:Class"):
+        allow(["gpio"])
+
+
+def test_checking_a_server_that_is_not_there_is_bad_input(capsys):
+    assert main(["device", "check", "127.0.0.1:1", "devices.ls3a_router_irq:Ls3aRouterIrq"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("soc: no device server at 127.0.0.1:1: Connection refused.\n     `soc device")
+
+
 @pytest.mark.parametrize("text", ["here", "here:", ":1", "h:70000", "h:-1", "h:x"])
 def test_an_address_has_a_host_and_a_port(text):
     with pytest.raises(SocError, match="HOST:PORT"):

@@ -286,7 +286,7 @@ def test_limits():
     assert (result.ended, result.instructions, result.virtual_s) == ("limit", 800, 1e-6)
     assert m.run(max_virtual="1 ns").instructions == WINDOW  # to its end
     result = m.run(max_insns=100)
-    assert (result.ended, result.instructions) == ("limit", 100)
+    assert (result.ended, result.instructions, result.reason) == ("limit", 100, "100 instructions")
     assert "model time" in m.run(max_virtual=1).reason
 
 
