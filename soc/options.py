@@ -20,7 +20,9 @@ from soc.timing import Timing
 
 TIERS = ("auto", "reference", "threaded", "stencil")
 UNIMPLEMENTED = ("stop", "ri")
-HYPERVISORS = (None, "kvm")
+HYPERVISORS = ("kvm",)
+BACKENDS = ("vz", "ls3acomp", "te")
+"""Of KVM, as cpu/kvm/mips.py has them. Nothing of cpu is imported before there is a machine to build."""
 IRQCHIPS = ("kernel", "user")
 MAX_CPUS = 16
 _TABLES = ("machine", "placement", "timing", "devices")
@@ -116,8 +118,10 @@ class Options:
     def __post_init__(self) -> None:
         if type(self.cpus) is not int or not 1 <= self.cpus <= MAX_CPUS:
             raise ConfigurationError(f"cpus = {self.cpus!r}: a machine has 1 to {MAX_CPUS} cores")
-        if self.hypervisor not in HYPERVISORS:
+        if self.hypervisor not in (None, *HYPERVISORS):
             raise ConfigurationError(choose("hypervisor", self.hypervisor, HYPERVISORS))
+        if self.kvm not in BACKENDS:
+            raise ConfigurationError(choose("KVM back-end", self.kvm, BACKENDS))
         for name, default in (("vcpus", None), ("kvm", "vz"), ("irqchip", "kernel")):
             given = getattr(self, name)
             if self.hypervisor is None and given != default:

@@ -18,7 +18,6 @@ byte at bit l of the micro-op, `U_l_w`, `I_l_w` unsigned and signed field of w b
 
 from __future__ import annotations
 
-import hashlib
 import io
 import itertools
 import platform
@@ -26,28 +25,28 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
-import llvmlite
 import llvmlite.binding as llvm
 import numpy as np
 
 from cpu import state
+from cpu.cp0.fields import ST_ERL, ST_EXL, ST_KSU
 from cpu.cp0.registers import C0_STATUS, READ_WIDE, READ_WORD
 from cpu.engine import cache
 from cpu.engine import stencil_layout as e
 from cpu.engine.hostfloat import HostFloat
 from cpu.engine.hostvector import HostVector
 from cpu.engine.known import Condition, Known, Sum, Term
-from cpu.engine.micro import OP, OPS, R_LINK, MicroOp, written_gpr_fields
+from cpu.engine.micro import OP, OPS, R_LINK, UNIT_ENABLES, MicroOp, written_gpr_fields
 from cpu.engine.softmmu_layout import JUMP_CACHE_MASK, JUMP_CACHE_OFFSET, TABLE_MASK, WRITE_OFFSET
-from cpu.engine.threaded import ATTRIBUTES, PAGE, UNITS
+from cpu.engine.threaded import ATTRIBUTES, PAGE, host_code
 from cpu.isa import Flow
 from cpu.isa.errors import TableError
 from cpu.isa.ir import DECLARATIONS, Emitter, Frame, Ir, IrOperands, Routines
 from cpu.isa.ir_values import IrBool
 from cpu.isa.table import GPR_FIELDS
 from cpu.isa.values import EXC_CODES, REGISTER_KIND
-from cpu.tlb.translate import ST_ERL, ST_EXL, ST_KSU
 
 JUMPS = ("NEXT", "COLD", "TARGET", "TAKEN", "FALL", "THREADED", "LEAVE")
 SOURCES = {name: getattr(e, name) for name in ("IP", "COUNT", "PC", "ENTRY", "VALUE", "CONSTANT", *JUMPS)}
@@ -59,7 +58,7 @@ HOLE = re.compile(r"(GPR|FPR)_\d+$|[UI]_\d+_\d+$|SUM_")
 FETCHES = tuple(f"fetch_{k}" for k in range(e.VALUES))
 STORES = tuple(f"store_{k}" for k in range(e.VALUES))
 MOVES = tuple(f"move_{into}_{k}" for into in range(e.VALUES) for k in range(e.VALUES))
-CHECKS = {f"check_{unit}": enable for unit, enable in UNITS.items()}
+CHECKS = {f"check_{unit}": enable for unit, enable in UNIT_ENABLES.items()}
 SHARED = ("near", "due", "far", "cold", "threaded", "leave", *CHECKS, *FETCHES, *STORES, *MOVES)
 
 # What compiled code is mostly made of.
@@ -214,7 +213,7 @@ class Stencil(Frame):
 
     def each(self, function: Callable, columns: Sequence[Sequence[Ir]], values: tuple) -> tuple:
         element = getattr(function, "element", None)
-        if element is None or not element.is_plain:
+        if element is None:
             raise Left(f"{self.name}: {function.__name__} is more than what the host's unit gives")
         self.host = HostVector(self.out, self.cold, self.host.features, len(columns[0]))
         return self.host.elements(self.operands, element, columns, values)
@@ -470,22 +469,28 @@ class Stencils:
     compiled: bool = False
 
 
+def kept_at() -> Path:
+    """The file of this host's stencils; it is there once they have been compiled."""
+    return host_code("stencils.npz", _features())
+
+
+def _features() -> str:
+    # Mask registers only lengthen scalar comparisons.
+    given = llvm.get_host_cpu_features()
+    return ",".join(f"{'+' if on and not n.startswith('avx512') else '-'}{n}" for n, on in sorted(given.items()))
+
+
 def load() -> Stencils:
     """The stencils for this host, from the disk cache or compiled now."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     llvm.initialize_native_asmparser()
-    # Mask registers only lengthen scalar comparisons.
-    given = llvm.get_host_cpu_features()
-    features = ",".join(f"{'+' if on and not n.startswith('avx512') else '-'}{n}" for n, on in sorted(given.items()))
-    cpu_name = llvm.get_host_cpu_name()
-    key_text = f"{cache.source_hash()} {cpu_name} {features} {llvmlite.__version__} {llvm.llvm_version_info}"
-    path = cache.directory() / f"stencils-{hashlib.sha256(key_text.encode()).hexdigest()[:24]}.npz"
+    path, features = kept_at(), _features()
     if path.exists():
         with np.load(path) as kept:
             return Stencils(*(kept[f.name] for f in fields(Stencils) if f.name != "compiled"))
     machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=cpu_name, features=features, opt=2, reloc="static", codemodel="small"
+        cpu=llvm.get_host_cpu_name(), features=features, opt=2, reloc="static", codemodel="small"
     )
     on = frozenset(word[1:] for word in features.split(",") if word.startswith("+"))
     held, direct, shapes, _ = functions(on)

@@ -5,13 +5,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from soc.errors import ConfigurationError, TimeError
-from soc.options import UNIMPLEMENTED
+from soc.options import BACKENDS, HYPERVISORS, IRQCHIPS, TIERS, UNIMPLEMENTED
 from soc.placement.places import Place
 from soc.platforms import function_options
 from soc.time import duration
-
-TIERS = ("auto", "reference", "threaded", "stencil")
-PLATFORMS = ("virt", "ls7a")
 
 
 def count(text: str) -> int:
@@ -53,13 +50,13 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
         choices=UNIMPLEMENTED,
         help="an instruction that is real but not modelled ends the run (stop, the default) or raises RI (ri)",
     )
-    parser.add_argument("--hypervisor", choices=("kvm",), help="run the program as a guest of the KVM model")
+    parser.add_argument("--hypervisor", choices=HYPERVISORS, help="run the program as a guest of the KVM model")
     parser.add_argument(
         "--vcpus", type=count, metavar="V", help="virtual CPUs of that guest (default: as many as cores)"
     )
-    parser.add_argument("--kvm", choices=("vz", "ls3acomp", "te"), help="KVM's back-end (default vz, Linux 6.1)")
+    parser.add_argument("--kvm", choices=BACKENDS, help="KVM's back-end (default vz, Linux 6.1)")
     parser.add_argument(
-        "--irqchip", choices=("kernel", "user"), help="who serves the guest's interrupt controllers (default kernel)"
+        "--irqchip", choices=IRQCHIPS, help="who serves the guest's interrupt controllers (default kernel)"
     )
     parser.add_argument("--place", metavar="MAP", help="where devices run: all=process, or device=place,...")
     parser.add_argument("--waits", action="store_true", help="show which channel waited for which device elsewhere")

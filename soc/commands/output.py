@@ -26,7 +26,7 @@ def say(text: str) -> None:
 
 
 def error_text(error: Exception) -> str:
-    """'soc: fact.' and the advice below it, as taste.md shows it."""
+    """'soc: fact.' and the advice below it."""
     first, *rest = str(error).splitlines() or [type(error).__name__]
     return "\n".join([f"soc: {first}", *(INDENT + line for line in rest)])
 
@@ -47,5 +47,5 @@ def done(step: Callable[[], object]) -> bool:
 
 
 def result_line(result: Mapping[str, Any]) -> str:
-    """The last line of every run and boot: 'result: ' and one JSON object. Contract, section 4."""
+    """The last line of every run and boot: 'result: ' and one JSON object."""
     return "result: " + json.dumps(result, sort_keys=False)

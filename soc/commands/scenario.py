@@ -38,16 +38,20 @@ def add(commands: argparse._SubParsersAction) -> None:
 def list_scenarios(arguments: argparse.Namespace) -> int:
     """Prints each scenario's name, what it asks, and its parameters with their defaults."""
     registry = _registry()
-    for name in registry.list_scenarios():
-        print(description(name, registry.load(name)))
+    names = registry.list_scenarios()
+    width = max(map(len, names)) + 2
+    for name in names:
+        print(description(name, registry.load(name), width))
     return OK
 
 
-def description(name: str, found: Any) -> str:
-    """A scenario's name, what it asks, and its parameters with their defaults, a line each."""
+def description(name: str, found: Any, width: int) -> str:
+    """A scenario's name in a column of `width`, what it asks, and its parameters with their defaults, a line each."""
     about = (import_module(f"{PACKAGE}.{name}").__doc__ or found.__doc__ or "").strip().splitlines()
-    lines = [f"{name:20}{about[0] if about else ''}"]
-    lines += [f"{'':20}--{parameter.replace('_', '-')} {value}" for parameter, value in found.scenario_defaults.items()]
+    lines = [f"{name:{width}}{about[0] if about else ''}"]
+    lines += [
+        f"{'':{width}}--{parameter.replace('_', '-')} {value}" for parameter, value in found.scenario_defaults.items()
+    ]
     return "\n".join(lines)
 
 
@@ -55,7 +59,7 @@ def run_scenario(arguments: argparse.Namespace) -> int:
     """Runs the scenario, or shows its parameters; status 1 when one of its expectations failed."""
     found = _registry().load(arguments.name)
     if HELP & set(arguments.parameters):
-        print(f"usage: {USAGE}\n\n{description(arguments.name, found)}")
+        print(f"usage: {USAGE}\n\n{description(arguments.name, found, len(arguments.name) + 2)}")
         return OK
     given = parameters(arguments.parameters, {**found.scenario_defaults, "out": "", "place": ""})
     say_when_compiling(given.get("tier", "auto"))

@@ -1,4 +1,4 @@
-"""What `soc run` and `soc boot` print, return and leave behind. Contract, sections 1 and 4."""
+"""What `soc run` and `soc boot` print, return and leave behind."""
 
 import io
 import json
@@ -57,7 +57,7 @@ def test_standard_output_is_the_console_and_nothing_else(with_machine, program, 
     assert captured.err.splitlines()[-1].startswith(b"result: {")
 
 
-def test_the_result_line_has_what_the_contract_names(with_machine, program, capsys):
+def test_the_result_line_names_what_replays_read(with_machine, program, capsys):
     with_machine(FakeMachine())
     main(["run", program])
     result = last_result(capsys.readouterr())
@@ -122,7 +122,7 @@ def test_a_run_folder_that_another_run_writes_to_is_bad_input(with_machine, prog
     assert (tmp_path / "console.log").read_bytes() == b"hello\n"
 
 
-def test_the_state_dump_has_the_contracts_form(with_machine, program, tmp_path):
+def test_the_state_dump_has_its_form(with_machine, program, tmp_path):
     with_machine(FakeMachine())
     main(["run", program, "--dump-state", str(tmp_path / "state.json")])
     (core,) = json.loads((tmp_path / "state.json").read_text())["cpus"]

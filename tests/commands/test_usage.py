@@ -43,7 +43,7 @@ def test_bad_usage_exits_2_and_says_why(arguments, why, capsys):
     assert why in error
 
 
-def test_every_option_of_the_contract_is_there():
+def test_the_options_that_scripts_use_are_there():
     boot = "--platform virt --cpus 1 --ram-mb 512 --kernel F --initrd F --append S --disk I --script F --until T"
     boot += " --max-virtual 120s --max-insns 5 --hypervisor kvm --vcpus 1 --place all=process --slice 9 --tier auto"
     arguments = parser().parse_args(["boot", *boot.split(), "--strict", "--out", "D"])
