@@ -22,6 +22,12 @@ from cpu.cp0.fields import (
     DIAG_VTLB,
     EBASE_CPUNUM,
     EBASE_WG,
+    HWR_CC,
+    HWR_CCRES,
+    HWR_CPUNUM,
+    HWR_STABLE,
+    HWR_SYNCI_STEP,
+    HWR_ULR,
     PG_RIE,
     PG_XIE,
     ST_CU0,
@@ -208,16 +214,16 @@ def read_hardware(S, number, cycle):
     allowed = mode_of(status) == KERNEL or status & ST_CU0 or (S[bank + C0_HWRENA] >> number) & 1
     if not allowed:
         return 0, 0
-    if number == 0:
+    if number == HWR_CPUNUM:
         return S[bank + C0_EBASE] & EBASE_CPUNUM, 1
-    if number == 1:
+    if number == HWR_SYNCI_STEP:
         return 16, 1  # SYNCI_Step: bytes, as QEMU's model of this core says
-    if number == 2:
+    if number == HWR_CC:
         return sign32(timer.count(S, bank, cycle)), 1
-    if number == 3:
+    if number == HWR_CCRES:
         return S[state.COUNT_DIVIDER], 1
-    if number == 29:
+    if number == HWR_ULR:
         return S[bank + C0_USERLOCAL], 1
-    if number == 30:
+    if number == HWR_STABLE:
         return stable.counter(S, cycle) + (S[state.GUEST_STABLE_OFFSET] if bank else 0), 1
     return 0, 0

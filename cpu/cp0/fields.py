@@ -19,6 +19,9 @@ PG_IEC, PG_ELPA, PG_XIE, PG_RIE = 1 << 27, 1 << 29, 1 << 30, 1 << 31
 # EntryHi
 EHINV = 1 << 10
 
+# HWREna, bits with the numbers that registers have for RDHWR; the last is the stable counter
+HWR_CPUNUM, HWR_SYNCI_STEP, HWR_CC, HWR_CCRES, HWR_ULR, HWR_STABLE = 0, 1, 2, 3, 29, 30
+
 # Status
 ST_IE, ST_EXL, ST_ERL = 1 << 0, 1 << 1, 1 << 2
 ST_KSU, ST_USER = 3 << 3, 2 << 3

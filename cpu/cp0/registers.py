@@ -141,8 +141,6 @@ for _name, _number, _select, _guest in (
 ):  # fmt: skip
     _row(_name, _number, _select, guest=_guest, modelled=False)
 
-BY_NUMBER: dict[tuple[int, int], Register] = {(r.number, r.select): r for r in REGISTERS.values()}
-
 
 def register(name: str) -> Register:
     """The register of that (manual's, lower-case) name."""

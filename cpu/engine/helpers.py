@@ -74,9 +74,8 @@ DI, EI, RDPGPR, WRPGPR = (HELPER_ID[n] for n in ("di", "ei", "rdpgpr", "wrpgpr")
 TLBR, TLBWI, TLBWR, TLBP = (HELPER_ID[n] for n in ("tlbr", "tlbwi", "tlbwr", "tlbp"))
 TLBGR, TLBGWI, TLBGWR, TLBGP = (HELPER_ID[n] for n in ("tlbgr", "tlbgwi", "tlbgwr", "tlbgp"))
 TLBINV, TLBINVF = HELPER_ID["tlbinv"], HELPER_ID["tlbinvf"]
-TLBGINV, TLBGINVF = HELPER_ID["tlbginv"], HELPER_ID["tlbginvf"]
 ERET, WAIT_ID, CACHE, SYNCI = (HELPER_ID[n] for n in ("eret", "wait", "cache", "synci"))
-RDHWR, CPUCFG_ID, NOT_MODELLED = (HELPER_ID[n] for n in ("rdhwr", "cpucfg", "not_modelled"))
+RDHWR, CPUCFG_ID = HELPER_ID["rdhwr"], HELPER_ID["cpucfg"]
 LDDIR, LDPTE = HELPER_ID["lddir"], HELPER_ID["ldpte"]
 CSR_BYTES, CSR_WRITES, CSR_OF_GUEST = (np.zeros(len(HELPER_ID) + 1, np.int64) for _ in range(3))
 for _name in ("rdcsr", "wrcsr", "drdcsr", "dwrcsr", "rdgcsr", "wrgcsr", "drdgcsr", "dwrgcsr"):

@@ -175,7 +175,7 @@ class Reference:
                 if S[state.CYCLES] >= S[state.UNTIL]:
                     return loop.STOP_HORIZON
                 what = int(loop.at_boundary(S))
-                if what == -2:
+                if what == loop.AGAIN:
                     continue
                 if what >= 0:
                     return what
@@ -261,7 +261,7 @@ class Reference:
         """The stop, or None after the RI exception that stands for it."""
         self._leave(pc, True)
         what = int(loop.not_modelled(self.S, self.M, stop, signed(pc), int(self.target is not None)))
-        return None if what == loop.GOES_ON else what
+        return None if what == loop.AGAIN else what
 
     def _block(self) -> int | None:
         """Runs from `index` to the block's end. None, or a stop."""

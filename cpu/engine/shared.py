@@ -40,7 +40,7 @@ _names = [
     "CODE_NEXT",
     "CODE_STUBS",  # exits to tier T from its end
     "CODE_LIMIT",
-    "STENCIL_CODE",  # tables of cpu/engine/stencils.py
+    "STENCIL_CODE",  # tables of cpu/engine/stencil_tables.py
     "STENCIL_OPS",
     "STENCILS",
     "STENCIL_HOLES",

@@ -44,11 +44,11 @@ class StencilTier(ThreadedTier):
 
     def __init__(self) -> None:
         super().__init__()
-        from cpu.engine import stencils
+        from cpu.engine import stencil_tables, stencils
 
         if not stencils.available():
             raise TierError("tier stencil needs Linux on x86-64; use auto or threaded")
-        self.stencils = stencils.load()
+        self.stencils = stencil_tables.load()
 
     def runner(self, core) -> Callable[[], int]:
         from cpu.engine.code_buffer import CodeBuffer
@@ -76,12 +76,12 @@ def _reference():
     return ReferenceTier()
 
 
-_TIERS = {"stencil": _stencil, "threaded": _threaded, "reference": _reference}
+TIERS = {"stencil": _stencil, "threaded": _threaded, "reference": _reference}
 
 
 def choose(name: str):
     """The tier of that name; "auto" is the fastest there is."""
-    return _TIERS[_exact(name)]()
+    return TIERS[_exact(name)]()
 
 
 def _exact(name: str) -> str:
@@ -90,8 +90,8 @@ def _exact(name: str) -> str:
         from cpu.engine import code_buffer
 
         return "stencil" if code_buffer.usable() else "threaded"
-    if name not in _TIERS:
-        raise TierError(f"no tier {name!r}; there are auto, {', '.join(_TIERS)}")
+    if name not in TIERS:
+        raise TierError(f"no tier {name!r}; there are auto, {', '.join(TIERS)}")
     return name
 
 
@@ -100,9 +100,9 @@ def is_compiled(name: str) -> bool:
     name = _exact(name)
     if name == "reference":
         return True
-    from cpu.engine import stencils, threaded
+    from cpu.engine import stencil_tables, threaded
 
-    return threaded.kept_at().exists() and (name == "threaded" or stencils.kept_at().exists())
+    return threaded.kept_at().exists() and (name == "threaded" or stencil_tables.kept_at().exists())
 
 
 def compiling_elsewhere(name: str) -> AbstractContextManager[None]:

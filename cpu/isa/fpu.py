@@ -46,6 +46,11 @@ def raise_flags(i, flags):
     i.trap("FPE", when=enabled)
 
 
+def raise_nothing(i):
+    """Does the same for an operation that has no exceptions."""
+    i.fcsr = i.fcsr.insert(CAUSE, 6, 0)
+
+
 def placed(old, fmt: Format, result):
     """`result` in a register that held `old`."""
     return old.insert(0, 32, result) if fmt.width == 32 else result

@@ -18,6 +18,11 @@ from cpu.cp0.fields import (
     CONFIG5_MSAEN,
     EXCCODE_RI,
     EXCCODE_TLBL,
+    HWR_CC,
+    HWR_CCRES,
+    HWR_CPUNUM,
+    HWR_SYNCI_STEP,
+    HWR_ULR,
     ST_CU1,
     ST_ERL,
     ST_EXL,
@@ -41,7 +46,6 @@ INDEX, COUNT, ENTRYHI, COMPARE, STATUS, CAUSE = (0, 0), (9, 0), (10, 0), (11, 0)
 SRSCTL, EBASE, CONFIG5, HWRENA, ERRCTL = (12, 2), (15, 1), (16, 5), (7, 0), (26, 0)
 CAUSE_WRITABLE = CAUSE_DC | CAUSE_IV | 3 << 8
 EBASE_WRITABLE = 0x1FFFF000
-HWR_CPUNUM, HWR_SYNCI_STEP, HWR_CC, HWR_CCRES, HWR_ULR = 0, 1, 2, 3, 29
 SYNCI_STEP, CCRES = 16, 2
 _READS = {
     HWR_CPUNUM: lambda vcpu: vcpu.number,

@@ -62,7 +62,7 @@ def select_bank(S):
     units = status & ST_CU1 | S[bank + C0_CONFIG5] & CONFIG5_MSAEN | S[bank + C0_CONFIG] & CONFIG_LASXEN
     if bank:
         units &= S[C0_STATUS] & ST_CU1 | S[C0_CONFIG5] & CONFIG5_MSAEN | S[C0_CONFIG] & CONFIG_LASXEN
-    if mode_of(status) == USER and not status & (ST_UX | ST_PX):
+    if not status & (ST_UX | ST_PX) and mode_of(status) == USER:
         units |= NARROW | (NARROW_COP0 if status & ST_CU0 else 0) | (NARROW_COP1 if units & ST_CU1 else 0)
     if status & (ST_CU1 | ST_FR) == ST_CU1:
         # Vectors over 32-bit floating-point registers do not exist.

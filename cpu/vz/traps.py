@@ -18,6 +18,7 @@ from cpu.cp0.fields import (
     CONFIG3_MSA,
     CONFIG5_MSAEN,
     CONFIG_LASXEN,
+    HWR_CC,
     INTCTL_VS,
     PG_ELPA,
     ST_CU1,
@@ -119,7 +120,6 @@ _fill()
 
 CACHE, RDHWR, HYPCALL = HELPER_ID["cache"], HELPER_ID["rdhwr"], HELPER_ID["hypcall"]
 HIT_OPERATIONS = 4 << 2  # CACHE operations from here on name an address, those below an index
-RDHWR_CC = 2
 
 
 @jit
@@ -170,6 +170,6 @@ def instruction_exit(S, helper, word):
         return GPSI
     if helper == CACHE and (word >> 16) & 31 < HIT_OPERATIONS and not S[C0_GUESTCTL0EXT] & CGI:
         return GPSI
-    if helper == RDHWR and (word >> 11) & 31 == RDHWR_CC and not control & GT:
+    if helper == RDHWR and (word >> 11) & 31 == HWR_CC and not control & GT:
         return GPSI
     return NONE

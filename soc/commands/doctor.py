@@ -25,6 +25,7 @@ TOOLS = {
     "qemu-mips64el": "differential tests of user instructions",
     "qemu-system-mips64el": "differential tests of the machine",
     "mips64el-linux-gnuabi64-objdump": "tests of the assembler and disassembler",
+    "gdb-multiarch": "tests of the debugger interface",
 }
 
 

@@ -63,7 +63,7 @@ def test_vcpus_on_fewer_and_as_many_cores(cores, backend):
 
 def test_the_options_name_the_back_ends_and_tiers_that_there_are():
     assert set(options.BACKENDS) == set(mips.BACKENDS)
-    assert set(options.TIERS) == set(tiers.TIERS)
+    assert set(options.TIERS) == {"auto", *tiers.TIERS}
 
 
 def test_options_that_make_no_sense():

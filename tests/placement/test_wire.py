@@ -18,7 +18,6 @@ from scenarios.library import guest
 from soc import Machine, PoweredOff
 from soc.__main__ import main
 from soc.errors import MessageError, ProtocolError, SocError
-from soc.fetch import debian
 from soc.messages import (
     KINDS,
     Configure,
@@ -34,6 +33,7 @@ from soc.placement.serve import Peer, allow
 from soc.placement.socket import TOKEN
 from soc.placement.stream import Stream, StreamClosed, StreamTimeout, frame
 from soc.placement.sync import Conversation, Waits
+from tests.material import debian_material
 from tests.placement.conftest import ROOT
 from tests.soc.test_messages import values
 
@@ -114,9 +114,7 @@ def test_the_device_in_c_comes_back_after_its_connection_broke(c_server):
 
 @pytest.mark.slow
 def test_the_device_in_c_boots_debian_with_the_same_hash(c_server):
-    material = debian.cached()
-    if material is None:
-        pytest.skip("no Debian kernel was fetched: `soc fetch debian` gets it")
+    material = debian_material()
 
     def boot(placement):
         with Machine("virt", placement=placement, append="nokaslr cryptomgr.notests") as machine:
