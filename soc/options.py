@@ -106,7 +106,9 @@ class Options:
             values["timing"] = Timing(**values.get("timing", {}))
         if values.get("placement") is None:
             there = ["all", *(part.name for part in values["platform"].parts)]
-            values["placement"] = {name: place for name, place in _placed.get().items() if name in there}
+            given, passed_over = _placed.get()
+            values["placement"] = {name: place for name, place in given.items() if name in there}
+            passed_over.difference_update(there)
         values["placement"] = _placement(values["placement"])
         values["fault"] = tuple(Fault.read(fault) for fault in values.get("fault") or ())
         if "ram" in values:
@@ -158,15 +160,19 @@ class Options:
         return self.placement.get(name) or self.placement.get("all") or Place()
 
 
-_placed: ContextVar[Mapping[str, Any]] = ContextVar("placement", default=MappingProxyType({}))
+_placed: ContextVar[tuple[Mapping[str, Any], set[str]]] = ContextVar("placement", default=(MappingProxyType({}), set()))
 
 
 @contextmanager
-def placed(placement: Mapping[str, Any]) -> Iterator[None]:
-    """Machines built inside that say nothing of placement have this one; devices they do not have are passed over."""
-    before = _placed.set(placement)
+def placed(placement: Mapping[str, Any]) -> Iterator[set[str]]:
+    """Machines built inside that say nothing of placement have this one; devices they do not have are passed over.
+
+    Gives the names, those that any machine has had left out.
+    """
+    passed_over = set(placement)
+    before = _placed.set((placement, passed_over))
     try:
-        yield
+        yield passed_over
     finally:
         _placed.reset(before)
 

@@ -63,8 +63,12 @@ def run_scenario(arguments: argparse.Namespace) -> int:
         return OK
     given = parameters(arguments.parameters, {**found.scenario_defaults, "out": "", "place": ""})
     say_when_compiling(given.get("tier", "auto"))
-    with placed(placement(given.pop("place", None))):
+    with placed(placement(given.pop("place", None))) as passed_over:
         run = found(**given)
+    if passed_over:
+        raise ConfigurationError(
+            f"--place: no machine of {arguments.name} has a device {', '.join(sorted(passed_over))}."
+        )
     for failure in run.failures:
         say(f"soc: {arguments.name}: {failure}.")
     return OK if run.ok else FAILED

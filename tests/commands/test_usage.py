@@ -97,6 +97,11 @@ def test_help_for_a_scenario_has_its_parameters(capsys):
     assert shown.startswith("usage: soc scenario run NAME") and "--rounds 100\n" in shown
 
 
+def test_placing_a_device_that_no_machine_of_a_scenario_has_is_bad_input(capsys):
+    assert main(["scenario", "run", "first_light", "--rounds", "1", "--place", "uart=inprocess,pump=inprocess"]) == 2
+    assert capsys.readouterr().err.endswith("soc: --place: no machine of first_light has a device pump.\n")
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this host has no /dev/full")
 def test_output_that_the_host_refuses_is_told():
     with open("/dev/full", "w") as full:
