@@ -39,7 +39,7 @@ from cpu.engine.hostvector import HostVector
 from cpu.engine.known import Condition, Known, Sum, Term
 from cpu.engine.micro import OP, OPS, R_LINK, MicroOp, written_gpr_fields
 from cpu.engine.softmmu_layout import JUMP_CACHE_MASK, JUMP_CACHE_OFFSET, TABLE_MASK, WRITE_OFFSET
-from cpu.engine.threaded import ATTRIBUTES, PAGE, UNITS, host_code
+from cpu.engine.threaded import ATTRIBUTES, PAGE, UNITS, host_code, simplify
 from cpu.isa import Flow
 from cpu.isa.errors import TableError
 from cpu.isa.ir import DECLARATIONS, Emitter, Frame, Ir, IrOperands, Routines
@@ -511,10 +511,7 @@ def _compile(held: list[str], direct: list[str], machine: llvm.TargetMachine) ->
     # The many short ones leave little to do. What knows a branch's condition on its ways would put constants in place
     # of values that are passed on.
     short = llvm.parse_assembly(module_text(held))
-    passes = llvm.create_new_module_pass_manager()
-    passes.add_instruction_combine_pass()
-    passes.add_simplify_cfg_pass()
-    passes.run(short, builder)
+    simplify(short, builder)
     module.link_in(short)
     return machine.emit_object(module)
 
