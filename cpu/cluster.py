@@ -20,14 +20,15 @@ from cpu.core import Core, CoreError, StopKind, storage
 from cpu.costs import Costs
 from cpu.cp0 import timer
 from cpu.cp0.exceptions import set_line, take_exception
+from cpu.cp0.fields import CAUSE_IP, EXCCODE_DBE, IP7
 from cpu.cp0.registers import C0_CAUSE, C0_STATUS
 from cpu.engine import loop, shared, tiers
 from cpu.engine.jit import jit, jit_as, jit_inline
 from cpu.engine.loop import GOES_ON, go_straight, prepare, run, shift_time
 from cpu.memory import Memory
 from cpu.vz import short_access
+from cpu.words import signed
 
-DATA_BUS_ERROR = 7
 # Control array of a cluster.
 (GRID, WINDOW, TARGET, SLICE, STOPPED_CORE, LIMIT, END, AWAKE, LONE, RAN, QUIET_UNTIL) = range(11)
 SAVED = (GRID, END, AWAKE, LONE, RAN)
@@ -46,7 +47,7 @@ def complete(S, kind, value, cycle):
     elif kind == state.EVENT_ERROR:
         S[state.RESUME] = 0
         S[state.SAMPLE] = 1
-        take_exception(S, 0, DATA_BUS_ERROR, 0, S[state.PC], S[state.RESUME_DELAY], -1)
+        take_exception(S, 0, EXCCODE_DBE, 0, S[state.PC], S[state.RESUME_DELAY], -1)
     else:
         S[state.BOUNCE] = value
 
@@ -74,7 +75,7 @@ def apply_event(S):
         S[state.CYCLES] = cycle
     elif kind == state.EVENT_LINE:
         bit = 1 << (8 + (value >> 1))
-        if bit == timer.IP7:
+        if bit == IP7:
             if value & 1:
                 timer.external(S, cycle)
         else:
@@ -145,14 +146,14 @@ def is_awake(S):
     """Whether the core would execute instructions now."""
     if S[state.AWAITS] or S[state.HELD]:
         return False
-    return not S[state.WAITING] or (S[C0_CAUSE] & S[C0_STATUS] & 0xFF00) != 0
+    return not S[state.WAITING] or (S[C0_CAUSE] & S[C0_STATUS] & CAUSE_IP) != 0
 
 
 @jit
 def wakes_at(S):
     """The earliest cycle at which a core that is not awake may execute again, as far as it knows."""
     then = next_event(S)
-    if S[state.WAITING] and S[C0_STATUS] & timer.IP7 and not S[state.AWAITS]:
+    if S[state.WAITING] and S[C0_STATUS] & IP7 and not S[state.AWAITS]:
         then = min(then, S[state.TIMER])
     return then
 
@@ -380,9 +381,9 @@ class Cluster:
         if not self.is_held(core):
             raise CoreError(f"core {core} is not held at reset")
         S[state.HELD] = RELEASED
-        S[state.PC] = _signed(pc)
+        S[state.PC] = signed(pc)
         for number, value in registers.items():
-            S[state.GPR + number] = _signed(value)
+            S[state.GPR + number] = signed(value)
         self.queue(core, cycle, state.EVENT_RELEASE, 0)
 
     def is_held(self, core: int) -> bool:
@@ -396,7 +397,7 @@ class Cluster:
         if count == state.EVENT_ROOM:
             raise CoreError(f"core {core}: more than {state.EVENT_ROOM} line changes and replies in one window")
         at = state.EVENTS + 3 * count
-        S[at], S[at + 1], S[at + 2] = cycle, kind, _signed(value)
+        S[at], S[at + 1], S[at + 2] = cycle, kind, signed(value)
         S[state.EVENT_COUNT] = count + 1
 
     def line(self, core: int, cycle: int, ip: int, level: int) -> None:
@@ -524,8 +525,3 @@ def _interpreted(runners: dict):
     ):
         names[name] = types.FunctionType(globals()[name].py_func.__code__, names, name)
     return names["run_cluster"]
-
-
-def _signed(value: int) -> int:
-    value &= (1 << 64) - 1
-    return value - (1 << 64) if value >> 63 else value

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cpu.engine import shared as m
+from cpu.words import signed
 from soc.errors import SocError
 from soc.ram import HIGH_BASE, LOW_BYTES, ROM_BASE, ROM_BYTES
 
@@ -109,7 +110,7 @@ class Memory:
         pcs = list(pcs)
         if len(pcs) > len(self._stops):
             raise MemoryRangeError(f"{len(pcs)} stop pcs, at most {len(self._stops)}")
-        self.stops = frozenset(_signed(pc) for pc in pcs)
+        self.stops = frozenset(signed(pc) for pc in pcs)
         self._stops[: len(pcs)] = np.array([pc & (1 << 64) - 1 for pc in pcs], np.uint64).view(np.int64)
         self.shared[m.STOP_COUNT] = len(pcs)
 
@@ -150,8 +151,3 @@ class Memory:
             if data != zeros:
                 total.update(page.to_bytes(8, "little") + data)
         return total.digest()
-
-
-def _signed(value: int) -> int:
-    value &= (1 << 64) - 1
-    return value - (1 << 64) if value >> 63 else value

@@ -9,6 +9,7 @@ from scenarios.debian import FAST, READY, RT_TESTS, material, programs
 from scenarios.library import within
 from scenarios.registry import Run, scenario
 from scenarios.table import spreads, table
+from soc.result import Result
 
 COMMAND = "cyclictest"
 MOST_US = 1000
@@ -53,7 +54,7 @@ def cyclictest(run: Run, cpus: int, loops: int, interval_us: int, platform: str,
     seen = [path for path in machine.trace.latency("timer").paths if path.ended and path.began >= began]
     own = {f"timer of cpu{cpu}": [path.total for path in seen if path.core == f"cpu{cpu}"] for cpu in range(cpus)}
     run.show(spreads("deadline to handler, by the simulator", own), "")
-    run.result(result, machine)
+    run.result(Result.of_parts([booted, result]), machine)
 
 
 def histogram(console: str, cpus: int) -> list[Counter]:

@@ -13,6 +13,7 @@ from scenarios.debian import FAST, READY, material
 from scenarios.library import within
 from scenarios.registry import Run, scenario
 from scenarios.table import table
+from soc.result import Result
 
 MIB = 1 << 20
 RAM_MIB = 512
@@ -47,7 +48,7 @@ def debian_kvm(run: Run, cpus: int, vcpus: int, compare: bool, platform: str, ti
     run.show(f"{START.split(';')[0]}, from the guest's shell on:", console.rsplit(READY, 1)[1].strip(), "")
     run.show(phases(results), "")
     run.show(exits(counters(console), modelled(cpus, vcpus, tier) if compare else None), "")
-    run.result(results[-1], machine)
+    run.result(Result.of_parts(results), machine)
 
 
 def initrd(vcpus: int = 1, programs: Mapping[str, bytes] = MappingProxyType({})) -> bytes:
@@ -66,7 +67,7 @@ def host(archive: bytes, cpus: int = 1, script: Iterable[str] = SCRIPT, platform
     """A machine about to boot Debian with `archive`, then to have `script` typed: to Debian and to what it starts."""
     from soc import Machine
 
-    machine = Machine(platform, cpus=cpus, ram=RAM_MIB, **{"vz": True, **options})
+    machine = Machine(platform, cpus=cpus, ram=RAM_MIB, **{"vz": True, "trace": True, **options})
     machine.load(material().kernel, initrd=archive, append=FAST, kind="linux")
     machine.script(script)
     return machine

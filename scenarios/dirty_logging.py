@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from scenarios.kvm import PAGE_SHIFT, field, in_vm, kvm_counter, reasons, refill
 from scenarios.library import Loaded, within
 from scenarios.registry import Run, scenario
 from scenarios.table import table
+from soc.result import Result
 
 RAM = "32 MiB"
 SLOTS = (0, 1)
@@ -50,11 +50,7 @@ def dirty_logging(
     costs = [("without", f"{without.virtual_s * 1e6:.0f} us", *_cost(plain.machine)),
              ("with", f"{guest.machine.now / 1e6:.0f} us", *_cost(guest.machine))]  # fmt: skip
     run.show(table(("logging", "time", "tlbmod", "map_fast", "map_slow", "int", "root refills"), costs), "")
-    wall, instructions = sum(end.wall_s for end in ends), sum(end.instructions for end in ends)
-    result = replace(
-        ends[-1], virtual_s=sum(end.virtual_s for end in ends), wall_s=wall, instructions=instructions,
-        mips=instructions / wall / 1e6, exits=guest.machine.exits,
-    )  # fmt: skip
+    result = Result.of_parts(ends)
     run.result(result, guest.machine)
     run.expect(result.ended, equals="poweroff", what="the end of the run")
     run.expect(unlogged, equals=0, what="pages that changed and were not in the log")

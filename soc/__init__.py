@@ -11,7 +11,7 @@ from typing import Any
 
 _HOME = {
     "Machine": "soc.machine",
-    "Result": "soc.machine",
+    "Result": "soc.result",
     "PoweredOff": "soc.machine",
     "Timing": "soc.timing",
     "Trace": "soc.trace",

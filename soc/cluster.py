@@ -32,7 +32,7 @@ IP7 = 1 << 7
 MOST_PASSED_OVER = 4096
 """Windows without a look at the host."""
 RELEASE_REGISTERS = (29, 28, 5)
-"""What mailboxes 1 to 3 hold for a core that leaves reset: sp, gp, a1 (mailbox 0: pc)."""
+"""What mailboxes 1 to 3 hold for a core or vCPU that leaves reset: sp, gp, a1 (mailbox 0: pc)."""
 
 
 class Pins(Protocol):

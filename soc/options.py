@@ -20,14 +20,16 @@ from soc.timing import Timing
 
 TIERS = ("auto", "reference", "threaded", "stencil")
 UNIMPLEMENTED = ("stop", "ri")
-HYPERVISORS = (None, "kvm")
+HYPERVISORS = ("kvm",)
+BACKENDS = ("vz", "ls3acomp", "te")
+"""Of KVM, as cpu/kvm/mips.py has them. Nothing of cpu is imported before there is a machine to build."""
 IRQCHIPS = ("kernel", "user")
 MAX_CPUS = 16
 _TABLES = ("machine", "placement", "timing", "devices")
 _LISTS = ("fault",)
 """Tables that may be there several times, as [[fault]]."""
 _SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-_MIN_RAM, _MAX_RAM = 1 << 20, 1 << 40
+_MIN_RAM, _MAX_RAM = 1 << 20, 64 << 30
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,10 @@ class Options:
     def __post_init__(self) -> None:
         if type(self.cpus) is not int or not 1 <= self.cpus <= MAX_CPUS:
             raise ConfigurationError(f"cpus = {self.cpus!r}: a machine has 1 to {MAX_CPUS} cores")
-        if self.hypervisor not in HYPERVISORS:
+        if self.hypervisor not in (None, *HYPERVISORS):
             raise ConfigurationError(choose("hypervisor", self.hypervisor, HYPERVISORS))
+        if self.kvm not in BACKENDS:
+            raise ConfigurationError(choose("KVM back-end", self.kvm, BACKENDS))
         if self.vcpus is not None and self.hypervisor is None:
             raise ConfigurationError(f"vcpus = {self.vcpus!r} without a hypervisor; add hypervisor = 'kvm'")
         if self.vcpus is not None and (type(self.vcpus) is not int or not 1 <= self.vcpus <= MAX_CPUS):
@@ -187,7 +191,7 @@ def ram_bytes(size: str | int) -> int:
             wanted = int(number) * _SIZES[unit]
     if wanted is None or not _MIN_RAM <= wanted <= _MAX_RAM:
         raise ConfigurationError(
-            f"RAM size {size!r}; write a number of MiB, or text as '512 MiB', '2 GiB' (1 MiB to 1 TiB)"
+            f"RAM size {size!r}; write a number of MiB, or text as '512 MiB', '2 GiB' (1 MiB to 64 GiB)"
         )
     return wanted
 
@@ -202,6 +206,8 @@ def _read_toml(path: Path, known: list[str]) -> dict[str, Any]:
     for name, table in tables.items():
         if name in _LISTS and isinstance(table, list):
             continue
+        if name in _LISTS:
+            raise ConfigurationError(f"{path}: {name} must be a list of tables, each headed [[{name}]]")
         if name not in _TABLES:
             raise ConfigurationError(f"{path}: {choose('table', name, (*_TABLES, *_LISTS))}")
         if not isinstance(table, dict):

@@ -1,11 +1,10 @@
-"""numba intrinsics over int64: raw memory, array elements, logical shifts, unsigned compares, calls of code."""
+"""numba intrinsics over int64: raw memory, logical shifts, unsigned compares, sign extension, calls of code."""
 
 from __future__ import annotations
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
 
 I64 = ir.IntType(64)
 
@@ -46,18 +45,6 @@ st8, st32, st64 = _store(8), _store(32), _store(64)
 
 
 @intrinsic
-def slot(typing, array, index):
-    """array[index] of an int64 array, for an index that is not negative. numba asks of every computed index whether it
-    counts from the end; in a loop over the TLB that costs more than the loads."""
-
-    def generate(context, builder, signature, args):
-        data = make_array(signature.args[0])(context, builder, args[0]).data
-        return builder.load(builder.gep(data, [args[1]]))
-
-    return types.int64(array, types.int64), generate
-
-
-@intrinsic
 def shr(typing, value, count):
     """Logical right shift; counts 0..63."""
 
@@ -75,6 +62,16 @@ def ult(typing, a, b):
         return builder.icmp_unsigned("<", args[0], args[1])
 
     return types.boolean(types.int64, types.int64), generate
+
+
+@intrinsic
+def sign32(typing, value):
+    """The low 32 bits, sign-extended."""
+
+    def generate(context, builder, signature, args):
+        return builder.sext(builder.trunc(args[0], ir.IntType(32)), I64)
+
+    return types.int64(types.int64), generate
 
 
 @intrinsic

@@ -39,7 +39,7 @@ from numba.core.typed_passes import (  # noqa: E402
 from numba.core.typing import Context  # noqa: E402
 from numba.core.untyped_passes import FixupArgs, IRProcessing, ReconstructSSA, TranslateByteCode  # noqa: E402
 
-from cpu.engine.words import ARRAY, WORDS  # noqa: E402
+from cpu.engine.borrowed import ARRAY, BORROWED  # noqa: E402
 
 # By numpy's rules a division by 0 raises nothing, so that no function raises, and no call asks whether one has.
 _OPTIONS = {"nopython": True, "_nrt": False, "no_cfunc_wrapper": True, "error_model": "numpy"}
@@ -231,7 +231,7 @@ def _no_collection() -> Iterator[None]:
 def _widened(kind: types.Type) -> types.Type:
     kind = types.unliteral(kind)
     if kind == ARRAY:
-        return WORDS
+        return BORROWED
     return types.int64 if kind == types.boolean or kind in types.signed_domain else kind
 
 

@@ -14,6 +14,22 @@ from __future__ import annotations
 from cpu import state
 from cpu.cp0 import timer
 from cpu.cp0.exceptions import any_interrupt, interrupts, take_address_exception, take_exception
+from cpu.cp0.fields import (
+    CAUSE_IP,
+    CONFIG3_MSA,
+    CONFIG5_MSAEN,
+    CONFIG6_LASXMODE,
+    CONFIG_LASXEN,
+    EXCCODE_ADEL,
+    EXCCODE_ADES,
+    EXCCODE_CPU,
+    EXCCODE_GSEXC,
+    EXCCODE_INT,
+    EXCCODE_MSADIS,
+    EXCCODE_RI,
+    IP7,
+    ST_CU1,
+)
 from cpu.cp0.registers import C0_CAUSE, C0_CONFIG, C0_CONFIG3, C0_CONFIG5, C0_CONFIG6, C0_GSCAUSE, C0_STATUS
 from cpu.engine import shared as m
 from cpu.engine.blocks import (
@@ -42,10 +58,9 @@ from cpu.engine.micro import LOAD, MODIFY, R_HELPER, R_HOT, R_LINK, R_MEMORY, R_
 from cpu.engine.softmmu import host_offset, note_fill
 from cpu.engine.softmmu_layout import TABLE_MASK, WRITE_OFFSET
 from cpu.engine.translation import link_native, translate_block
-from cpu.tlb.translate import ROOT, translate
-from cpu.vz.mode import CU1, HALVES, LASXEN, LASXMODE, MSAEN, is_hypervisors
+from cpu.tlb.translate import ROOT, effective, translate
+from cpu.vz.mode import HALVES, is_hypervisors
 from cpu.vz.short_exit import answer
-from cpu.vz.traps import CONFIG3_MSAP
 
 (STOP_HORIZON, STOP_SLICE, STOP_READ, STOP_WRITE, STOP_LIMIT, STOP_PC, STOP_DEADLOCK, STOP_UNMODELLED, STOP_STORM,
  STOP_PARTIAL, STOP_EXIT) = range(11)  # fmt: skip
@@ -56,8 +71,6 @@ DIRECT, CROSSING, MMIO = 0, 1, 2
 GOES_ON = -1
 STORM = 64
 FOREVER = timer.NEVER >> 1  # a horizon that only an endless run has
-STORE_CODE, LOAD_CODE = 5, 4
-RI, CPU, GSEXC, MSA_DISABLED = 10, 11, 16, 21
 GSCAUSE_LASX_DISABLED = 7 << 2  # GSCause.GSExcCode
 FPU_UNIT, LASX_UNIT = UNITS["fpu"], UNITS["lasx"]
 IRQ_LOG_ENTRIES = 64
@@ -114,11 +127,11 @@ def fault(S, M, status, va, pc, delay_slot):
 def slow_access(S, M, op, pc, delay_slot):
     """A load or store the soft-MMU did not know. Returns 0: a page is filled in, do it again; 1: use the slow handler;
     2: an exception was taken; 3: an MMIO read; 4: not modelled."""
-    va, ea = S[state.EXIT_VA], S[state.EXIT_EA]
+    va, ea = effective(S, S[state.EXIT_VA]), effective(S, S[state.EXIT_EA])
     size, kind = ACCESS_SIZE[op], ACCESS[op]
     is_store = kind != LOAD
     wanted = 1 if is_store else 0
-    error = STORE_CODE if is_store else LOAD_CODE
+    error = EXCCODE_ADES if is_store else EXCCODE_ADEL
     if ACCESS_ALIGNED[op] and ea & (size - 1):
         fault(S, M, error, va, pc, delay_slot)
         return 2
@@ -169,7 +182,7 @@ def slow_access(S, M, op, pc, delay_slot):
             S[state.PENDING_STORE] = DIRECT
             return 1
     fill(S, M, ea, host, is_store)
-    if ea & (size - 1):
+    if ea & (size - 1) or ea != S[state.EXIT_EA]:
         S[state.SLOW_POINTER] = host
         S[state.PENDING_STORE] = DIRECT
         return 1
@@ -205,9 +218,9 @@ def at_boundary(S):
     now = S[state.CYCLES]
     timer.catch_up(S, now)
     if S[state.WAITING]:
-        if (S[C0_CAUSE] & S[C0_STATUS] & 0xFF00) == 0:
+        if (S[C0_CAUSE] & S[C0_STATUS] & CAUSE_IP) == 0:
             then = S[state.UNTIL]
-            if S[C0_STATUS] & timer.IP7:
+            if S[C0_STATUS] & IP7:
                 then = min(then, S[state.TIMER])
             if then >= FOREVER:
                 return STOP_DEADLOCK
@@ -223,7 +236,7 @@ def at_boundary(S):
         bank = state.GUEST
         pending = interrupts(S, bank)
     if pending:
-        take_exception(S, bank, 0, 0, S[state.PC], 0, -1)
+        take_exception(S, bank, EXCCODE_INT, 0, S[state.PC], 0, -1)
         S[state.SAMPLE] = 1  # entering the handler may have taken until another event
         if S[state.IRQ_LOG_WANTED] and (bank or not S[state.HYPERVISOR]):
             log_interrupt(S, bank, now, pending)
@@ -248,13 +261,13 @@ def unit_exception(S, op, pc, delay_slot):
     """The exception of an instruction whose unit is off: the guest's own context is asked first."""
     bank = S[state.BANK]
     if UNIT[op] == FPU_UNIT:
-        taker = bank if not S[bank + C0_STATUS] & CU1 else 0
-        take_exception(S, taker, CPU, 1, pc, delay_slot, -1)
+        taker = bank if not S[bank + C0_STATUS] & ST_CU1 else 0
+        take_exception(S, taker, EXCCODE_CPU, 1, pc, delay_slot, -1)
         return
     is_lasx = UNIT[op] == LASX_UNIT
-    absent = S[state.UNITS] & HALVES != 0 or (bank and not S[bank + C0_CONFIG3] & CONFIG3_MSAP)
-    if absent or (is_lasx and not S[C0_CONFIG6] & LASXMODE):
-        take_exception(S, bank, RI, 0, pc, delay_slot, -1)
+    absent = S[state.UNITS] & HALVES != 0 or (bank and not S[bank + C0_CONFIG3] & CONFIG3_MSA)
+    if absent or (is_lasx and not S[C0_CONFIG6] & CONFIG6_LASXMODE):
+        take_exception(S, bank, EXCCODE_RI, 0, pc, delay_slot, -1)
     elif not vector_disabled(S, bank, is_lasx, pc, delay_slot):
         vector_disabled(S, 0, is_lasx, pc, delay_slot)
 
@@ -263,11 +276,11 @@ def unit_exception(S, op, pc, delay_slot):
 def vector_disabled(S, bank, is_lasx, pc, delay_slot):
     """The exception of MSA or LASX that a context has disabled. False: it has not. LASX comes first: what Linux does
     about it enables MSA as well (Loongson 4.19 tree: arch/mips/kernel/traps.c, do_gsex)."""
-    if is_lasx and not S[bank + C0_CONFIG] & LASXEN:
+    if is_lasx and not S[bank + C0_CONFIG] & CONFIG_LASXEN:
         S[bank + C0_GSCAUSE] = GSCAUSE_LASX_DISABLED
-        take_exception(S, bank, GSEXC, 0, pc, delay_slot, -1)
-    elif not S[bank + C0_CONFIG5] & MSAEN:
-        take_exception(S, bank, MSA_DISABLED, 0, pc, delay_slot, -1)
+        take_exception(S, bank, EXCCODE_GSEXC, 0, pc, delay_slot, -1)
+    elif not S[bank + C0_CONFIG5] & CONFIG5_MSAEN:
+        take_exception(S, bank, EXCCODE_MSADIS, 0, pc, delay_slot, -1)
     else:
         return False
     return True
@@ -283,7 +296,7 @@ def not_modelled(S, M, stop, pc, delay_slot):
     S[state.UNMODELLED_COUNT] += 1
     S[state.SAMPLE] = 1
     note_instruction(S, M, pc, delay_slot)
-    take_exception(S, S[state.BANK], RI, 0, pc, delay_slot, -1)
+    take_exception(S, S[state.BANK], EXCCODE_RI, 0, pc, delay_slot, -1)
     return STOP_STORM if storm(S) else GOES_ON
 
 

@@ -31,22 +31,22 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from cpu import state
+from cpu.cp0.fields import ST_ERL, ST_EXL, ST_KSU
 from cpu.cp0.registers import C0_STATUS, READ_WIDE, READ_WORD
 from cpu.engine import cache
 from cpu.engine import stencil_layout as e
 from cpu.engine.hostfloat import HostFloat
 from cpu.engine.hostvector import HostVector
 from cpu.engine.known import Condition, Known, Sum, Term
-from cpu.engine.micro import OP, OPS, R_LINK, MicroOp, written_gpr_fields
+from cpu.engine.micro import OP, OPS, R_LINK, UNIT_ENABLES, MicroOp, written_gpr_fields
 from cpu.engine.softmmu_layout import JUMP_CACHE_MASK, JUMP_CACHE_OFFSET, TABLE_MASK, WRITE_OFFSET
-from cpu.engine.threaded import ATTRIBUTES, PAGE, UNITS, host_code, simplify
+from cpu.engine.threaded import ATTRIBUTES, PAGE, host_code, simplify
 from cpu.isa import Flow
 from cpu.isa.errors import TableError
 from cpu.isa.ir import DECLARATIONS, Emitter, Frame, Ir, IrOperands, Routines
 from cpu.isa.ir_values import IrBool
 from cpu.isa.table import GPR_FIELDS
 from cpu.isa.values import EXC_CODES, REGISTER_KIND
-from cpu.tlb.translate import ST_ERL, ST_EXL, ST_KSU
 
 JUMPS = ("NEXT", "COLD", "TARGET", "TAKEN", "FALL", "THREADED", "LEAVE")
 SOURCES = {name: getattr(e, name) for name in ("IP", "COUNT", "PC", "ENTRY", "VALUE", "CONSTANT", *JUMPS)}
@@ -58,7 +58,7 @@ HOLE = re.compile(r"(GPR|FPR)_\d+$|[UI]_\d+_\d+$|SUM_")
 FETCHES = tuple(f"fetch_{k}" for k in range(e.VALUES))
 STORES = tuple(f"store_{k}" for k in range(e.VALUES))
 MOVES = tuple(f"move_{into}_{k}" for into in range(e.VALUES) for k in range(e.VALUES))
-CHECKS = {f"check_{unit}": enable for unit, enable in UNITS.items()}
+CHECKS = {f"check_{unit}": enable for unit, enable in UNIT_ENABLES.items()}
 SHARED = ("near", "due", "far", "cold", "threaded", "leave", *CHECKS, *FETCHES, *STORES, *MOVES)
 
 # What compiled code is mostly made of.
@@ -213,7 +213,7 @@ class Stencil(Frame):
 
     def each(self, function: Callable, columns: Sequence[Sequence[Ir]], values: tuple) -> tuple:
         element = getattr(function, "element", None)
-        if element is None or not element.is_plain:
+        if element is None:
             raise Left(f"{self.name}: {function.__name__} is more than what the host's unit gives")
         self.host = HostVector(self.out, self.cold, self.host.features, len(columns[0]))
         return self.host.elements(self.operands, element, columns, values)

@@ -19,7 +19,20 @@ import llvmlite.binding as llvm
 
 from cpu import state
 from cpu.engine import cache
-from cpu.engine.micro import OP, OPS, R_HELPER, R_HOT, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT, MicroOp
+from cpu.engine.micro import (
+    OP,
+    OPS,
+    R_HELPER,
+    R_HOT,
+    R_LINK,
+    R_MEMORY,
+    R_STOP,
+    R_STORED,
+    R_TRAP,
+    R_UNIT,
+    UNIT_ENABLES,
+    MicroOp,
+)
 from cpu.engine.shared import FAR_LINK
 from cpu.engine.softmmu_layout import JUMP_CACHE_MASK, JUMP_CACHE_OFFSET, TABLE_MASK, WRITE_OFFSET
 from cpu.isa import Flow
@@ -27,7 +40,6 @@ from cpu.isa.errors import TableError
 from cpu.isa.ir import DECLARATIONS, Emitter, Frame, IrOperands, Routines
 
 ARGUMENTS = "ptr %S, ptr %ip, i64 %n, ptr %TB, ptr %HT, i64 %w"
-UNITS = {"fpu": 1 << 29, "msa": 1 << 27, "lasx": 1 << 19}  # by row: what the slot UNITS needs
 PAGE = ~0xFFF
 X86_64 = platform.machine().lower() in ("x86_64", "amd64")
 MXCSR_DEFAULT, MXCSR_FLAGS = 0x1F80, 0x3F
@@ -232,7 +244,7 @@ class Handler(Frame):
     def check_unit(self) -> None:
         unit, out = self.op.instruction.unit, self.out
         if unit is not None:
-            have = out.op(f"and i64 {out.load_slot(state.UNITS)}, {UNITS[unit]}")
+            have = out.op(f"and i64 {out.load_slot(state.UNITS)}, {UNIT_ENABLES[unit]}")
             out.unlikely(out.op(f"icmp eq i64 {have}, 0"), self.leave(R_UNIT))
 
     def instruction(self, routines: Routines) -> None:

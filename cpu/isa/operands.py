@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from cpu.isa import names
 from cpu.isa.errors import TableError
-from cpu.isa.expressions import M64, signed
 from cpu.isa.table import FPR_FIELDS, GPR_FIELDS, LASX_FIELDS, MSA_FIELDS, Field, Flow, Instruction
+from cpu.words import M64, signed
 
 # Bit fields: position = field + bias, as a lane's number; size = field + bias (msbd family) or field + bias - field of
 # the position (msb).

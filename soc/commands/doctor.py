@@ -18,13 +18,13 @@ EXTRAS = {
     "ruff": "`make lint` (extra `dev`)",
     "ziglang": "guests written in C (extra `guests`)",
     "matplotlib": "pictures (extra `plots`)",
+    "pyvcd": "`soc trace export --vcd` (extra `waves`)",
 }
 TOOLS = {
     "apt-get": "`soc fetch debian`",
     "qemu-mips64el": "differential tests of user instructions",
     "qemu-system-mips64el": "differential tests of the machine",
     "mips64el-linux-gnuabi64-objdump": "tests of the assembler and disassembler",
-    "gdb-multiarch": "tests of the debugger interface",
 }
 
 

@@ -1,10 +1,11 @@
 """`--out DIR`: what a run leaves behind. result.json, console.log, trace.soc, and typed.json after live typing."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from soc.errors import ConfigurationError
+from soc.errors import ConfigurationError, SocError
 
 
 class RunFolder:
@@ -14,16 +15,24 @@ class RunFolder:
         self.path = Path(path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self.console: BinaryIO = (self.path / "console.log").open("wb", buffering=0)
+            self.console: BinaryIO = (self.path / "console.log").open("wb")
         except OSError as cause:
             raise ConfigurationError(
                 f"cannot write the run folder --out {path}: {cause.strerror}.\nGive another folder."
             ) from cause
 
     def finish(self, result: dict[str, Any], typed: list[tuple[int, bytes]]) -> None:
-        """Writes the result, and what was typed live, for replay. The trace is written while the machine runs."""
-        self.console.close()
-        (self.path / "result.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+        """Writes the result, and what was typed live, for replay. The trace is written while the machine runs.
+
+        Raises SocError where the host refuses a file.
+        """
+        files = {"result.json": json.dumps(result, indent=1)}
         if typed:
-            keys = [[time, data.hex()] for time, data in typed]
-            (self.path / "typed.json").write_text(json.dumps(keys) + "\n", "utf-8")
+            files["typed.json"] = json.dumps([[time, data.hex()] for time, data in typed])
+        with suppress(OSError):  # what is refused here was refused to the console's writer, which has told
+            self.console.close()
+        try:
+            for name, text in files.items():
+                (self.path / name).write_text(text + "\n", "utf-8")
+        except OSError as cause:
+            raise SocError(f"cannot write the run folder --out {self.path}: {cause.strerror}.") from cause

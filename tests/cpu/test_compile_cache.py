@@ -1,4 +1,4 @@
-"""Compiled code follows its sources: an edit in a callee under cpu/ shows in the next process (design section 8).
+"""Compiled code follows its sources: an edit in a callee under cpu/ shows in the next process.
 
 The packages are copied, so that nothing here touches the cache of the tree under test.
 """
@@ -139,12 +139,12 @@ def test_what_is_derived_from_the_sources_is_derived_once_and_a_damaged_file_is_
     assert cache.kept("rows", derive) == first and len(calls) == 2
 
 
-def test_a_part_takes_integers_as_int64_and_arrays_as_words_and_is_no_code_of_its_own():
+def test_a_part_takes_integers_as_int64_and_arrays_as_addresses_and_is_no_code_of_its_own():
     from numba import types
 
     from cpu.cp0.exceptions import take_address_exception
+    from cpu.engine.borrowed import BORROWED
     from cpu.engine.jit import jit
-    from cpu.engine.words import WORDS
 
     @jit
     def faults(S, delay_slot):
@@ -153,13 +153,13 @@ def test_a_part_takes_integers_as_int64_and_arrays_as_words_and_is_no_code_of_it
 
     faults.compile((types.Array(types.int64, 1, "C"), types.boolean))
     (arguments,) = take_address_exception._part.overloads
-    assert arguments == (WORDS, *(types.int64,) * 4)
+    assert arguments == (BORROWED, *(types.int64,) * 4)
     (part,) = take_address_exception._part.overloads.values()
     with pytest.raises(RuntimeError, match="no compiled object"):
         part.library._get_compiled_object()
 
 
-def test_words_are_read_and_written_through_parts():
+def test_borrowed_arrays_are_read_and_written_through_parts():
     import numpy as np
 
     from cpu.engine.jit import jit

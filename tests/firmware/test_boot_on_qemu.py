@@ -52,7 +52,7 @@ def test_the_debian_kernel_boots_from_our_hand_off(tmp_path, append):
     assert [address for address, _ in kernel_and_initrd] == [0x0020_0000, 0x0400_0000]
     parts = [
         *kernel_and_initrd,
-        (TABLES, lefi.virt_tables(RAM)),
+        (TABLES, lefi.tables("virt", RAM)),
         (ARGUMENTS, arguments.data),
         (HAND_OFF, hand_off(image.pc, registers)),
     ]

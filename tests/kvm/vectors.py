@@ -1,7 +1,6 @@
 """KVM-level test vectors: number, what they say, source, and the check.
 
-Numbers and sources are those of vz-kvm.md 5.2 to 5.4 (KVM rows) and 5.7, and V.. and T.. of irqchip.md section 12.
-LS is the Loongson 4.19 tree, L61 Linux 6.1, both arch/mips/kvm.
+V.. and T.. are vectors of the irqchip. In sources LS is the Loongson 4.19 tree, L61 Linux 6.1, both arch/mips/kvm.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from cpu.kvm import emulate, onereg, tlb
+from cpu.kvm import emulate, onereg
 from cpu.kvm.errors import KvmError
 from cpu.kvm.uapi import (
     IRQ_ROUTING_MSI,
@@ -31,7 +30,7 @@ from cpu.kvm.uapi import (
     MemoryRegion,
 )
 from cpu.kvm.vcpu import Vcpu
-from cpu.vz import device_access
+from cpu.vz import device_access, guestctl
 from tests.kvm import te_guests
 from tests.kvm.rig import COSTS, CU1, DEVICE, FR, GB, IE, KSEG0, KX, MIB, STATUS, UNCACHED, Bench, IrqchipBench, P, run
 
@@ -216,7 +215,7 @@ def _():
     assert ids == [0x7030000000010079, 0x7020000000010058, 0x7030000000010100, 0x7030000000030002, 0x7040000000030001]
 
 
-@vector("110b", "worked ids of vz-kvm.md 3.1.2", "L61: uapi/asm/kvm.h")
+@vector("110b", "worked ids", "L61: uapi/asm/kvm.h")
 def _():
     names = ("status", "epc", "config3", "kscratch1", "xcontext", "gscause")
     assert [onereg.cp0(name) for name in names] == [
@@ -331,7 +330,7 @@ def root_tags(core) -> set[int]:
     for index in range(64):
         core.vz.set_c0("index", index)
         core.vz.tlbr()
-        tags.add(core.vz.c0("guestctl1") >> tlb.RID_SHIFT & tlb.ID_MASK)
+        tags.add(core.vz.c0("guestctl1") >> guestctl.RID_SHIFT & guestctl.ID)
     core.vz.set_c0("guestctl1", saved)
     return tags - {0}
 

@@ -1,4 +1,4 @@
-"""Who may import whom, checked in fresh processes and in the sources (design section 3)."""
+"""Who may import whom, checked in fresh processes and in the sources (docs/architecture.md)."""
 
 import ast
 import subprocess

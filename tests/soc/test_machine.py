@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import threading
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from soc.errors import ConfigurationError, SocError, TimeError, UnmappedAccessError
 from soc.machine import Machine, PoweredOff
+from soc.result import Result
 from soc.timing import Timing
 from tests.soc.fakes import machine
 
@@ -157,7 +159,7 @@ def test_latency_hops_are_exact():
     assert latency.total.p99 == max(latency.totals)
     table = latency.table().splitlines()
     assert len(table) == 6 and "7.000 ns" in table[1] and table[-1].startswith("total")
-    assert latency.histogram(bins=3).count("\n") == 2
+    assert latency.histogram(bins=3).splitlines() == [f"1797.500 ns   {50 * '█'} 4"]  # all took the same time
     assert m.trace.latency().total == m.trace.latency("uart.irq").total
     with pytest.raises(SocError, match=r"began at: uart\.irq"):
         m.trace.latency("rtc")
@@ -286,6 +288,19 @@ def test_limits():
     result = m.run(max_insns=100)
     assert (result.ended, result.instructions) == ("limit", 100)
     assert "model time" in m.run(max_virtual=1).reason
+
+
+def test_the_result_of_a_run_in_parts_is_that_of_the_run():
+    def program(core):
+        yield ("run", 2 * WINDOW)
+        yield from power_off()
+
+    whole = machine(program).run()
+    m = machine(program)
+    parts = [m.run(max_insns=WINDOW // 2), m.run(max_virtual="1 ns"), m.run()]
+    together = Result.of_parts(parts)
+    assert together.wall_s == sum(part.wall_s for part in parts) > 0
+    assert replace(together, wall_s=0, mips=0) == replace(whole, wall_s=0, mips=0)
 
 
 def test_until_text_a_predicate_or_a_pc():
@@ -464,6 +479,9 @@ def test_a_machine_from_a_toml_file(tmp_path):
     assert machine(receiver, platform=file, ram="3 MiB", timing={"core_pin": 5}).timing.irq_line == 123_000
     file.write_text("[[fault]]\ndrop = 1\n")
     with pytest.raises(ConfigurationError, match="it has a channel, and one of drop"):
+        Machine(file)
+    file.write_text("[fault]\ndrop = 1\n")
+    with pytest.raises(ConfigurationError, match=r"fault must be a list of tables, each headed \[\[fault\]\]"):
         Machine(file)
     file.write_text("[faults]\ndrop = 1\n")
     with pytest.raises(ConfigurationError, match="unknown table 'faults'"):
