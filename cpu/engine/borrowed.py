@@ -14,7 +14,6 @@ from numba.core.datamodel import PrimitiveModel, register_default
 from numba.core.imputils import lower_builtin, lower_cast
 from numba.core.typeconv import Conversion
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.np.arrayobj import make_array
 
 ARRAY = types.Array(types.int64, 1, "C")
 
@@ -67,4 +66,7 @@ def _set(context, builder, kind, args):
 
 @lower_cast(types.Array, Borrowed)
 def _address(context, builder, array, address, value):
+    # What only compiling needs takes long to load.
+    from numba.np.arrayobj import make_array
+
     return make_array(array)(context, builder, value).data

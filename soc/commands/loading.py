@@ -22,7 +22,7 @@ def loading() -> Iterator[None]:
 
 def say_when_compiling(tier: str) -> None:
     """A word to who waits: a version's first run in a compiled tier takes longer."""
-    from cpu.engine import cache
+    from cpu.engine import cache, tiers
 
-    if tier != "reference" and not any(cache.directory().glob("threaded-*.o")):
+    if not tiers.is_compiled(tier):
         say(f"soc: the first run of this version compiles the core, which takes seconds; kept in {cache.directory()}")
