@@ -20,11 +20,17 @@ EXTRA_FIELDS = {
     "fcr": (0, 2, 25, 26, 28, 31),
     "offset": (0, 1, 6, 8),
     "off8": (0, 3, 8),
+    "off_q": (0,),
     "hint": (0,),
 }
 
-# QEMU 7.2 lets these four alone raise address errors when unaligned; later releases and this project do not.
-INDEXES = dict.fromkeys(("lwxc1", "swxc1"), (0, 4, 8)) | dict.fromkeys(("ldxc1", "sdxc1"), (0, 8))
+# QEMU 7.2 lets the first four alone raise address errors when unaligned; later releases and this project do not. The
+# last two need all sixteen bytes.
+INDEXES = (
+    dict.fromkeys(("lwxc1", "swxc1"), (0, 4, 8))
+    | dict.fromkeys(("ldxc1", "sdxc1"), (0, 8))
+    | dict.fromkeys(("gslqc1", "gssqc1"), (0,))
+)
 
 
 def stubs_of(entry) -> list[Stub]:
