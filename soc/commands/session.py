@@ -80,8 +80,8 @@ def session(
 
     `max_virtual` is in ps from the start of the run; `person` lets someone type where there is a terminal. `finish`
     sees the machine at the end.
-    An error before the run is bad input (2), one of the run itself a failure (1); both still print a result line. So is
-    something that the run was to leave and the host refused; the result then stands.
+    An error before the run is bad input (2), one of the run itself a failure (1); both still print a result line. A
+    file that the run was to leave and the host refused is a failure too; the result then stands.
     """
     status = BAD_INPUT
     folder = None
