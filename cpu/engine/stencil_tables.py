@@ -218,10 +218,7 @@ def _op_rows(shapes: dict[int, Shape], ids: dict[str, int], rows: list, holes: l
             row[e.O_GUARD], row[e.O_GUARDS] = len(holes), len(guard)
             holes += guard
         if form.write < 0:
-            written = [s.low for s in op.slots if s.field.name in written_gpr_fields(op)]
-            if len(written) > 1:
-                raise TableError(f"{op.name} writes two general registers")
-            row[e.O_CLOBBER] = written[0] if written else -1
+            row[e.O_CLOBBER] = next((s.low for s in op.slots if s.field.name in written_gpr_fields(op)), -1)
         if op.name not in HELD:
             row[e.O_CP0_READ] = CP0_READS.get(op.name, 0)
             row[e.O_DIRECT] = op.name == "set_target" or any(s.field.name in GPR_FIELDS for s in op.slots)

@@ -32,7 +32,7 @@ from cpu.engine import stencil_layout as e
 from cpu.engine.hostfloat import HostFloat
 from cpu.engine.hostvector import HostVector
 from cpu.engine.known import Condition, Known, Sum, Term
-from cpu.engine.micro import OP, OPS, R_LINK, UNIT_ENABLES, MicroOp
+from cpu.engine.micro import OP, OPS, R_LINK, UNIT_ENABLES, MicroOp, written_gpr_fields
 from cpu.engine.softmmu_layout import JUMP_CACHE_MASK, JUMP_CACHE_OFFSET, TABLE_MASK, WRITE_OFFSET
 from cpu.engine.threaded import ATTRIBUTES, PAGE
 from cpu.isa import Flow
@@ -378,6 +378,8 @@ class Stencil(Frame):
             return
         if entry.helper or entry.meaning is None or entry.flow in (Flow.TRAP, Flow.BOUNDARY):
             raise Left(f"{op.name}: {entry.flow.value}")
+        if len(written_gpr_fields(op)) > 1:
+            raise Left(f"{op.name}: writes two general registers")
         self.operands = IrOperands(out, Routines(), self, tuple(f.name for f in entry.fields))
         result = entry.meaning(self.operands)
         if op.variant == "test":

@@ -18,7 +18,7 @@ from cpu.cp0.fields import (
     CONFIG1_TLBS_SIZE,
     CONFIG3_MSA,
     CONFIG3_ULRI,
-    CONFIG4_KSCREXIST,
+    CONFIG4_KSCREXIST_SHIFT,
     CONFIG5_MSAEN,
     CONFIG_AR,
     CONFIG_M,
@@ -77,6 +77,7 @@ CKSEG0, CKSEG1 = 0x80000000, 0xA0000000
 CAUSE_TIMER = CAUSE_TI | IP7
 NONCOHERENT = 3
 CONFIG1_OPTIONAL, MMU_SIZE = 0x7F, CONFIG1_TLBS_SIZE << CONFIG1_TLBS_SHIFT
+KSCRATCH_1_TO_6 = 0xFC << CONFIG4_KSCREXIST_SHIFT
 CONFIG7 = 1 << 31 | 1 << 10
 """WII, and AR."""
 EBASE_BY_ID = 0x1FFFF3FF
@@ -339,7 +340,7 @@ class TrapEmul(Backend):
         return {
             "config1": CONFIG1_FP if vcpu.fpu_enabled else 0,
             "config3": CONFIG_M | CONFIG3_ULRI | (CONFIG3_MSA if vcpu.msa_enabled else 0),
-            "config4": CONFIG_M | CONFIG4_KSCREXIST,
+            "config4": CONFIG_M | KSCRATCH_1_TO_6,
             "config5": CONFIG5_MSAEN if vcpu.has_msa else 0,
         }.get(name, 0)
 

@@ -232,6 +232,13 @@ def first_operand(name: str) -> str:
 
 
 @cache
+def destinations(name: str) -> tuple[str, ...]:
+    """Names of the fields of general registers that a row may write."""
+    first = ("rt", "rd") if name == "gslq" else (first_operand(name),)
+    return tuple(field for field in first if field in ("rt", "rd"))
+
+
+@cache
 def offset_field(name: str) -> str | None:
     """Name of the field that a load or store adds to its base."""
     row = TABLE[name]
@@ -349,10 +356,12 @@ class Builder:
         )
 
     def widen_bases(self) -> None:
-        """Gives addresses upper halves, which do not count without 64-bit addresses; on QEMU they do where the offset
-        is 0."""
+        """Gives addresses upper halves, which do not count without 64-bit addresses. On QEMU they do where the offset
+        is 0; and an SC may fail whose sum is not that of its LL."""
         offsets = ((step, offset_field(step.name)) for step in self.steps)
-        whole = {step.get("base") for step, field in offsets if field and step.get(field) == 0}
+        whole = {
+            step.get("base") for step, field in offsets if field and (step.get(field) == 0 or step.name in ALIGNED)
+        }
         for n in set(self.bases) - whole:
             self.registers[n] |= self.random.choice((0, self.random.getrandbits(32) << 32))
 
@@ -434,8 +443,7 @@ class Builder:
         """Keeps book of what a step may have changed."""
         row = step.row
         changed = set()
-        if first_operand(step.name) in ("rt", "rd"):
-            changed.add(step.get(first_operand(step.name)))
+        changed.update(step.get(name) for name in destinations(step.name))
         if row.link is not None:
             changed.add(row.link if isinstance(row.link, int) else step.get(row.link))
         changed.discard(0)
@@ -490,7 +498,7 @@ class Builder:
     def register(self, name: str, field: str) -> int:
         """A general register: mostly among a few, so that results flow into later instructions."""
         random = self.random
-        writes = field == first_operand(name) and field in ("rt", "rd")
+        writes = field in destinations(name)
         if name in WORD_OPERANDS and self.layout.quirks and (not writes or name == "ins"):
             return random.choice(sorted(self.words - self.protected) if writes else sorted(self.words))
         previous = self.steps[-1] if self.steps else None
