@@ -306,8 +306,9 @@ class Request(NamedTuple):
 
 
 class ClusterStop(NamedTuple):
-    """Why the cores came back: HORIZON (requests, or the target is reached), SLICE, LIMIT, PC, DEADLOCK, UNMODELLED,
-    EXIT (the core is in root mode, which is the hypervisor's; calling `run` again goes on)."""
+    """Why the cores came back: HORIZON (requests, or the target is reached), SLICE, LIMIT, PC (the core stands before one
+    of `stops`), STEP (it has done what `step` asked for), DEADLOCK, UNMODELLED, EXIT (the core is in root mode, which is
+    the hypervisor's; calling `run` again goes on)."""
 
     kind: StopKind
     core: int = 0
@@ -353,6 +354,8 @@ class Cluster:
         self._views = [core.words for core in self.cores]
         self._control_view, self._nothing_view = memoryview(self.control), memoryview(self._nothing)
         self.limit(None)
+        self.stops: frozenset[int] = frozenset()
+        """The pcs before which a core stops, each time it comes there; going on from there with `run` changes nothing."""
         self._run = run_cluster
         if self.cores[0].tier.name == "reference":
             self._run = _interpreted({core.number: core.interpreter.run for core in self.cores})
@@ -417,6 +420,16 @@ class Cluster:
         for core in self.cores:
             core.S[state.LIMIT] = limit if len(self.cores) == 1 else timer.NEVER
 
+    def step(self, core: int | None) -> None:
+        """Stop as soon as the core has executed one instruction more, with its delay slot, or taken an exception. What
+        else happens is what happens anyway: others may go on first. None: no core is to step."""
+        for each in self.cores:
+            S = each.S
+            if each.number == core:
+                S[state.STEP], S[state.STEP_PC], S[state.STEP_DONE] = state.ONE, S[state.PC], S[state.INSTRUCTIONS]
+            elif S[state.STEP] == state.ONE:
+                S[state.STEP] = 0
+
     def answer_open_bus(self, latency: int, ranges: Iterable[tuple[int, int, bool]] = ()) -> None:
         """As of cpu.open_bus.describe: accesses that no `requests` tells of, but `open_bus_accesses`."""
         open_bus.describe(self._nothing, latency, ranges)
@@ -440,8 +453,8 @@ class Cluster:
         """Runs whole windows up to the grid point `target` (None: no end), or until a core sends a request."""
         control = self._control_view
         control[TARGET] = timer.NEVER if target is None else target
-        if self.memory.stops:
-            self.memory.set_stops(())
+        if self.memory.stops != self.stops:
+            self.memory.set_stops(self.stops)
         control[SLICE] = slice_cycles
         what = int(self._run(self.states, self.memory.shared, self._nothing, self.control))
         if what == ALL_WAIT:

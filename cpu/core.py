@@ -53,6 +53,7 @@ class StopKind(IntEnum):
     DEADLOCK = 6
     UNMODELLED = 7
     EXIT = 8
+    STEP = 9
 
 
 class Stop(NamedTuple):
@@ -172,7 +173,8 @@ class Core:
         S[state.UNTIL] = timer.NEVER if until is None else until
         S[state.SLICE_END] = self.cycles + slice_cycles
         S[state.LIMIT] = timer.NEVER if max_insns is None else self.instructions + max_insns
-        if stop_pcs or self.memory.shared[shared.STOP_COUNT]:
+        S[state.STEP] = 0
+        if stop_pcs or self.memory.stops:
             self.memory.set_stops(stop_pcs)
         code = int(self._run())
         if code in (loop.STOP_READ, loop.STOP_WRITE):
@@ -194,6 +196,8 @@ class Core:
             return Stop(StopKind.LIMIT, cycle=self.cycles)
         if code == loop.STOP_PC:
             return Stop(StopKind.PC, address=self.pc, cycle=self.cycles)
+        if code == loop.STOP_STEP:
+            return Stop(StopKind.STEP, address=self.pc, cycle=self.cycles)
         if code == loop.STOP_EXIT:
             return Stop(StopKind.EXIT, cycle=self.cycles)
         if code == loop.STOP_DEADLOCK:

@@ -105,13 +105,18 @@ class Memory:
         self.image[at : at + len(data)] = np.frombuffer(data, np.uint8)
 
     def set_stops(self, pcs) -> None:
-        """The pcs before which a run stops."""
-        pcs = list(pcs)
-        if len(pcs) > len(self._stops):
-            raise MemoryRangeError(f"{len(pcs)} stop pcs, at most {len(self._stops)}")
-        self.stops = frozenset(_signed(pc) for pc in pcs)
-        self._stops[: len(pcs)] = np.array([pc & (1 << 64) - 1 for pc in pcs], np.uint64).view(np.int64)
-        self.shared[m.STOP_COUNT] = len(pcs)
+        """The pcs before which a run stops; blocks are built accordingly."""
+        stops = frozenset(_signed(pc) for pc in pcs)
+        if len(stops) > len(self._stops):
+            raise MemoryRangeError(f"{len(stops)} stop pcs, at most {len(self._stops)}")
+        changed, self.stops = self.stops ^ stops, stops
+        self._stops[: len(stops)] = sorted(stops)
+        self.shared[m.STOP_COUNT] = len(stops)
+        if changed and self.shared[m.BLOCKS_BUILT]:
+            from cpu.engine.blocks import drop_around
+
+            for pc in changed:
+                drop_around(self.shared, pc)
 
     def set_charges(self, charges: np.ndarray) -> None:
         """What each micro-op takes from the budget (cpu/costs.py). Blocks hold it, so it is for good once some are

@@ -48,7 +48,7 @@ from cpu.vz.short_exit import answer
 from cpu.vz.traps import CONFIG3_MSAP
 
 (STOP_HORIZON, STOP_SLICE, STOP_READ, STOP_WRITE, STOP_LIMIT, STOP_PC, STOP_DEADLOCK, STOP_UNMODELLED, STOP_STORM,
- STOP_PARTIAL, STOP_EXIT) = range(11)  # fmt: skip
+ STOP_PARTIAL, STOP_EXIT, STOP_STEP) = range(12)  # fmt: skip
 
 # What becomes of the bounce buffer after a slow store.
 DIRECT, CROSSING, MMIO = 0, 1, 2
@@ -330,6 +330,26 @@ def is_quiet(S, now):
 
 
 @jit
+def has_stepped(S):
+    """Whether the core that was to execute one instruction has: it is completed, or ended in an exception. What a
+    hypervisor in Python does on the way does not count."""
+    if S[state.STEP] != state.ONE or is_hypervisors(S):
+        return False
+    return S[state.INSTRUCTIONS] != S[state.STEP_DONE] or S[state.PC] != S[state.STEP_PC]
+
+
+@jit
+def stops_here(S, M, pc):
+    """Whether the core stops before the instruction at pc, where it stands. The next time it goes on from there."""
+    if S[state.STEP] == 0 and is_stop(M, pc):
+        S[state.STEP] = state.PASS
+        return True
+    if S[state.STEP] == state.PASS:
+        S[state.STEP] = 0
+    return False
+
+
+@jit
 def prepare(M):
     """Makes the host's thread ready for the tiers' code; nothing that `run` does changes that."""
     call_code(M[m.PREPARE], 0, 0, 0, 0, 0)
@@ -346,7 +366,7 @@ def go_straight(S, M):
     """What `run` mostly does: from a boundary at which nothing is due, through translated code, to the next one it
     would look at. False: `run` has to go on from here."""
     now, pc = S[state.CYCLES], S[state.PC]
-    if not S[state.SAMPLE] or not is_quiet(S, now) or is_hypervisors(S):
+    if not S[state.SAMPLE] or S[state.STEP] or not is_quiet(S, now) or is_hypervisors(S):
         return False
     until = budget_end(S, now, S[state.LIMIT] - S[state.INSTRUCTIONS])
     ip = known_block(S, M, pc)
@@ -392,6 +412,9 @@ def run(S, M):
         S[state.DEADLINE], S[state.DONE] = S[state.BLOCK_START], S[state.BLOCK_DONE]
     while True:
         if ip == 0 and not left:
+            if S[state.STEP] and has_stepped(S):
+                S[state.STEP] = 0
+                return STOP_STEP
             now = S[state.CYCLES]
             if now >= S[state.SLICE_END]:
                 return STOP_SLICE
@@ -416,12 +439,14 @@ def run(S, M):
             room = S[state.LIMIT] - S[state.INSTRUCTIONS]
             if room <= 0:
                 return STOP_LIMIT
-            if M[m.STOP_COUNT] > 0 and is_stop(M, pc):
+            if stops_here(S, M, pc):
                 return STOP_PC
+            if S[state.STEP]:
+                room = 1
             # A block holds at most 65 instructions: near the limit blocks are cut to size.
             cut = room <= 2 * LONGEST
-            if cut or M[m.STOP_COUNT] > 0 or not quiet:
-                until = now  # look again at the block's end: the jump cache knows neither stops nor a near limit
+            if cut or not quiet:
+                until = now  # look again at the block's end: the jump cache does not know of a near limit
             else:
                 until = budget_end(S, now, room)
             ip = 0 if cut else known_block(S, M, pc)
@@ -452,7 +477,7 @@ def run(S, M):
             if n > 0:
                 link = S[state.EXIT_CODE]
                 flushes = M[m.POOL_FLUSHES]
-                if M[m.STOP_COUNT] > 0 or S[state.LIMIT] - done <= 2 * LONGEST:
+                if is_stop(M, S[state.PC]) or S[state.LIMIT] - done <= 2 * LONGEST:
                     continue
                 S[state.SAMPLE] = 0
                 ip = find_block(S, M, S[state.PC], NO_LIMIT)

@@ -171,6 +171,9 @@ class Reference:
                 if outcome is not None:
                     return outcome
         while True:
+            if self._has_stepped():
+                S[state.STEP] = 0
+                return loop.STOP_STEP
             if S[state.CYCLES] >= S[state.SLICE_END]:
                 return loop.STOP_SLICE
             if S[state.SAMPLE]:
@@ -187,7 +190,7 @@ class Reference:
                 return loop.STOP_EXIT
             if self._is_full():
                 return loop.STOP_LIMIT
-            if self._is_stop(int(S[state.PC])):
+            if (S[state.STEP] or self.M[shared.STOP_COUNT]) and loop.stops_here(S, self.M, int(S[state.PC])):
                 return loop.STOP_PC
             self.index, self.block_pc, self.target = 0, int(S[state.PC]), None
             outcome = self._block()
@@ -197,8 +200,18 @@ class Reference:
     def _is_stop(self, pc: int) -> bool:
         return bool(self.M[shared.STOP_COUNT]) and pc in self.core.memory.stops
 
+    def _has_stepped(self) -> bool:
+        return self.S[state.STEP] == state.ONE and bool(loop.has_stepped(self.S))
+
     def _is_full(self) -> bool:
         return self.S[state.INSTRUCTIONS] >= self.S[state.LIMIT]
+
+    def _is_cut(self, pc: int) -> bool:
+        """Whether the block ends before the instruction at pc, which is neither its first nor in a delay slot, nor one
+        whose access is under way."""
+        if self.target is not None or not self.index or self.registers.reply is not None:
+            return False
+        return self._is_full() or self._is_stop(_signed(pc)) or self._has_stepped()
 
     @property
     def pc(self) -> int:
@@ -269,7 +282,7 @@ class Reference:
         """Runs from `index` to the block's end. None, or a stop."""
         while True:
             pc = self.pc
-            if self.target is None and self.index and (self._is_full() or self._is_stop(_signed(pc))):
+            if self._is_cut(pc):
                 self._leave(pc, False)
                 return None
             word = self._fetch(pc, self.target is not None)
