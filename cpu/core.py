@@ -341,9 +341,13 @@ class Core:
         """Instructions that are real but not modelled and raised RI."""
         return int(self.S[state.UNMODELLED_COUNT])
 
-    def translate(self, va: int) -> int | None:
-        """Physical address of a virtual one for a fetch in the current mode, or None."""
-        pa, status = translate(self.S, _signed(va), FETCH)
+    def translate(self, va: int, access: int = FETCH) -> int | None:
+        """Physical address of a virtual one for an access in the current mode, or None. It leaves no trace."""
+        S, tried_first = self.S, (state.TLB_LAST, state.TLB_LAST + state.GUEST)
+        kept = [S[at] for at in tried_first]
+        pa, status = translate(S, _signed(va), access)
+        for at, value in zip(tried_first, kept, strict=True):
+            S[at] = value
         return None if status else int(pa)
 
     def word_at(self, va: int) -> int | None:

@@ -7,6 +7,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 
+EXIT_STATUS = {"poweroff": 0, "until": 0, "limit": 3, "deadlock": 1, "error": 1}
+"""Of a command, by how its run ended. Contract, section 4."""
+
+
 @dataclass
 class Result:
     """What one call of `run` did. Times are of this call; the trace hash covers the machine's life so far."""

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from soc.commands.checkpoint import refuse_half, rest_of
+from soc.commands.debugging import listening
 from soc.commands.loading import loading
 from soc.commands.options import devices, placement
-from soc.commands.output import BAD_INPUT, FAILED, INTERRUPTED, LIMIT, OK, error_text, result_line, say
+from soc.commands.output import BAD_INPUT, FAILED, INTERRUPTED, error_text, result_line, say
 from soc.commands.profiling import Profiling
 from soc.commands.progress import EVERY_MS, Progress
 from soc.commands.run_folder import RunFolder
@@ -19,9 +20,9 @@ from soc.commands.summary import summary
 from soc.commands.terminal import ConsoleWriter, interactive, keyboard
 from soc.errors import ConfigurationError, SocError
 from soc.options import Options
+from soc.result import EXIT_STATUS
 from soc.trace.file import NAME as TRACE
 
-STATUS = {"poweroff": OK, "until": OK, "limit": LIMIT, "deadlock": FAILED, "error": FAILED}
 NOTHING_RAN = {
     "instructions": 0,
     "virtual_s": 0.0,
@@ -95,11 +96,11 @@ def session(
             folder.console.write(machine.console)
             about = {"platform": machine.platform.name, "cpus": len(machine.cpu)}
             machine.trace.record_to(folder.path / TRACE, about)
-        status = FAILED
-        with machine:
+        with machine, listening(arguments.gdb) as debugger:
+            status = FAILED
             try:
                 live = person and interactive()
-                result, interrupted = _run(machine, arguments, folder, max_virtual, live, profiling.profile)
+                result, interrupted = _run(machine, arguments, folder, max_virtual, live, profiling.profile, debugger)
             except SocError:
                 machine.trace.close()
                 raise
@@ -120,7 +121,7 @@ def session(
         say(waits)
     say(summary(data))
     say(result_line(data))
-    return INTERRUPTED if interrupted else STATUS[data["ended"]]
+    return INTERRUPTED if interrupted else EXIT_STATUS[data["ended"]]
 
 
 def _run(
@@ -130,6 +131,7 @@ def _run(
     max_virtual: int | None,
     live: bool,
     profile: Any,
+    debugger: Any,
 ) -> tuple[Any, bool]:
     writer = ConsoleWriter(sys.stdout.buffer, machine.interrupt, folder.console if folder else None)
     machine.on_console(writer)
@@ -158,6 +160,7 @@ def _run(
                 pace=live,
                 at=None if arguments.save_at is None else at,
                 profile=profile,
+                debugger=debugger,
             )
         finally:
             if progress is not None:
