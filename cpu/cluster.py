@@ -306,9 +306,9 @@ class Request(NamedTuple):
 
 
 class ClusterStop(NamedTuple):
-    """Why the cores came back: HORIZON (requests, or the target is reached), SLICE, LIMIT, PC (the core stands before one
-    of `stops`), STEP (it has done what `step` asked for), DEADLOCK, UNMODELLED, EXIT (the core is in root mode, which is
-    the hypervisor's; calling `run` again goes on)."""
+    """Why the cores came back: HORIZON (requests, or the target is reached), SLICE, LIMIT, PC (the core stands before
+    one of `stops`), STEP (it has done what `step` asked for), DEADLOCK, UNMODELLED, EXIT (the core is in root mode,
+    which is the hypervisor's). Calling `run` again goes on from SLICE, PC, STEP and EXIT."""
 
     kind: StopKind
     core: int = 0
@@ -355,7 +355,7 @@ class Cluster:
         self._control_view, self._nothing_view = memoryview(self.control), memoryview(self._nothing)
         self.limit(None)
         self.stops: frozenset[int] = frozenset()
-        """The pcs before which a core stops, each time it comes there; going on from there with `run` changes nothing."""
+        """The pcs before which a core stops, each time it comes there. Nothing else depends on them."""
         self._run = run_cluster
         if self.cores[0].tier.name == "reference":
             self._run = _interpreted({core.number: core.interpreter.run for core in self.cores})

@@ -320,6 +320,8 @@ class ClusterComponent:
                 continue
             if name in ("PC", "STEP"):
                 self.debugger(stop)
+                if self.host is not None:
+                    self.host()
                 continue
             if self._trace.keeps:
                 for core in self.cluster.cores:

@@ -39,7 +39,7 @@ class Connection:
         return None
 
     def asks_for_a_stop(self) -> bool:
-        """Whether gdb wants a machine that runs to stop: it sent Ctrl-C, or anything, for which the machine must stand."""
+        """Whether gdb has sent Ctrl-C, or anything else that only a machine that stands can answer."""
         while not self.is_gone and self._take_in(0.0):
             pass
         return any(found is Token.INTERRUPT or isinstance(found, bytes) for found in self._waiting)

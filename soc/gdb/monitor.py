@@ -15,6 +15,7 @@ from cpu.tlb.translate import LO_D, LO_V, ST_ERL, ST_EXL
 from soc.errors import SocError
 from soc.gdb.registers import M64
 from soc.gdb.target import Target
+from soc.profile import symbols
 from soc.time import seconds
 
 Command = Callable[[Target, int, list[str]], Iterator[str]]
@@ -77,13 +78,16 @@ def _tlb(target: Target, core: int, words: list[str]) -> Iterator[str]:
     it = target.cores[core]
     first = state.TLB + (state.GUEST if words == ["guest"] else 0)
     count = state.TLB_ENTRIES + (state.FTLB_ENTRIES if it.ftlb else 0)
+    valid = 0
     entries = it.S[first : first + count * state.TLB_FIELDS].reshape(count, state.TLB_FIELDS).tolist()
     for number, (vpn2, mask, asid, is_global, low, high, guest_id) in enumerate(entries):
         if mask >= 0:
+            valid += 1
             owner = "global" if is_global else f"asid {asid:#x}"
             of_guest = f" guest {guest_id}" if guest_id else ""
             size = (mask | 0x1FFF) + 1 >> 11
             yield f"{number:4}: {vpn2 & M64:#018x} 2 x {size} KiB {owner}{of_guest}: {_half(low)}, {_half(high)}"
+    yield f"{valid} of {count} entries are valid"
 
 
 def _half(low: int) -> str:
@@ -117,7 +121,7 @@ def _device(target: Target, core: int, words: list[str]) -> Iterator[str]:
     if component is None:
         yield f"there is no device {words[0]!r}; `monitor devices` lists them"
     elif component.remote:
-        yield f"{words[0]} runs in another process ({component.place.where}), which is not asked while the machine stands"
+        yield f"{words[0]} runs elsewhere ({component.place.where}) and is not asked while the machine stands"
     else:
         yield from (f"{name:20} {_shown(value)}" for name, value in component.device.state.items())
 
@@ -147,6 +151,21 @@ def _translate(target: Target, core: int, words: list[str]) -> Iterator[str]:
         yield f"{physical:#x}, {'memory' if target.machine.memory.is_ram(physical) else 'no memory'}"
 
 
+def _symbol(target: Target, core: int, words: list[str]) -> Iterator[str]:
+    """symbol NAME|ADDRESS...: a function of the Linux kernel in memory, by the kernel's own table"""
+    table = symbols.from_memory(target.machine.memory)
+    for word in words:
+        address = table.address(word)
+        if address is not None:
+            yield f"{word} {address:#x}"
+        elif word[:1].isdigit():
+            pc = int(word, 0) & M64
+            name, start = table.find(pc)
+            yield f"{pc:#x} {name}+{pc - start:#x}"
+        else:
+            yield f"no function {word!r}; names come from {table.source}"
+
+
 def _trace(target: Target, core: int, words: list[str]) -> Iterator[str]:
     """trace: how many messages there were, and the hash over them so far, without registers and memory"""
     trace = target.machine.trace
@@ -164,5 +183,6 @@ COMMANDS: dict[str, Command] = {
     "device": _device,
     "physical": _physical,
     "translate": _translate,
+    "symbol": _symbol,
     "trace": _trace,
 }

@@ -48,14 +48,12 @@ class GdbServer:
         """A run of the cores in `component`; `end(ended, reason)` has it end with the window in progress."""
         target, host = Target(machine, component), component.host
 
-        def gives_up() -> bool:
-            if self._came(0.0):
-                self._listener.accept()[0].close()
+        def idle() -> bool:
+            self._refuse_others()
             return machine.is_interrupted
 
         def attach() -> None:
-            connection = Connection(self._listener.accept()[0])
-            self._session = Session(connection, target, gives_up)
+            self._session = Session(Connection(self._listener.accept()[0]), target, idle)
             self._with_it(self._session.begin, end)
 
         def stopped(stop: Any) -> None:
@@ -66,6 +64,7 @@ class GdbServer:
             host()
             if self._session is not None:
                 self._with_it(self._session.look, end)
+                self._refuse_others()
             elif self._came(0.0):
                 attach()
 
@@ -101,6 +100,10 @@ class GdbServer:
 
     def _came(self, patience_s: float) -> bool:
         return bool(select.select([self._listener], [], [], patience_s)[0])
+
+    def _refuse_others(self) -> None:
+        if self._session is not None and self._came(0.0):
+            self._listener.accept()[0].close()
 
     def _with_it(self, does: Callable[[], None], end: Callable[[str, str], None]) -> None:
         does()

@@ -36,12 +36,12 @@ class Mode(Enum):
 class Session:
     """One gdb at a machine."""
 
-    def __init__(self, connection: Connection, target: Target, gives_up: Callable[[], bool]) -> None:
-        """`gives_up` says whether the run is to end although gdb has not let it go on."""
+    def __init__(self, connection: Connection, target: Target, idle: Callable[[], bool]) -> None:
+        """`idle` is called while gdb says nothing, and says whether the run is to end all the same."""
         self.connection, self.target = connection, target
         self.mode = Mode.STANDS
         self.packets = Packets(target, self._say)
-        self._gives_up = gives_up
+        self._idle = idle
         self._reason = b""
         # The last stop, as gdb was told of it.
         self._stays: tuple[int, range] | None = None
@@ -98,12 +98,12 @@ class Session:
             packet = self.connection.receive(TURN_S)
             if self.connection.is_gone:
                 self._leave()
-            elif self._gives_up():
-                self.mode = Mode.GOES_ON
-            elif packet is Token.TOO_LONG:
-                self.connection.send(TOO_LONG)
             elif isinstance(packet, bytes):
                 self._handle(packet)
+            elif packet is Token.TOO_LONG:
+                self.connection.send(TOO_LONG)
+            elif packet is None and self._idle():
+                self.mode = Mode.GOES_ON
 
     def _handle(self, packet: bytes) -> None:
         handler = next((handler for prefix, handler in _FLOW.items() if packet.startswith(prefix)), None)

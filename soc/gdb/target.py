@@ -101,7 +101,7 @@ class Target:
         it = self.cores[core]
         if it.held:
             return "held at reset"
-        return f"{it.mode}, waiting" if it.waiting else f"{it.mode} mode"
+        return f"{it.mode} mode{', waiting' if it.waiting else ''}"
 
     def threads(self) -> str:
         """gdb's list of threads, in XML."""

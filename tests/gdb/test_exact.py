@@ -1,4 +1,4 @@
-"""A machine that is stopped, looked at and stepped does exactly what it does otherwise: the same hash, times, counts and
+"""A machine that is stopped and stepped does exactly what it does otherwise: the same hash, times, counts and
 registers, in every tier."""
 
 from __future__ import annotations
