@@ -24,7 +24,8 @@ from cpu.cp0.registers import C0_CAUSE, C0_STATUS
 from cpu.engine import loop, shared
 from cpu.engine.jit import jit, jit_inline
 from cpu.engine.loop import GOES_ON, go_straight, prepare, run, shift_time
-from cpu.memory import Memory
+from cpu.engine.softmmu import flush_all
+from cpu.memory import Memory, Watch
 from cpu.vz import short_access
 
 DATA_BUS_ERROR = 7
@@ -307,12 +308,14 @@ class Request(NamedTuple):
 
 class ClusterStop(NamedTuple):
     """Why the cores came back: HORIZON (requests, or the target is reached), SLICE, LIMIT, PC (the core stands before
-    one of `stops`), STEP (it has done what `step` asked for), DEADLOCK, UNMODELLED, EXIT (the core is in root mode,
-    which is the hypervisor's). Calling `run` again goes on from SLICE, PC, STEP and EXIT."""
+    one of `stops`), WATCH (it stands before an access that `watch` is about, or behind the delay slot that made it),
+    STEP (it has done what `step` asked for), DEADLOCK, UNMODELLED, EXIT (the core is in root mode, which is the
+    hypervisor's). Calling `run` again goes on from SLICE, PC, WATCH, STEP and EXIT."""
 
     kind: StopKind
     core: int = 0
     text: str = ""
+    watch: Watch | None = None
 
 
 AT_HORIZON = ClusterStop(StopKind.HORIZON)
@@ -356,6 +359,8 @@ class Cluster:
         self.limit(None)
         self.stops: frozenset[int] = frozenset()
         """The pcs before which a core stops, each time it comes there. Nothing else depends on them."""
+        self.watches: tuple[Watch, ...] = ()
+        """The addresses at whose access a core stops; likewise."""
         self._run = run_cluster
         if self.cores[0].tier.name == "reference":
             self._run = _interpreted({core.number: core.interpreter.run for core in self.cores})
@@ -455,6 +460,8 @@ class Cluster:
         control[TARGET] = timer.NEVER if target is None else target
         if self.memory.stops != self.stops:
             self.memory.set_stops(self.stops)
+        if self.memory.watches != self.watches:
+            self._watch()
         control[SLICE] = slice_cycles
         what = int(self._run(self.states, self.memory.shared, self._nothing, self.control))
         if what == ALL_WAIT:
@@ -465,7 +472,16 @@ class Cluster:
             return self._exits[int(control[STOPPED_CORE])]
         core = self.cores[int(control[STOPPED_CORE])]
         stop = core.stop_of(what)
-        return ClusterStop(stop.kind, core.number, stop.text)
+        if what != loop.STOP_WATCH:
+            return ClusterStop(stop.kind, core.number, stop.text)
+        hit, core.S[state.WATCH_HIT] = int(core.S[state.WATCH_HIT]) - 1, 0
+        return ClusterStop(stop.kind, core.number, watch=self.watches[hit])
+
+    def _watch(self) -> None:
+        """Pages with watched addresses are kept out of the soft-MMUs, so that each access to them is looked at."""
+        self.memory.set_watches(self.watches)
+        for core in self.cores:
+            flush_all(core.S)
 
     def save(self) -> dict:
         """The grid, the window in progress, and every core, as msgpack types."""

@@ -54,6 +54,7 @@ class StopKind(IntEnum):
     UNMODELLED = 7
     EXIT = 8
     STEP = 9
+    WATCH = 10
 
 
 class Stop(NamedTuple):
@@ -198,6 +199,8 @@ class Core:
             return Stop(StopKind.PC, address=self.pc, cycle=self.cycles)
         if code == loop.STOP_STEP:
             return Stop(StopKind.STEP, address=self.pc, cycle=self.cycles)
+        if code == loop.STOP_WATCH:
+            return Stop(StopKind.WATCH, address=self.pc, cycle=self.cycles)
         if code == loop.STOP_EXIT:
             return Stop(StopKind.EXIT, cycle=self.cycles)
         if code == loop.STOP_DEADLOCK:

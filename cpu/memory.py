@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,10 +18,20 @@ if TYPE_CHECKING:
 PAGE = 4096
 POOL_WORDS = 4 << 20
 CHUNK_LIMIT = 16384
+MOST_WATCHES = 64
+WATCH_LOADS, WATCH_STORES = 1, 2
 
 
 class MemoryRangeError(SocError):
     """An access outside memory, or an impossible size."""
+
+
+class Watch(NamedTuple):
+    """Virtual addresses `first` to `last` that are watched; `kinds` is WATCH_LOADS, WATCH_STORES or both."""
+
+    first: int
+    last: int
+    kinds: int
 
 
 class Memory:
@@ -46,6 +56,8 @@ class Memory:
         self.charges = np.zeros(0, np.int64)
         self._stops = np.zeros(4096, np.int64)
         self.stops: frozenset[int] = frozenset()
+        self._watches = np.zeros(MOST_WATCHES * m.WATCH_WORDS, np.int64)
+        self.watches: tuple[Watch, ...] = ()
         self.code_buffer: CodeBuffer | None = None  # of tier E
         self.shared = shared = np.zeros(m.SIZE, np.int64)
         shared[m.RAM] = self.image.ctypes.data
@@ -58,6 +70,7 @@ class Memory:
             (m.POOL, self.pool),
             (m.SIDE, self._side),
             (m.STOPS, self._stops),
+            (m.WATCHES, self._watches),
         ):
             shared[slot] = array.ctypes.data
         shared[m.CHUNK_NEXT], shared[m.CHUNK_LIMIT] = 1, CHUNK_LIMIT
@@ -117,6 +130,16 @@ class Memory:
 
             for pc in changed:
                 drop_around(self.shared, pc)
+
+    def set_watches(self, watches: Iterable[Watch]) -> None:
+        """The virtual addresses at whose access a run stops. The cores' soft-MMUs must be empty of them."""
+        watches = tuple(watches)
+        if len(watches) > MOST_WATCHES:
+            raise MemoryRangeError(f"{len(watches)} watches, at most {MOST_WATCHES}")
+        for n, (first, last, kinds) in enumerate(watches):
+            self._watches[n * m.WATCH_WORDS : (n + 1) * m.WATCH_WORDS] = _signed(first), _signed(last), kinds
+        self.watches = watches
+        self.shared[m.WATCH_COUNT] = len(watches)
 
     def set_charges(self, charges: np.ndarray) -> None:
         """What each micro-op takes from the budget (cpu/costs.py). Blocks hold it, so it is for good once some are

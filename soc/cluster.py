@@ -318,7 +318,7 @@ class ClusterComponent:
             if name == "EXIT":
                 self.hypervisor(stop.core)
                 continue
-            if name in ("PC", "STEP"):
+            if name in ("PC", "WATCH", "STEP"):
                 self.debugger(stop)
                 if self.host is not None:
                     self.host()

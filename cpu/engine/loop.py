@@ -36,7 +36,7 @@ from cpu.engine.blocks import (
 from cpu.engine.budget import LONGEST, MOST_CYCLES, SHIFT, charge, completed, cycles_left
 from cpu.engine.decode import ACCESS, ACCESS_ALIGNED, ACCESS_SIZE, FLOW, HELPER, UNIT
 from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, SOONER, WAIT, WRITE_CSR, finish_csr, run_helper
-from cpu.engine.intrinsics import call_code, ld8, ld64, st8, st64
+from cpu.engine.intrinsics import call_code, ld8, ld64, st8, st64, ult
 from cpu.engine.jit import jit, jit_inline
 from cpu.engine.micro import LOAD, MODIFY, R_HELPER, R_HOT, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT, UNITS
 from cpu.engine.softmmu import host_offset, note_fill
@@ -48,7 +48,7 @@ from cpu.vz.short_exit import answer
 from cpu.vz.traps import CONFIG3_MSAP
 
 (STOP_HORIZON, STOP_SLICE, STOP_READ, STOP_WRITE, STOP_LIMIT, STOP_PC, STOP_DEADLOCK, STOP_UNMODELLED, STOP_STORM,
- STOP_PARTIAL, STOP_EXIT, STOP_STEP) = range(12)  # fmt: skip
+ STOP_PARTIAL, STOP_EXIT, STOP_STEP, STOP_WATCH) = range(13)  # fmt: skip
 
 # What becomes of the bounce buffer after a slow store.
 DIRECT, CROSSING, MMIO = 0, 1, 2
@@ -57,6 +57,7 @@ GOES_ON = -1
 STORM = 64
 FOREVER = timer.NEVER >> 1  # a horizon that only an endless run has
 STORE_CODE, LOAD_CODE = 5, 4
+ANY_ACCESS = 3
 RI, CPU, GSEXC, MSA_DISABLED = 10, 11, 16, 21
 GSCAUSE_LASX_DISABLED = 7 << 2  # GSCause.GSExcCode
 FPU_UNIT, LASX_UNIT = UNITS["fpu"], UNITS["lasx"]
@@ -111,9 +112,33 @@ def fault(S, M, status, va, pc, delay_slot):
 
 
 @jit
+def find_watch(M, first, last, kinds):
+    """Number of a watch that an access of one of `kinds` to these virtual addresses touches, or -1."""
+    for k in range(M[m.WATCH_COUNT]):
+        at = M[m.WATCHES] + 8 * m.WATCH_WORDS * k
+        apart = ult(last, ld64(at + 8 * m.WATCH_FIRST)) or ult(ld64(at + 8 * m.WATCH_LAST), first)
+        if not apart and ld64(at + 8 * m.WATCH_KINDS) & kinds:
+            return k
+    return -1
+
+
+@jit
+def stops_access(S, M, ea, size, kinds):
+    """Whether a watch stops the access about to be made, which the next time it lets pass."""
+    this = S[state.INSTRUCTIONS] + 1
+    if this == S[state.WATCH_STOPPED]:
+        return False
+    watch = find_watch(M, ea, ea + size - 1, kinds)
+    if watch >= 0:
+        S[state.WATCH_STOPPED] = this
+        S[state.WATCH_HIT] = watch + 1
+    return watch >= 0
+
+
+@jit
 def slow_access(S, M, op, pc, delay_slot):
     """A load or store the soft-MMU did not know. Returns 0: a page is filled in, do it again; 1: use the slow handler;
-    2: an exception was taken; 3: an MMIO read; 4: not modelled."""
+    2: an exception was taken; 3: an MMIO read; 4: not modelled; 5: a watch stops it."""
     va, ea = S[state.EXIT_VA], S[state.EXIT_EA]
     size, kind = ACCESS_SIZE[op], ACCESS[op]
     is_store = kind != LOAD
@@ -127,6 +152,8 @@ def slow_access(S, M, op, pc, delay_slot):
     if status != 0:
         fault(S, M, status, pa + va - ea if status & ROOT else va, pc, delay_slot)
         return 2
+    if M[m.WATCH_COUNT] > 0 and stops_access(S, M, ea, size, 1 << wanted):
+        return 5
     offset = host_offset(M, pa)
     if is_store and offset >= M[m.RAM_BYTES]:
         offset = -1  # ROM: stores go to the bus, which knows what they do
@@ -168,8 +195,10 @@ def slow_access(S, M, op, pc, delay_slot):
             S[state.SLOW_POINTER] = host
             S[state.PENDING_STORE] = DIRECT
             return 1
-    fill(S, M, ea, host, is_store)
-    if ea & (size - 1):
+    watched = M[m.WATCH_COUNT] > 0 and find_watch(M, ea & ~0xFFF, ea | 0xFFF, ANY_ACCESS) >= 0
+    if not watched:
+        fill(S, M, ea, host, is_store)
+    if watched or ea & (size - 1):
         S[state.SLOW_POINTER] = host
         S[state.PENDING_STORE] = DIRECT
         return 1
@@ -339,6 +368,13 @@ def has_stepped(S):
 
 
 @jit
+def stepped(S):
+    """The stop of a core that has done its one instruction."""
+    S[state.STEP] = 0
+    return STOP_WATCH if S[state.WATCH_HIT] else STOP_STEP
+
+
+@jit
 def stops_here(S, M, pc):
     """Whether the core stops before the instruction at pc, where it stands. The next time it goes on from there."""
     if S[state.STEP] == 0 and is_stop(M, pc):
@@ -413,8 +449,7 @@ def run(S, M):
     while True:
         if ip == 0 and not left:
             if S[state.STEP] and has_stepped(S):
-                S[state.STEP] = 0
-                return STOP_STEP
+                return stepped(S)
             now = S[state.CYCLES]
             if now >= S[state.SLICE_END]:
                 return STOP_SLICE
@@ -522,6 +557,16 @@ def run(S, M):
                 ip = 0
                 if storm(S):
                     return STOP_STORM
+                continue
+            if outcome == 5:
+                if not delay_slot:
+                    S[state.PC] = pc
+                    S[state.SAMPLE] = 0
+                    return STOP_WATCH
+                # A branch is not carried out twice: the core stops behind its delay slot, where the block ends.
+                S[state.STEP], S[state.STEP_DONE] = state.ONE, S[state.INSTRUCTIONS]
+                S[state.DEADLINE], S[state.DONE] = start, done
+                n = 0
                 continue
             if outcome == 4:
                 stop = not_modelled(S, M, STOP_PARTIAL, pc, delay_slot)

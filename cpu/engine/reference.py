@@ -36,6 +36,10 @@ class Mmio(Exception):
         self.address, self.size, self.is_store, self.value = address, size, is_store, value
 
 
+class Watched(Exception):
+    """A watch stops the access."""
+
+
 class AddressFault(Exception):
     """A translation failed."""
 
@@ -114,6 +118,9 @@ class Registers:
         device = [not self._is_memory(pa, is_store) for pa, _ in pieces]
         if any(device) and (len(pieces) > 1 or ea & (size - 1)):
             raise AddressFault(error, bad)
+        M, kinds = self.core.memory.shared, 1 << is_store
+        if M[shared.WATCH_COUNT] and self.reply is None and loop.stops_access(self.S, M, _signed(ea), size, kinds):
+            raise Watched
         return pieces
 
     def _is_memory(self, pa: int, is_store: bool) -> bool:
@@ -172,8 +179,7 @@ class Reference:
                     return outcome
         while True:
             if self._has_stepped():
-                S[state.STEP] = 0
-                return loop.STOP_STEP
+                return int(loop.stepped(S))
             if S[state.CYCLES] >= S[state.SLICE_END]:
                 return loop.STOP_SLICE
             if S[state.SAMPLE]:
@@ -327,9 +333,20 @@ class Reference:
             return self._raise(pc, take_address_exception, fault.status, _signed(fault.va))
         except Mmio as access:
             return self._park(access, pc)
+        except Watched:
+            return self._stop_access(pc)
         except PartialStore:
             return self._not_modelled(loop.STOP_PARTIAL, pc)
         return None if self._done() else False
+
+    def _stop_access(self, pc: int):
+        """A watch stops the access at pc, or, in a delay slot, what comes behind it."""
+        S = self.S
+        if self.target is None:
+            self._leave(pc, False)
+            return loop.STOP_WATCH
+        S[state.STEP], S[state.STEP_DONE] = state.ONE, S[state.INSTRUCTIONS]
+        return False
 
     def _decode(self, word: int) -> int:
         return int(decode_for(int(self.S[state.UNITS]) & HALVES, word))

@@ -8,8 +8,10 @@ is core n - 1.
 from __future__ import annotations
 
 from collections.abc import Callable
-from errno import E2BIG, EBUSY, EFAULT, EINVAL, ESRCH
+from errno import E2BIG, EBUSY, EFAULT, EINVAL, ENOSPC, ESRCH
+from typing import Any
 
+from cpu.memory import MOST_WATCHES, WATCH_LOADS, WATCH_STORES, Watch
 from soc.errors import SocError
 from soc.gdb.monitor import Monitor
 from soc.gdb.protocol import PACKET_BYTES
@@ -19,6 +21,10 @@ from soc.gdb.target import NotMemory, Target
 OK, UNKNOWN = b"OK", b""
 SOFTWARE, HARDWARE = 0, 1
 """Kinds of breakpoints."""
+WATCHES = {2: WATCH_STORES, 3: WATCH_LOADS, 4: WATCH_LOADS | WATCH_STORES}
+"""Kinds of watchpoints."""
+MOST_POINTS = MOST_WATCHES
+"""Breakpoints, and watchpoints, that there may be."""
 FEATURES = (
     f"PacketSize={PACKET_BYTES:x};qXfer:features:read+;qXfer:threads:read+;vContSupported+;swbreak+;hwbreak+;"
     "QStartNoAckMode+"
@@ -143,17 +149,32 @@ class Packets:
     # Breakpoints.
 
     def _insert(self, text: str) -> bytes:
-        return self._breakpoint(text, self.target.breakpoints.add)
+        found = self._point(text)
+        if found is None:
+            return UNKNOWN
+        points, point = found
+        if len(points) == MOST_POINTS and point not in points:
+            return error(ENOSPC)
+        points.add(point)
+        return OK
 
     def _remove(self, text: str) -> bytes:
-        return self._breakpoint(text, self.target.breakpoints.discard)
-
-    def _breakpoint(self, text: str, change: Callable[[tuple[int, int]], None]) -> bytes:
-        kind, address, *_ = text.split(",")
-        if int(kind, 16) not in (SOFTWARE, HARDWARE):
+        found = self._point(text)
+        if found is None:
             return UNKNOWN
-        change((int(kind, 16), _unsigned(address)))
+        points, point = found
+        points.discard(point)
         return OK
+
+    def _point(self, text: str) -> tuple[set[Any], Any] | None:
+        """The breakpoint or watchpoint that a packet names, and those there are; None for a kind that is not known."""
+        kind, address, length = text.split(";")[0].split(",")
+        number, first = int(kind, 16), _unsigned(address)
+        if number in (SOFTWARE, HARDWARE):
+            return self.target.breakpoints, (number, first)
+        if number not in WATCHES:
+            return None
+        return self.target.watchpoints, Watch(first, first + max(_unsigned(length), 1) - 1, WATCHES[number])
 
     # Queries.
 

@@ -6,7 +6,7 @@ import select
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from soc.errors import ConfigurationError
 from soc.gdb.connection import Connection
@@ -14,6 +14,7 @@ from soc.gdb.session import TURN_S, Mode, Session
 from soc.gdb.target import Target
 
 if TYPE_CHECKING:
+    from cpu.cluster import ClusterStop
     from soc.cluster import ClusterComponent
     from soc.machine import Machine
 
@@ -56,9 +57,9 @@ class GdbServer:
             self._session = Session(Connection(self._listener.accept()[0]), target, idle)
             self._with_it(self._session.begin, end)
 
-        def stopped(stop: Any) -> None:
+        def stopped(stop: ClusterStop) -> None:
             if self._session is not None:
-                self._with_it(lambda: self._session.stopped(stop.kind, stop.core, stop.text), end)
+                self._with_it(lambda: self._session.stopped(stop), end)
 
         def between() -> None:
             host()

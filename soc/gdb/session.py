@@ -9,16 +9,18 @@ from collections.abc import Callable, Iterator
 from enum import Enum, auto
 from errno import EINVAL
 
+from cpu.cluster import ClusterStop
 from cpu.core import StopKind
+from cpu.memory import WATCH_LOADS, WATCH_STORES
 from soc.gdb.connection import Connection
-from soc.gdb.packets import HARDWARE, OK, SOFTWARE, TOO_LONG, NoThread, Packets, error
+from soc.gdb.packets import HARDWARE, OK, TOO_LONG, NoThread, Packets, error
 from soc.gdb.protocol import PACKET_BYTES, Token
 from soc.gdb.target import CONTINUE, STEP, Target
 
 SIGINT, SIGILL, SIGTRAP, SIGABRT = 2, 4, 5, 6
 """As gdb numbers signals."""
 SIGNALS = {StopKind.UNMODELLED: SIGILL, StopKind.DEADLOCK: SIGABRT}
-REASONS = {SOFTWARE: "swbreak:;", HARDWARE: "hwbreak:;"}
+WATCHED = {WATCH_STORES: "watch", WATCH_LOADS: "rwatch", WATCH_LOADS | WATCH_STORES: "awatch"}
 TURN_S = 0.2
 """How often a wait for gdb looks whether the run is to end."""
 
@@ -54,8 +56,9 @@ class Session:
         self._reason = self._stop_reply(SIGTRAP, 0)
         self._converse()
 
-    def stopped(self, kind: StopKind, core: int, text: str) -> None:
+    def stopped(self, stop: ClusterStop) -> None:
         """The cores have come back with a stop."""
+        kind, core, text, watch = stop
         pc = self.target.cores[core].pc
         if kind is StopKind.STEP and self._stays is not None and self._stays[0] == core and pc in self._stays[1]:
             self.target.cluster.step(core)
@@ -64,7 +67,9 @@ class Session:
             self._say(f"{text}\n")
         why = ""
         if kind is StopKind.PC:
-            why = REASONS[HARDWARE if (HARDWARE, pc) in self.target.breakpoints else SOFTWARE]
+            why = "hwbreak:;" if (HARDWARE, pc) in self.target.breakpoints else "swbreak:;"
+        elif kind is StopKind.WATCH:
+            why = f"{WATCHED[watch.kinds]}:{watch.first:x};"
         self._stop(SIGNALS.get(kind, SIGTRAP), core, why)
 
     def look(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import quoteattr
 
+from cpu.memory import Watch
 from cpu.tlb.translate import FETCH, LOAD
 from soc.errors import SocError
 from soc.gdb import registers
@@ -38,6 +39,7 @@ class Target:
         self._by_number = {register.number: register for register in self.registers}
         self.breakpoints: set[tuple[int, int]] = set()
         """(kind, pc): gdb's software (0) and hardware (1) breakpoints, which are the same here."""
+        self.watchpoints: set[Watch] = set()
 
     # Registers.
 
@@ -114,17 +116,18 @@ class Target:
     def go_on(self, actions: Mapping[int, str]) -> None:
         """How the cores go on: a core steps, continues, or, where nothing is said of it, goes on as its windows say.
 
-        While one core steps and none continues, gdb has taken its breakpoints out, to get past one; for the other
-        cores those of before hold.
+        While one core steps and none continues, gdb has taken its breakpoints out, to get past one; those of before
+        hold then for the other cores. Watchpoints do not, as gdb could not tell what for.
         """
         stops = frozenset(pc for _, pc in self.breakpoints)
         if CONTINUE not in actions.values():
             stops |= self.cluster.stops
-        self.cluster.stops = stops
+        self.cluster.stops, self.cluster.watches = stops, tuple(sorted(self.watchpoints))
         self.cluster.step(next((core for core, action in actions.items() if action == STEP), None))
 
     def release(self) -> None:
         """Nothing stops any more."""
         self.breakpoints.clear()
-        self.cluster.stops = frozenset()
+        self.watchpoints.clear()
+        self.cluster.stops, self.cluster.watches = frozenset(), ()
         self.cluster.step(None)

@@ -74,6 +74,22 @@ def test_a_session_changes_nothing(elf, tier):
     assert run.end().trace_hash == machine(cpus=2, tier=tier).run(max_virtual="1 s").trace_hash
 
 
+def test_watchpoints(elf):
+    run = Run(machine(cpus=2))
+    watch = "watch *(long *)&cells", "continue", "continue", "info breakpoints"
+    said = gdb(run, *watch, "delete", "rwatch *(long *)((long)&cells + 8)", "continue", "delete", "continue", file=elf)
+    for expected in (
+        "Hardware watchpoint 1",
+        "Old value = 4096\nNew value = 4099",
+        "Old value = 4099\nNew value = 4102",
+        "breakpoint already hit 2 times",
+        "Hardware read watchpoint 2",
+        "exited normally",
+    ):
+        assert expected in said, said
+    assert run.end().trace_hash == machine(cpus=2).run(max_virtual="1 s").trace_hash
+
+
 def test_what_gdb_writes(elf):
     run = Run(machine(waits=True))
     said = gdb(

@@ -223,9 +223,24 @@ def test_the_guest_does_not_see_a_breakpoint():
         assert m.memory.read(COUNT & 0x1FFF_FFFF, 4).hex() == gdb.ask(f"m{COUNT:x},4") == before
 
 
-def test_watchpoints_of_the_target_are_not_offered():
+@pytest.mark.parametrize(("kind", "reason", "where"), [(2, "watch", 8), (3, "rwatch", 0), (4, "awatch", 0)])
+def test_watchpoints(kind, reason, where):
+    with debugged(machine()) as (run, gdb):
+        assert gdb.ask(f"Z{kind},{CELLS:x},8") == "OK"
+        for _ in range(2):
+            assert gdb.ask("vCont;c") == f"{STOPPED}{reason}:{CELLS:x};"
+            assert gdb.pc() == COUNT + where, "before the access"
+            if kind == 4:
+                assert gdb.ask("vCont;c") == f"{STOPPED}{reason}:{CELLS:x};"
+        assert gdb.ask(f"z{kind},{CELLS:x},8") == "OK"
+        assert gdb.ask("vCont;c") == "W00"
+        assert run.end().trace_hash == plain()
+
+
+def test_too_many_watchpoints_are_refused():
     with debugged(machine()) as (_, gdb):
-        assert [gdb.ask(f"Z{kind},{CELLS:x},8") for kind in (2, 3, 4)] == [""] * 3
+        assert {gdb.ask(f"Z2,{CELLS + n:x},1") for n in range(64)} == {"OK"}
+        assert gdb.ask(f"Z2,{CELLS + 64:x},1") == "E1c"
 
 
 def test_a_step_into_an_exception_ends_at_the_handler():
