@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from cpu import state
 from cpu.core import StopKind
+from cpu.isa.assembler import assemble
 from cpu.memory import WATCH_LOADS, WATCH_STORES, Watch
-from soc import PoweredOff
-from tests.soc.test_cluster import STORM, build, random_program, whole
+from soc import Machine, PoweredOff
+from tests.soc.test_cluster import BASE, STORM, build, random_program, whole
 from tests.soc.test_passing_over import device_program
 
 UART = 0x9000_0000_1FE0_01E0
@@ -95,6 +96,26 @@ def test_around_accesses_waits_and_the_timer(seed):
 @pytest.mark.parametrize("seed", range(2))
 def test_between_cores_that_share_memory(seed):
     check(random_program(seed), 2 + seed, seed)
+
+
+def under_kvm(kvm: str, seed: int | None) -> tuple:
+    """The same of three virtual CPUs on two cores."""
+    program = assemble(STORM, BASE)
+    machine = Machine("virt", cpus=2, vcpus=3, hypervisor="kvm", kvm=kvm, tier="threaded", ram="16 MiB")
+    machine.memory.write(BASE & 0x1FFF_FFFF, program.data)
+    machine.hypervisor.load({"pc": program.symbol("_start"), "gpr": [*[0] * 23, 3, *[0] * 8]})
+    meddler = None if seed is None else Meddler(machine, program, seed)
+    result = machine.run(until=PoweredOff, max_virtual="20 ms")
+    assert result.ended == "poweroff", result.reason
+    return whole(machine, result), [] if meddler is None else meddler.told
+
+
+@pytest.mark.parametrize("kvm", ["vz", "ls3acomp"])
+def test_a_guest_of_the_kvm_model(kvm):
+    plain, _ = under_kvm(kvm, None)
+    ended, told = under_kvm(kvm, 7)
+    assert ended == plain
+    assert {kind for kind, *_ in told} >= {StopKind.PC, StopKind.STEP}
 
 
 @pytest.mark.slow
