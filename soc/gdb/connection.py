@@ -50,16 +50,16 @@ class Connection:
 
     def _acknowledged(self, found: bytes | Token) -> bytes | Token | None:
         """`found`, acknowledged, if it is any business of the session's."""
-        if found is Token.NACK and self.acknowledges:
-            self._put(self._last)
-        elif found is Token.DAMAGED:
-            self._put(b"-")
-        elif found is Token.INTERRUPT:
+        if found is Token.INTERRUPT:
             return found
-        elif found is Token.TOO_LONG or not isinstance(found, Token):
+        if found is Token.TOO_LONG or not isinstance(found, Token):
             if self.acknowledges:
                 self._put(b"+")
             return found
+        if self.acknowledges and found is Token.NACK:
+            self._put(self._last)
+        elif self.acknowledges and found is Token.DAMAGED:
+            self._put(b"-")
         return None
 
     def _take_in(self, patience_s: float) -> bool:

@@ -152,7 +152,7 @@ def _translate(target: Target, core: int, words: list[str]) -> Iterator[str]:
 
 
 def _symbol(target: Target, core: int, words: list[str]) -> Iterator[str]:
-    """symbol NAME|ADDRESS...: a function of the Linux kernel in memory, by the kernel's own table"""
+    """symbol WHAT...: functions of the Linux kernel in memory, by name or address, from the kernel's own table"""
     table = symbols.from_memory(target.machine.memory)
     for word in words:
         address = table.address(word)

@@ -95,8 +95,9 @@ class Packets:
         self.thread(text)
         return OK
 
-    def _current_thread(self, _: str) -> bytes:
-        return b"QC%x" % (self.core + 1)
+    def _current_thread(self, rest: str) -> bytes:
+        # qCRC begins with it too.
+        return UNKNOWN if rest else b"QC%x" % (self.core + 1)
 
     def _first_threads(self, _: str) -> bytes:
         return b"m" + b",".join(b"%x" % (n + 1) for n in range(len(self.target.cores)))

@@ -151,9 +151,12 @@ class Session:
         self.connection.send(b"vCont;c;C;s;S;r")
 
     def _go_on(self, packet: bytes) -> None:
-        """c, s, C and S, which mean the selected core; with the others continuing. Signals are the guest's own affair
-        and are not delivered."""
+        """c, s, C and S, which mean the selected core, while the others continue. An address to go on from is refused,
+        a signal is not delivered: what gdb would use either for is not a guest's."""
         action = packet[:1].decode().lower()
+        if packet[1:] if packet[:1].islower() else b";" in packet:
+            self.connection.send(error(EINVAL))
+            return
         self._resume({core: action if core == self.packets.core else CONTINUE for core in self._all()})
 
     def _continue(self, packet: bytes) -> None:

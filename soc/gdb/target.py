@@ -48,11 +48,14 @@ class Target:
         return b"".join(register.read(self.cores[core]) for register in self.registers)
 
     def write_registers(self, core: int, data: bytes) -> None:
-        """All of a core; those that are only read stay as they are. Raises RegisterRefused."""
+        """All of a core; those that are only read stay as they are. Raises RegisterRefused, ValueError where the bytes
+        are not those of all registers."""
+        size = registers.REGISTER_BYTES
+        if len(data) != size * len(self.registers):
+            raise ValueError(f"{len(data)} bytes for {len(self.registers)} registers of {size}")
         for n, register in enumerate(self.registers):
-            piece = data[n * registers.REGISTER_BYTES : (n + 1) * registers.REGISTER_BYTES]
-            if register.put is not None and len(piece) == registers.REGISTER_BYTES:
-                register.write(self.cores[core], piece)
+            if register.put is not None:
+                register.write(self.cores[core], data[n * size : (n + 1) * size])
 
     def register(self, number: int) -> registers.Register:
         """The one with gdb's number. Raises RegisterRefused."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from random import Random
 
 import pytest
 
-from soc import ConfigurationError
+from soc import ConfigurationError, Machine
 from soc.gdb import GdbServer
 from soc.gdb.protocol import PACKET_BYTES, Token
-from tests.gdb.client import Run, debugged
+from tests.gdb.client import Client, Run, debugged
 from tests.gdb.programs import guest, machine
 
 PC, STATUS, V0, A0, F2, FIR = 37, 32, 2, 4, 40, 71
@@ -134,7 +136,7 @@ def test_registers():
         assert gdb.ask(b"G" + changed.hex().encode()) == "OK"
         assert gdb.ask("g") == changed.hex()
         assert gdb.ask("p999") == "E10"
-        assert gdb.ask("P2=00") == "E16"
+        assert (gdb.ask("P2=00"), gdb.ask("G00")) == ("E16", "E16")
 
 
 def test_every_register_of_the_description_is_there():
@@ -340,14 +342,14 @@ def test_monitor_commands():
 
 def test_unknown_packets_are_answered_as_such():
     with debugged(machine()) as (_, gdb):
-        for packet in ("", "qNonsense", "vMustReplyEmpty", "bs", "!", "Z5,1,1", "i", "R00"):
+        for packet in ("", "qNonsense", "qCRC:0,1", "vMustReplyEmpty", "bs", "!", "Z5,1,1", "i", "R00"):
             assert gdb.ask(packet) == ""
 
 
 def test_damage_is_sent_again_and_answers_too():
     with debugged(machine()) as (_, gdb):
         gdb.raw(b"$?#00")
-        assert gdb.next() is Token.DAMAGED or True
+        assert gdb.next() is Token.NACK
         assert gdb.ask("?") == STOPPED
         gdb.raw(b"-")
         assert gdb.answer() == STOPPED
@@ -379,3 +381,29 @@ def test_noise_is_passed_over():
         gdb.send("qC")
         while gdb.next() != b"QC1":
             pass
+
+
+# The command.
+
+
+def test_the_command_says_where_it_waits_and_ends_as_the_run_does(tmp_path):
+    guest().to_elf(tmp_path / "prog.elf")
+    line = [sys.executable, "-m", "soc", "run", str(tmp_path / "prog.elf"), "--ram-mb", "16", "--gdb", "0"]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    said = process.stderr.readline()
+    assert said.startswith("soc: waiting for gdb: target remote 127.0.0.1:")
+    gdb = Client(said.split()[-1])
+    assert gdb.ask("vCont;s:1") == STOPPED
+    assert gdb.ask("vCont;c") == "W00"
+    out, said = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "")
+    alone = Machine("virt", ram="16 MiB")
+    alone.load(tmp_path / "prog.elf")
+    assert f'"trace_hash": "{alone.run(max_virtual="1 s").trace_hash}"' in said
+
+
+def test_an_address_that_is_wrong_is_bad_input(tmp_path):
+    guest().to_elf(tmp_path / "prog.elf")
+    line = [sys.executable, "-m", "soc", "run", str(tmp_path / "prog.elf"), "--gdb", "here"]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "HOST" in done.stderr
