@@ -65,6 +65,12 @@ def _set(name: str) -> Callable[[Any, int], None]:
     return lambda core, value: core.set_state({name: value})
 
 
+def _set_pc(core: Any, value: int) -> None:
+    """A stop there has not been told of."""
+    core.set_state({"pc": value})
+    core.S[state.STEP] = 0
+
+
 def _set_in(name: str, n: int) -> Callable[[Any, int], None]:
     """Puts one of a file of registers. The upper half of a vector register stays."""
 
@@ -100,7 +106,7 @@ def _listed(vz: bool) -> Iterator[Register]:
         yield Register(f"r{n}", n, CPU, _slot(state.GPR + n), _set_in("gpr", n) if n else None)
     yield Register("lo", 33, CPU, _slot(state.LO), _set("lo"))
     yield Register("hi", 34, CPU, _slot(state.HI), _set("hi"))
-    yield Register("pc", 37, CPU, lambda core: core.pc, _set("pc"), "code_ptr")
+    yield Register("pc", 37, CPU, lambda core: core.pc, _set_pc, "code_ptr")
     for name, number in zip(GDB_CP0, (32, 35, 36), strict=True):
         yield Register(name, number, CP0, *_cp0(name))
     for n in range(32):

@@ -9,11 +9,13 @@ from random import Random
 
 import pytest
 
+from cpu.isa.assembler import assemble
 from soc import ConfigurationError, Machine
 from soc.gdb import GdbServer
+from soc.gdb.monitor import COMMANDS
 from soc.gdb.protocol import PACKET_BYTES, Token
 from tests.gdb.client import Client, Run, debugged
-from tests.gdb.programs import guest, machine
+from tests.gdb.programs import BASE, guest, machine
 
 PC, STATUS, V0, A0, F2, FIR = 37, 32, 2, 4, 40, 71
 SYMBOLS = guest().symbols
@@ -167,6 +169,50 @@ def test_memory():
         assert gdb.ask(f"M{CELLS:x},4:0102") == "E16"
         assert gdb.ask("mffffffffffffffffff,4") == "E16"
         assert len(gdb.ask("mffffffff80000000,ffffff")) < PACKET_BYTES
+
+
+MAPPED = """
+_start: li      $t0, 0x340000e0
+        mtc0    $t0, $status
+        dli     $t0, 0x12340000         # 64 KiB and 64 KiB, to physical 0x20000 and nowhere
+        dmtc0   $t0, $entryhi
+        li      $t0, 0x0001e000
+        mtc0    $t0, $pagemask
+        li      $t0, 0x81f              # valid, dirty, global
+        dmtc0   $t0, $entrylo0
+        li      $t0, 1
+        dmtc0   $t0, $entrylo1
+        li      $t0, 5
+        mtc0    $t0, $index
+        tlbwi
+        li      $t1, 7
+here:   b       here
+        nop
+"""
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_looking_changes_nothing_and_sees_what_the_core_sees(tier):
+    program = assemble(MAPPED, BASE)
+    m = Machine("virt", ram="16 MiB", tier=tier)
+    m.memory.write(BASE & 0x1FFF_FFFF, program.data)
+    m.memory.write(0x20010, b"seen")
+    m.cpu[0].set_state({"pc": program.entry})
+    with debugged(m) as (_, gdb):
+        gdb.ask(f"Z0,{program.symbol('here'):x},4")
+        assert gdb.ask("vCont;c") == AT_BREAKPOINT
+        before = m.cpu[0].save(), m.memory.digest(), m.trace.hash(b"")
+        assert bytes.fromhex(gdb.ask("m12340010,4")) == b"seen"
+        assert gdb.ask("m12350010,4") == "E0e", "mapped, but not valid"
+        assert gdb.ask("m12360010,4") == "E0e", "not mapped"
+        assert "   5: 0x0000000012340000 2 x 64 KiB global: 0x20000 rwx, invalid" in gdb.monitor("tlb")
+        for packet in ("g", "p48", "qXfer:threads:read::0,1000", "m1fe001e0,8", "qThreadExtraInfo,1"):
+            gdb.ask(packet)
+        for command in COMMANDS:
+            gdb.monitor(f"{command} uart")
+        assert (m.cpu[0].save(), m.memory.digest(), m.trace.hash(b"")) == before
+        assert gdb.ask("M12340010,4:61626364") == "OK"
+        assert m.memory.read(0x20010, 4) == b"abcd"
 
 
 @pytest.mark.parametrize("tier", TIERS)
