@@ -106,7 +106,8 @@ class Target:
         it = self.cores[core]
         if it.held:
             return "held at reset"
-        return f"{it.mode} mode{', waiting' if it.waiting else ''}"
+        mode, _, asid = it.mode.partition(" asid ")
+        return f"{mode} mode{f', asid {asid}' if asid else ''}{', waiting' if it.waiting else ''}"
 
     def threads(self) -> str:
         """gdb's list of threads, in XML."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from soc.gdb import GdbServer
 from soc.gdb.monitor import COMMANDS
 from soc.gdb.server import SLICE
-from tests.gdb.client import Client
+from tests.gdb.client import PATIENCE_S, Client
 from tests.gdb.programs import guest
 
 PAGE = (Path(__file__).parents[2] / "docs" / "debugging.md").read_text("utf-8")
@@ -31,12 +31,13 @@ def test_the_example(tmp_path, monkeypatch):
     code = compile(code.replace("127.0.0.1:1234", address), "docs/debugging.md", "exec")
     thread = threading.Thread(target=exec, args=(code, names), daemon=True)
     thread.start()
-    for _ in range(1000):
+    gdb = None
+    while gdb is None:
+        assert thread.is_alive()
         try:
             gdb = Client(address)
-            break
         except ConnectionRefusedError:
             thread.join(0.02)
     assert gdb.ask("D") == "OK"
-    thread.join(30)
+    thread.join(PATIENCE_S)
     assert names["result"].ended == "poweroff"

@@ -333,6 +333,15 @@ def test_cores_are_threads():
         assert (other == COUNT) + (gdb.pc() == COUNT) >= 1
 
 
+def test_a_step_of_a_core_that_is_held_lasts_until_ctrl_c():
+    with debugged(machine(cpus=3, waits=True)) as (_, gdb):
+        assert gdb.ask("Hg3") == "OK"
+        gdb.send("vCont;s:3")
+        assert gdb.interrupt() == "T02thread:3;"
+        assert gdb.ask("Hg1") == "OK"
+        assert gdb.pc() > SYMBOLS["_start"], "the others have gone on"
+
+
 def test_breakpoints_hold_for_others_while_one_core_steps_past_its_own():
     with debugged(machine(cpus=2)) as (run, gdb):
         gdb.ask(f"Z0,{COUNT:x},4")
