@@ -71,7 +71,6 @@ def outcome(text: str, cpus: int, seed: int | None = None, most: int = 300, **op
     machine, program = build(text, cpus, **options)
     meddler = None if seed is None else Meddler(machine, program, seed, most)
     result = machine.run(until=PoweredOff, max_virtual="20 ms")
-    assert result.ended == "poweroff", result.reason
     return whole(machine, result), [] if meddler is None else meddler.told
 
 
