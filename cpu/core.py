@@ -16,6 +16,7 @@ from cpu import state
 from cpu.costs import Costs
 from cpu.cp0 import registers, stable, timer
 from cpu.cp0.exceptions import set_line, take_exception
+from cpu.cp0.fields import CONFIG5_MSAEN, EXCCODE_DBE
 from cpu.engine import loop, parked, shared, tiers
 from cpu.engine.helpers import LCSRP, LSPW, LVZP
 from cpu.engine.softmmu import flush_all, update_context
@@ -25,14 +26,13 @@ from cpu.memory import Memory
 from cpu.tlb.translate import FETCH, USER, mode_of, translate
 from cpu.vz.choices import Choices
 from cpu.vz.face import RootMode
-from soc.errors import SocError
+from cpu.words import M32, M64, signed
+from soc.errors import SocError, choose
 
-M64 = (1 << 64) - 1
-M32 = 0xFFFFFFFF
 WHOLE_SLICE = 40_000_000
-DATA_BUS_ERROR = 7
 TLB_WORDS, FTLB_WORDS = state.TLB_ENTRIES * state.TLB_FIELDS, state.FTLB_ENTRIES * state.TLB_FIELDS
 FTLB_SLOTS = ("ftlb", "guest_ftlb")
+STATE_KEYS = ("pc", "gpr", "hi", "lo", "fpr", "msa", "fcsr", "msacsr", "cp0")
 MODES = ("kernel", "supervisor", "user", "user")
 """By Status.KSU; 3 is not defined."""
 
@@ -238,7 +238,7 @@ class Core:
     def finish_read(self, value: int, cycle: int) -> None:
         """The reply to the parked load arrived at core cycle `cycle`."""
         self._finish((shared.RESUME_SLOW, shared.RESUME_CSR), "a read", cycle)
-        self.S[state.BOUNCE] = _signed(value)
+        self.S[state.BOUNCE] = signed(value)
 
     def finish_write(self, cycle: int) -> None:
         """The parked store completed at core cycle `cycle`."""
@@ -250,7 +250,7 @@ class Core:
         self._finish((int(S[state.RESUME]),), "an access", cycle)
         S[state.RESUME] = 0
         S[state.SAMPLE] = 1
-        take_exception(S, 0, DATA_BUS_ERROR, 0, int(S[state.PC]), int(S[state.RESUME_DELAY]), -1)
+        take_exception(S, 0, EXCCODE_DBE, 0, int(S[state.PC]), int(S[state.RESUME_DELAY]), -1)
 
     def _finish(self, expected: tuple[int, ...], what: str, cycle: int) -> None:
         if not self.S[state.AWAITS] or self.S[state.RESUME] not in expected:
@@ -348,7 +348,7 @@ class Core:
         """Physical address of a virtual one for an access in the current mode, or None. It leaves no trace."""
         S, tried_first = self.S, (state.TLB_LAST, state.TLB_LAST + state.GUEST)
         kept = [S[at] for at in tried_first]
-        pa, status = translate(S, _signed(va), access)
+        pa, status = translate(S, signed(va), access)
         for at, value in zip(tried_first, kept, strict=True):
             S[at] = value
         return None if status else int(pa)
@@ -360,13 +360,15 @@ class Core:
             return None
         return int.from_bytes(self.memory.read(pa, 4), "little")
 
-    # State as a dictionary (contract, section 2)
+    # State as a dictionary
     def get_state(self) -> dict:
-        """Every register, unsigned: pc, gpr, hi, lo, fpr, msa, fcsr, msacsr, cp0."""
+        """Every register, unsigned, by STATE_KEYS. `fpr` and `msa` are views of one file; `cp0` is by name, with
+        `config5_msaen` for that bit of Config5."""
         S = self.S.tolist()
         fpr = [S[state.FPR + state.FPR_STRIDE * n] & M64 for n in range(32)]
         high = [S[state.FPR + state.FPR_STRIDE * n + 1] & M64 for n in range(32)]
         names = [r.name for r in registers.REGISTERS.values() if r.modelled and (self.vz or not r.vz)]
+        msa = {"config5_msaen": int(self.cp0("config5") & CONFIG5_MSAEN != 0)}
         return {
             "pc": self.pc,
             "gpr": self.regs,
@@ -376,34 +378,36 @@ class Core:
             "msa": list(zip(fpr, high, strict=True)),
             "fcsr": S[state.FCSR] & M32,
             "msacsr": S[state.MSACSR] & M32,
-            "cp0": {name: self.cp0(name) for name in names} | {"config5_msaen": self.cp0("config5") >> 27 & 1},
+            "cp0": {name: self.cp0(name) for name in names} | msa,
         }
 
     def set_state(self, values: dict) -> None:
-        """Sets the registers that are given. Clears the LL bit and leaves any unfinished access."""
+        """Sets the registers that are given, by the keys of `get_state`. An FPR given without MSA has its upper half
+        cleared. Clears the LL bit and leaves any unfinished access. CoreError for what there is not."""
         S = self.S
-        unknown = set(values) - {"pc", "gpr", "hi", "lo", "fpr", "msa", "fcsr", "msacsr", "cp0"}
-        if unknown:
-            raise CoreError(f"set_state does not know {sorted(unknown)}; see contract section 2 for the keys")
+        for key in values:
+            if key not in STATE_KEYS:
+                raise CoreError(f"set_state: {choose('key', key, STATE_KEYS)}")
         for name in ("gpr", "fpr", "msa"):
             if name in values and len(values[name]) != 32:
                 raise CoreError(f"set_state: {name} needs 32 values, got {len(values[name])}")
         if "pc" in values:
-            S[state.PC] = _signed(values["pc"])
+            S[state.PC] = signed(values["pc"])
         if "gpr" in values:
-            S[state.GPR : state.GPR + 32] = [0, *[_signed(v) for v in values["gpr"][1:]]]
+            S[state.GPR : state.GPR + 32] = [0, *[signed(v) for v in values["gpr"][1:]]]
         for name, slot in (("hi", state.HI), ("lo", state.LO), ("fcsr", state.FCSR), ("msacsr", state.MSACSR)):
             if name in values:
-                S[slot] = _signed(values[name])
+                S[slot] = signed(values[name])
         for n, value in enumerate(values.get("fpr", ())):
-            S[state.FPR + state.FPR_STRIDE * n] = _signed(value)
+            S[state.FPR + state.FPR_STRIDE * n] = signed(value)
             S[state.FPR + state.FPR_STRIDE * n + 1] = 0
         for n, (low, high) in enumerate(values.get("msa", ())):
-            S[state.FPR + state.FPR_STRIDE * n] = _signed(low)
-            S[state.FPR + state.FPR_STRIDE * n + 1] = _signed(high)
+            S[state.FPR + state.FPR_STRIDE * n] = signed(low)
+            S[state.FPR + state.FPR_STRIDE * n + 1] = signed(high)
         for name, value in values.get("cp0", {}).items():
             if name == "config5_msaen":
-                S[registers.C0_CONFIG5] = (int(S[registers.C0_CONFIG5]) & ~(1 << 27)) | (value & 1) << 27
+                enabled = CONFIG5_MSAEN if value & 1 else 0
+                S[registers.C0_CONFIG5] = int(S[registers.C0_CONFIG5]) & ~CONFIG5_MSAEN | enabled
             elif name == "count":
                 timer.set_count(S, self.cycles, value & M32)
             elif name == "compare":
@@ -411,14 +415,14 @@ class Core:
             elif name == "ebase":
                 # Also as a 32-bit address, which is sign-extended; the core's number is not writable.
                 base = value - (1 << 32) if value >> 31 == 1 else value
-                S[registers.C0_EBASE] = (_signed(base) & ~0x3FF) | self.number
+                S[registers.C0_EBASE] = (signed(base) & ~0x3FF) | self.number
             elif name == "cause":
                 timer.set_disabled(S, self.cycles, value & M32)
             else:
                 r = registers.register(name)
                 if not r.modelled or (r.vz and self.vz is None):
                     raise CoreError(f"set_state: CP0 register {name} is not modelled")
-                S[r.slot] = _signed(value) if r.width == 64 else value & M32
+                S[r.slot] = signed(value) if r.width == 64 else value & M32
         S[state.LLBIT] = 0
         S[state.RESUME] = 0
         S[state.WAITING] = S[state.AWAITS] = S[state.REQUEST] = 0
@@ -474,8 +478,3 @@ class Core:
             parts += [S[state.GCP0 : state.GCP0 + 256]]
             parts += [S[state.GTLB : state.GTLB + words]]
         return b"".join(np.ascontiguousarray(p).tobytes() for p in parts)
-
-
-def _signed(value: int) -> int:
-    value &= M64
-    return value - (1 << 64) if value >> 63 else value

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from cpu.engine import shared as m
+from cpu.words import signed
 from soc.errors import SocError
 from soc.ram import HIGH_BASE, LOW_BYTES, ROM_BASE, ROM_BYTES
 
@@ -119,13 +120,15 @@ class Memory:
 
     def set_stops(self, pcs) -> None:
         """The pcs before which a run stops; blocks are built accordingly."""
-        stops = frozenset(_signed(pc) for pc in pcs)
+        stops = frozenset(signed(pc) for pc in pcs)
         if len(stops) > len(self._stops):
             raise MemoryRangeError(f"{len(stops)} stop pcs, at most {len(self._stops)}")
         changed, self.stops = self.stops ^ stops, stops
+        if not changed:
+            return
         self._stops[: len(stops)] = sorted(stops)
         self.shared[m.STOP_COUNT] = len(stops)
-        if changed and self.shared[m.BLOCKS_BUILT]:
+        if self.shared[m.BLOCKS_BUILT]:
             from cpu.engine.blocks import drop_around
 
             for pc in changed:
@@ -137,7 +140,7 @@ class Memory:
         if len(watches) > MOST_WATCHES:
             raise MemoryRangeError(f"{len(watches)} watches, at most {MOST_WATCHES}")
         for n, (first, last, kinds) in enumerate(watches):
-            self._watches[n * m.WATCH_WORDS : (n + 1) * m.WATCH_WORDS] = _signed(first), _signed(last), kinds
+            self._watches[n * m.WATCH_WORDS : (n + 1) * m.WATCH_WORDS] = signed(first), signed(last), kinds
         self.watches = watches
         self.shared[m.WATCH_COUNT] = len(watches)
 
@@ -178,8 +181,3 @@ class Memory:
             if data != zeros:
                 total.update(page.to_bytes(8, "little") + data)
         return total.digest()
-
-
-def _signed(value: int) -> int:
-    value &= (1 << 64) - 1
-    return value - (1 << 64) if value >> 63 else value

@@ -128,7 +128,7 @@ GUEST_STABLE_LEFT = _slot("guest_stable_left")  # TIMER_TICKS while it does
 GUEST_STABLE_OFFSET = _slot("guest_stable_offset")  # added to the stable counter that the guest reads
 
 BANK = _slot("bank")  # 0 in root mode, GUEST in guest mode
-UNITS = _slot("units")  # CU1 (as in Status), MSAEn (Config5), LASXEN (Config) as instructions find them, and HALVES
+UNITS = _slot("units")  # CU1 (as in Status), MSAEn (Config5), LASXEN (Config) as instructions find them, and MODES
 NOTED = _slot("noted")  # 1: NOTED_WORD is the instruction about to raise an exception; 2: NOTED_BRANCH also stands
 NOTED_WORD = _slot("noted_word")
 NOTED_BRANCH = _slot("noted_branch")

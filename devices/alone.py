@@ -107,7 +107,7 @@ def _checked(size: int) -> int:
 
 
 def make_device(kind: str) -> AloneDevice:
-    """A device alone, by the contract's kind. Raises UnknownDevice for a kind there is not."""
+    """A device alone, by its kind (KINDS). Raises UnknownDevice for a kind there is not."""
     if kind not in KINDS:
         raise UnknownDevice(f"{kind!r} is not a device kind; available: {', '.join(KINDS)}")
     return ADAPTERS.get(kind, AloneDevice)(kind)

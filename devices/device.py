@@ -292,8 +292,10 @@ class Device:
 
     def after(self, delay_ps: int, token: str) -> None:
         """(Re)start timer `token`: ``on_timer_<token>`` runs `delay_ps` (at least 1) picoseconds from now."""
-        if delay_ps < 1:
-            raise DeviceError(f"{self.name}: timer {token!r} with delay {delay_ps} ps; a delay is 1 ps or more")
+        if not isinstance(delay_ps, int) or delay_ps < 1:
+            raise DeviceError(
+                f"{self.name}: timer {token!r} with delay {delay_ps!r} ps; a delay is a whole number of ps, 1 or more"
+            )
         self._timers[token] = self.outside.now + delay_ps
         self.outside.after(delay_ps, token)
 

@@ -16,7 +16,7 @@ class Ls3aConfig(Device):
 
     The temperature word reads 0; software that wants one divides by what it finds in the features.
 
-    Source: Linux 6.1: arch/mips/include/asm/mach-loongson64/loongson_regs.h; linux-boot.md 1.8, 2.2.
+    Source: Linux 6.1: arch/mips/include/asm/mach-loongson64/loongson_regs.h.
     """
 
     version = Register(0x00, width=8, access="ro", accepts=SIZES, doc="Reads 0.")

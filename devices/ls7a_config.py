@@ -7,7 +7,7 @@ from devices.registers import Register
 class Ls7aConfig(Device):
     """One word: where the node number begins in the bridge's DMA addresses. Offsets are relative to 0x10010000.
 
-    Source: Linux 6.1: arch/mips/loongson64/env.c takes ((word >> 8) & 0x1f) + 36 as the bit number; linux-boot.md 1.7.
+    Source: Linux 6.1: arch/mips/loongson64/env.c takes ((word >> 8) & 0x1f) + 36 as the bit number.
     """
 
     size = 0x800

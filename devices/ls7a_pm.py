@@ -11,7 +11,7 @@ RESET = 1 << 0
 class Ls7aPm(Device):
     """Sleep control and reset control; status, enables and the watchdog only store what is written.
 
-    Source: LS7A1000 manual, power management; irqchip.md 9.4.
+    Source: LS7A1000 manual, power management.
     """
 
     size = 0x100

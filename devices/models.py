@@ -21,9 +21,7 @@ def load(model: str, folder: str | Path = "") -> Any:
 
     Raises UnknownDevice where there is no such module, file or class. An error inside the module is the module's.
     """
-    where, _, name = model.rpartition(":")
-    if not where or not name:
-        raise UnknownDevice(f"{model!r} names no model; write module:Class or path/to/file.py:Class")
+    where, name = _parts(model)
     module = _of_file(Path(folder, where).resolve(), model) if where.endswith(".py") else _of_name(where, model)
     found = getattr(module, name, None)
     if not isinstance(found, type):
@@ -33,8 +31,8 @@ def load(model: str, folder: str | Path = "") -> Any:
 
 
 def absolute(model: str, folder: str | Path = "") -> str:
-    """`model` for a reader in any folder: another process, for one."""
-    where, _, name = model.rpartition(":")
+    """`model` for a reader in any folder: another process, for one. Raises UnknownDevice for a name of another form."""
+    where, name = _parts(model)
     return f"{Path(folder, where).resolve()}:{name}" if where.endswith(".py") else model
 
 
@@ -46,6 +44,13 @@ def name_of(cls: type) -> str:
     if cls.__module__ in _FILES or cls.__module__ == "__main__":
         return f"{Path(module.__file__).resolve()}:{cls.__qualname__}"
     return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def _parts(model: str) -> tuple[str, str]:
+    where, _, name = model.rpartition(":")
+    if not where or not name:
+        raise UnknownDevice(f"{model!r} names no model; write module:Class or path/to/file.py:Class")
+    return where, name
 
 
 def _of_name(name: str, model: str) -> ModuleType:

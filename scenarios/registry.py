@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,15 @@ from soc.errors import ConfigurationError, choose
 from soc.time import duration
 
 PACKAGE = "scenarios"
+
+
+@contextmanager
+def _keeping(folder: str | Path) -> Iterator[None]:
+    """Raises ConfigurationError where the host refuses what is kept in `folder`."""
+    try:
+        yield
+    except OSError as cause:
+        raise ConfigurationError(f"cannot keep anything in {folder}: {cause.strerror}.\nGive another --out.") from cause
 
 
 class Run:
@@ -37,12 +47,8 @@ class Run:
 
     def into(self, folder: str | Path) -> None:
         """Keep artefacts in `folder` from now on. Raises ConfigurationError when it cannot be made."""
-        try:
+        with _keeping(folder):
             Path(folder).mkdir(parents=True, exist_ok=True)
-        except OSError as cause:
-            raise ConfigurationError(
-                f"cannot keep anything in {folder}: {cause.strerror}.\nGive another --out."
-            ) from cause
         self.out = Path(folder)
 
     @property
@@ -81,13 +87,15 @@ class Run:
         """Writes an artefact into the run's folder, when it has one."""
         if self.out is not None:
             data = content.encode() if isinstance(content, str) else content
-            (self.out / name).write_bytes(data)
+            with _keeping(self.out):
+                (self.out / name).write_bytes(data)
 
     def trace(self, machine: Any, result: Any, part: str = "") -> None:
         """Keeps the trace of a machine with `trace=True` as trace.soc, for `soc trace`; a part's in its folder."""
         if self.out is not None and machine.trace.keeps:
             about = {"scenario": self.name, "platform": machine.platform.name, "cpus": len(machine.cpu), "part": part}
-            (self.out / part).mkdir(exist_ok=True)
+            with _keeping(self.out):
+                (self.out / part).mkdir(exist_ok=True)
             machine.trace.save(self.out / part / "trace.soc", about, result.trace_hash)
 
     def keep_latency(self, latency: Any, result: Any, name: str = "latency") -> None:
@@ -98,10 +106,12 @@ class Run:
 
         about = {"scenario": self.name, "hash": result.trace_hash[:12]}
         self.keep(f"{name}.txt", f"{latency.table()}\n\n{latency.histogram()}\n")
-        page.write(latency, self.out / f"{name}.html", about)
+        with _keeping(self.out):
+            page.write(latency, self.out / f"{name}.html", about)
         kept = [f"{name}.html"]
         try:
-            picture.draw(latency, self.out / f"{name}.png", about)
+            with _keeping(self.out):
+                picture.draw(latency, self.out / f"{name}.png", about)
             kept.append(f"{name}.png")
         except ConfigurationError as error:
             self.show(f"no picture: {str(error).splitlines()[0]}")

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, fields
 from hashlib import blake2b
 from io import BytesIO
@@ -52,6 +53,7 @@ def save(machine: Machine, path: str | Path | None) -> bytes | Path:
         _write(machine, stream)
         return stream.getvalue()
     target = Path(path)
+    refuse_target(target)
     partial = target.with_name(target.name + ".partial")
     try:
         with partial.open("wb") as stream:
@@ -62,8 +64,20 @@ def save(machine: Machine, path: str | Path | None) -> bytes | Path:
             f"cannot write the checkpoint {path}: {cause.strerror}.\nGive a path with room for it."
         ) from cause
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
     return target
+
+
+def refuse_target(path: Path) -> None:
+    """Raises CheckpointError where `path` can be no checkpoint: what is there would be replaced, whatever it is."""
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"cannot write the checkpoint {path}: it is no regular file.\nGive another path.")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise CheckpointError(
+            f"cannot write the checkpoint {path}: there is no folder {path.parent} that can be written.\n"
+            "Give another path."
+        )
 
 
 def restore(source: str | Path | bytes, make: type[Machine], changed: Mapping[str, Any]) -> Machine:

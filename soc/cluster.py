@@ -32,7 +32,7 @@ IP7 = 1 << 7
 MOST_PASSED_OVER = 4096
 """Windows without a look at the host."""
 RELEASE_REGISTERS = (29, 28, 5)
-"""What mailboxes 1 to 3 hold for a core that leaves reset: sp, gp, a1 (mailbox 0: pc)."""
+"""What mailboxes 1 to 3 hold for a core or vCPU that leaves reset: sp, gp, a1 (mailbox 0: pc)."""
 
 
 class Pins(Protocol):
@@ -154,6 +154,8 @@ class ClusterComponent:
         self.ports = [CorePort(number, self, source) for number, source in enumerate(sources)]
         self.exits = 0
         """Uncached accesses that left a core so far."""
+        self.done_before = 0
+        """Instructions that earlier runs completed: `Machine.run` counts from there."""
         self.slice: int | None = None
         self.ending = False
         """Set by whatever ends the run: it ends with the window in progress."""
@@ -362,7 +364,9 @@ class ClusterComponent:
         if name != "LIMIT" and self.debugger is not None:
             self.debugger(stop)
         if name == "LIMIT":
-            self._end("limit", f"{sum(core.instructions for core in self.cluster.cores)} instructions")
+            self._end(
+                "limit", f"{sum(core.instructions for core in self.cluster.cores) - self.done_before} instructions"
+            )
         elif name == "DEADLOCK":
             self._end("deadlock", stop.text)
         else:

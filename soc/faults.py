@@ -104,6 +104,12 @@ def _probability(name: str, value: Any) -> float:
     return value
 
 
+def _times(value: Any) -> int:
+    if type(value) is not int or value < 1:
+        raise ConfigurationError(f"fault: times = {value!r}; a positive whole number is needed")
+    return value
+
+
 def _level(name: str, value: Any) -> int:
     if value not in (0, 1):
         raise ConfigurationError(f"fault: {name} = {value!r}; a line is stuck at 0 or 1")
@@ -127,7 +133,7 @@ FILTERS: dict[str, Callable[[str, Mapping[str, Any]], Filter]] = {
     "corrupt": lambda name, table: corrupt(_probability(name, table[name])),
     "delay": lambda name, table: delay(duration(table[name]), _probability("probability", table.get("probability", 1))),
     "stuck": lambda name, table: stuck(_level(name, table[name])),
-    "babble": lambda name, table: babble(duration(table[name]), int(table.get("times", 10))),
+    "babble": lambda name, table: babble(duration(table[name]), _times(table.get("times", 10))),
     "filter": lambda name, table: _function(name, table[name]),
 }
 """What a fault on a channel can be, by its key in a table."""
@@ -170,6 +176,7 @@ class Fault:
             raise ConfigurationError(f"fault {given!r}: a table is needed")
         if "device" in given:
             return cls._strike(given)
+        _check_keys(given, ("channel", "seed", *FILTERS, *(key for keys in _OTHER_KEYS.values() for key in keys)))
         kinds = [name for name in FILTERS if name in given]
         if len(kinds) != 1 or not isinstance(given.get("channel"), str):
             raise ConfigurationError(f"fault {dict(given)}: it has a channel, and one of {', '.join(FILTERS)}")
@@ -277,8 +284,11 @@ def _is_on(channel: str, link: Link) -> bool:
 def _arm(fault: Fault, components: Mapping[str, Any], kernel: Kernel, channel: int) -> None:
     component = components.get(fault.device)
     if component is None or not component.remote:
-        elsewhere = [name for name, other in components.items() if other.remote]
-        raise ConfigurationError(f"fault: {choose('device in another process', fault.device, elsewhere)}")
+        elsewhere = [name for name, other in components.items() if other.remote] or ["none is"]
+        raise ConfigurationError(
+            f"fault: {choose('device in another process', fault.device, elsewhere)}.\n"
+            'A placement puts a device there, as in [placement] uart = "process".'
+        )
     rng = Random(f"{fault.seed} {fault.device}")
 
     def happen(planned: Strike) -> None:

@@ -12,16 +12,19 @@ from contextlib import suppress
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
+from cpu.cp0.fields import CONFIG1_FP, CONFIG3_MSA, CONFIG3_ULRI
 from cpu.kvm import onereg
 from cpu.kvm.count import CTL_DC
 from cpu.kvm.emulate import Access
 from cpu.kvm.errors import KvmError
-from cpu.kvm.host import Host, Thread, ThreadState
+from cpu.kvm.host import Host
 from cpu.kvm.mips import Kvm, find_backend
+from cpu.kvm.run import Do, Steps
 from cpu.kvm.stats import REASONS
+from cpu.kvm.threads import Thread, ThreadState
 from cpu.kvm.uapi import MEM_READONLY, PAGE_SIZE, Cap, ExitReason, Ioctl, MemoryRegion
-from cpu.kvm.vcpu import Do, Steps, Vcpu
-from soc.cluster import IP7
+from cpu.kvm.vcpu import Vcpu
+from soc.cluster import IP7, RELEASE_REGISTERS
 from soc.irqchip import controllers
 from soc.messages import InterruptLevel
 from soc.ram import HIGH_BASE, LOW_BYTES, ROM_BASE
@@ -33,9 +36,7 @@ if TYPE_CHECKING:
     from soc.timing import Timing
     from soc.trace import Trace
 
-RELEASE_GPRS = (29, 28, 5)
-"""sp, gp and a1 of a vCPU that leaves reset, from mailboxes 1 to 3."""
-CONFIG1_FP, CONFIG3_GUEST = 1, 1 << 28 | 1 << 13
+CONFIG3_GUEST = CONFIG3_MSA | CONFIG3_ULRI
 IP6 = 6
 
 
@@ -156,7 +157,7 @@ class Hypervisor:
             return
         if vcpu.number not in self.released:
             gpr, hi, lo, _ = vcpu.get_regs()
-            for register, value in zip(RELEASE_GPRS, mailboxes[1:], strict=True):
+            for register, value in zip(RELEASE_REGISTERS, mailboxes[1:], strict=True):
                 gpr[register] = value
             vcpu.set_regs(gpr, hi, lo, mailboxes[0])
             self.released.add(vcpu.number)

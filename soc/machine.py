@@ -30,12 +30,12 @@ from soc.result import EXIT_STATUS, Result
 from soc.time import PS_PER_SECOND, duration, seconds
 from soc.timing import Timing
 from soc.trace import Trace
+from soc.trace.file import TraceFileError
 
 if TYPE_CHECKING:
     from soc.gdb import GdbServer
     from soc.profile.profile import Profile
 
-_MIB = 1 << 20
 KERNEL_IRQCHIP = ("ls3a_", "ls7a_irq", "ls7a_msi", "stable_timer")
 """Parts, by how their names begin, that the KVM model serves itself with irqchip = "kernel"."""
 
@@ -278,12 +278,12 @@ class Machine:
     @property
     def instructions(self) -> int:
         """Instructions completed by all cores since reset."""
-        return self._instructions()
+        return sum(core.instructions for core in self.cpu)
 
     @property
     def exits(self) -> int:
         """Uncached accesses that have left the cores since reset."""
-        return self._exits()
+        return self._cluster.exits
 
     @property
     def console(self) -> bytes:
@@ -360,69 +360,78 @@ class Machine:
 
         An error the guest runs into ends the run as "error"; wrong arguments raise ConfigurationError.
         """
-        limits = (("max_insns", max_insns), ("slice", slice))
-        for name, value in limits:
+        for name, value in (("max_insns", max_insns), ("slice", slice)):
             if value is not None and (type(value) is not int or value < 1):
                 raise ConfigurationError(f"{name} = {value!r}; a positive number of instructions is needed")
         if self.is_off:
             raise ConfigurationError("the machine has been switched off: build a new Machine to run again")
-        window = duration(max_virtual) if max_virtual is not None else None
-        visit = None
-        if at is not None:
-            visit = duration(at[0]), lambda: at[1](self)
-            if visit[0] < self.now:
-                raise ConfigurationError(
-                    f"at = {seconds(visit[0]):g} s; the machine has reached {seconds(self.now):g} s"
-                )
+        window = None if max_virtual is None else duration(max_virtual)
+        visit = None if at is None else self._visit(*at)
         began = host.monotonic()
-        start, instructions, exits = self.now, self._instructions(), self._exits()
+        start, instructions, exits = self.now, self.instructions, self.exits
         self._ended, self._interrupted, self._lost = None, False, False
-        self._console.watch(None)
-        predicate = None
-        if isinstance(until, str | bytes):
-            text = until.encode() if isinstance(until, str) else until
-            if not text:
-                raise ConfigurationError("until = ''; give the text to wait for")
-            self._console.watch(text, lambda: self._end_soon("until", f"the console shows {until!r}"))
-        elif callable(until) and until is not PoweredOff:
-            predicate = lambda: until(self)  # noqa: E731
-        elif until is not None and until is not PoweredOff:
-            raise ConfigurationError(
-                f"until = {until!r}; allowed: console text, a predicate of the machine, PoweredOff"
-            )
         cluster = self._cluster
+        sharing = Sharing(self._processes) if self._processes() else None
+        cluster.predicate = self._predicate(until)
         cluster.cluster.limit(None if max_insns is None else instructions + max_insns)
-        cluster.slice, cluster.ending, cluster.predicate = slice, False, predicate
-        sharing = Sharing(self._processes)
-        cluster.host = self._host(progress, progress_ms, sharing if self._processes() else None)
+        cluster.done_before = instructions
+        cluster.slice, cluster.ending, cluster.visit = slice, False, visit
+        cluster.host = self._host(progress, progress_ms, sharing)
         cluster.pace = (lambda time: seconds(time - start) - (host.monotonic() - began)) if pace else None
-        cluster.visit = visit
         cluster.stop_at = None if window is None else (start + window, f"{seconds(window):g} s of model time")
-        try:
-            with sharing if self._processes() else nullcontext(), self._profiled(profile), self._debugged(debugger):
-                cluster.drive()
-        except UnmappedAccessError as error:
-            self._ended = ("error", str(error))
-        except DeviceLost as error:
-            self._ended = ("error", str(error))
-            self._not_delivered(error.told)
-        ended, reason = self._ended or ("deadlock", self._cluster.waits_for())
+        self._drive(sharing, profile, debugger)
+        ended, reason = self._ended or ("deadlock", cluster.waits_for())
         if debugger is not None:
             debugger.ended(EXIT_STATUS[ended])
         wall = host.monotonic() - began
-        done = self._instructions() - instructions
+        done = self.instructions - instructions
         return Result(
             instructions=done,
             virtual_s=(self.now - start) / PS_PER_SECOND,
             wall_s=wall,
             mips=done / wall / 1e6 if wall else 0.0,
-            exits=self._exits() - exits,
+            exits=self.exits - exits,
             trace_hash=self.trace.hash(self.digest() if digest else b""),
             ended=ended,
             reason=reason,
             unmapped=self.open_bus.count,
             details=self._details(),
         )
+
+    def _visit(self, at: str | int, call: Callable[[Machine], Any]) -> tuple[int, Callable[[], Any]]:
+        """The model time in ps of `at`, and what is called then. ConfigurationError for a time that has passed."""
+        time = duration(at)
+        if time < self.now:
+            raise ConfigurationError(f"at = {seconds(time):g} s; the machine has reached {seconds(self.now):g} s")
+        return time, lambda: call(self)
+
+    def _predicate(
+        self, until: str | bytes | Callable[[Machine], bool] | type[PoweredOff] | None
+    ) -> Callable[[], bool] | None:
+        """What the cores ask about `until`; None where the console is watched instead, or nothing is waited for."""
+        self._console.watch(None)
+        if until is None or until is PoweredOff:
+            return None
+        if isinstance(until, str | bytes):
+            text = until.encode() if isinstance(until, str) else until
+            if not text:
+                raise ConfigurationError("until = ''; give the text to wait for")
+            self._console.watch(text, lambda: self._end_soon("until", f"the console shows {until!r}"))
+            return None
+        if callable(until):
+            return lambda: until(self)
+        raise ConfigurationError(f"until = {until!r}; allowed: console text, a predicate of the machine, PoweredOff")
+
+    def _drive(self, sharing: Sharing | None, profile: Profile | None, debugger: GdbServer | None) -> None:
+        """Has the cores run until the run ends; what the guest or a device runs into ends it as an error."""
+        try:
+            with sharing or nullcontext(), self._profiled(profile), self._debugged(debugger):
+                self._cluster.drive()
+        except (UnmappedAccessError, TraceFileError) as error:
+            self._ended = ("error", str(error))
+        except DeviceLost as error:
+            self._ended = ("error", str(error))
+            self._not_delivered(error.told)
 
     def waits(self) -> str:
         """Which channel waited how long for which device in another process, in wall time: a table."""
@@ -465,12 +474,6 @@ class Machine:
             whole.update(self.hypervisor.digest())
         whole.update(self.memory.digest())
         return whole.digest()
-
-    def _instructions(self) -> int:
-        return sum(core.instructions for core in self.cpu)
-
-    def _exits(self) -> int:
-        return self._cluster.exits
 
     def _details(self) -> dict[str, Any]:
         counted = Counter({"messages": self.trace.messages})

@@ -16,6 +16,7 @@ The common fields:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 from operator import itemgetter
 from typing import Annotated, Any, ClassVar, NamedTuple, get_type_hints
@@ -150,6 +151,9 @@ class _Head(NamedTuple):
     cause: Cause
 
 
+_HEX = frozenset(("address", "value", "cause"))
+
+
 class Message(tuple):
     """Base of all messages: an immutable tuple with named fields. Construct with positions, names or both."""
 
@@ -185,7 +189,14 @@ class Message(tuple):
         return tuple.__new__(cls, (VERSION, cls.KIND, *values))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in zip(self.FIELDS, self[2:], strict=True))})"
+        return f"{type(self).__name__}({self.shown(self.FIELDS)})"
+
+    def shown(self, names: Iterable[str]) -> str:
+        """The fields `names`, as in a call; bits and addresses in hex."""
+        return ", ".join(
+            f"{name}={value:#x}" if name in _HEX and type(value) is int else f"{name}={value!r}"
+            for name, value in ((name, getattr(self, name)) for name in names)
+        )
 
     def check(self) -> Message:
         """This message, or MessageError when a field has the wrong type or is out of range."""

@@ -20,14 +20,16 @@ from soc.timing import Timing
 
 TIERS = ("auto", "reference", "threaded", "stencil")
 UNIMPLEMENTED = ("stop", "ri")
-HYPERVISORS = (None, "kvm")
+HYPERVISORS = ("kvm",)
+BACKENDS = ("vz", "ls3acomp", "te")
+"""Of KVM, as cpu/kvm/mips.py has them. Nothing of cpu is imported before there is a machine to build."""
 IRQCHIPS = ("kernel", "user")
 MAX_CPUS = 16
 _TABLES = ("machine", "placement", "timing", "devices")
 _LISTS = ("fault",)
 """Tables that may be there several times, as [[fault]]."""
 _SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-_MIN_RAM, _MAX_RAM = 1 << 20, 1 << 40
+_MIN_RAM, _MAX_RAM = 1 << 20, 64 << 30
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,9 @@ class Options:
             values["timing"] = Timing(**values.get("timing", {}))
         if values.get("placement") is None:
             there = ["all", *(part.name for part in values["platform"].parts)]
-            values["placement"] = {name: place for name, place in _placed.get().items() if name in there}
+            given, passed_over = _placed.get()
+            values["placement"] = {name: place for name, place in given.items() if name in there}
+            passed_over.difference_update(there)
         values["placement"] = _placement(values["placement"])
         values["fault"] = tuple(Fault.read(fault) for fault in values.get("fault") or ())
         if "ram" in values:
@@ -114,10 +118,14 @@ class Options:
     def __post_init__(self) -> None:
         if type(self.cpus) is not int or not 1 <= self.cpus <= MAX_CPUS:
             raise ConfigurationError(f"cpus = {self.cpus!r}: a machine has 1 to {MAX_CPUS} cores")
-        if self.hypervisor not in HYPERVISORS:
+        if self.hypervisor not in (None, *HYPERVISORS):
             raise ConfigurationError(choose("hypervisor", self.hypervisor, HYPERVISORS))
-        if self.vcpus is not None and self.hypervisor is None:
-            raise ConfigurationError(f"vcpus = {self.vcpus!r} without a hypervisor; add hypervisor = 'kvm'")
+        if self.kvm not in BACKENDS:
+            raise ConfigurationError(choose("KVM back-end", self.kvm, BACKENDS))
+        for name, default in (("vcpus", None), ("kvm", "vz"), ("irqchip", "kernel")):
+            given = getattr(self, name)
+            if self.hypervisor is None and given != default:
+                raise ConfigurationError(f"{name} = {given!r} without a hypervisor; add hypervisor = 'kvm'")
         if self.vcpus is not None and (type(self.vcpus) is not int or not 1 <= self.vcpus <= MAX_CPUS):
             raise ConfigurationError(f"vcpus = {self.vcpus!r}: a guest has 1 to {MAX_CPUS} virtual CPUs")
         if self.unimplemented not in UNIMPLEMENTED:
@@ -152,15 +160,19 @@ class Options:
         return self.placement.get(name) or self.placement.get("all") or Place()
 
 
-_placed: ContextVar[Mapping[str, Any]] = ContextVar("placement", default=MappingProxyType({}))
+_placed: ContextVar[tuple[Mapping[str, Any], set[str]]] = ContextVar("placement", default=(MappingProxyType({}), set()))
 
 
 @contextmanager
-def placed(placement: Mapping[str, Any]) -> Iterator[None]:
-    """Machines built inside that say nothing of placement have this one; devices they do not have are passed over."""
-    before = _placed.set(placement)
+def placed(placement: Mapping[str, Any]) -> Iterator[set[str]]:
+    """Machines built inside that say nothing of placement have this one; devices they do not have are passed over.
+
+    Gives the names, those that any machine has had left out.
+    """
+    passed_over = set(placement)
+    before = _placed.set((placement, passed_over))
     try:
-        yield
+        yield passed_over
     finally:
         _placed.reset(before)
 
@@ -187,7 +199,7 @@ def ram_bytes(size: str | int) -> int:
             wanted = int(number) * _SIZES[unit]
     if wanted is None or not _MIN_RAM <= wanted <= _MAX_RAM:
         raise ConfigurationError(
-            f"RAM size {size!r}; write a number of MiB, or text as '512 MiB', '2 GiB' (1 MiB to 1 TiB)"
+            f"RAM size {size!r}; write a number of MiB, or text as '512 MiB', '2 GiB' (1 MiB to 64 GiB)"
         )
     return wanted
 
@@ -202,6 +214,8 @@ def _read_toml(path: Path, known: list[str]) -> dict[str, Any]:
     for name, table in tables.items():
         if name in _LISTS and isinstance(table, list):
             continue
+        if name in _LISTS:
+            raise ConfigurationError(f"{path}: {name} must be a list of tables, each headed [[{name}]]")
         if name not in _TABLES:
             raise ConfigurationError(f"{path}: {choose('table', name, (*_TABLES, *_LISTS))}")
         if not isinstance(table, dict):

@@ -1,4 +1,4 @@
-"""Hooks for scripts and replays: one core without firmware, and single devices. Contract, section 2."""
+"""Hooks for scripts and replays: one core without firmware, and single devices."""
 
 from __future__ import annotations
 

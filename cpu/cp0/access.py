@@ -10,6 +10,30 @@ from __future__ import annotations
 from cpu import state
 from cpu.cp0 import stable, timer
 from cpu.cp0.exceptions import lines
+from cpu.cp0.fields import (
+    CONFIG1_FP,
+    CONFIG3_MSA,
+    CONFIG4_FTLBPAGESIZE,
+    CONFIG5_MSAEN,
+    CONFIG6_FTLBDIS,
+    CONFIG6_LASXMODE,
+    CONFIG_LASXEN,
+    DIAG_FTLB,
+    DIAG_VTLB,
+    EBASE_CPUNUM,
+    EBASE_WG,
+    HWR_CC,
+    HWR_CCRES,
+    HWR_CPUNUM,
+    HWR_STABLE,
+    HWR_SYNCI_STEP,
+    HWR_ULR,
+    PG_RIE,
+    PG_XIE,
+    ST_CU0,
+    ST_CU1,
+    ST_FR,
+)
 from cpu.cp0.registers import (
     C0_BADVADDR,
     C0_CAUSE,
@@ -44,6 +68,7 @@ from cpu.cp0.registers import (
     CPUCFG1_LASX,
     WIDE,
 )
+from cpu.engine.intrinsics import sign32
 from cpu.engine.jit import jit
 from cpu.engine.softmmu import flush_all, update_context
 from cpu.tlb import ftlb
@@ -51,18 +76,9 @@ from cpu.tlb.operations import invalidate_all, size_of
 from cpu.tlb.translate import KERNEL, mode_of
 from cpu.vz.choices import DIRECT
 from cpu.vz.guestctl import AT, AT_GUEST, AT_ROOT, DRG, RID_SHIFT
-from cpu.vz.mode import CU1, FR, LASXEN, LASXMODE, MSAEN, link_slot, select_bank
+from cpu.vz.mode import link_slot, select_bank
 
-CU0 = 1 << 28
-EBASE_WG = 1 << 11
-CONFIG1_FP, CONFIG3_MSAP = 1 << 0, 1 << 28
-DIAG_VTLB, DIAG_FTLB = 1 << 12, 1 << 13
 SMALL_INDEX = 0x3F  # Index without an FTLB
-
-
-@jit
-def sign32(value):
-    return ((value & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
 
 
 @jit
@@ -91,15 +107,15 @@ def read_cp0(S, bank, number, wide, cycle):
 def changeable(S, bank, own, value, mask):
     """Of the bits that a write may change, those that it changes on this core: what is not there cannot be enabled."""
     if own == C0_STATUS and not S[bank + C0_CONFIG1] & CONFIG1_FP:
-        mask &= ~(CU1 | FR)
+        mask &= ~(ST_CU1 | ST_FR)
     elif own == C0_CONFIG and not S[state.CPUCFG1] & CPUCFG1_LASX:
-        mask &= ~LASXEN
+        mask &= ~CONFIG_LASXEN
     elif own == C0_CONFIG4 and not (ftlb.has_ftlb(S, bank) and ftlb.is_page_size(value)):
-        mask &= ~ftlb.PAGE_SIZE
-    elif own == C0_CONFIG5 and not S[bank + C0_CONFIG3] & CONFIG3_MSAP:
-        mask &= ~MSAEN
+        mask &= ~CONFIG4_FTLBPAGESIZE
+    elif own == C0_CONFIG5 and not S[bank + C0_CONFIG3] & CONFIG3_MSA:
+        mask &= ~CONFIG5_MSAEN
     elif own == C0_CONFIG6 and not S[state.CPUCFG1] & CPUCFG1_LASX:
-        mask &= ~LASXMODE
+        mask &= ~CONFIG6_LASXMODE
     elif own == C0_INDEX and not ftlb.has_ftlb(S, bank):
         mask &= SMALL_INDEX
     elif own == C0_GUESTCTL0:
@@ -124,15 +140,15 @@ def follow(S, bank, own, before, cycle):
         select_bank(S)
     elif own == C0_CONFIG1 and bank:
         if not value & CONFIG1_FP:
-            S[bank + C0_STATUS] &= ~(CU1 | FR)
+            S[bank + C0_STATUS] &= ~(ST_CU1 | ST_FR)
             update_context(S)
         invalidate_all(S, bank, size_of(S, bank), state.TLB_ENTRIES)
-    elif own == C0_CONFIG4 and (value ^ before) & ftlb.PAGE_SIZE:
+    elif own == C0_CONFIG4 and (value ^ before) & CONFIG4_FTLBPAGESIZE:
         invalidate_all(S, bank, ftlb.FIRST, ftlb.END)
     elif own == C0_CONFIG6:
         select_bank(S)
         timer.rearm(S, state.GUEST, cycle)
-        if value & ftlb.FTLBDIS:
+        if value & CONFIG6_FTLBDIS:
             for context in (0, state.GUEST):
                 invalidate_all(S, context, ftlb.FIRST, ftlb.END)
 
@@ -155,7 +171,7 @@ def write_cp0(S, bank, number, value, mask, wide, cycle):
     elif own == C0_CAUSE and bank == 0:
         timer.set_disabled(S, cycle, (S[at] & ~mask) | (value & mask))
     elif own == C0_ENTRYLO0 or own == C0_ENTRYLO1:
-        inhibit = S[bank + C0_PAGEGRAIN] & 0xC0000000  # RIE and XIE, where RI and XI sit in the high word
+        inhibit = S[bank + C0_PAGEGRAIN] & (PG_RIE | PG_XIE)  # where RI and XI sit in the high word
         high = value & (inhibit << 32) if wide else (value & inhibit) << 32
         S[at] = (value & mask & (-1 if wide else 0x3FFFFFFF)) | high
     elif own == C0_PAGEMASK:
@@ -170,8 +186,8 @@ def write_cp0(S, bank, number, value, mask, wide, cycle):
         S[bank + C0_RANDOM] = size_of(S, bank) - 1
     elif own == C0_EBASE:
         if value & EBASE_WG:
-            number_mask = mask & 0x3FF
-            S[at] = (value & (~0xFFF | number_mask)) | EBASE_WG | (S[at] & 0x3FF & ~number_mask)
+            number_mask = mask & EBASE_CPUNUM
+            S[at] = (value & (~0xFFF | number_mask)) | EBASE_WG | (S[at] & EBASE_CPUNUM & ~number_mask)
         else:
             S[at] = (S[at] & ~(mask | EBASE_WG)) | (value & mask)
     elif own == C0_LLADDR:
@@ -195,19 +211,19 @@ def read_hardware(S, number, cycle):
     """(value, 1), or (0, 0) when RDHWR may not read that register here."""
     bank = S[state.BANK]
     status = S[bank + C0_STATUS]
-    allowed = mode_of(status) == KERNEL or status & CU0 or (S[bank + C0_HWRENA] >> number) & 1
+    allowed = mode_of(status) == KERNEL or status & ST_CU0 or (S[bank + C0_HWRENA] >> number) & 1
     if not allowed:
         return 0, 0
-    if number == 0:
-        return S[bank + C0_EBASE] & 0x3FF, 1
-    if number == 1:
+    if number == HWR_CPUNUM:
+        return S[bank + C0_EBASE] & EBASE_CPUNUM, 1
+    if number == HWR_SYNCI_STEP:
         return 16, 1  # SYNCI_Step: bytes, as QEMU's model of this core says
-    if number == 2:
+    if number == HWR_CC:
         return sign32(timer.count(S, bank, cycle)), 1
-    if number == 3:
+    if number == HWR_CCRES:
         return S[state.COUNT_DIVIDER], 1
-    if number == 29:
+    if number == HWR_ULR:
         return S[bank + C0_USERLOCAL], 1
-    if number == 30:
+    if number == HWR_STABLE:
         return stable.counter(S, cycle) + (S[state.GUEST_STABLE_OFFSET] if bank else 0), 1
     return 0, 0

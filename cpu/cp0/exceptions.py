@@ -7,6 +7,27 @@ Sources: MIPS Architecture For Programmers, volume III (MD00091), chapter "Inter
 from __future__ import annotations
 
 from cpu import state
+from cpu.cp0.fields import (
+    CAUSE_BD,
+    CAUSE_CE,
+    CAUSE_EXCCODE,
+    CAUSE_IP,
+    CAUSE_IV,
+    CAUSE_TI,
+    EXCCODE_ADEL,
+    EXCCODE_ADES,
+    EXCCODE_GE,
+    EXCCODE_INT,
+    EXCCODE_RI,
+    INTCTL_VS,
+    ST_BEV,
+    ST_ERL,
+    ST_EXL,
+    ST_IE,
+    ST_KX,
+    ST_SX,
+    ST_UX,
+)
 from cpu.cp0.registers import (
     C0_BADINSTR,
     C0_BADINSTRP,
@@ -29,16 +50,12 @@ from cpu.cp0.registers import (
 from cpu.engine.intrinsics import shr
 from cpu.engine.jit import jit, jit_as
 from cpu.engine.softmmu import update_context
-from cpu.tlb.translate import DIRECTLY, REFILL, ROOT, SEGMASK, ST_ERL, ST_EXL, ST_KX, ST_SX, ST_UX, VPN2_MASK
+from cpu.tlb.translate import DIRECTLY, REFILL, ROOT, SEGMASK, VPN2_MASK
 from cpu.vz import choices, guestctl
 from cpu.vz.refill import refill
 
-ST_IE, ST_BEV = 1, 1 << 22
-INTCTL_VS = 0x1F << 5  # in place, it is the spacing of vectors in bytes
-CAUSE_BD, CAUSE_TI, CAUSE_DC, CAUSE_IV = 1 << 31, 1 << 30, 1 << 27, 1 << 23
-CAUSE_KEEP = ~((0x1F << 2) | (3 << 28))
+CAUSE_KEEP = ~(CAUSE_EXCCODE | CAUSE_CE)
 BEV_BASE = 0xBFC00200 - (1 << 32)
-RESERVED_INSTRUCTION = 10
 GPA_REGION = 3  # a guest physical address takes root's vector by KX
 NO_REFILL = -1
 
@@ -52,7 +69,7 @@ def lines(S, bank):
         cause |= S[C0_GUESTCTL2] & guestctl.VIP | S[C0_CAUSE] & S[C0_GUESTCTL0] & guestctl.PIP
         if cause & CAUSE_TI:
             cause |= 1 << (8 + ((S[bank + C0_INTCTL] >> 29) & 7))
-    return cause & 0xFF00
+    return cause & CAUSE_IP
 
 
 @jit
@@ -87,7 +104,7 @@ def enter_handler(S, bank, code, coprocessor, pc, delay_slot, refill_va_region):
                 wide = status & ST_SX
             vector = 0x080 if wide else 0x000
             S[bank + state.EXCEPTIONS + state.TLB_REFILLS] += 1
-        elif code == 0 and cause & CAUSE_IV:
+        elif code == EXCCODE_INT and cause & CAUSE_IV:
             vector = 0x200
             if not (status & ST_BEV):
                 n = 7
@@ -115,7 +132,7 @@ def enter_handler(S, bank, code, coprocessor, pc, delay_slot, refill_va_region):
 def leave_guest(S, reason, pc, delay_slot):
     """A guest exit: GE in root, with `reason` in GExcCode."""
     set_reason(S, reason)
-    enter_handler(S, 0, guestctl.GUEST_EXIT, 0, pc, delay_slot, NO_REFILL)
+    enter_handler(S, 0, EXCCODE_GE, 0, pc, delay_slot, NO_REFILL)
 
 
 @jit
@@ -134,7 +151,7 @@ def mode_changed(S):
 def take_exception(S, bank, code, coprocessor, pc, delay_slot, refill_va_region):
     """An exception that a context takes (0: root). `pc` is the instruction's own address; `refill_va_region` is -1, or
     bits 63:62 of the address whose translation is missing."""
-    if bank and code == RESERVED_INSTRUCTION and S[C0_GUESTCTL0] & guestctl.RI:
+    if bank and code == EXCCODE_RI and S[C0_GUESTCTL0] & guestctl.RI:
         leave_guest(S, guestctl.GRR, pc, delay_slot)
         return
     before = S[bank + C0_STATUS]
@@ -163,7 +180,7 @@ def take_address_exception(S, status, va, pc, delay_slot):
     elif status & DIRECTLY:
         set_reason(S, guestctl.GVA)
     S[bank + C0_BADVADDR] = va
-    if code == 4 or code == 5:
+    if code == EXCCODE_ADEL or code == EXCCODE_ADES:
         region = NO_REFILL
     else:
         S[bank + C0_CONTEXT] = (S[bank + C0_CONTEXT] & ~0x7FFFFF) | ((va >> 9) & 0x7FFFF0)

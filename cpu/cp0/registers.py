@@ -14,14 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from cpu import state
+from cpu.cp0.fields import CONFIG3_VZ, CONFIG_MT, CONFIG_MT_FTLB
 from cpu.isa.errors import TableError
 from cpu.vz.choices import Choices
 from cpu.vz.guestctl import G1, RAD
+from cpu.words import M32, signed
 
-M32 = 0xFFFFFFFF
 M64 = -1
-CONFIG3_VZ = 1 << 23
-CONFIG_MT, CONFIG_MT_FTLB = 7 << 7, 4 << 7
 CONFIG4_FTLB = 0xC268  # MMUExtDef = 3, pages of 16 KiB, 8 ways, 256 sets
 CPUCFG1_LASX = 1 << 11  # without it LASXEN of Config and LASXMODE of Config6 stay 0
 
@@ -142,19 +141,12 @@ for _name, _number, _select, _guest in (
 ):  # fmt: skip
     _row(_name, _number, _select, guest=_guest, modelled=False)
 
-BY_NUMBER: dict[tuple[int, int], Register] = {(r.number, r.select): r for r in REGISTERS.values()}
-
 
 def register(name: str) -> Register:
     """The register of that (manual's, lower-case) name."""
     if name not in REGISTERS:
         raise TableError(f"no CP0 register {name!r}; the table has {', '.join(sorted(REGISTERS))}")
     return REGISTERS[name]
-
-
-def _signed(value: int) -> int:
-    value &= (1 << 64) - 1
-    return value - (1 << 64) if value >> 63 else value
 
 
 ABSENT, MODELLED, UNMODELLED, WITH_VZ = range(4)
@@ -166,11 +158,11 @@ GUEST_MASK = np.zeros(256, np.int64)
 ROOT_MASK = np.zeros(256, np.int64)
 for _r in REGISTERS.values():
     KIND[_r.index] = (WITH_VZ if _r.vz else MODELLED) if _r.modelled else UNMODELLED
-    MASK[_r.index] = _signed(_r.mask)
+    MASK[_r.index] = signed(_r.mask)
     WIDE[_r.index] = _r.width == 64
     IN_GUEST[_r.index] = _r.guest not in ("", "H")
-    GUEST_MASK[_r.index] = _signed(_r.guest_mask)
-    ROOT_MASK[_r.index] = _signed(_r.root_mask)
+    GUEST_MASK[_r.index] = signed(_r.guest_mask)
+    ROOT_MASK[_r.index] = signed(_r.root_mask)
 
 C0_INDEX = register("index").slot
 C0_RANDOM = register("random").slot
@@ -232,8 +224,8 @@ def reset(S: np.ndarray, core: int, vz: Choices | None = None, ftlb: bool = Fals
     """Sets every CP0 register of a state array to its reset value; EBase.CPUNum is the core's number. `vz`: the core
     has the VZ registers and a guest context. `ftlb`: each context has an FTLB."""
     for r in REGISTERS.values():
-        S[r.slot] = 0 if r.vz and not vz else _signed(r.reset)
-        S[r.slot + state.GUEST] = _signed(r.guest_reset) if vz else 0
+        S[r.slot] = 0 if r.vz and not vz else signed(r.reset)
+        S[r.slot + state.GUEST] = signed(r.guest_reset) if vz else 0
     S[C0_EBASE] |= core
     if vz:
         S[C0_CONFIG3] |= CONFIG3_VZ

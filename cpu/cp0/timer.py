@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from cpu import state
 from cpu.cp0 import stable
-from cpu.cp0.exceptions import CAUSE_DC, CAUSE_TI
+from cpu.cp0.fields import CAUSE_DC, CAUSE_TI, CONFIG6_EXTIMER, CONFIG6_INNTIMER, IP7
 from cpu.cp0.registers import C0_CAUSE, C0_COMPARE, C0_CONFIG6, C0_GTOFFSET
 from cpu.engine.jit import jit
 from cpu.state import NEVER
-
-IP7 = 1 << 15
-INNTIMER, EXTIMER = 1 << 6, 1 << 7
 
 
 @jit
@@ -50,7 +47,7 @@ def set_offset(S, cycle, value):
 def rearm(S, bank, cycle):
     """The cycle at which a context's Count next becomes its Compare; equality now means a whole wrap from now. With
     Config6.EXTIMER the guest's line has its stable timer instead."""
-    if bank and S[C0_CONFIG6] & EXTIMER:
+    if bank and S[C0_CONFIG6] & CONFIG6_EXTIMER:
         S[bank + state.TIMER] = stable.expiry(S)
         return
     if S[C0_CAUSE] & CAUSE_DC:
@@ -98,7 +95,7 @@ def set_disabled(S, cycle, cause):
 @jit
 def external(S, cycle):
     """The stable timer's expiry: latched until Compare is written, if Config6 lets it through."""
-    if S[C0_CONFIG6] & EXTIMER:
+    if S[C0_CONFIG6] & CONFIG6_EXTIMER:
         S[C0_CAUSE] |= CAUSE_TI | IP7
         S[state.TIMER_CAME] = cycle
 
@@ -110,11 +107,11 @@ def fire(S, bank):
     if bank:
         S[bank + C0_CAUSE] |= CAUSE_TI
         S[bank + state.TIMER_CAME] = S[bank + state.TIMER]
-        if S[C0_CONFIG6] & EXTIMER:
+        if S[C0_CONFIG6] & CONFIG6_EXTIMER:
             stable.expire(S)
             S[bank + state.TIMER] = stable.expiry(S)
             return
-    elif (S[C0_CONFIG6] & (EXTIMER | INNTIMER)) != EXTIMER:
+    elif (S[C0_CONFIG6] & (CONFIG6_EXTIMER | CONFIG6_INNTIMER)) != CONFIG6_EXTIMER:
         S[C0_CAUSE] |= CAUSE_TI | IP7
         S[state.TIMER_CAME] = S[state.TIMER]
     S[bank + state.TIMER] += S[state.COUNT_DIVIDER] << 32

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from cpu import state
 from cpu.cp0.exceptions import take_address_exception, take_exception
+from cpu.cp0.fields import EXCCODE_ADEL, EXCCODE_IBE
 from cpu.engine import shared as m
 from cpu.engine.budget import INSTRUCTIONS, SHIFT, charge
 from cpu.engine.code_buffer import reset_code
@@ -41,7 +42,7 @@ from cpu.engine.softmmu_layout import (
 )
 from cpu.isa import Flow
 from cpu.tlb.translate import FETCH, ROOT, translate
-from cpu.vz.mode import HALVES
+from cpu.vz.mode import MODES
 
 PLAIN, BOUNDARY, BRANCH, LIKELY = (FLOWS[f] for f in (Flow.PLAIN, Flow.BOUNDARY, Flow.BRANCH, Flow.LIKELY))
 JUMP, JUMP_REGISTER, TRAP = FLOWS[Flow.JUMP], FLOWS[Flow.JUMP_REGISTER], FLOWS[Flow.TRAP]
@@ -50,7 +51,6 @@ B_GOTO, B_FAR, B_COND, B_REGISTER, B_TARGET = (
 )
 SET_TARGET, SET_LINK, CLEAR_SINK, B_STOP = (OP[name] for name in ("set_target", "set_link", "clear_sink", "b_stop"))
 B_COUNT = OP["b_count"]
-BUS_ERROR = 6
 BOUNDARY_BYTES = 256
 RESERVE = 1024  # words kept free in the pool for one more block
 NO_LIMIT = 1 << 30
@@ -156,16 +156,16 @@ def link_slot(M, block, k):
 
 
 @jit
-def build(M, k, pc, host, limit, next_host, halves):
+def build(M, k, pc, host, limit, next_host, modes):
     """Builds the block at virtual `pc`, whose words lie at host address `host`, into the pool at k, with at most
     `limit` instructions. `next_host` is the host address of the page after this one, or 0: a branch in the page's last
-    word then ends the block before itself. `halves`: the code runs with Status.FR = 0. Returns the end of the block."""
+    word then ends the block before itself. `modes`: what its words mean (cpu/vz/mode.py). Returns the block's end."""
     block = k
     start = pc
     st64(M[m.POOL] + 8 * (block + m.H_PC), pc)
     for field in range(1, m.HEADER):
         st64(M[m.POOL] + 8 * (block + field), 0)
-    st64(M[m.POOL] + 8 * (block + m.H_HALVES), halves)
+    st64(M[m.POOL] + 8 * (block + m.H_MODES), modes)
     k += m.HEADER
     at = 0  # the charge so far
     if M[m.CODE] != 0 and block >= m.POOL_START:
@@ -175,7 +175,7 @@ def build(M, k, pc, host, limit, next_host, halves):
             k = emit_stop(M, k, pc, block, at)
             break
         word = ld32(host + pc - start)
-        number = decode_for(halves, word)
+        number = decode_for(modes, word)
         flow = FLOW[number]
         if flow == PLAIN and number != RESERVED:
             k = emit_instruction(M, k, number, word, block, at, 0)
@@ -197,7 +197,7 @@ def build(M, k, pc, host, limit, next_host, halves):
             slot_word = ld32(next_host)
         else:
             slot_word = ld32(host + pc + 4 - start)
-        k, at = emit_branch(M, k, number, word, decode_for(halves, slot_word), slot_word, pc, block, at)
+        k, at = emit_branch(M, k, number, word, decode_for(modes, slot_word), slot_word, pc, block, at)
         break
     st64(M[m.POOL] + 8 * (block + m.H_COUNT), at & INSTRUCTIONS)
     M[m.BLOCKS_BUILT] += 1
@@ -276,7 +276,7 @@ def fetch_page(S, M, pc):
     page = pc & ~0xFFF
     entry = base + ((pc >> 8) & (TABLE_MASK << 4))
     if pc & 3:
-        return pc, 4
+        return pc, EXCCODE_ADEL
     if ld64(entry) == page:
         return ld64(entry + 8) + (pc & 0xFFF), 0
     pa, status = translate(S, pc, FETCH)
@@ -471,7 +471,7 @@ def flush_pool(M):
 def raise_fetch(S, status, va, pc, delay_slot):
     """The exception of a fetch that failed at `va`, as fetch_page gives it. Bus errors are root's."""
     if status == -1:
-        take_exception(S, 0, BUS_ERROR, 0, pc, delay_slot, -1)
+        take_exception(S, 0, EXCCODE_IBE, 0, pc, delay_slot, -1)
     else:
         take_address_exception(S, status, va, pc, delay_slot)
 
@@ -498,14 +498,14 @@ def find_block(S, M, pc, limit):
         return 0
     offset = host - M[m.RAM]
     page = offset >> 12
-    halves = S[state.UNITS] & HALVES
+    modes = S[state.UNITS] & MODES
     if not once:
         chunk = ld64(M[m.PAGE_CHUNK] + 8 * page)
         if chunk != 0:
             block = ld64(chunk_at(M, chunk) + 8 * ((offset >> 2) & 1023))
             while block != 0:
                 at = M[m.POOL] + 8 * block
-                if ld64(at + 8 * m.H_PC) == pc and ld64(at + 8 * m.H_HALVES) == halves:
+                if ld64(at + 8 * m.H_PC) == pc and ld64(at + 8 * m.H_MODES) == modes:
                     jump_cache(S, pc, at + 8 * m.HEADER)
                     return at + 8 * m.HEADER
                 block = ld64(at + 8 * m.H_ALIAS)
@@ -528,7 +528,7 @@ def find_block(S, M, pc, limit):
         flush_pool(M)
     chunk = page_chunk(M, page)
     k = S[state.NUMBER] * m.SCRATCH_WORDS + m.SCRATCH_WORDS if once else M[m.POOL_NEXT]
-    end = build(M, k, pc, host, limit, next_host, halves)
+    end = build(M, k, pc, host, limit, next_host, modes)
     at = M[m.POOL] + 8 * k
     first = (offset >> 2) & 1023
     for word in range(first, first + ld64(at + 8 * m.H_COUNT)):

@@ -15,7 +15,8 @@ from cpu.engine.intrinsics import ld8, ld32, ld64, shr, st8, st32, st64
 from cpu.engine.jit import jit, jit_as
 from cpu.engine.micro import OP
 from cpu.engine.softmmu_layout import JUMP_CACHE_MASK, JUMP_CACHE_OFFSET
-from cpu.engine.stencils import Stencils, available
+from cpu.engine.stencil_tables import Stencils
+from cpu.engine.stencils import available
 from soc.errors import SocError
 
 B_COUNT, B_NATIVE = OP["b_count"], OP["b_native"]

@@ -22,8 +22,9 @@ from cpu.engine.micro import (
     MicroOp,
     written_gpr_fields,
 )
-from cpu.isa import Flow
+from cpu.isa import Flow, Instruction
 from cpu.isa.table import GPR_FIELDS
+from cpu.vz.mode import HALVES, NARROW, NARROW_COP0, NARROW_COP1
 
 RESERVED = OP["reserved"]
 MAX_SLOTS = 6
@@ -159,8 +160,16 @@ def _fill() -> None:
             READS_AND_WRITES[k, n] = fields[name].low
 
 
+def _reserved_in(entry: Instruction) -> int:
+    """The modes (cpu/vz/mode.py) in which an instruction is reserved."""
+    modes = HALVES if entry.fr1 else 0
+    if entry.op64:
+        modes |= {None: NARROW, 0: NARROW_COP0, 1: NARROW_COP1}[entry.coprocessor]
+    return modes
+
+
 _fill()
-FR1 = np.array([bool(op.instruction and op.instruction.fr1) for op in OPS], np.int64)
+RESERVED_IN = np.array([_reserved_in(op.instruction) if op.instruction else 0 for op in OPS], np.int64)
 ODD_OP = np.array([OP.get(op.name + MARKS["odd"], 0) for op in OPS], np.int64)
 TEST_OP = np.array([OP.get(op.name + MARKS["test"], 0) for op in OPS], np.int64)
 
@@ -182,13 +191,15 @@ def decode(word):
 
 
 @jit
-def decode_for(halves, word):
-    """Micro-op number of an instruction word; `halves`: with Status.FR = 0. Then 64 bits need an even register, and an
-    odd one is a half."""
+def decode_for(modes, word):
+    """Micro-op number of an instruction word in the modes of cpu/vz/mode.py. With HALVES 64 bits need an even register,
+    and an odd one is a half."""
     number = decode(word)
-    if not halves:
+    if RESERVED_IN[number] & modes:
+        return RESERVED
+    if not modes & HALVES:
         return number
-    if FR1[number] or word & ODD_WIDE[number]:
+    if word & ODD_WIDE[number]:
         return RESERVED
     return ODD_OP[number] if word & ODD_FPR[number] else number
 

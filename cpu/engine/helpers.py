@@ -11,8 +11,20 @@ import numpy as np
 
 from cpu import state
 from cpu.cp0 import stable, timer
-from cpu.cp0.access import CU0, read_cp0, read_hardware, sign32, write_cp0
+from cpu.cp0.access import read_cp0, read_hardware, write_cp0
 from cpu.cp0.exceptions import leave_guest, return_from_exception, take_address_exception, take_exception
+from cpu.cp0.fields import (
+    CONFIG3_VZ,
+    CONFIG6_EXTIMER,
+    EBASE_CPUNUM,
+    EXCCODE_ADEL,
+    EXCCODE_CPU,
+    EXCCODE_DBE,
+    EXCCODE_MCHECK,
+    EXCCODE_RI,
+    ST_CU0,
+    ST_IE,
+)
 from cpu.cp0.registers import (
     ABSENT,
     C0_CONFIG3,
@@ -21,7 +33,6 @@ from cpu.cp0.registers import (
     C0_GUESTCTL0,
     C0_GUESTCTL1,
     C0_STATUS,
-    CONFIG3_VZ,
     GUEST_MASK,
     IN_GUEST,
     KIND,
@@ -29,11 +40,12 @@ from cpu.cp0.registers import (
     ROOT_MASK,
     UNMODELLED,
     WITH_VZ,
+    register,
 )
 from cpu.engine import shared as m
 from cpu.engine.blocks import note_instruction
 from cpu.engine.decode import cp0_number
-from cpu.engine.intrinsics import ld64
+from cpu.engine.intrinsics import ld64, sign32
 from cpu.engine.jit import jit
 from cpu.engine.micro import HELPER_ID
 from cpu.engine.softmmu import host_offset, update_context
@@ -47,10 +59,9 @@ from cpu.vz.traps import NONE, instruction_exit, move_exit
 # What a helper asks of the loop.
 NEXT, JUMP, WAIT, STOP, RAISED, READ_CSR, WRITE_CSR, SOONER = range(8)
 
-BUS_ERROR, RI, CPU, MACHINE_CHECK = 7, 10, 11, 24
 PERFCTL, PERFCTL_ENABLES = 25 * 8, 0xF
 CPUCFG = np.zeros(8, np.int64)
-CPUCFG[0] = 0x0014C000
+CPUCFG[0] = register("prid").reset
 CPUCFG[1] = 0x6F8F0025
 # LEXT1 alone; a machine may add LCSRP (CSR instructions), LSPW (LDDIR and LDPTE) and LVZP by its CPUCFG2, and to word 1
 # LASX by its CPUCFG1.
@@ -63,9 +74,8 @@ DI, EI, RDPGPR, WRPGPR = (HELPER_ID[n] for n in ("di", "ei", "rdpgpr", "wrpgpr")
 TLBR, TLBWI, TLBWR, TLBP = (HELPER_ID[n] for n in ("tlbr", "tlbwi", "tlbwr", "tlbp"))
 TLBGR, TLBGWI, TLBGWR, TLBGP = (HELPER_ID[n] for n in ("tlbgr", "tlbgwi", "tlbgwr", "tlbgp"))
 TLBINV, TLBINVF = HELPER_ID["tlbinv"], HELPER_ID["tlbinvf"]
-TLBGINV, TLBGINVF = HELPER_ID["tlbginv"], HELPER_ID["tlbginvf"]
 ERET, WAIT_ID, CACHE, SYNCI = (HELPER_ID[n] for n in ("eret", "wait", "cache", "synci"))
-RDHWR, CPUCFG_ID, NOT_MODELLED = (HELPER_ID[n] for n in ("rdhwr", "cpucfg", "not_modelled"))
+RDHWR, CPUCFG_ID = HELPER_ID["rdhwr"], HELPER_ID["cpucfg"]
 LDDIR, LDPTE = HELPER_ID["lddir"], HELPER_ID["ldpte"]
 CSR_BYTES, CSR_WRITES, CSR_OF_GUEST = (np.zeros(len(HELPER_ID) + 1, np.int64) for _ in range(3))
 for _name in ("rdcsr", "wrcsr", "drdcsr", "dwrcsr", "rdgcsr", "wrgcsr", "drdgcsr", "dwrgcsr"):
@@ -174,11 +184,11 @@ def walk(S, M, helper, a, b, word, pc, delay_slot):
     pa, status = translate(S, va, LOAD)
     if status != 0 or va & 7:
         note_instruction(S, M, pc, delay_slot)
-        take_address_exception(S, status if status != 0 else 4, pa if status & ROOT else va, pc, delay_slot)
+        take_address_exception(S, status if status != 0 else EXCCODE_ADEL, pa if status & ROOT else va, pc, delay_slot)
         return RAISED
     offset = host_offset(M, pa)
     if offset < 0:
-        return raise_in(S, M, 0, BUS_ERROR, 0, pc, delay_slot)
+        return raise_in(S, M, 0, EXCCODE_DBE, 0, pc, delay_slot)
     value = ld64(M[m.RAM] + offset)
     if helper == LDDIR:
         S[a] = value
@@ -198,7 +208,7 @@ def reaches_copy(S, helper, a, b):
     """Whether a guest's access to a configuration register is one of its own stable timer, which root has lent it."""
     if CSR_BYTES[helper] != 8 or CSR_OF_GUEST[helper]:
         return False
-    is_lent = S[C0_GUESTCTL0] & GT != 0 and S[C0_CONFIG6] & timer.EXTIMER != 0
+    is_lent = S[C0_GUESTCTL0] & GT != 0 and S[C0_CONFIG6] & CONFIG6_EXTIMER != 0
     return is_lent and stable.has_copy(csr_number(S, helper, a, b))
 
 
@@ -233,11 +243,11 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
     RAISED (an exception was taken), READ_CSR or WRITE_CSR (the access that ACCESS_PA, ACCESS_SIZE and BOUNCE describe
     leaves the core)."""
     bank = S[state.BANK]
-    if not UNPRIVILEGED[helper] and mode_of(S[bank + C0_STATUS]) != KERNEL and not (S[bank + C0_STATUS] & CU0):
+    if not UNPRIVILEGED[helper] and mode_of(S[bank + C0_STATUS]) != KERNEL and not (S[bank + C0_STATUS] & ST_CU0):
         reserved = helper == HYPCALL and S[state.VZ_CHOICES] & HYPCALL_RI
-        return raise_in(S, M, bank, RI if reserved else CPU, 0, pc, delay_slot)
+        return raise_in(S, M, bank, EXCCODE_RI if reserved else EXCCODE_CPU, 0, pc, delay_slot)
     if (ROOT_ONLY[helper] and (bank or not has_vz(S))) or (helper == HYPCALL and not bank):
-        return raise_in(S, M, bank, RI, 0, pc, delay_slot)
+        return raise_in(S, M, bank, EXCCODE_RI, 0, pc, delay_slot)
     a = (uop >> 16) & 0xFF
     b = (uop >> 24) & 0xFF
     number = cp0_number(word)
@@ -246,7 +256,7 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
     if helper == RDHWR:
         value, allowed = read_hardware(S, number >> 3, cycle)
         if not allowed:
-            return raise_in(S, M, bank, RI, 0, pc, delay_slot)
+            return raise_in(S, M, bank, EXCCODE_RI, 0, pc, delay_slot)
     if bank:
         if is_move:
             reason = move_exit(S, number, 1 if helper == MTC0 or helper == DMTC0 else 0, S[a])
@@ -263,7 +273,7 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
     if OWN_TLB[helper] or GUEST_TLB[helper]:
         whose, own = (bank, OWN_TLB[helper]) if OWN_TLB[helper] else (state.GUEST, GUEST_TLB[helper])
         if not operate_tlb(S, whose, own, S[C0_GUESTCTL1] & ID if bank else (S[C0_GUESTCTL1] >> RID_SHIFT) & ID):
-            return raise_in(S, M, bank, MACHINE_CHECK, 0, pc, delay_slot)
+            return raise_in(S, M, bank, EXCCODE_MCHECK, 0, pc, delay_slot)
     elif MFGC0 == helper or DMFGC0 == helper or MTGC0 == helper or DMTGC0 == helper:
         move_guest(S, helper, a, number, cycle)
     elif helper == ERET:
@@ -271,7 +281,7 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
         return JUMP
     elif helper == DI or helper == EI:
         S[a] = sign32(S[bank + C0_STATUS])
-        S[bank + C0_STATUS] = (S[bank + C0_STATUS] & ~1) | (1 if helper == EI else 0)
+        S[bank + C0_STATUS] = (S[bank + C0_STATUS] & ~ST_IE) | (ST_IE if helper == EI else 0)
     elif helper == RDHWR:
         S[a] = value
     elif helper == CPUCFG_ID:
@@ -292,7 +302,7 @@ def run_helper(S, M, helper, uop, word, pc, delay_slot, cycle):
         S[state.BOUNCE] = S[b]
         return WRITE_CSR
     elif helper == DRDTIME:
-        S[b] = S[C0_EBASE] & 0x3FF  # the counter's ID: that of the core
+        S[b] = S[C0_EBASE] & EBASE_CPUNUM  # the counter's ID: that of the core
         S[a] = stable.counter(S, cycle)
     elif helper == RDPGPR or helper == WRPGPR:
         S[a] = S[b]  # one shadow set: the previous set is this one

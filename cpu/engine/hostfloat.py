@@ -23,12 +23,13 @@ from collections.abc import Callable
 from cpu import state
 from cpu.isa.ir import Emitter, Ir
 from cpu.isa.softfloat import DOWN, EQUAL, INEXACT, LESS, NEAREST, TOWARD_ZERO, UP, D, Format, S
+from cpu.words import signed
 
 ENABLES, MODE = 0xF80, 3  # in FCSR, and in MSACSR
 # Exponents. D: remainders of results from 2^-959 up, of operands from 2^-895 up, are exact. S: no result is tiny.
 RESULT_FLOOR, OPERAND_FLOOR = {32: 2, 64: 64}, 128
 EXACT_INTEGERS = 1 << 53
-SCALAR = {32: "float", 64: "double"}
+SCALAR = {16: "half", 32: "float", 64: "double"}
 
 Cold = Callable[[str], None]
 Routine = Callable[..., tuple[Ir, Ir]]
@@ -60,7 +61,7 @@ class HostFloat:
         """The routine in place of a softfloat one, or None where this host has none."""
         for fmt in self.formats:
             for name, needs in self.needs.items():
-                if getattr(fmt, name) is function:
+                if getattr(fmt, name, None) is function:
                     if fmt.width in needs and needs[fmt.width] not in self.features:
                         return None
                     return lambda *values, fmt=fmt, name=name: getattr(self, name)(fmt, *values)
@@ -90,12 +91,14 @@ class HostFloat:
         return Ir(self.out, ssa)
 
     # Numbers
-    def text(self, value) -> str:
-        return str(value) if isinstance(value, int) else value.ssa
+    def text(self, value, width: int) -> str:
+        """A value, or a constant of this width."""
+        return self.constant(f"i{width}", value) if isinstance(value, int) else value.ssa
 
     def number(self, fmt: Format, value) -> str:
         """An encoding as a host number."""
-        width, held, encoding = fmt.width, self.integer_width(fmt), self.text(value)
+        width, held = fmt.width, self.integer_width(fmt)
+        encoding = self.text(value, held)
         if width < held:
             encoding = self.out.op(f"trunc i{held} {encoding} to i{width}")
         return self.out.op(f"bitcast {self.kind(f'i{width}')} {encoding} to {self.kind(SCALAR[width])}")
@@ -156,8 +159,8 @@ class HostFloat:
         out, scalar, unit = self.out, f"i{fmt.width}", 2 << fmt.fraction
         kind = self.kind(scalar)
         doubled = out.op(f"shl {kind} {self.bits(fmt, number)}, {self.constant(scalar, 1)}")
-        above = out.op(f"sub {kind} {doubled}, {self.constant(scalar, _signed(lowest * unit, fmt.width))}")
-        size = _signed(((fmt.top if end is None else end) - lowest) * unit, fmt.width)
+        above = out.op(f"sub {kind} {doubled}, {self.constant(scalar, signed(lowest * unit, fmt.width))}")
+        size = signed(((fmt.top if end is None else end) - lowest) * unit, fmt.width)
         outside = out.op(f"icmp uge {kind} {above}, {self.constant(scalar, size)}")
         if not zero:
             self.cold(self.any(outside))
@@ -259,19 +262,22 @@ class HostFloat:
         # The control register's own mode comes as a value.
         self.default_environment(ENABLES | MODE if isinstance(mode, Ir) else ENABLES)
         mode = NEAREST if isinstance(mode, Ir) else mode
-        x = self.wide(fmt, self.number(fmt, a))
+        return self.rounded(self.wide(fmt, self.number(fmt, a)), mode, width)
+
+    def rounded(self, x: str, mode: int, width: int):
+        """A double as an integer of `width` bits, and its flags."""
         whole = x
         if mode != TOWARD_ZERO:
             whole = self.intrinsic({NEAREST: "roundeven", UP: "ceil", DOWN: "floor"}[mode], "double", x)
-        # Below 2^62 in size, or 2^30: an integer of the width, whatever the rounding.
-        self.in_range(D, whole, 0, end=D.bias + width - 2)
+        # Below 2^(width - 1) in size: an integer of the width, also where only its fraction has still to go.
+        self.in_range(D, whole, 0, end=D.bias + width - 1)
         integer = self.convert("fptosi", "double", whole, f"i{width}")
         back = self.convert("sitofp", f"i{width}", integer, "double")
         return self.value(integer, width, signed=True), self.inexact(self.differ(back, x))
 
     def from_integer(self, fmt: Format, a, fcsr):
         out, scalar = self.out, f"i{self.integer_width(fmt)}"
-        integer, kind = self.text(a), self.kind(scalar)
+        integer, kind = self.text(a, self.integer_width(fmt)), self.kind(scalar)
         self.default_environment()
         if self.integer_width(fmt) == 64:
             moved = out.op(f"add {kind} {integer}, {self.constant(scalar, EXACT_INTEGERS)}")
@@ -291,8 +297,3 @@ class HostFloat:
         rounded = self.narrow(S, x)
         self.in_range(S, rounded, 2, self.is_zero(x))
         return self.encoding(S, rounded), self.inexact(self.differ(self.wide(S, rounded), x))
-
-
-def _signed(value: int, width: int) -> int:
-    value &= (1 << width) - 1
-    return value - (1 << width) if value >> (width - 1) else value

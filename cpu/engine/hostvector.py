@@ -18,7 +18,8 @@ from cpu.engine.hostfloat import ENABLES, MODE, RESULT_FLOOR, SCALAR, Cold, Host
 from cpu.isa.ir import Emitter, Ir
 from cpu.isa.ir_vectors import IrVector, vector
 from cpu.isa.msa_signals import FS, Element
-from cpu.isa.softfloat2008 import D, Format2008, S
+from cpu.isa.softfloat import INEXACT, NEAREST
+from cpu.isa.softfloat2008 import D, Format2008, H, S
 
 SUMMAND_END = D.top - 2  # two numbers with exponents below this are added without overflow
 
@@ -40,6 +41,13 @@ class HostVector(HostFloat):
         "extreme": {},
         "to_saturated": {32: "sse4.1", 64: "sse4.1"},
         "from_unsigned": {},
+        "reciprocal": {},
+        "reciprocal_root": {},
+        "scale": {},
+        "binary_logarithm": {},
+        "to_fixed_point": {32: "sse4.1", 64: "sse4.1"},
+        "from_half": {32: "f16c"},
+        "to_half": {32: "f16c"},
     }
 
     def __init__(self, out: Emitter, cold: Cold, features: frozenset[str], count: int):
@@ -128,6 +136,46 @@ class HostVector(HostFloat):
     def from_unsigned(self, fmt: Format2008, a, msacsr):
         self.not_negative(a)
         return self.from_integer(fmt, a, msacsr)
+
+    def reciprocal(self, fmt: Format2008, a, msacsr):
+        result, _ = self.div(fmt, fmt.one, a, msacsr)
+        return result, Ir(self.out, str(INEXACT))
+
+    def reciprocal_root(self, fmt: Format2008, a, msacsr):
+        root, _ = self.sqrt(fmt, a, msacsr)
+        return self.reciprocal(fmt, root, msacsr)
+
+    def scale(self, fmt: Format2008, a, power, msacsr):
+        exponent, zero = (a >> fmt.fraction) & fmt.top, fmt.magnitude(a) == 0
+        normal = (exponent - 1).ult(fmt.top - 1) & (exponent + power - 1).ult(fmt.top - 1)
+        self.cold((~(normal | zero)).any.ssa)
+        return zero.choose(a, a + (power << fmt.fraction)), Ir(self.out, "0")
+
+    def binary_logarithm(self, fmt: Format2008, a, msacsr):
+        """Of a positive normal number: the exponent field as the fraction of 2^fraction, less that and the bias."""
+        self.not_negative(a)
+        self.in_range(fmt, self.number(fmt, a), 1)
+        scalar, one = SCALAR[fmt.width], (fmt.bias + fmt.fraction) << fmt.fraction
+        raised = self.number(fmt, (a >> fmt.fraction) | one)
+        low = self.constant(scalar, str(float(fmt.hidden + fmt.bias)))
+        exponent = self.out.op(f"fsub {self.kind(scalar)} {raised}, {low}")
+        return self.encoding(fmt, exponent), Ir(self.out, "0")
+
+    def to_fixed_point(self, fmt: Format2008, a, msacsr):
+        x, width = self.wide(fmt, self.number(fmt, a)), fmt.width // 2
+        return self.rounded(self.product(x, self.constant("double", str(float(1 << (width - 1))))), NEAREST, width)
+
+    def from_half(self, fmt: Format2008, a, msacsr):
+        x = self.number(H, a)
+        self.in_range(H, x, 0)
+        return self.encoding(S, self.convert("fpext", "half", x, "float")), Ir(self.out, "0")
+
+    def to_half(self, fmt: Format2008, a, msacsr):
+        x = self.number(S, a)
+        rounded = self.convert("fptrunc", "float", x, "half")
+        self.in_range(H, rounded, 2, self.is_zero(x, S))
+        back = self.convert("fpext", "half", rounded, "float")
+        return self.encoding(H, rounded), self.inexact(self.differ(back, x, "float"))
 
     def not_negative(self, integers: IrVector) -> None:
         """Leaves where the uppermost bit of an integer is set."""

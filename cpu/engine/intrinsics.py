@@ -1,4 +1,5 @@
-"""numba intrinsics over int64: raw memory, array elements, logical shifts, unsigned compares, calls of code."""
+"""numba intrinsics over int64: raw memory, array elements, logical shifts, unsigned compares, sign
+extension, calls of code."""
 
 from __future__ import annotations
 
@@ -75,6 +76,16 @@ def ult(typing, a, b):
         return builder.icmp_unsigned("<", args[0], args[1])
 
     return types.boolean(types.int64, types.int64), generate
+
+
+@intrinsic
+def sign32(typing, value):
+    """The low 32 bits, sign-extended."""
+
+    def generate(context, builder, signature, args):
+        return builder.sext(builder.trunc(args[0], ir.IntType(32)), I64)
+
+    return types.int64(types.int64), generate
 
 
 @intrinsic

@@ -13,7 +13,21 @@ from __future__ import annotations
 
 from cpu import state
 from cpu.cp0 import timer
-from cpu.cp0.exceptions import any_interrupt, interrupts, take_address_exception, take_exception
+from cpu.cp0.exceptions import any_interrupt, interrupts, take_exception
+from cpu.cp0.fields import (
+    CAUSE_IP,
+    CONFIG3_MSA,
+    CONFIG5_MSAEN,
+    CONFIG6_LASXMODE,
+    CONFIG_LASXEN,
+    EXCCODE_CPU,
+    EXCCODE_GSEXC,
+    EXCCODE_INT,
+    EXCCODE_MSADIS,
+    EXCCODE_RI,
+    IP7,
+    ST_CU1,
+)
 from cpu.cp0.registers import C0_CAUSE, C0_CONFIG, C0_CONFIG3, C0_CONFIG5, C0_CONFIG6, C0_GSCAUSE, C0_STATUS
 from cpu.engine import shared as m
 from cpu.engine.blocks import (
@@ -31,34 +45,34 @@ from cpu.engine.blocks import (
     known_block,
     note_instruction,
     side_block,
-    written,
 )
 from cpu.engine.budget import LONGEST, MOST_CYCLES, SHIFT, charge, completed, cycles_left
-from cpu.engine.decode import ACCESS, ACCESS_ALIGNED, ACCESS_SIZE, FLOW, HELPER, UNIT
+from cpu.engine.decode import FLOW, HELPER, UNIT
 from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, SOONER, WAIT, WRITE_CSR, finish_csr, run_helper
-from cpu.engine.intrinsics import call_code, ld8, ld64, st8, st64, ult
+from cpu.engine.intrinsics import call_code, ld64, st64
 from cpu.engine.jit import jit, jit_inline
-from cpu.engine.micro import LOAD, MODIFY, R_HELPER, R_HOT, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT, UNITS
-from cpu.engine.softmmu import host_offset, note_fill
-from cpu.engine.softmmu_layout import TABLE_MASK, WRITE_OFFSET
+from cpu.engine.micro import R_HELPER, R_HOT, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT, UNITS
+from cpu.engine.slow_access import (
+    CROSSING,
+    FAULTED,
+    FILLED,
+    MMIO,
+    PARTIAL,
+    SLOWLY,
+    WATCHED,
+    finish_crossing,
+    slow_access,
+)
 from cpu.engine.translation import link_native, translate_block
-from cpu.tlb.translate import ROOT, translate
-from cpu.vz.mode import CU1, HALVES, LASXEN, LASXMODE, MSAEN, is_hypervisors
+from cpu.vz.mode import HALVES, is_hypervisors
 from cpu.vz.short_exit import answer
-from cpu.vz.traps import CONFIG3_MSAP
 
 (STOP_HORIZON, STOP_SLICE, STOP_READ, STOP_WRITE, STOP_LIMIT, STOP_PC, STOP_DEADLOCK, STOP_UNMODELLED, STOP_STORM,
  STOP_PARTIAL, STOP_EXIT, STOP_STEP, STOP_WATCH) = range(13)  # fmt: skip
 
-# What becomes of the bounce buffer after a slow store.
-DIRECT, CROSSING, MMIO = 0, 1, 2
-
-GOES_ON = -1
+GOES_ON, AGAIN = -1, -2  # beside the stops: what a step of the loop comes to
 STORM = 64
 FOREVER = timer.NEVER >> 1  # a horizon that only an endless run has
-STORE_CODE, LOAD_CODE = 5, 4
-ANY_ACCESS = 3
-RI, CPU, GSEXC, MSA_DISABLED = 10, 11, 16, 21
 GSCAUSE_LASX_DISABLED = 7 << 2  # GSCause.GSExcCode
 FPU_UNIT, LASX_UNIT = UNITS["fpu"], UNITS["lasx"]
 IRQ_LOG_ENTRIES = 64
@@ -87,137 +101,6 @@ def complete_instruction(S, M, op):
 
 
 @jit
-def copy_bytes(to, source, size):
-    for k in range(size):
-        st8(to + k, ld8(source + k))
-
-
-@jit
-def fill(S, M, va, host, is_store):
-    """Remembers a translated page in the soft-MMU."""
-    page = va & ~0xFFF
-    entry = S[state.SOFTMMU] + ((va >> 8) & (TABLE_MASK << 4))
-    if is_store:
-        entry += WRITE_OFFSET
-    st64(entry, page)
-    st64(entry + 8, (host & ~0xFFF) - page)
-    note_fill(S, entry)
-
-
-@jit
-def fault(S, M, status, va, pc, delay_slot):
-    """The exception of a load or store whose address `va` failed."""
-    note_instruction(S, M, pc, delay_slot)
-    take_address_exception(S, status, va, pc, delay_slot)
-
-
-@jit
-def find_watch(M, first, last, kinds):
-    """Number of a watch that an access of one of `kinds` to these virtual addresses touches, or -1."""
-    for k in range(M[m.WATCH_COUNT]):
-        at = M[m.WATCHES] + 8 * m.WATCH_WORDS * k
-        apart = ult(last, ld64(at + 8 * m.WATCH_FIRST)) or ult(ld64(at + 8 * m.WATCH_LAST), first)
-        if not apart and ld64(at + 8 * m.WATCH_KINDS) & kinds:
-            return k
-    return -1
-
-
-@jit
-def stops_access(S, M, ea, size, kinds):
-    """Whether a watch stops the access about to be made, which the next time it lets pass."""
-    this = S[state.INSTRUCTIONS] + 1
-    if this == S[state.WATCH_STOPPED]:
-        return False
-    watch = find_watch(M, ea, ea + size - 1, kinds)
-    if watch >= 0:
-        S[state.WATCH_STOPPED] = this
-        S[state.WATCH_HIT] = watch + 1
-    return watch >= 0
-
-
-@jit
-def slow_access(S, M, op, pc, delay_slot):
-    """A load or store the soft-MMU did not know. Returns 0: a page is filled in, do it again; 1: use the slow handler;
-    2: an exception was taken; 3: an MMIO read; 4: not modelled; 5: a watch stops it."""
-    va, ea = S[state.EXIT_VA], S[state.EXIT_EA]
-    size, kind = ACCESS_SIZE[op], ACCESS[op]
-    is_store = kind != LOAD
-    wanted = 1 if is_store else 0
-    error = STORE_CODE if is_store else LOAD_CODE
-    if ACCESS_ALIGNED[op] and ea & (size - 1):
-        fault(S, M, error, va, pc, delay_slot)
-        return 2
-    S[state.ACCESS_SIZE] = size
-    pa, status = translate(S, ea, wanted)
-    if status != 0:
-        fault(S, M, status, pa + va - ea if status & ROOT else va, pc, delay_slot)
-        return 2
-    if M[m.WATCH_COUNT] > 0 and stops_access(S, M, ea, size, 1 << wanted):
-        return 5
-    offset = host_offset(M, pa)
-    if is_store and offset >= M[m.RAM_BYTES]:
-        offset = -1  # ROM: stores go to the bus, which knows what they do
-    if (ea & 0xFFF) + size > 0x1000:
-        second = (ea & ~0xFFF) + 0x1000
-        pa2, status = translate(S, second, wanted)
-        if status != 0:
-            fault(S, M, status, pa2 if status & ROOT else second, pc, delay_slot)
-            return 2
-        offset2 = host_offset(M, pa2)
-        if offset < 0 or offset2 < 0 or (is_store and offset2 >= M[m.RAM_BYTES]):
-            fault(S, M, error, va, pc, delay_slot)  # MMIO may not be unaligned
-            return 2
-        here = 0x1000 - (ea & 0xFFF)
-        bounce = S[state.STATE_ADDRESS] + 8 * state.BOUNCE
-        S[state.ACCESS_PA], S[state.ACCESS_PA2] = offset, offset2
-        S[state.SLOW_POINTER] = bounce
-        S[state.PENDING_STORE] = CROSSING
-        if not is_store:
-            copy_bytes(bounce, M[m.RAM] + offset, here)
-            copy_bytes(bounce + here, M[m.RAM] + offset2, size - here)
-        return 1
-    if offset < 0:
-        if ea & (size - 1):
-            fault(S, M, error, va, pc, delay_slot)
-            return 2
-        S[state.ACCESS_PA] = pa
-        if kind == MODIFY or size > 8:
-            return 4
-        S[state.PENDING_STORE] = MMIO
-        S[state.SLOW_POINTER] = S[state.STATE_ADDRESS] + 8 * state.BOUNCE
-        return 1 if is_store else 3
-    host = M[m.RAM] + offset
-    if is_store:
-        page = offset >> 12
-        st8(M[m.TOUCHED] + page, 1)
-        if ld64(M[m.PAGE_CHUNK] + 8 * page) != 0:
-            written(M, offset, size)
-            S[state.SLOW_POINTER] = host
-            S[state.PENDING_STORE] = DIRECT
-            return 1
-    watched = M[m.WATCH_COUNT] > 0 and find_watch(M, ea & ~0xFFF, ea | 0xFFF, ANY_ACCESS) >= 0
-    if not watched:
-        fill(S, M, ea, host, is_store)
-    if watched or ea & (size - 1):
-        S[state.SLOW_POINTER] = host
-        S[state.PENDING_STORE] = DIRECT
-        return 1
-    return 0
-
-
-@jit
-def finish_crossing(S, M):
-    """Copies the bounce buffer of a page-crossing store to its two pages."""
-    size = S[state.ACCESS_SIZE]
-    here = 0x1000 - (S[state.ACCESS_PA] & 0xFFF)
-    bounce = S[state.STATE_ADDRESS] + 8 * state.BOUNCE
-    written(M, S[state.ACCESS_PA], here)
-    written(M, S[state.ACCESS_PA2], size - here)
-    copy_bytes(M[m.RAM] + S[state.ACCESS_PA], bounce, here)
-    copy_bytes(M[m.RAM] + S[state.ACCESS_PA2], bounce + here, size - here)
-
-
-@jit
 def log_interrupt(S, bank, cycle, pending):
     k = S[state.IRQ_LOG_COUNT]
     if k < IRQ_LOG_ENTRIES:
@@ -229,21 +112,21 @@ def log_interrupt(S, bank, cycle, pending):
 
 @jit
 def at_boundary(S):
-    """What happens at a boundary before UNTIL: timer, WAIT, interrupts. Returns -1 to go on with the next block, -2 to
+    """What happens at a boundary before UNTIL: timer, WAIT, interrupts. Returns GOES_ON for the next block, AGAIN to
     come here again, or a stop."""
     now = S[state.CYCLES]
     timer.catch_up(S, now)
     if S[state.WAITING]:
-        if (S[C0_CAUSE] & S[C0_STATUS] & 0xFF00) == 0:
+        if (S[C0_CAUSE] & S[C0_STATUS] & CAUSE_IP) == 0:
             then = S[state.UNTIL]
-            if S[C0_STATUS] & timer.IP7:
+            if S[C0_STATUS] & IP7:
                 then = min(then, S[state.TIMER])
             if then >= FOREVER:
                 return STOP_DEADLOCK
             S[state.CYCLES] = then
             while S[state.TIMER] < then:
                 timer.fire(S, 0)
-            return -2
+            return AGAIN
         S[state.WAITING] = 0
     S[state.SAMPLE] = 0
     bank = 0
@@ -252,14 +135,14 @@ def at_boundary(S):
         bank = state.GUEST
         pending = interrupts(S, bank)
     if pending:
-        take_exception(S, bank, 0, 0, S[state.PC], 0, -1)
+        take_exception(S, bank, EXCCODE_INT, 0, S[state.PC], 0, -1)
         S[state.SAMPLE] = 1  # entering the handler may have taken until another event
         if S[state.IRQ_LOG_WANTED] and (bank or not S[state.HYPERVISOR]):
             log_interrupt(S, bank, now, pending)
             if S[state.IRQ_LOG_COUNT] == IRQ_LOG_ENTRIES:
                 return STOP_SLICE
-        return -2
-    return -1
+        return AGAIN
+    return GOES_ON
 
 
 @jit
@@ -273,17 +156,24 @@ def storm(S):
 
 
 @jit
+def after_exception(S):
+    """An exception was taken: AGAIN, at its handler, unless they come one after the other."""
+    S[state.SAMPLE] = 1
+    return STOP_STORM if storm(S) else AGAIN
+
+
+@jit
 def unit_exception(S, op, pc, delay_slot):
     """The exception of an instruction whose unit is off: the guest's own context is asked first."""
     bank = S[state.BANK]
     if UNIT[op] == FPU_UNIT:
-        taker = bank if not S[bank + C0_STATUS] & CU1 else 0
-        take_exception(S, taker, CPU, 1, pc, delay_slot, -1)
+        taker = bank if not S[bank + C0_STATUS] & ST_CU1 else 0
+        take_exception(S, taker, EXCCODE_CPU, 1, pc, delay_slot, -1)
         return
     is_lasx = UNIT[op] == LASX_UNIT
-    absent = S[state.UNITS] & HALVES != 0 or (bank and not S[bank + C0_CONFIG3] & CONFIG3_MSAP)
-    if absent or (is_lasx and not S[C0_CONFIG6] & LASXMODE):
-        take_exception(S, bank, RI, 0, pc, delay_slot, -1)
+    absent = S[state.UNITS] & HALVES != 0 or (bank and not S[bank + C0_CONFIG3] & CONFIG3_MSA)
+    if absent or (is_lasx and not S[C0_CONFIG6] & CONFIG6_LASXMODE):
+        take_exception(S, bank, EXCCODE_RI, 0, pc, delay_slot, -1)
     elif not vector_disabled(S, bank, is_lasx, pc, delay_slot):
         vector_disabled(S, 0, is_lasx, pc, delay_slot)
 
@@ -292,11 +182,11 @@ def unit_exception(S, op, pc, delay_slot):
 def vector_disabled(S, bank, is_lasx, pc, delay_slot):
     """The exception of MSA or LASX that a context has disabled. False: it has not. LASX comes first: what Linux does
     about it enables MSA as well (Loongson 4.19 tree: arch/mips/kernel/traps.c, do_gsex)."""
-    if is_lasx and not S[bank + C0_CONFIG] & LASXEN:
+    if is_lasx and not S[bank + C0_CONFIG] & CONFIG_LASXEN:
         S[bank + C0_GSCAUSE] = GSCAUSE_LASX_DISABLED
-        take_exception(S, bank, GSEXC, 0, pc, delay_slot, -1)
-    elif not S[bank + C0_CONFIG5] & MSAEN:
-        take_exception(S, bank, MSA_DISABLED, 0, pc, delay_slot, -1)
+        take_exception(S, bank, EXCCODE_GSEXC, 0, pc, delay_slot, -1)
+    elif not S[bank + C0_CONFIG5] & CONFIG5_MSAEN:
+        take_exception(S, bank, EXCCODE_MSADIS, 0, pc, delay_slot, -1)
     else:
         return False
     return True
@@ -304,16 +194,15 @@ def vector_disabled(S, bank, is_lasx, pc, delay_slot):
 
 @jit
 def not_modelled(S, M, stop, pc, delay_slot):
-    """What comes of an instruction that is real but not modelled: its stop, or GOES_ON after an RI exception where the
+    """What comes of an instruction that is real but not modelled: its stop, or `after_exception` of an RI where the
     machine wants that."""
     S[state.PC] = pc
     if not S[state.UNMODELLED_RI]:
         return stop
     S[state.UNMODELLED_COUNT] += 1
-    S[state.SAMPLE] = 1
     note_instruction(S, M, pc, delay_slot)
-    take_exception(S, S[state.BANK], RI, 0, pc, delay_slot, -1)
-    return STOP_STORM if storm(S) else GOES_ON
+    take_exception(S, S[state.BANK], EXCCODE_RI, 0, pc, delay_slot, -1)
+    return after_exception(S)
 
 
 @jit
@@ -328,10 +217,15 @@ def park(S, start, done, pc, delay_slot, resume, ip, space):
 
 
 @jit
-def resume_at(S, M, slow):
-    """Address of the micro-op with which a parked access goes on, or 0 when PC says it. Outside a delay slot the block
-    is left after the access, without a boundary: its code, the limit and the stops may have changed meanwhile."""
+def resume_at(S, M, resume):
+    """Address of the micro-op with which an access parked in the way `resume` goes on, or 0 when PC says it. Outside a
+    delay slot the block is left after the access, without a boundary: its code, the limit and the stops may have
+    changed meanwhile. In one, at the block's end: the budget is used up."""
     ip = S[state.RESUME_IP]
+    if resume == m.RESUME_CSR:
+        finish_csr(S, ld64(ip - 8))
+    S[state.DEADLINE], S[state.DONE] = S[state.BLOCK_START], S[state.BLOCK_DONE]
+    slow = resume == m.RESUME_SLOW
     parked = ip if slow else ip - 8
     index, delay_slot, pc, spent = locate(M, parked)
     if delay_slot or (pc + 4) & (BOUNDARY_BYTES - 1) == 0:
@@ -428,220 +322,222 @@ def start(S, M):
 
 
 @jit
-def run(S, M):
-    """Runs a core until something concerns Python."""
-    ip = 0
-    n = 0
-    slow = False
+def next_block(S, M):
+    """(GOES_ON, first micro-op of the block at PC), with a budget up to DEADLINE; or (AGAIN or a stop, 0)."""
+    if S[state.STEP] and has_stepped(S):
+        return stepped(S), 0
+    now = S[state.CYCLES]
+    if now >= S[state.SLICE_END]:
+        return STOP_SLICE, 0
+    quiet = is_quiet(S, now)
+    if S[state.SAMPLE]:
+        if quiet:
+            S[state.SAMPLE] = 0
+        elif now >= S[state.UNTIL]:
+            return STOP_HORIZON, 0
+        else:
+            what = at_boundary(S)
+            if what != GOES_ON:
+                return what, 0
+            quiet = True
+    if is_hypervisors(S):
+        return AGAIN if answer(S) else STOP_EXIT, 0
+    pc = S[state.PC]
+    room = S[state.LIMIT] - S[state.INSTRUCTIONS]
+    if room <= 0:
+        return STOP_LIMIT, 0
+    if stops_here(S, M, pc):
+        return STOP_PC, 0
+    if S[state.STEP]:
+        room = 1
+    # A block holds at most 65 instructions: near the limit blocks are cut to size.
+    cut = room <= 2 * LONGEST
+    if cut or not quiet:
+        until = now  # look again at the block's end: the jump cache does not know of a near limit
+    else:
+        until = budget_end(S, now, room)
+    ip = 0 if cut else known_block(S, M, pc)
+    if ip == 0:
+        ip = find_block(S, M, pc, room if cut else NO_LIMIT)
+    if ip == 0:
+        return after_exception(S), 0
+    S[state.DEADLINE], S[state.DONE] = until, S[state.INSTRUCTIONS]
+    return GOES_ON, ip
+
+
+@jit
+def follow_link(S, M):
+    """At a boundary with some budget left: (GOES_ON, first micro-op of the block at PC), which the link just left leads
+    to from now on; or (AGAIN or a stop, 0)."""
+    link, flushes = S[state.EXIT_CODE], M[m.POOL_FLUSHES]
+    if is_stop(M, S[state.PC]) or S[state.LIMIT] - S[state.INSTRUCTIONS] <= 2 * LONGEST:
+        return AGAIN, 0
+    S[state.SAMPLE] = 0
+    ip = find_block(S, M, S[state.PC], NO_LIMIT)
+    if ip == 0:
+        return after_exception(S), 0
     scratch_end = M[m.POOL] + 8 * m.POOL_START
-    left = S[state.RESUME] == m.RESUME_EXIT
-    if left:
-        S[state.RESUME] = 0
-    elif S[state.RESUME] != 0:
-        if S[state.RESUME] == m.RESUME_CSR:
-            finish_csr(S, ld64(S[state.RESUME_IP] - 8))
-        slow = S[state.RESUME] == m.RESUME_SLOW
-        S[state.RESUME] = 0
-        ip = resume_at(S, M, slow)
-        slow = slow and ip != 0
-        # Leave at the block's end: much may have changed while the access was under way.
-        S[state.DEADLINE], S[state.DONE] = S[state.BLOCK_START], S[state.BLOCK_DONE]
+    if link >= scratch_end and ip >= scratch_end and flushes == M[m.POOL_FLUSHES]:
+        st64(link, ip)
+        link_native(M, link, ip)
+    return GOES_ON, ip
+
+
+@jit
+def after_hot(S, M, ip):
+    """Translates the block at `ip`. AGAIN where all blocks had to be dropped for that."""
+    if translate_block(M, ip):
+        return GOES_ON
+    S[state.PC] = locate(M, ip)[2]
+    S[state.SAMPLE] = 0
+    flush_pool(M)
+    return AGAIN
+
+
+@jit
+def after_memory(S, M, op, ip, pc, delay_slot, start, done):
+    """A load or store at micro-op `ip` that the soft-MMU did not know. (GOES_ON, whether by the slow handler), or
+    (AGAIN or a stop, 0)."""
+    S[state.DROPPED] = M[m.PAGES_DROPPED]
+    outcome = slow_access(S, M, op, pc, delay_slot)
+    if outcome == FILLED or outcome == SLOWLY:
+        return GOES_ON, outcome
+    if outcome == FAULTED:
+        return after_exception(S), 0
+    if outcome == WATCHED and delay_slot:
+        # A branch is not carried out twice: the core stops behind its delay slot, where the block ends.
+        S[state.STEP], S[state.STEP_DONE] = state.ONE, S[state.INSTRUCTIONS]
+        S[state.DEADLINE], S[state.DONE], S[state.EXIT_N] = start, done, 0
+        return GOES_ON, 0
+    if outcome == WATCHED:
+        S[state.PC] = pc
+        S[state.SAMPLE] = 0
+        return STOP_WATCH, 0
+    if outcome == PARTIAL:
+        return not_modelled(S, M, STOP_PARTIAL, pc, delay_slot), 0
+    park(S, start, done, pc, delay_slot, m.RESUME_SLOW, ip, state.MEMORY_SPACE)
+    return STOP_READ, 0
+
+
+@jit
+def after_store(S, M, op, ip, pc, delay_slot, start, done):
+    """The slow handler of a store has written. GOES_ON behind it, AGAIN at PC, or a stop."""
+    if S[state.PENDING_STORE] == MMIO:
+        park(S, start, done, pc, delay_slot, m.RESUME_STORED, ip + 8, state.MEMORY_SPACE)
+        return STOP_WRITE
+    if S[state.PENDING_STORE] == CROSSING:
+        finish_crossing(S, M)
+    if M[m.PAGES_DROPPED] != S[state.DROPPED] and not delay_slot and (pc + 4) & (BOUNDARY_BYTES - 1):
+        # It may have changed this very block: go on with what memory holds now.
+        complete_instruction(S, M, op)
+        S[state.PC] = pc + 4
+        S[state.SAMPLE] = 0
+        return AGAIN
+    return GOES_ON
+
+
+@jit
+def after_helper(S, M, uop, ip, pc, delay_slot, start, done):
+    """An instruction that is a helper's. GOES_ON behind it, AGAIN at PC, or a stop."""
+    op, word = uop & 0xFFFF, (uop >> 32) & 0xFFFFFFFF
+    what = run_helper(S, M, HELPER[op], uop, word, pc, delay_slot, S[state.CYCLES])
+    if what == NEXT or what == SOONER:
+        if FLOW[op] == BOUNDARY and not delay_slot:
+            complete_instruction(S, M, op)
+            S[state.PC] = pc + 4
+            S[state.SAMPLE] = 1
+            return AGAIN
+        if FLOW[op] == BOUNDARY or what == SOONER:
+            # Leave at the block's end: the deadline may have changed.
+            S[state.DEADLINE], S[state.DONE], S[state.EXIT_N] = start, done, 0
+        return GOES_ON
+    if what == READ_CSR:
+        park(S, start, done, pc, delay_slot, m.RESUME_CSR, ip + 8, state.CSR_SPACE)
+        return STOP_READ
+    if what == WRITE_CSR:
+        park(S, start, done, pc, delay_slot, m.RESUME_STORED, ip + 8, state.CSR_SPACE)
+        return STOP_WRITE
+    if what == RAISED:
+        return after_exception(S)
+    S[state.SAMPLE] = 1
+    if what == JUMP:
+        complete_instruction(S, M, op)
+        return AGAIN
+    if what == WAIT and not delay_slot:
+        complete_instruction(S, M, op)
+        S[state.PC] = pc + 4
+        S[state.WAITING] = 1
+        return AGAIN
+    S[state.STOP_WORD] = word
+    return not_modelled(S, M, STOP_UNMODELLED, pc, delay_slot)
+
+
+@jit
+def after_trap(S, M, op, reason, pc, delay_slot):
+    """The instruction raises an exception of its own, or that of its unit."""
+    note_instruction(S, M, pc, delay_slot)
+    if reason == R_TRAP:
+        take_exception(S, S[state.BANK], S[state.EXIT_CODE], 0, pc, delay_slot, -1)
+    elif reason == R_UNIT:
+        unit_exception(S, op, pc, delay_slot)
+    return after_exception(S)
+
+
+@jit
+def run(S, M):
+    """Runs a core until something concerns Python. `ip` is the micro-op it goes on with, 0: the block at PC."""
+    resume, S[state.RESUME] = S[state.RESUME], 0
+    left = resume == m.RESUME_EXIT
+    ip = resume_at(S, M, resume) if resume != 0 and not left else 0
+    slow = ip if resume == m.RESUME_SLOW else 0
+    n = 0
     while True:
         if ip == 0 and not left:
-            if S[state.STEP] and has_stepped(S):
-                return stepped(S)
-            now = S[state.CYCLES]
-            if now >= S[state.SLICE_END]:
-                return STOP_SLICE
-            quiet = is_quiet(S, now)
-            if S[state.SAMPLE]:
-                if quiet:
-                    S[state.SAMPLE] = 0
-                elif now >= S[state.UNTIL]:
-                    return STOP_HORIZON
-                else:
-                    what = at_boundary(S)
-                    if what == -2:
-                        continue
-                    if what >= 0:
-                        return what
-                    quiet = True
-            if is_hypervisors(S):
-                if answer(S):
-                    continue
-                return STOP_EXIT
-            pc = S[state.PC]
-            room = S[state.LIMIT] - S[state.INSTRUCTIONS]
-            if room <= 0:
-                return STOP_LIMIT
-            if stops_here(S, M, pc):
-                return STOP_PC
-            if S[state.STEP]:
-                room = 1
-            # A block holds at most 65 instructions: near the limit blocks are cut to size.
-            cut = room <= 2 * LONGEST
-            if cut or not quiet:
-                until = now  # look again at the block's end: the jump cache does not know of a near limit
-            else:
-                until = budget_end(S, now, room)
-            ip = 0 if cut else known_block(S, M, pc)
-            if ip == 0:
-                ip = find_block(S, M, pc, room if cut else NO_LIMIT)
-            if ip == 0:
-                if storm(S):
-                    return STOP_STORM
-                S[state.SAMPLE] = 1
+            what, ip = next_block(S, M)
+            if what >= 0:
+                return what
+            if what == AGAIN:
                 continue
-            S[state.DEADLINE], S[state.DONE] = until, S[state.INSTRUCTIONS]
-            n = (until - now) << SHIFT
+            n = (S[state.DEADLINE] - S[state.CYCLES]) << SHIFT
         if left:
             left = False
-        elif slow:
-            slow = False
-            call_code(M[m.ENTER_SLOW], S[state.STATE_ADDRESS], ip, n, S[state.SOFTMMU], 0)
         else:
-            call_code(M[m.ENTER], S[state.STATE_ADDRESS], ip, n, S[state.SOFTMMU], 0)
-        n = S[state.EXIT_N]
-        reason = S[state.EXIT_REASON]
-        start = S[state.DEADLINE] - cycles_left(n)
-        done = S[state.DONE] + completed(n)
-        if reason == R_LINK:
-            S[state.CYCLES], S[state.INSTRUCTIONS] = start, done
-            S[state.SAMPLE] = 1
-            ip = 0
-            if n > 0:
-                link = S[state.EXIT_CODE]
-                flushes = M[m.POOL_FLUSHES]
-                if is_stop(M, S[state.PC]) or S[state.LIMIT] - done <= 2 * LONGEST:
-                    continue
-                S[state.SAMPLE] = 0
-                ip = find_block(S, M, S[state.PC], NO_LIMIT)
-                if ip == 0:
-                    if storm(S):
-                        return STOP_STORM
-                    S[state.SAMPLE] = 1
-                    continue
-                if link >= scratch_end and ip >= scratch_end and flushes == M[m.POOL_FLUSHES]:
-                    st64(link, ip)
-                    link_native(M, link, ip)
-            continue
-        if reason == R_STOP:
-            S[state.CYCLES], S[state.INSTRUCTIONS] = start, done
-            S[state.SAMPLE] = 0
-            ip = 0
+            call_code(M[m.ENTER_SLOW if slow else m.ENTER], S[state.STATE_ADDRESS], ip, n, S[state.SOFTMMU], 0)
+        slow = 0
+        n, reason = S[state.EXIT_N], S[state.EXIT_REASON]
+        start, done = S[state.DEADLINE] - cycles_left(n), S[state.DONE] + completed(n)
+        S[state.CYCLES], S[state.INSTRUCTIONS] = start, done
+        if reason == R_LINK or reason == R_STOP:
+            S[state.SAMPLE] = 1 if reason == R_LINK else 0
+            what, ip = AGAIN, 0
+            if reason == R_LINK and n > 0:
+                what, ip = follow_link(S, M)
+            if what >= 0:
+                return what
             continue
         ip = S[state.EXIT_IP]
         if reason == R_HOT:
-            if not translate_block(M, ip):
-                S[state.CYCLES], S[state.INSTRUCTIONS] = start, done
-                S[state.PC] = locate(M, ip)[2]
-                S[state.SAMPLE] = 0
-                flush_pool(M)
-                ip = 0
-            continue
-        uop = ld64(ip)
-        op = uop & 0xFFFF
-        index, delay_slot, pc, spent = locate(M, ip)
-        now = start + spent
-        S[state.CYCLES], S[state.INSTRUCTIONS] = now, done + index
-        if reason == R_MEMORY:
-            S[state.DROPPED] = M[m.PAGES_DROPPED]
-            outcome = slow_access(S, M, op, pc, delay_slot)
-            if outcome == 0:
-                continue
-            if outcome == 1:
-                slow = True
-                continue
-            if outcome == 2:
-                S[state.SAMPLE] = 1
-                ip = 0
-                if storm(S):
-                    return STOP_STORM
-                continue
-            if outcome == 5:
-                if not delay_slot:
-                    S[state.PC] = pc
-                    S[state.SAMPLE] = 0
-                    return STOP_WATCH
-                # A branch is not carried out twice: the core stops behind its delay slot, where the block ends.
-                S[state.STEP], S[state.STEP_DONE] = state.ONE, S[state.INSTRUCTIONS]
-                S[state.DEADLINE], S[state.DONE] = start, done
-                n = 0
-                continue
-            if outcome == 4:
-                stop = not_modelled(S, M, STOP_PARTIAL, pc, delay_slot)
-                if stop != GOES_ON:
-                    return stop
-                ip = 0
-                continue
-            park(S, start, done, pc, delay_slot, m.RESUME_SLOW, ip, state.MEMORY_SPACE)
-            return STOP_READ
-        if reason == R_STORED:
-            if S[state.PENDING_STORE] == MMIO:
-                park(S, start, done, pc, delay_slot, m.RESUME_STORED, ip + 8, state.MEMORY_SPACE)
-                return STOP_WRITE
-            if S[state.PENDING_STORE] == CROSSING:
-                finish_crossing(S, M)
-            if M[m.PAGES_DROPPED] != S[state.DROPPED] and not delay_slot and (pc + 4) & (BOUNDARY_BYTES - 1):
-                # It may have changed this very block: go on with what memory holds now.
-                complete_instruction(S, M, op)
-                S[state.PC] = pc + 4
-                S[state.SAMPLE] = 0
-                ip = 0
-                continue
-            ip += 8
-            continue
-        if reason == R_HELPER:
-            word = (uop >> 32) & 0xFFFFFFFF
-            what = run_helper(S, M, HELPER[op], uop, word, pc, delay_slot, now)
-            if what == NEXT or what == SOONER:
-                if FLOW[op] == BOUNDARY and not delay_slot:
-                    complete_instruction(S, M, op)
-                    S[state.PC] = pc + 4
-                    S[state.SAMPLE] = 1
-                    ip = 0
-                    continue
+            what = after_hot(S, M, ip)
+        else:
+            uop = ld64(ip)
+            op = uop & 0xFFFF
+            index, delay_slot, pc, spent = locate(M, ip)
+            S[state.CYCLES], S[state.INSTRUCTIONS] = start + spent, done + index
+            if reason == R_MEMORY:
+                what, slow = after_memory(S, M, op, ip, pc, delay_slot, start, done)
+            elif reason == R_STORED:
+                what = after_store(S, M, op, ip, pc, delay_slot, start, done)
                 ip += 8
-                if FLOW[op] == BOUNDARY or what == SOONER:
-                    # Leave at the block's end: the deadline may have changed.
-                    S[state.DEADLINE], S[state.DONE] = start, done
-                    n = 0
-                continue
-            if what == READ_CSR:
-                park(S, start, done, pc, delay_slot, m.RESUME_CSR, ip + 8, state.CSR_SPACE)
-                return STOP_READ
-            if what == WRITE_CSR:
-                park(S, start, done, pc, delay_slot, m.RESUME_STORED, ip + 8, state.CSR_SPACE)
-                return STOP_WRITE
-            S[state.SAMPLE] = 1
-            if what == JUMP or what == RAISED:
-                ip = 0
-                if what == JUMP:
-                    complete_instruction(S, M, op)
-                elif storm(S):
-                    return STOP_STORM
-                continue
-            if what == WAIT and not delay_slot:
-                complete_instruction(S, M, op)
-                S[state.PC] = pc + 4
-                S[state.WAITING] = 1
-                ip = 0
-                continue
-            S[state.STOP_WORD] = word
-            stop = not_modelled(S, M, STOP_UNMODELLED, pc, delay_slot)
-            if stop != GOES_ON:
-                return stop
+            elif reason == R_HELPER:
+                what = after_helper(S, M, uop, ip, pc, delay_slot, start, done)
+                ip += 8
+            else:
+                what = after_trap(S, M, op, reason, pc, delay_slot)
+            if what >= 0:
+                return what
+            n = S[state.EXIT_N]
+        if what == AGAIN:
             ip = 0
-            continue
-        S[state.SAMPLE] = 1
-        ip = 0
-        note_instruction(S, M, pc, delay_slot)
-        if reason == R_TRAP:
-            take_exception(S, S[state.BANK], S[state.EXIT_CODE], 0, pc, delay_slot, -1)
-        elif reason == R_UNIT:
-            unit_exception(S, op, pc, delay_slot)
-        if storm(S):
-            return STOP_STORM
 
 
 @jit

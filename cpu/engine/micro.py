@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from cpu.cp0.fields import CONFIG5_MSAEN, CONFIG_LASXEN, ST_CU1
 from cpu.engine import cache
 from cpu.isa import TABLE, Flow, Instruction
 from cpu.isa.errors import TableError
@@ -33,6 +34,7 @@ INTERNAL = (
 (R_LINK, R_TRAP, R_MEMORY, R_HELPER, R_STORED, R_STOP, R_UNIT, R_HOT) = range(1, 9)
 
 UNITS = {None: 0, "fpu": 1, "msa": 2, "lasx": 3}
+UNIT_ENABLES = {"fpu": ST_CU1, "msa": CONFIG5_MSAEN, "lasx": CONFIG_LASXEN}  # the bit of the slot UNITS
 FLOWS = {flow: number for number, flow in enumerate(Flow)}
 LOAD, STORE, MODIFY = 1, 2, 3
 MARKS = {"": "", "plain": "", "test": "?", "odd": "!"}  # what a variant adds to the instruction's name

@@ -17,7 +17,7 @@ from cpu.engine.loop import locate
 from cpu.engine.micro import OPS
 from cpu.engine.reference import Place, Registers
 from cpu.isa.values import IntOperands
-from cpu.vz.mode import HALVES
+from cpu.vz.mode import MODES
 
 if TYPE_CHECKING:
     from cpu.core import Core
@@ -53,7 +53,7 @@ def stand(core: Core, where: Place) -> None:
     block = (core.number + 1) * m.SCRATCH_WORDS
     core.memory.pool[block : block + m.HEADER] = 0
     core.memory.pool[block + m.H_PC] = S[state.PC]
-    number = int(decode_for(int(S[state.UNITS]) & HALVES, where.word))
+    number = int(decode_for(int(S[state.UNITS]) & MODES, where.word))
     k = block + m.HEADER
     for word in (int(pack(number, where.word)), B_TARGET, int(charge(M, number))):
         k = emit(M, k, word, block, 0, int(S[state.RESUME_DELAY]))

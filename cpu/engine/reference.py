@@ -11,21 +11,19 @@ from typing import NamedTuple
 
 from cpu import state
 from cpu.cp0.exceptions import take_address_exception, take_exception
+from cpu.cp0.fields import EXCCODE_ADEL, EXCCODE_ADES, EXCCODE_RI
 from cpu.engine import loop, shared
 from cpu.engine.blocks import BOUNDARY_BYTES, note_instruction, raise_fetch
 from cpu.engine.decode import decode_for, pack
 from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, SOONER, WAIT, WRITE_CSR, finish_csr, run_helper
-from cpu.engine.micro import HELPER_ID, OPS
+from cpu.engine.micro import HELPER_ID, OPS, UNIT_ENABLES
+from cpu.engine.slow_access import stops_access
 from cpu.isa import Flow
-from cpu.isa.int_values import M64
 from cpu.isa.values import EXC_CODES, MAX_SCALAR_BYTES, VECTOR_BITS, GuestTrap, IntOperands
-from cpu.tlb.translate import FETCH, ROOT, translate
-from cpu.vz.mode import CU1, HALVES, LASXEN, MSAEN, is_hypervisors
+from cpu.tlb.translate import FETCH, ROOT, effective, translate
+from cpu.vz.mode import HALVES, MODES, is_hypervisors
 from cpu.vz.short_exit import answer
-
-PAGE_LAST_WORD = 0xFFC
-M32 = 0xFFFFFFFF
-NEEDS = {"fpu": CU1, "msa": MSAEN, "lasx": LASXEN}
+from cpu.words import M32, M64, signed
 
 
 class Mmio(Exception):
@@ -81,7 +79,7 @@ class Registers:
         at = self._offset(kind, number)
         if kind != "gpr" or number:
             for lane in range(self._lanes(kind)):
-                self.S[at + lane] = _signed(value >> 64 * lane)
+                self.S[at + lane] = signed(value >> 64 * lane)
 
     @staticmethod
     def _lanes(kind: str) -> int:
@@ -99,17 +97,18 @@ class Registers:
         return int(self.S[state.SLOTS[name][0]]) & M64
 
     def set_slot(self, name: str, value: int) -> None:
-        self.S[state.SLOTS[name][0]] = _signed(value)
+        self.S[state.SLOTS[name][0]] = signed(value)
 
     def _pieces(self, ea: int, size: int, bad: int, aligned: bool, is_store: bool) -> list[tuple[int, int]]:
         """(physical address, bytes) of the access: one piece, or two when it crosses a page."""
-        error = 5 if is_store else 4
+        error = EXCCODE_ADES if is_store else EXCCODE_ADEL
+        ea, bad = (int(effective(self.S, signed(address))) & M64 for address in (ea, bad))
         if aligned and ea & (size - 1):
             raise AddressFault(error, bad)
         pieces, at = [], ea
         while at < ea + size:
             count = min(ea + size - at, 0x1000 - (at & 0xFFF))
-            pa, status = translate(self.S, _signed(at), 1 if is_store else 0)
+            pa, status = translate(self.S, signed(at), 1 if is_store else 0)
             if status:
                 where = bad if at == ea else at
                 raise AddressFault(int(status), int(pa) + where - at if status & ROOT else where)
@@ -119,7 +118,7 @@ class Registers:
         if any(device) and (len(pieces) > 1 or ea & (size - 1)):
             raise AddressFault(error, bad)
         M, kinds = self.core.memory.shared, 1 << is_store
-        if M[shared.WATCH_COUNT] and self.reply is None and loop.stops_access(self.S, M, _signed(ea), size, kinds):
+        if M[shared.WATCH_COUNT] and self.reply is None and stops_access(self.S, M, signed(ea), size, kinds):
             raise Watched
         return pieces
 
@@ -186,7 +185,7 @@ class Reference:
                 if S[state.CYCLES] >= S[state.UNTIL]:
                     return loop.STOP_HORIZON
                 what = int(loop.at_boundary(S))
-                if what == -2:
+                if what == loop.AGAIN:
                     continue
                 if what >= 0:
                     return what
@@ -217,7 +216,7 @@ class Reference:
         whose access is under way."""
         if self.target is not None or not self.index or self.registers.reply is not None:
             return False
-        return self._is_full() or self._is_stop(_signed(pc)) or self._has_stepped()
+        return self._is_full() or self._is_stop(signed(pc)) or self._has_stepped()
 
     @property
     def pc(self) -> int:
@@ -227,12 +226,12 @@ class Reference:
         """Where the core is parked inside a block, for a snapshot."""
         if not self.S[state.RESUME]:
             return None
-        pa, _ = translate(self.S, _signed(self.pc), FETCH)
+        pa, _ = translate(self.S, signed(self.pc), FETCH)
         word = int.from_bytes(self.core.memory.read(int(pa), 4), "little")
         following = self.target
         if following is None and (self.pc + 4) & (BOUNDARY_BYTES - 1) == 0:
             following = self.pc + 4
-        return Place(word, None if following is None else _signed(following))
+        return Place(word, None if following is None else signed(following))
 
     def stand(self, where: Place) -> None:
         """Has the core be parked there."""
@@ -241,7 +240,7 @@ class Reference:
         self.target = where.following if self.S[state.RESUME_DELAY] else None
 
     def _leave(self, pc: int, boundary: bool) -> None:
-        self.S[state.PC], self.S[state.SAMPLE] = _signed(pc), int(boundary)
+        self.S[state.PC], self.S[state.SAMPLE] = signed(pc), int(boundary)
 
     def _complete(self) -> None:
         """The instruction `op` completed: its class's time has gone by."""
@@ -262,9 +261,9 @@ class Reference:
 
     def _fetch(self, pc: int, delay_slot: bool) -> int | None:
         """The word at pc, or None after taking the exception."""
-        status, bad = 4 if pc & 3 else 0, _signed(pc)
+        status, bad = EXCCODE_ADEL if pc & 3 else 0, signed(pc)
         if not status:
-            pa, status = translate(self.S, _signed(pc), FETCH)
+            pa, status = translate(self.S, signed(pc), FETCH)
             if not status:
                 if self.core.memory.is_ram(int(pa)):
                     return int.from_bytes(self.core.memory.read(int(pa), 4), "little")
@@ -272,7 +271,7 @@ class Reference:
             elif status & ROOT:
                 bad = int(pa)
         self._leave(pc, True)
-        raise_fetch(self.S, status, bad, _signed(pc), int(delay_slot))
+        raise_fetch(self.S, status, bad, signed(pc), int(delay_slot))
         return None
 
     def _storm(self) -> int | None:
@@ -281,8 +280,8 @@ class Reference:
     def _not_modelled(self, stop: int, pc: int) -> int | None:
         """The stop, or None after the RI exception that stands for it."""
         self._leave(pc, True)
-        what = int(loop.not_modelled(self.S, self.M, stop, _signed(pc), int(self.target is not None)))
-        return None if what == loop.GOES_ON else what
+        what = int(loop.not_modelled(self.S, self.M, stop, signed(pc), int(self.target is not None)))
+        return None if what == loop.AGAIN else what
 
     def _block(self) -> int | None:
         """Runs from `index` to the block's end. None, or a stop."""
@@ -302,19 +301,19 @@ class Reference:
         """Takes an exception at `pc`: enter(S, *arguments, pc, delay slot, ...)."""
         self._leave(pc, True)
         head, tail = ((self.S[state.BANK],), (-1,)) if enter is take_exception else ((), ())
-        note_instruction(self.S, self.M, _signed(pc), int(self.target is not None))
-        enter(self.S, *head, *arguments, _signed(pc), int(self.target is not None), *tail)
+        note_instruction(self.S, self.M, signed(pc), int(self.target is not None))
+        enter(self.S, *head, *arguments, signed(pc), int(self.target is not None), *tail)
         return self._storm()
 
     def _instruction(self, word: int, pc: int):
         """Carries out one instruction. False: the block goes on; None: it ended; else a stop."""
-        S, spc = self.S, _signed(pc)
+        S, spc = self.S, signed(pc)
         number = self.op = self._decode(word)
         entry = OPS[number].instruction
         delay = self.target is not None
         if entry is None or (delay and entry.flow in (Flow.BRANCH, Flow.LIKELY, Flow.JUMP, Flow.JUMP_REGISTER)):
-            return self._raise(pc, take_exception, EXC_CODES["RI"], 0)
-        if entry.unit and not S[state.UNITS] & NEEDS[entry.unit]:
+            return self._raise(pc, take_exception, EXCCODE_RI, 0)
+        if entry.unit and not S[state.UNITS] & UNIT_ENABLES[entry.unit]:
             self._leave(pc, True)
             note_instruction(S, self.M, spc, int(delay))
             loop.unit_exception(S, number, spc, int(delay))
@@ -330,7 +329,7 @@ class Reference:
         except GuestTrap as trap:
             return self._raise(pc, take_exception, EXC_CODES[trap.code], trap.coprocessor)
         except AddressFault as fault:
-            return self._raise(pc, take_address_exception, fault.status, _signed(fault.va))
+            return self._raise(pc, take_address_exception, fault.status, signed(fault.va))
         except Mmio as access:
             return self._park(access, pc)
         except Watched:
@@ -349,13 +348,13 @@ class Reference:
         return False
 
     def _decode(self, word: int) -> int:
-        return int(decode_for(int(self.S[state.UNITS]) & HALVES, word))
+        return int(decode_for(int(self.S[state.UNITS]) & MODES, word))
 
     def _park(self, access: Mmio, pc: int) -> int:
         S = self.S
         S[state.ACCESS_PA], S[state.ACCESS_SIZE] = access.address, access.size
         if access.is_store:
-            S[state.BOUNCE] = _signed(access.value)
+            S[state.BOUNCE] = signed(access.value)
         return self._wait_for(shared.RESUME_STORED if access.is_store else shared.RESUME_SLOW, state.MEMORY_SPACE, pc)
 
     def _wait_for(self, resume: int, space: int, pc: int) -> int:
@@ -400,7 +399,7 @@ class Reference:
         delay = self.target is not None
         cycle = int(S[state.CYCLES])
         uop = self.uop = int(pack(number, word)) & 0xFFFFFFFF
-        what = int(run_helper(S, self.M, HELPER_ID[entry.helper], uop, word, _signed(pc), int(delay), cycle))
+        what = int(run_helper(S, self.M, HELPER_ID[entry.helper], uop, word, signed(pc), int(delay), cycle))
         if what in (NEXT, SOONER):
             if entry.flow is Flow.BOUNDARY and not delay:
                 self._complete()
@@ -434,8 +433,3 @@ class ReferenceTier:
     def runner(self, core) -> Callable[[], int]:
         core.interpreter = Reference(core)
         return core.interpreter.run
-
-
-def _signed(value: int) -> int:
-    value &= M64
-    return value - (1 << 64) if value >> 63 else value

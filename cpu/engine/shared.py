@@ -42,7 +42,7 @@ _names = [
     "CODE_NEXT",
     "CODE_STUBS",  # exits to tier T from its end
     "CODE_LIMIT",
-    "STENCIL_CODE",  # tables of cpu/engine/stencils.py
+    "STENCIL_CODE",  # tables of cpu/engine/stencil_tables.py
     "STENCIL_OPS",
     "STENCILS",
     "STENCIL_HOLES",
@@ -69,9 +69,9 @@ RESUME_SLOW, RESUME_STORED, RESUME_CSR, RESUME_EXIT = 1, 2, 3, 4
 
 
 # Header of a block in the pool.
-# H_PAGE: page of the image. H_HALVES: not 0 where the block is for code with Status.FR = 0. Of a translated block:
+# H_PAGE: page of the image. H_MODES: what its words mean, see cpu/vz/mode.py. Of a translated block:
 # H_JUMP1, H_JUMP2, host address of the displacement of the jump that goes with each link, 0: none; H_ENDS1, H_ENDS2,
 # what the values hold there; H_BEGINS, what they must hold at host address H_INNER, where a jump may enter that brings
 # them along (held.py).
 (H_PC, H_NEXT, H_ALIAS, H_LINK1, H_LINK2, H_COUNT, H_PAGE, H_JUMP1, H_JUMP2, H_ENDS1, H_ENDS2, H_BEGINS, H_INNER,
- H_HALVES, HEADER) = range(15)  # fmt: skip
+ H_MODES, HEADER) = range(15)  # fmt: skip

@@ -5,13 +5,15 @@ its translation are cached as one. A core keeps the latest sixteen.
 Root's direct access to a guest (GuestCtl0.DRG) has contexts of its own, which are empty whenever they are entered and
 after every TLB instruction: nothing else keeps them true.
 
-The jump caches lead to translated code, which is another while Status.FR is 0: that makes a context of its own too.
+The jump caches lead to translated code, which is another where instruction words mean something else (cpu/vz/mode.py):
+that makes a context of its own too.
 Everything here is a cache of what `translate` says: dropping it never changes a result.
 """
 
 from __future__ import annotations
 
 from cpu import state
+from cpu.cp0.fields import ST_ERL, ST_KX, ST_SX, ST_UX
 from cpu.cp0.registers import C0_ENTRYHI, C0_GUESTCTL0, C0_GUESTCTL1, C0_STATUS
 from cpu.engine import shared as m
 from cpu.engine.intrinsics import ld64, slot, st64
@@ -26,12 +28,12 @@ from cpu.engine.softmmu_layout import (
     TABLE_MASK,
     WRITE_OFFSET,
 )
-from cpu.tlb.translate import ST_ERL, ST_KX, ST_SX, ST_UX, mode_of, reaches_guest
+from cpu.tlb.translate import mode_of, reaches_guest
 from cpu.vz.guestctl import ID, RAD
-from cpu.vz.mode import HALVES, select_bank
+from cpu.vz.mode import MODES, select_bank
 from soc.ram import HIGH_BASE, LOW_BYTES, ROM_BASE
 
-KEY_ERL, KEY_GUEST, KEY_DIRECT, KEY_HALVES, KEY_ID, KEY_ROOT_ASID = 1 << 20, 1 << 21, 1 << 22, 1 << 23, 24, 32
+KEY_ERL, KEY_GUEST, KEY_DIRECT, KEY_ID, KEY_ROOT_ASID, KEY_MODES = 1 << 20, 1 << 21, 1 << 22, 24, 32, 42
 PAGE_JUMPS = 1024
 
 CKSEG = (-1 << 62) | 0x1FFFF << 31
@@ -93,8 +95,7 @@ def update_context(S):
         key |= KEY_GUEST | (S[C0_GUESTCTL1] & ID) << KEY_ID
         if S[C0_GUESTCTL0] & RAD:
             key |= (S[C0_ENTRYHI] & 0x3FF) << KEY_ROOT_ASID
-    if S[state.UNITS] & HALVES:
-        key |= KEY_HALVES
+    key |= (S[state.UNITS] & MODES) << KEY_MODES
     directly = reaches_guest(S)
     if directly:
         key |= KEY_DIRECT

@@ -1,5 +1,5 @@
-"""What tier E's compiler (stencils.py) and its copier (code_buffer.py, translation.py) agree on: rows of tables, holes,
-numbers of stencils."""
+"""What tier E's compiler (stencils.py, stencil_tables.py) and its copier (code_buffer.py, translation.py) agree on:
+rows of tables, holes, numbers of stencils."""
 
 from __future__ import annotations
 

@@ -18,48 +18,38 @@ byte at bit l of the micro-op, `U_l_w`, `I_l_w` unsigned and signed field of w b
 
 from __future__ import annotations
 
-import hashlib
-import io
 import itertools
 import platform
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
-
-import llvmlite
-import llvmlite.binding as llvm
-import numpy as np
+from dataclasses import dataclass, replace
 
 from cpu import state
-from cpu.cp0.registers import C0_STATUS, READ_WIDE, READ_WORD
-from cpu.engine import cache
+from cpu.cp0.fields import HWR_ULR, ST_ERL, ST_EXL, ST_KSU
+from cpu.cp0.registers import C0_GUESTCTL0, C0_HWRENA, C0_STATUS, C0_USERLOCAL, READ_WIDE, READ_WORD
 from cpu.engine import stencil_layout as e
 from cpu.engine.hostfloat import HostFloat
 from cpu.engine.hostvector import HostVector
 from cpu.engine.known import Condition, Known, Sum, Term
-from cpu.engine.micro import OP, OPS, R_LINK, MicroOp, written_gpr_fields
+from cpu.engine.micro import OP, OPS, R_LINK, UNIT_ENABLES, MicroOp, written_gpr_fields
 from cpu.engine.softmmu_layout import JUMP_CACHE_MASK, JUMP_CACHE_OFFSET, TABLE_MASK, WRITE_OFFSET
-from cpu.engine.threaded import ATTRIBUTES, PAGE, UNITS
+from cpu.engine.threaded import ATTRIBUTES, PAGE
 from cpu.isa import Flow
 from cpu.isa.errors import TableError
 from cpu.isa.ir import DECLARATIONS, Emitter, Frame, Ir, IrOperands, Routines
 from cpu.isa.ir_values import IrBool
 from cpu.isa.table import GPR_FIELDS
 from cpu.isa.values import EXC_CODES, REGISTER_KIND
-from cpu.tlb.translate import ST_ERL, ST_EXL, ST_KSU
+from cpu.vz.traps import INSTRUCTIONS
 
 JUMPS = ("NEXT", "COLD", "TARGET", "TAKEN", "FALL", "THREADED", "LEAVE")
-SOURCES = {name: getattr(e, name) for name in ("IP", "COUNT", "PC", "ENTRY", "VALUE", "CONSTANT", *JUMPS)}
-# ELF relocation types of x86-64 (System V ABI, table 4.9).
-RELOCATIONS = {1: e.ABS64, 2: e.REL32, 4: e.REL32, 10: e.ABS32, 11: e.ABS32, 14: e.ABS8}
-HOLE = re.compile(r"(GPR|FPR)_\d+$|[UI]_\d+_\d+$|SUM_")
 
 # Stencils that belong to no micro-op, in the order of their numbers.
 FETCHES = tuple(f"fetch_{k}" for k in range(e.VALUES))
 STORES = tuple(f"store_{k}" for k in range(e.VALUES))
 MOVES = tuple(f"move_{into}_{k}" for into in range(e.VALUES) for k in range(e.VALUES))
-CHECKS = {f"check_{unit}": enable for unit, enable in UNITS.items()}
+CHECKS = {f"check_{unit}": enable for unit, enable in UNIT_ENABLES.items()}
 SHARED = ("near", "due", "far", "cold", "threaded", "leave", *CHECKS, *FETCHES, *STORES, *MOVES)
 
 # What compiled code is mostly made of.
@@ -75,6 +65,7 @@ COMMUTING = frozenset("addu daddu and or xor nor mul mult multu dmult dmultu beq
 # state array, from the instruction in the upper half of a helper's micro-op.
 CP0_READS = {"mfc0": READ_WORD, "dmfc0": READ_WIDE}
 CP0_SLOT = Sum(8 * state.CP0, (Term(8 * 8, "U", 32 + 11, 5), Term(8, "U", 32, 3)))
+HARDWARE_NUMBER = Sum(0, (Term(1, "U", 32 + 11, 5),))  # of RDHWR, likewise
 
 
 class Left(TableError):
@@ -214,7 +205,7 @@ class Stencil(Frame):
 
     def each(self, function: Callable, columns: Sequence[Sequence[Ir]], values: tuple) -> tuple:
         element = getattr(function, "element", None)
-        if element is None or not element.is_plain:
+        if element is None:
             raise Left(f"{self.name}: {function.__name__} is more than what the host's unit gives")
         self.host = HostVector(self.out, self.cold, self.host.features, len(columns[0]))
         return self.host.elements(self.operands, element, columns, values)
@@ -362,14 +353,33 @@ class Stencil(Frame):
         out.do(f"store i64 {value.ssa}, ptr {self.register('rt')}, align 8")
         self.next()
 
+    def read_hardware(self) -> None:
+        """RDHWR of UserLocal, by which a program finds what belongs to its thread, where HWREna allows it."""
+        out, needs = self.out, INSTRUCTIONS["rdhwr"]
+        self.cold(out.op(f"icmp ne i64 {Known(out, HARDWARE_NUMBER).ssa}, {HWR_ULR}"))
+        bank = out.load_slot(state.BANK)
+        refused = out.op(f"icmp ne i64 {out.op(f'and i64 {out.load_slot(C0_GUESTCTL0)}, {needs}')}, {needs}")
+        self.cold(out.op(f"and i1 {refused}, {out.op(f'icmp ne i64 {bank}, 0')}"))
+        hwrena, userlocal = (
+            out.load(out.slot(out.op(f"add i64 {bank}, {register}"))) for register in (C0_HWRENA, C0_USERLOCAL)
+        )
+        self.cold(out.op(f"icmp eq i64 {out.op(f'and i64 {hwrena}, {1 << HWR_ULR}')}, 0"))
+        out.do(f"store i64 {userlocal}, ptr {self.register('rt')}, align 8")
+        self.next()
+
     def instruction(self) -> None:
         out, op = self.out, self.op
         entry = op.instruction
         if entry.helper in CP0_READS:
             self.read_cp0()
             return
+        if entry.helper == "rdhwr":
+            self.read_hardware()
+            return
         if entry.helper or entry.meaning is None or entry.flow in (Flow.TRAP, Flow.BOUNDARY):
             raise Left(f"{op.name}: {entry.flow.value}")
+        if len(written_gpr_fields(op)) > 1:
+            raise Left(f"{op.name}: writes two general registers")
         self.operands = IrOperands(out, Routines(), self, tuple(f.name for f in entry.fields))
         result = entry.meaning(self.operands)
         if op.variant == "test":
@@ -455,214 +465,3 @@ def module_text(stencils: list[str]) -> str:
         lines.append(f"!{number} = !{{i64 {low}, i64 {high}}}")
     lines += [f"declare dso_local ghccc void @{name}({_PARAMETERS})" for name in JUMPS]
     return "\n".join([*lines, body])
-
-
-@dataclass
-class Stencils:
-    """The compiled stencils as arrays: bytes of `code` and of the `constants` it needs in memory, and rows of `ops`,
-    `stencils` and `holes` as stencil_layout.py names them."""
-
-    code: np.ndarray
-    constants: np.ndarray
-    ops: np.ndarray
-    stencils: np.ndarray
-    holes: np.ndarray
-    compiled: bool = False
-
-
-def load() -> Stencils:
-    """The stencils for this host, from the disk cache or compiled now."""
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    llvm.initialize_native_asmparser()
-    # Mask registers only lengthen scalar comparisons.
-    given = llvm.get_host_cpu_features()
-    features = ",".join(f"{'+' if on and not n.startswith('avx512') else '-'}{n}" for n, on in sorted(given.items()))
-    cpu_name = llvm.get_host_cpu_name()
-    key_text = f"{cache.source_hash()} {cpu_name} {features} {llvmlite.__version__} {llvm.llvm_version_info}"
-    path = cache.directory() / f"stencils-{hashlib.sha256(key_text.encode()).hexdigest()[:24]}.npz"
-    if path.exists():
-        with np.load(path) as kept:
-            return Stencils(*(kept[f.name] for f in fields(Stencils) if f.name != "compiled"))
-    machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=cpu_name, features=features, opt=2, reloc="static", codemodel="small"
-    )
-    on = frozenset(word[1:] for word in features.split(",") if word.startswith("+"))
-    held, direct, shapes, _ = functions(on)
-    found = extract(_compile(held, direct, machine), shapes)
-    packed = io.BytesIO()
-    np.savez(packed, **{name: value for name, value in vars(found).items() if name != "compiled"})
-    cache.write_atomically(path, packed.getvalue())
-    return found
-
-
-def _compile(held: list[str], direct: list[str], machine: llvm.TargetMachine) -> bytes:
-    """The object file of both kinds of stencils."""
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
-    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
-    builder = llvm.create_pass_builder(machine, options)
-    module = llvm.parse_assembly(module_text(direct))
-    builder.getModulePassManager().run(module, builder)
-    # The many short ones leave little to do. What knows a branch's condition on its ways would put constants in place
-    # of values that are passed on.
-    short = llvm.parse_assembly(module_text(held))
-    passes = llvm.create_new_module_pass_manager()
-    passes.add_instruction_combine_pass()
-    passes.add_simplify_cfg_pass()
-    passes.run(short, builder)
-    module.link_in(short)
-    return machine.emit_object(module)
-
-
-def extract(elf: bytes, shapes: dict[int, Shape]) -> Stencils:
-    """The stencils of an object file."""
-    from elftools.elf.elffile import ELFFile
-
-    file = ELFFile(io.BytesIO(elf))
-    text = file.get_section_by_name(".text").data()
-    symbols = list(file.get_section_by_name(".symtab").iter_symbols())
-    places = {s.name: (s["st_value"], s["st_size"]) for s in symbols if s["st_info"]["type"] == "STT_FUNC"}
-    constants, bases = _constants(file)
-    relocations = []
-    for r in file.get_section_by_name(".rela.text").iter_relocations():
-        symbol, addend = symbols[r["r_info_sym"]], r["r_addend"]
-        name = symbol.name
-        if symbol["st_shndx"] in bases:
-            name, addend = "CONSTANT", addend + bases[symbol["st_shndx"]] + symbol["st_value"]
-        relocations.append((r["r_offset"], r["r_info_type"], name, addend))
-    relocations.sort()
-    starts = np.array([r[0] for r in relocations])
-    unusable = {
-        _function_at(places, at) for at, _, symbol, _ in relocations if symbol not in SOURCES and not HOLE.match(symbol)
-    }
-    shapes = {op: form for op, form in shapes.items() if f"s_{op}_0" not in unusable}
-    code, holes, rows, ids = bytearray(), [], [[0] * e.STENCIL_FIELDS], {}
-    order = [(name, name) for name in SHARED]
-    for op, form in shapes.items():
-        order += ((f"s_{op}_{k}", f"s_{op}_{original}") for k, original in enumerate(form.originals()))
-    for name, original in order:
-        ids[name] = len(rows)
-        if original != name:
-            rows.append(rows[ids[original]])
-            continue
-        at, size = places[name]
-        first, last = np.searchsorted(starts, (at, at + size))
-        mine = [(offset - at, *rest) for offset, *rest in relocations[first:last]]
-        body = text[at : at + size]
-        # The jump to what is placed next falls through instead.
-        if mine and mine[-1][0] == size - 4 and body[size - 5] == 0xE9 and mine[-1][2] in ("NEXT", "FALL"):
-            mine, body = mine[:-1], body[:-5]
-        if sum(symbol in ("TARGET", "TAKEN") for _, _, symbol, _ in mine) > 1:
-            raise TableError(f"stencil {name} has more than one jump that is aimed later")
-        first_hole = len(holes)
-        holes += itertools.chain.from_iterable(_holes(name, *entry) for entry in mine)
-        rows.append([len(code), len(body), first_hole, len(holes) - first_hole])
-        code += body + b"\x90" * (-len(body) % 8)
-    ops = _op_rows(shapes, ids, rows, holes)
-    return Stencils(
-        np.frombuffer(bytes(code), np.uint8).copy(),
-        np.frombuffer(constants, np.uint8).copy(),
-        ops,
-        np.array(rows, np.int64),
-        np.array(holes, np.int64),
-        True,
-    )
-
-
-def _constants(file) -> tuple[bytes, dict[int, int]]:
-    """(all constants of an object file, where those of a section begin in them)."""
-    data, bases = bytearray(), {}
-    for number, section in enumerate(file.iter_sections()):
-        if section.name.startswith(".rodata"):
-            data += bytes(-len(data) % max(section["sh_addralign"], 16))
-            bases[number] = len(data)
-            data += section.data()
-    return bytes(data), bases
-
-
-def _function_at(places: dict[str, tuple[int, int]], at: int) -> str:
-    """The function that needs what is no hole: one of the host's library."""
-    return next(name for name, (start, size) in places.items() if start <= at < start + size)
-
-
-def _holes(stencil: str, at: int, kind: int, symbol: str, addend: int) -> list[list[int]]:
-    """The rows for what a relocation asks for."""
-    form = RELOCATIONS.get(kind)
-    if form is None:
-        raise TableError(f"stencil {stencil}: relocation type {kind} of {symbol} has no meaning for a code buffer")
-    if symbol in SOURCES:
-        if (form == e.REL32) != (symbol in JUMPS or symbol == "CONSTANT"):
-            raise TableError(f"stencil {stencil}: {symbol} in a relocation of type {kind}")
-        return [[at, form, SOURCES[symbol], 0, 0, 0, addend]]
-    if not HOLE.match(symbol) or form == e.REL32:
-        raise TableError(f"stencil {stencil} needs {symbol}, which is no hole")
-    name, *numbers = symbol.split("_")
-    if name == "SUM":
-        return _sum_rows(at, form, Sum.named(symbol).plus(addend))
-    if name in ("U", "I"):
-        return _sum_rows(at, form, Sum(addend, (Term(1, name, int(numbers[0]), int(numbers[1])),)))
-    scale, base = (8 * state.FPR_STRIDE, 8 * state.FPR) if name == "FPR" else (8, 8 * state.GPR)
-    return _sum_rows(at, form, Sum(addend + base, (Term(scale, "U", int(numbers[0]), 8),)))
-
-
-def _sum_rows(at: int, form: int, value: Sum) -> list[list[int]]:
-    """A row for each term of a sum; the constant goes with the first."""
-    rows = []
-    for term in value.terms or (Term(0, "U", 0, 8),):
-        # Shifted up and down again; a signed field's copies of its sign come from its place in the micro-op.
-        up, down = 64 - term.low - term.width, 64 - term.width
-        how = {e.ABS8: e.MORE8, e.ABS32: e.MORE32}[form] if rows else form
-        constant = 0 if rows else value.constant
-        rows.append([at, how, e.FIELD, up, down if term.kind == "U" else -down, term.factor, constant])
-    return rows
-
-
-def _op_rows(shapes: dict[int, Shape], ids: dict[str, int], rows: list, holes: list) -> np.ndarray:
-    ops = np.zeros((len(OPS), e.OP_FIELDS), np.int64)
-    ops[:, (e.O_READ0, e.O_READ1, e.O_READ2, e.O_WRITE, e.O_CLOBBER)] = -1
-    for op in OPS:
-        row = ops[op.number]
-        row[e.O_KIND], row[e.O_WORDS] = _kind(op)
-        if op.number not in shapes:
-            if row[e.O_KIND] not in (e.K_GOTO, e.K_FAR):
-                row[e.O_KIND] = e.K_LEAVE
-            continue
-        form = shapes[op.number]
-        row[e.O_STENCIL] = ids[f"s_{op.number}_0"]
-        for k, low in enumerate(form.reads):
-            row[e.O_READ0 + k] = low
-        row[e.O_WRITE], row[e.O_SAME] = form.write, form.is_same
-        if form.guard is not None:
-            guard = _sum_rows(0, e.ABS32, form.guard)
-            row[e.O_GUARD], row[e.O_GUARDS] = len(holes), len(guard)
-            holes += guard
-        if form.write < 0:
-            written = [s.low for s in op.slots if s.field.name in written_gpr_fields(op)]
-            if len(written) > 1:
-                raise TableError(f"{op.name} writes two general registers")
-            row[e.O_CLOBBER] = written[0] if written else -1
-        if op.name not in HELD:
-            row[e.O_CP0_READ] = CP0_READS.get(op.name, 0)
-            row[e.O_DIRECT] = op.name == "set_target" or any(s.field.name in GPR_FIELDS for s in op.slots)
-        if op.instruction is not None and op.instruction.unit is not None:
-            row[e.O_UNIT] = {"fpu": e.CHECK_FPU, "msa": e.CHECK_MSA, "lasx": e.CHECK_LASX}[op.instruction.unit]
-        _, _, first, count = rows[row[e.O_STENCIL]]
-        row[e.O_COLD] = any(h[e.H_SOURCE] == e.COLD for h in holes[first : first + count]) or row[e.O_UNIT] != 0
-    return ops
-
-
-def _kind(op: MicroOp) -> tuple[int, int]:
-    """(what a translation does at this operation, its length in words)."""
-    internal = {
-        "b_goto": (e.K_GOTO, 4), "b_far": (e.K_FAR, 3), "b_cond": (e.K_BRANCH, 6), "b_register": (e.K_REGISTER, 2),
-        "b_target": (e.K_REGISTER, 2), "set_target": (e.K_STRAIGHT, 1), "set_link": (e.K_STRAIGHT, 2),
-        "clear_sink": (e.K_STRAIGHT, 1),
-    }  # fmt: skip
-    if op.instruction is None:
-        return internal.get(op.name, (e.K_LEAVE, 1))
-    flow = op.instruction.flow
-    if flow is Flow.BRANCH and op.variant == "":
-        return e.K_BRANCH, 6
-    if flow is Flow.LIKELY:
-        return e.K_LIKELY, 4
-    return (e.K_STRAIGHT, 1) if flow in (Flow.PLAIN, Flow.BRANCH) else (e.K_LEAVE, 1)

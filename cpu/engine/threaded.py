@@ -13,13 +13,26 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from pathlib import Path
 
-import llvmlite
 import llvmlite.binding as llvm
 
 from cpu import state
 from cpu.engine import cache
-from cpu.engine.micro import OP, OPS, R_HELPER, R_HOT, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT, MicroOp
+from cpu.engine.micro import (
+    OP,
+    OPS,
+    R_HELPER,
+    R_HOT,
+    R_LINK,
+    R_MEMORY,
+    R_STOP,
+    R_STORED,
+    R_TRAP,
+    R_UNIT,
+    UNIT_ENABLES,
+    MicroOp,
+)
 from cpu.engine.shared import FAR_LINK
 from cpu.engine.softmmu_layout import JUMP_CACHE_MASK, JUMP_CACHE_OFFSET, TABLE_MASK, WRITE_OFFSET
 from cpu.isa import Flow
@@ -27,7 +40,6 @@ from cpu.isa.errors import TableError
 from cpu.isa.ir import DECLARATIONS, Emitter, Frame, IrOperands, Routines
 
 ARGUMENTS = "ptr %S, ptr %ip, i64 %n, ptr %TB, ptr %HT, i64 %w"
-UNITS = {"fpu": 1 << 29, "msa": 1 << 27, "lasx": 1 << 19}  # by row: what the slot UNITS needs
 PAGE = ~0xFFF
 X86_64 = platform.machine().lower() in ("x86_64", "amd64")
 MXCSR_DEFAULT, MXCSR_FLAGS = 0x1F80, 0x3F
@@ -232,7 +244,7 @@ class Handler(Frame):
     def check_unit(self) -> None:
         unit, out = self.op.instruction.unit, self.out
         if unit is not None:
-            have = out.op(f"and i64 {out.load_slot(state.UNITS)}, {UNITS[unit]}")
+            have = out.op(f"and i64 {out.load_slot(state.UNITS)}, {UNIT_ENABLES[unit]}")
             out.unlikely(out.op(f"icmp eq i64 {have}, 0"), self.leave(R_UNIT))
 
     def instruction(self, routines: Routines) -> None:
@@ -358,24 +370,38 @@ def module_text() -> str:
     )
 
 
+def host_code(file: str, features: str) -> Path:
+    """Where code that LLVM made for this processor with these `features` is kept, by the name of its `file`."""
+    key_text = f"{llvm.get_host_cpu_name()} {features} {llvm.llvm_version_info}"
+    name, suffix = file.split(".")
+    return cache.directory() / f"{name}-{hashlib.sha256(key_text.encode()).hexdigest()[:24]}.{suffix}"
+
+
+def kept_at() -> Path:
+    """The file of the tier's object code; it is there once that has been compiled."""
+    return host_code("threaded.o", _features())
+
+
+def _features() -> str:
+    return llvm.get_host_cpu_features().flatten()
+
+
 class Threaded:
     """The compiled tier. `prepare`, `enter` and `enter_slow` are host addresses; the object code is cached on disk."""
 
     def __init__(self) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        cpu_name, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
         self._machine = llvm.Target.from_default_triple().create_target_machine(
-            cpu=cpu_name, features=features, opt=2, jit=True
+            cpu=llvm.get_host_cpu_name(), features=_features(), opt=2, jit=True
         )
-        key_text = f"{cache.source_hash()} {cpu_name} {features} {llvmlite.__version__} {llvm.llvm_version_info}"
-        self._path = cache.directory() / f"threaded-{hashlib.sha256(key_text.encode()).hexdigest()[:24]}.o"
-        cached = self._path.read_bytes() if self._path.exists() else None
+        path = kept_at()
+        cached = path.read_bytes() if path.exists() else None
         self.compiled = cached is None
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), self._machine)
         if cached is None:
             cached = self._compile()
-            cache.write_atomically(self._path, cached)
+            cache.write_atomically(path, cached)
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(cached))
         self._engine.finalize_object()
         self.prepare = self._engine.get_function_address("prepare")

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from soc.errors import SocError
+
+# What makes everything that a core needs.
+CORE = "from cpu.core import Core; from cpu.memory import PAGE, Memory; Core(0, Memory(PAGE), {!r})"
 
 
 class TierError(SocError):
@@ -39,11 +44,11 @@ class StencilTier(ThreadedTier):
 
     def __init__(self) -> None:
         super().__init__()
-        from cpu.engine import stencils
+        from cpu.engine import stencil_tables, stencils
 
         if not stencils.available():
             raise TierError("tier stencil needs Linux on x86-64; use auto or threaded")
-        self.stencils = stencils.load()
+        self.stencils = stencil_tables.load()
 
     def runner(self, core) -> Callable[[], int]:
         from cpu.engine.code_buffer import CodeBuffer
@@ -71,18 +76,40 @@ def _reference():
     return ReferenceTier()
 
 
-def _auto():
-    """The fastest there is on this host."""
-    from cpu.engine import code_buffer
-
-    return _stencil() if code_buffer.usable() else _threaded()
-
-
-_TIERS = {"auto": _auto, "stencil": _stencil, "threaded": _threaded, "reference": _reference}
+TIERS = {"stencil": _stencil, "threaded": _threaded, "reference": _reference}
 
 
 def choose(name: str):
     """The tier of that name; "auto" is the fastest there is."""
-    if name not in _TIERS:
-        raise TierError(f"no tier {name!r}; there are {', '.join(_TIERS)}")
-    return _TIERS[name]()
+    return TIERS[_exact(name)]()
+
+
+def _exact(name: str) -> str:
+    """The name of a tier; of the fastest on this host for "auto". Raises TierError."""
+    if name == "auto":
+        from cpu.engine import code_buffer
+
+        return "stencil" if code_buffer.usable() else "threaded"
+    if name not in TIERS:
+        raise TierError(f"no tier {name!r}; there are auto, {', '.join(TIERS)}")
+    return name
+
+
+def is_compiled(name: str) -> bool:
+    """Whether the code of that tier is in the cache, or there is none to compile."""
+    name = _exact(name)
+    if name == "reference":
+        return True
+    from cpu.engine import stencil_tables, threaded
+
+    return threaded.kept_at().exists() and (name == "threaded" or stencil_tables.kept_at().exists())
+
+
+def compiling_elsewhere(name: str) -> AbstractContextManager[None]:
+    """In a first run, a process of its own meanwhile compiles what a core on that tier needs, and leaves it in the
+    cache. Without a second processor, or where that process fails, it is compiled when it is wanted."""
+    if is_compiled(name) or os.cpu_count() == 1:
+        return nullcontext()
+    from soc.process import alongside
+
+    return alongside("-c", CORE.format(name))

@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 from cpu.isa import TABLE, Instruction
 from cpu.isa.errors import TableError
-from cpu.isa.expressions import M64, evaluate, signed
+from cpu.isa.expressions import evaluate
 from cpu.isa.operands import HAZARD_BARRIER_HINT, Scope, parse, split
 from cpu.isa.program import Program, SourceLine
+from cpu.words import M64, signed
 
 KSEG0 = 0xFFFFFFFF80000000
 DEFAULT_BASE = KSEG0 + 0x200000

@@ -11,8 +11,7 @@ import re
 from collections.abc import Callable
 
 from cpu.isa.errors import TableError
-
-M64 = (1 << 64) - 1
+from cpu.words import M64, signed
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>0[xX][0-9a-fA-F]+|0[bB][01]+(?![0-9a-zA-Z])|0[0-7]*(?![\w.])|[1-9]\d*(?![\w.]))"
@@ -29,12 +28,6 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "\\": "\\", "'": "'", '"
 
 class ExpressionError(TableError):
     """The text is no expression, or names a symbol that is not defined (here or yet)."""
-
-
-def signed(value: int, bits: int) -> int:
-    """The low `bits` of `value` as a two's complement number."""
-    value &= (1 << bits) - 1
-    return value - (1 << bits) if value >> (bits - 1) else value
 
 
 # The 16-bit parts of an address that lui/addiu and the 64-bit sequences rebuild it from.

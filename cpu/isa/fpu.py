@@ -29,8 +29,8 @@ FMT_W, FMT_L = "10100", "10101"
 FMT3 = {S: "000", D: "001"}
 
 
-def fpu_insn(syntax: str, pattern: str, timing: str | None = None, wide: tuple[str, ...] = (), fr1: bool = False):
-    return insn(syntax, pattern, unit="fpu", timing=timing, wide=wide, fr1=fr1)
+def fpu_insn(syntax: str, pattern: str, timing: str | None = None, wide: tuple[str, ...] = (), **properties):
+    return insn(syntax, pattern, unit="fpu", timing=timing, wide=wide, **properties)
 
 
 def all_of(fmt: Format) -> tuple[str, ...]:
@@ -46,6 +46,11 @@ def raise_flags(i, flags):
     i.trap("FPE", when=enabled)
 
 
+def raise_nothing(i):
+    """Does the same for an operation that has no exceptions."""
+    i.fcsr = i.fcsr.insert(CAUSE, 6, 0)
+
+
 def placed(old, fmt: Format, result):
     """`result` in a register that held `old`."""
     return old.insert(0, 32, result) if fmt.width == 32 else result
@@ -57,7 +62,7 @@ def _computation(
     """An instruction with a result of `width` bits from `operands` bits; compute(i) gives (result, flags)."""
     wide = (("fd",) if width == 64 else ()) + (("fs", "ft", "fr") if operands == 64 else ())
 
-    @fpu_insn(f"{name} {syntax}", pattern, timing, wide, fr1)
+    @fpu_insn(f"{name} {syntax}", pattern, timing, wide, fr1=fr1)
     def operation(i):
         result, flags = compute(i)
         raise_flags(i, flags)
@@ -243,7 +248,7 @@ def mfc1(i):
     i.rt = i.fs.word
 
 
-@fpu_insn("dmfc1 rt, fs", "010001 00001 rt:5 fs:5 00000000000", wide=FPR_FIELDS)
+@fpu_insn("dmfc1 rt, fs", "010001 00001 rt:5 fs:5 00000000000", wide=FPR_FIELDS, op64=True)
 def dmfc1(i):
     i.rt = i.fs
 
@@ -258,7 +263,7 @@ def mtc1(i):
     i.fs = i.fs.insert(0, 32, i.rt)
 
 
-@fpu_insn("dmtc1 rt, fs", "010001 00101 rt:5 fs:5 00000000000", wide=FPR_FIELDS)
+@fpu_insn("dmtc1 rt, fs", "010001 00101 rt:5 fs:5 00000000000", wide=FPR_FIELDS, op64=True)
 def dmtc1(i):
     i.fs = i.rt
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from cpu.isa.errors import TableError
-
-M64 = (1 << 64) - 1
+from cpu.words import M64
 
 
 def bits_of(x) -> int:

@@ -6,7 +6,7 @@ takes the low 32 bits of operands that the manual wants sign-extended, as this c
 
 from __future__ import annotations
 
-from cpu.isa.table import insn
+from cpu.isa.table import insn, insn64
 
 MIN32, MIN64 = 1 << 31, 1 << 63
 
@@ -61,7 +61,7 @@ def lsa(i):
     i.rd = ((i.rs << (i.sa1 + 1)) + i.rt).word
 
 
-@insn("dlsa rd, rs, rt, sa1", "000000 rs:5 rt:5 rd:5 000 sa1:2 010101")
+@insn64("dlsa rd, rs, rt, sa1", "000000 rs:5 rt:5 rd:5 000 sa1:2 010101")
 def dlsa(i):
     i.rd = (i.rs << (i.sa1 + 1)) + i.rt
 
@@ -81,26 +81,26 @@ def overflow(a, b, total):
     return ((a ^ total) & (b ^ total)).slt(0)
 
 
-@insn("dadd rd, rs, rt", "000000 rs:5 rt:5 rd:5 00000 101100")
+@insn64("dadd rd, rs, rt", "000000 rs:5 rt:5 rd:5 00000 101100")
 def dadd(i):
     total = i.rs + i.rt
     i.trap("Ov", when=overflow(i.rs, i.rt, total))
     i.rd = total
 
 
-@insn("daddu rd, rs, rt", "000000 rs:5 rt:5 rd:5 00000 101101")
+@insn64("daddu rd, rs, rt", "000000 rs:5 rt:5 rd:5 00000 101101")
 def daddu(i):
     i.rd = i.rs + i.rt
 
 
-@insn("dsub rd, rs, rt", "000000 rs:5 rt:5 rd:5 00000 101110")
+@insn64("dsub rd, rs, rt", "000000 rs:5 rt:5 rd:5 00000 101110")
 def dsub(i):
     total = i.rs - i.rt
     i.trap("Ov", when=((i.rs ^ i.rt) & (i.rs ^ total)).slt(0))
     i.rd = total
 
 
-@insn("dsubu rd, rs, rt", "000000 rs:5 rt:5 rd:5 00000 101111")
+@insn64("dsubu rd, rs, rt", "000000 rs:5 rt:5 rd:5 00000 101111")
 def dsubu(i):
     i.rd = i.rs - i.rt
 
@@ -158,14 +158,14 @@ def lui(i):
     i.rt = i.imm << 16
 
 
-@insn("daddi rt, rs, imm", "011000 rs:5 rt:5 imm:s16")
+@insn64("daddi rt, rs, imm", "011000 rs:5 rt:5 imm:s16")
 def daddi(i):
     total = i.rs + i.imm
     i.trap("Ov", when=overflow(i.rs, i.imm, total))
     i.rt = total
 
 
-@insn("daddiu rt, rs, imm", "011001 rs:5 rt:5 imm:s16")
+@insn64("daddiu rt, rs, imm", "011001 rs:5 rt:5 imm:s16")
 def daddiu(i):
     i.rt = i.rs + i.imm
 
@@ -211,62 +211,62 @@ def srav(i):
     i.rd = i.rt.word.sra(i.rs & 31)
 
 
-@insn("dsllv rd, rt, rs", "000000 rs:5 rt:5 rd:5 00000 010100")
+@insn64("dsllv rd, rt, rs", "000000 rs:5 rt:5 rd:5 00000 010100")
 def dsllv(i):
     i.rd = i.rt << i.rs
 
 
-@insn("dsrlv rd, rt, rs", "000000 rs:5 rt:5 rd:5 00000 010110")
+@insn64("dsrlv rd, rt, rs", "000000 rs:5 rt:5 rd:5 00000 010110")
 def dsrlv(i):
     i.rd = i.rt >> i.rs
 
 
-@insn("drotrv rd, rt, rs", "000000 rs:5 rt:5 rd:5 00001 010110")
+@insn64("drotrv rd, rt, rs", "000000 rs:5 rt:5 rd:5 00001 010110")
 def drotrv(i):
     i.rd = i.rt.ror(i.rs)
 
 
-@insn("dsrav rd, rt, rs", "000000 rs:5 rt:5 rd:5 00000 010111")
+@insn64("dsrav rd, rt, rs", "000000 rs:5 rt:5 rd:5 00000 010111")
 def dsrav(i):
     i.rd = i.rt.sra(i.rs)
 
 
-@insn("dsll rd, rt, sa", "000000 00000 rt:5 rd:5 sa:5 111000")
+@insn64("dsll rd, rt, sa", "000000 00000 rt:5 rd:5 sa:5 111000")
 def dsll(i):
     i.rd = i.rt << i.sa
 
 
-@insn("dsrl rd, rt, sa", "000000 00000 rt:5 rd:5 sa:5 111010")
+@insn64("dsrl rd, rt, sa", "000000 00000 rt:5 rd:5 sa:5 111010")
 def dsrl(i):
     i.rd = i.rt >> i.sa
 
 
-@insn("drotr rd, rt, sa", "000000 00001 rt:5 rd:5 sa:5 111010")
+@insn64("drotr rd, rt, sa", "000000 00001 rt:5 rd:5 sa:5 111010")
 def drotr(i):
     i.rd = i.rt.ror(i.sa)
 
 
-@insn("dsra rd, rt, sa", "000000 00000 rt:5 rd:5 sa:5 111011")
+@insn64("dsra rd, rt, sa", "000000 00000 rt:5 rd:5 sa:5 111011")
 def dsra(i):
     i.rd = i.rt.sra(i.sa)
 
 
-@insn("dsll32 rd, rt, sa", "000000 00000 rt:5 rd:5 sa:5 111100")
+@insn64("dsll32 rd, rt, sa", "000000 00000 rt:5 rd:5 sa:5 111100")
 def dsll32(i):
     i.rd = i.rt << (i.sa + 32)
 
 
-@insn("dsrl32 rd, rt, sa", "000000 00000 rt:5 rd:5 sa:5 111110")
+@insn64("dsrl32 rd, rt, sa", "000000 00000 rt:5 rd:5 sa:5 111110")
 def dsrl32(i):
     i.rd = i.rt >> (i.sa + 32)
 
 
-@insn("drotr32 rd, rt, sa", "000000 00001 rt:5 rd:5 sa:5 111110")
+@insn64("drotr32 rd, rt, sa", "000000 00001 rt:5 rd:5 sa:5 111110")
 def drotr32(i):
     i.rd = i.rt.ror(i.sa + 32)
 
 
-@insn("dsra32 rd, rt, sa", "000000 00000 rt:5 rd:5 sa:5 111111")
+@insn64("dsra32 rd, rt, sa", "000000 00000 rt:5 rd:5 sa:5 111111")
 def dsra32(i):
     i.rd = i.rt.sra(i.sa + 32)
 
@@ -336,14 +336,14 @@ def mul(i):
     i.rd = (i.rs.word * i.rt.word).word
 
 
-@insn("dmult rs, rt", "000000 rs:5 rt:5 00000 00000 011100", timing="multiply")
+@insn64("dmult rs, rt", "000000 rs:5 rt:5 00000 00000 011100", timing="multiply")
 def dmult(i):
     a, b = i.rs, i.rt
     i.hi = a.mulhi_s(b)
     i.lo = a * b
 
 
-@insn("dmultu rs, rt", "000000 rs:5 rt:5 00000 00000 011101", timing="multiply")
+@insn64("dmultu rs, rt", "000000 rs:5 rt:5 00000 00000 011101", timing="multiply")
 def dmultu(i):
     a, b = i.rs, i.rt
     i.hi = a.mulhi_u(b)
@@ -376,12 +376,12 @@ def divu(i):
     i.lo = quotient.word
 
 
-@insn("ddiv rs, rt", "000000 rs:5 rt:5 00000 00000 011110", timing="divide")
+@insn64("ddiv rs, rt", "000000 rs:5 rt:5 00000 00000 011110", timing="divide")
 def ddiv(i):
     i.lo, i.hi = divide_signed(i.rs, i.rt, -MIN64)
 
 
-@insn("ddivu rs, rt", "000000 rs:5 rt:5 00000 00000 011111", timing="divide")
+@insn64("ddivu rs, rt", "000000 rs:5 rt:5 00000 00000 011111", timing="divide")
 def ddivu(i):
     i.lo, i.hi = divide_unsigned(i.rs, i.rt)
 
@@ -397,12 +397,12 @@ def clo(i):
     i.rd = (~i.rs).uword.clz() - 32
 
 
-@insn("dclz rd, rs", "011100 rs:5 rt:5 rd:5 00000 100100")
+@insn64("dclz rd, rs", "011100 rs:5 rt:5 rd:5 00000 100100")
 def dclz(i):
     i.rd = i.rs.clz()
 
 
-@insn("dclo rd, rs", "011100 rs:5 rt:5 rd:5 00000 100101")
+@insn64("dclo rd, rs", "011100 rs:5 rt:5 rd:5 00000 100101")
 def dclo(i):
     i.rd = (~i.rs).clz()
 
@@ -426,12 +426,12 @@ def wsbh(i):
     i.rd = (((i.rt >> 8) & BYTES) | ((i.rt & BYTES) << 8)).word
 
 
-@insn("dsbh rd, rt", "011111 00000 rt:5 rd:5 00010 100100")
+@insn64("dsbh rd, rt", "011111 00000 rt:5 rd:5 00010 100100")
 def dsbh(i):
     i.rd = ((i.rt >> 8) & BYTES) | ((i.rt & BYTES) << 8)
 
 
-@insn("dshd rd, rt", "011111 00000 rt:5 rd:5 00101 100100")
+@insn64("dshd rd, rt", "011111 00000 rt:5 rd:5 00101 100100")
 def dshd(i):
     swapped = ((i.rt >> 16) & HALVES) | ((i.rt & HALVES) << 16)
     i.rd = swapped.ror(32)
@@ -458,19 +458,19 @@ def ext(i):
     i.rt = extract(i.rs, i.lsb, i.msbd + 1).word
 
 
-@insn("dextm rt, rs, lsb, msbdm", "011111 rs:5 rt:5 msbdm:5 lsb:5 000001")
+@insn64("dextm rt, rs, lsb, msbdm", "011111 rs:5 rt:5 msbdm:5 lsb:5 000001")
 def dextm(i):
     i.trap("RI", when=(i.lsb + i.msbdm).sgt(31))
     i.rt = extract(i.rs, i.lsb, i.msbdm + 33)
 
 
-@insn("dextu rt, rs, lsbu, msbd", "011111 rs:5 rt:5 msbd:5 lsbu:5 000010")
+@insn64("dextu rt, rs, lsbu, msbd", "011111 rs:5 rt:5 msbd:5 lsbu:5 000010")
 def dextu(i):
     i.trap("RI", when=(i.lsbu + i.msbd).sgt(31))
     i.rt = extract(i.rs, i.lsbu + 32, i.msbd + 1)
 
 
-@insn("dext rt, rs, lsb, msbd", "011111 rs:5 rt:5 msbd:5 lsb:5 000011")
+@insn64("dext rt, rs, lsb, msbd", "011111 rs:5 rt:5 msbd:5 lsb:5 000011")
 def dext(i):
     i.rt = extract(i.rs, i.lsb, i.msbd + 1)
 
@@ -481,18 +481,18 @@ def ins(i):
     i.rt = insert(i.rt, i.rs, i.lsb, i.msb - i.lsb + 1).word
 
 
-@insn("dinsm rt, rs, lsb, msbm", "011111 rs:5 rt:5 msbm:5 lsb:5 000101")
+@insn64("dinsm rt, rs, lsb, msbm", "011111 rs:5 rt:5 msbm:5 lsb:5 000101")
 def dinsm(i):
     i.rt = insert(i.rt, i.rs, i.lsb, i.msbm - i.lsb + 33)
 
 
-@insn("dinsu rt, rs, lsbu, msbu", "011111 rs:5 rt:5 msbu:5 lsbu:5 000110")
+@insn64("dinsu rt, rs, lsbu, msbu", "011111 rs:5 rt:5 msbu:5 lsbu:5 000110")
 def dinsu(i):
     i.trap("RI", when=i.msbu.slt(i.lsbu))
     i.rt = insert(i.rt, i.rs, i.lsbu + 32, i.msbu - i.lsbu + 1)
 
 
-@insn("dins rt, rs, lsb, msb", "011111 rs:5 rt:5 msb:5 lsb:5 000111")
+@insn64("dins rt, rs, lsb, msb", "011111 rs:5 rt:5 msb:5 lsb:5 000111")
 def dins(i):
     i.trap("RI", when=i.msb.slt(i.lsb))
     i.rt = insert(i.rt, i.rs, i.lsb, i.msb - i.lsb + 1)

@@ -1,13 +1,15 @@
-"""Loongson extensions: three-operand multiply and divide, CPUCFG, configuration registers, the stable counter.
+"""Loongson extensions: three-operand multiply and divide, indexed and paired loads and stores, CPUCFG, configuration
+registers, the stable counter.
 
 Source: GNU binutils opcodes (names); Loongson-3A4000 as seen from Linux 6.1: arch/mips/include/asm/mach-loongson64/
-loongson_regs.h (encodings of the 0x32 group). Quotients by zero are as for DIV.
+loongson_regs.h (encodings of the 0x32 group); the order of pairs in memory: QEMU 7.2: target/mips/tcg/translate.c,
+gen_loongson_lswc2. Quotients by zero are as for DIV.
 """
 
 from __future__ import annotations
 
 from cpu.isa.integer import MIN32, MIN64, divide_signed, divide_unsigned
-from cpu.isa.table import insn, not_modelled, row
+from cpu.isa.table import FPR_FIELDS, insn, not_modelled, row
 
 
 @insn("gsmult rd, rs, rt", "011100 rs:5 rt:5 rd:5 00000 010000", timing="multiply")
@@ -107,6 +109,38 @@ _indexed_store("gsshx", "001", 2)
 _indexed_store("gsswx", "010", 4)
 _indexed_store("gssdx", "011", 8)
 
+# Two registers at once, that of the higher address in the lowest bits.
+PAIR_BYTES = 16
+
+
+def pair_address(i):
+    return i.base + (i.off_q << 4)
+
+
+@insn("gslq rd, rt, off_q(base)", "110010 base:5 rt:5 0 off_q:s9 1 rd:5")
+def gslq(i):
+    loaded = i.load(pair_address(i), PAIR_BYTES)
+    i.rt = loaded.lane(0)
+    i.rd = loaded.lane(1)
+
+
+@insn("gssq rd, rt, off_q(base)", "111010 base:5 rt:5 0 off_q:s9 1 rd:5")
+def gssq(i):
+    i.store(pair_address(i), PAIR_BYTES, i.vector(64, [i.rt, i.rd]))
+
+
+@insn("gslqc1 fd, ft, off_q(base)", "110010 base:5 ft:5 1 off_q:s9 1 fd:5", unit="fpu", wide=FPR_FIELDS)
+def gslqc1(i):
+    loaded = i.load(pair_address(i), PAIR_BYTES)
+    i.ft = loaded.lane(0)
+    i.fd = loaded.lane(1)
+
+
+@insn("gssqc1 fd, ft, off_q(base)", "111010 base:5 ft:5 1 off_q:s9 1 fd:5", unit="fpu", wide=FPR_FIELDS)
+def gssqc1(i):
+    i.store(pair_address(i), PAIR_BYTES, i.vector(64, [i.ft, i.fd]))
+
+
 row("cpucfg rd, rs", "110010 rs:5 01000 rd:5 00100 011000", helper="cpucfg")
 row("drdtime rd, rs", "110010 rs:5 01001 rd:5 00100 011000", helper="drdtime")
 # Configuration register number rs, data rd; accesses that leave the core, as uncached loads and stores do.
@@ -123,6 +157,6 @@ row("lddir rt, rs, level", "110010 rs:5 rt:5 level:5 00010 011000", helper="lddi
 row("ldpte rs, level", "110010 rs:5 00000 level:5 00011 011000", helper="ldpte")
 not_modelled("gsle rs, rt", "011100 rs:5 rt:5 0000000000 100110")
 not_modelled("gsgt rs, rt", "011100 rs:5 rt:5 0000000000 100111")
-# The rest of the two groups: 128-bit and bounds-checked loads and stores.
+# The rest of the two groups: bounds-checked loads and stores.
 not_modelled("gslwc2 code", "110010 code:26")
 not_modelled("gsswc2 code", "111010 code:26")

@@ -15,14 +15,14 @@ def address(i):
     return i.base + i.offset
 
 
-def _plain_load(name: str, opcode: str, size: int, signed: bool) -> None:
-    @insn(f"{name} rt, offset(base)", f"{opcode} base:5 rt:5 offset:s16", prefetch="rt")
+def _plain_load(name: str, opcode: str, size: int, signed: bool, op64: bool = False) -> None:
+    @insn(f"{name} rt, offset(base)", f"{opcode} base:5 rt:5 offset:s16", prefetch="rt", op64=op64)
     def load(i):
         i.rt = i.load(address(i), size, signed)
 
 
 def _plain_store(name: str, opcode: str, size: int) -> None:
-    @insn(f"{name} rt, offset(base)", f"{opcode} base:5 rt:5 offset:s16")
+    @insn(f"{name} rt, offset(base)", f"{opcode} base:5 rt:5 offset:s16", op64=size == 8)
     def store(i):
         i.store(address(i), size, i.rt)
 
@@ -32,8 +32,8 @@ _plain_load("lh", "100001", 2, True)
 _plain_load("lw", "100011", 4, True)
 _plain_load("lbu", "100100", 1, False)
 _plain_load("lhu", "100101", 2, False)
-_plain_load("lwu", "100111", 4, False)
-_plain_load("ld", "110111", 8, True)
+_plain_load("lwu", "100111", 4, False, op64=True)
+_plain_load("ld", "110111", 8, True, op64=True)
 _plain_store("sb", "101000", 1)
 _plain_store("sh", "101001", 2)
 _plain_store("sw", "101011", 4)
@@ -68,14 +68,14 @@ def store_right(i, where, value, size: int) -> None:
 
 
 def _load_part(name: str, opcode: str, size: int, part: Callable) -> None:
-    @insn(f"{name} rt, offset(base)", f"{opcode} base:5 rt:5 offset:s16", prefetch="rt")
+    @insn(f"{name} rt, offset(base)", f"{opcode} base:5 rt:5 offset:s16", prefetch="rt", op64=size == 8)
     def load(i):
         merged = part(i, address(i), i.rt, size)
         i.rt = merged.word if size == 4 else merged
 
 
 def _store_part(name: str, opcode: str, size: int, part: Callable) -> None:
-    @insn(f"{name} rt, offset(base)", f"{opcode} base:5 rt:5 offset:s16")
+    @insn(f"{name} rt, offset(base)", f"{opcode} base:5 rt:5 offset:s16", op64=size == 8)
     def store(i):
         part(i, address(i), i.rt, size)
 
@@ -93,7 +93,7 @@ _store_part("sdr", "101101", 8, store_right)
 # Load linked, store conditional: the store succeeds while the link bit stands, the address is the same and memory holds
 # what was read. Exceptions return by ERET, which clears the bit.
 def _linked(name: str, opcode: str, size: int) -> None:
-    @insn(f"{name} rt, offset(base)", f"{opcode} base:5 rt:5 offset:s16", prefetch="rt")
+    @insn(f"{name} rt, offset(base)", f"{opcode} base:5 rt:5 offset:s16", prefetch="rt", op64=size == 8)
     def load_linked(i):
         where = address(i)
         value = i.load(where, size, aligned=True)
@@ -104,7 +104,7 @@ def _linked(name: str, opcode: str, size: int) -> None:
 
 
 def _conditional(name: str, opcode: str, size: int) -> None:
-    @insn(f"{name} rt, offset(base)", f"{opcode} base:5 rt:5 offset:s16")
+    @insn(f"{name} rt, offset(base)", f"{opcode} base:5 rt:5 offset:s16", op64=size == 8)
     def store_conditional(i):
         where, new = address(i), i.rt
         linked, expected, holds = i.llbit, i.llval, (i.lladdr == where)

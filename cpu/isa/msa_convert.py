@@ -10,7 +10,7 @@ from collections.abc import Callable
 from cpu.isa.fpu import ROUNDING_MODE
 from cpu.isa.msa import WIDTHS, elements, msa_insn
 from cpu.isa.msa_signals import EXACT_UNDERFLOW, deliver, element
-from cpu.isa.softfloat import INEXACT, INVALID, OVERFLOW, TOWARD_ZERO
+from cpu.isa.softfloat import TOWARD_ZERO
 from cpu.isa.softfloat2008 import D_TO_S, H_TO_S, S_TO_D, S_TO_H, D, Format2008, H, S
 from cpu.isa.vectors import BITS
 
@@ -71,42 +71,38 @@ def _narrowing(name: str, operation: str, bit: int, df: str, to: Format2008, lan
         deliver(i, to.width, lane, [right + left])
 
 
-def to_fixed_point(i, fmt: Format2008, a, msacsr):
-    """a as Q15 or Q31, in half its width; what does not fit overflows."""
-    width = fmt.width // 2
-    power = width - 1
-    larger, _ = i.call(fmt.scale, a, power, msacsr)
-    number, flags = i.call(fmt.to_saturated, larger, msacsr & ROUNDING_MODE, width, 0)
-    too_big = (flags == INVALID) & ~fmt.is_nan(fmt.low(a))
-    return number, too_big.choose(OVERFLOW | INEXACT, flags)
-
-
 for _bit, (_df, (_wide, _narrow)) in enumerate(zip("hw", PAIRS.values(), strict=True)):
     # QEMU sees no exact underflow in half precision.
     _actions = EXACT_UNDERFLOW if _narrow is S else 0
     _narrowing("fexdo", "1000", _bit, _df, _narrow, _exchange("fexdo", _wide, _narrow, NARROW[_narrow], _actions))
-    _fixed = element("ftq", _wide, _narrow, lambda i, *values, fmt=_wide: to_fixed_point(i, fmt, *values), 0)
-    _narrowing("ftq", "1010", _bit, _df, _narrow, _fixed)
+    _narrowing("ftq", "1010", _bit, _df, _narrow, _exchange("ftq", _wide, _narrow, _wide.to_fixed_point, 0))
 
 
 # From a format of half the width: the left (upper) or the right half of ws.
-def from_fixed_point(i, fmt: Format2008, a, msacsr):
-    """Q15 or Q31, always exact."""
-    width = fmt.width // 2
-    number, _ = i.call(fmt.from_integer, a.sext(width), msacsr)
-    return (number == 0).choose(0, number - ((width - 1) << fmt.fraction))
+def from_fixed_point(fmt: Format2008, a):
+    """The elements of a vector, sign-extended Q15 or Q31, as numbers: always exact."""
+    negative = a.slt(0)
+    size = negative.choose(0 - a, a)
+    leading = fmt.width - 1 - size.clz()
+    exponent = leading + (fmt.bias - (fmt.width // 2 - 1))
+    fraction = (size << (fmt.fraction - leading)) & (fmt.hidden - 1)
+    number = (exponent << fmt.fraction) | fraction | negative.choose(fmt.sign_bit, 0)
+    return (size == 0).choose(0, number)
 
 
 for _bit, (_df, (_wide, _narrow)) in enumerate(PAIRS.items()):
     _lane = _exchange("fexup", _narrow, _wide, WIDEN[_wide])
     for _side, _place in (("l", 1), ("r", 0)):
-        _half = slice(_place * BITS // _wide.width, (_place + 1) * BITS // _wide.width)
+        _half = range(_place * BITS // _wide.width, (_place + 1) * BITS // _wide.width)
 
         @msa_insn(f"fexup{_side}.{_df} wd, ws", f"011110 11001100{1 - _place} {_bit} ws:5 wd:5 011110")
         def _widened(i, fmt=_wide, lane=_lane, half=_half):
-            deliver(i, fmt.width, lane, [elements(i.ws, fmt.width // 2)[half]])
+            numbers = elements(i.ws, fmt.width // 2)
+            deliver(i, fmt.width, lane, [[numbers[k] for k in half]])
 
         @msa_insn(f"ffq{_side}.{_df} wd, ws", f"011110 11001101{1 - _place} {_bit} ws:5 wd:5 011110")
         def _from_fixed_point(i, fmt=_wide, half=_half):
-            numbers, msacsr = elements(i.ws, fmt.width // 2)[half], i.msacsr
-            i.wd = i.vector(fmt.width, [from_fixed_point(i, fmt, a, msacsr) for a in numbers])
+            width = fmt.width // 2
+            numbers = i.ws.of(width)
+            twice = numbers.take([k for k in half for _ in range(2)], numbers)
+            i.wd = from_fixed_point(fmt, twice.of(fmt.width).sra(width))

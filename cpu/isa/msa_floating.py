@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cpu.isa.msa import WIDTHS, elements, msa_insn
-from cpu.isa.msa_signals import APPROXIMATE, EXACT_UNDERFLOW, SUBNORMAL_OPERANDS_ARE_EXACT, deliver, element
+from cpu.isa.msa_signals import SUBNORMAL_OPERANDS_ARE_EXACT, deliver, element
 from cpu.isa.softfloat import EQUAL, LESS, UNORDERED
 from cpu.isa.softfloat2008 import D, Format2008, S
 
@@ -35,17 +35,6 @@ def _arithmetic(name: str, operation: str, compute: Callable, **how) -> None:
 
 def _unary(name: str, operation: str, compute: Callable, **how) -> None:
     _rows(name, "wd, ws", operation, "011110", ("ws",), compute, **how)
-
-
-def reciprocal(i, fmt: Format2008, a, msacsr, flags_before=0):
-    result, flags = i.call(fmt.div, fmt.one, a, msacsr)
-    exact = fmt.is_infinite(a) | fmt.is_nan(result)
-    return result, flags | flags_before, exact.choose(EXACT_UNDERFLOW, EXACT_UNDERFLOW | APPROXIMATE)
-
-
-def reciprocal_root(i, fmt: Format2008, a, msacsr):
-    root, flags = i.call(fmt.sqrt, a, msacsr)
-    return reciprocal(i, fmt, root, msacsr, flags)
 
 
 def _multiply_add(name: str, operation: str, negate: int) -> None:
@@ -82,16 +71,32 @@ for _name, _operation, _largest, _by_magnitude in (
         actions=0,
     )
 _unary("fsqrt", "110010011", lambda i, fmt, a, msacsr: i.call(fmt.sqrt, a, msacsr))
-_unary("frsqrt", "110010100", reciprocal_root, actions=None)
-_unary("frcp", "110010101", reciprocal, actions=None)
+_unary("frsqrt", "110010100", lambda i, fmt, a, msacsr: i.call(fmt.reciprocal_root, a, msacsr), actions=0)
+_unary("frcp", "110010101", lambda i, fmt, a, msacsr: i.call(fmt.reciprocal, a, msacsr), actions=0)
 _unary("frint", "110010110", lambda i, fmt, a, msacsr: i.call(fmt.round_to_integral, a, msacsr))
 _unary("flog2", "110010111", lambda i, fmt, a, msacsr: i.call(fmt.binary_logarithm, a, msacsr))
+
+
+# The bits of FCLASS, the positive numbers' after the negative ones'.
+SIGNALLING_NAN, QUIET_NAN, INFINITE, NORMAL, SUBNORMAL, ZERO = 1, 2, 4, 8, 16, 32
+POSITIVE_CLASS = 4  # further to the left
+
+
+def classes(fmt: Format2008, a):
+    """For each element of a vector one bit that says what it is."""
+    size = fmt.magnitude(a)
+    kind = size.ult(fmt.hidden).choose(SUBNORMAL, NORMAL)
+    kind = (size == 0).choose(ZERO, (size == fmt.infinity).choose(INFINITE, kind))
+    kind = kind << a.slt(0).choose(0, POSITIVE_CLASS)
+    nan = ((a & fmt.quiet_bit) == 0).choose(SIGNALLING_NAN, QUIET_NAN)
+    return size.ule(fmt.infinity).choose(kind, nan)
+
 
 for _bit, (_df, _fmt) in enumerate(FORMATS.items()):
 
     @msa_insn(f"fclass.{_df} wd, ws", f"011110 110010000 {_bit} ws:5 wd:5 011110")
     def _fclass(i, width=WIDTHS[_df], fmt=_fmt):
-        i.wd = i.vector(width, [i.call(fmt.classify, a)[0] for a in elements(i.ws, width)])
+        i.wd = classes(fmt, i.ws.of(width))
 
 
 # Comparisons: all ones where one of the relations holds; the signalling ones are invalid for quiet NaNs too.

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cpu.isa.fpu import CAUSE, ENABLES, FLAGS
-from cpu.isa.softfloat import DIVIDE_BY_ZERO, INEXACT, INVALID, UNDERFLOW
+from cpu.isa.softfloat import INEXACT, UNDERFLOW
 from cpu.isa.softfloat2008 import FLUSHED, Format2008
 from cpu.isa.values import routine
 
@@ -25,8 +25,7 @@ FS, NX = 1 << 24, 1 << 18
 
 # How an operation departs from the usual.
 SUBNORMAL_OPERANDS_ARE_EXACT = 1  # as comparisons see them
-APPROXIMATE = 2  # inexact whatever the result, and nothing else unless invalid or divided by zero
-EXACT_UNDERFLOW = 4  # with Underflow enabled an exact subnormal result raises it
+EXACT_UNDERFLOW = 2  # with Underflow enabled an exact subnormal result raises it
 
 _settlers: dict[Format2008, Callable] = {}
 
@@ -45,8 +44,6 @@ def settler(fmt: Format2008) -> Callable:
             flags = (squashed != 0).choose(exact.choose(flags & ~INEXACT, flags | INEXACT), flags)
             tiny = fmt.is_subnormal(fmt.low(result)) & ((actions & EXACT_UNDERFLOW) != 0)
             flags = flags | (tiny.value & enables.bits(1, 1)) << 1
-            approximate = ((actions & APPROXIMATE) != 0) & ((flags & (INVALID | DIVIDE_BY_ZERO)) == 0)
-            flags = approximate.choose(INEXACT, flags)
             enabled = (flags & enables) != 0
             silent = enabled & ((msacsr & NX) != 0)
             return enabled.choose(flags | fmt.infinity, result), silent.choose(0, flags)
@@ -58,16 +55,11 @@ def settler(fmt: Format2008) -> Callable:
 
 @dataclass(frozen=True)
 class Element:
-    """What a routine of `element` is made from. Its operands are all as wide as `source`."""
+    """What a routine of `element` is made from. Its operands are all as wide as `source`. While MSACSR enables no
+    exception and has FS clear, result and flags are those of `compute`."""
 
     source: Format2008
     compute: Callable
-    actions: int | None
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether compute's result and flags are the routine's while MSACSR enables no exception and has FS clear."""
-        return self.actions is not None and not self.actions & APPROXIMATE
 
 
 def element(
@@ -75,15 +67,15 @@ def element(
     source: Format2008,
     to: Format2008,
     compute: Callable,
-    actions: int | None = EXACT_UNDERFLOW,
+    actions: int = EXACT_UNDERFLOW,
     floating: int | None = None,
 ) -> Callable:
     """The routine (operands..., msacsr) -> (element, its part of Cause) for compute(i, operands..., msacsr).
 
-    The first `floating` operands (all when None) have format `source`; `compute` sees what FS leaves of them. It gives
-    (result, flags), or (result, flags, actions) when `actions` is None: they depend on the operands.
+    The first `floating` operands (all when None) have format `source`; `compute` sees what FS leaves of them and gives
+    (result, flags).
 
-    The routine's attribute `element` lets a tier do without it: `compute` of a plain one takes vectors as well."""
+    The routine's attribute `element` lets a tier do without it: `compute` takes vectors as well."""
 
     @routine
     def operation(i, *operands):
@@ -93,11 +85,11 @@ def element(
             tiny = flush & source.is_subnormal(source.low(a))
             squashed = squashed | tiny.choose(SUBNORMAL_OPERANDS_ARE_EXACT, 0)
             operands[k] = tiny.choose(a & source.sign_bit, a)
-        result, flags, *more = compute(i, *operands, msacsr)
-        return i.call(settler(to), result, flags, squashed, *(more or [actions]), msacsr)
+        result, flags = compute(i, *operands, msacsr)
+        return i.call(settler(to), result, flags, squashed, actions, msacsr)
 
     operation.__name__ = f"{name}_{source.name}"
-    operation.element = Element(source, compute, actions)
+    operation.element = Element(source, compute)
     return operation
 
 

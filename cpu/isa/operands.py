@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from cpu.isa import names
 from cpu.isa.errors import TableError
-from cpu.isa.expressions import M64, signed
 from cpu.isa.table import FPR_FIELDS, GPR_FIELDS, LASX_FIELDS, MSA_FIELDS, Field, Flow, Instruction
+from cpu.words import M64, signed
 
 # Bit fields: position = field + bias, as a lane's number; size = field + bias (msbd family) or field + bias - field of
 # the position (msb).
@@ -24,7 +24,7 @@ SIZE_BIAS = {"msbd": 1, "msbdm": 33}
 END_BIAS = {"msb": 1, "msbm": 33, "msbu": 1}
 
 # Offsets in units of an element, written in bytes.
-SCALES = {"off_b": 1, "off_h": 2, "off_w": 4, "off_d": 8}
+SCALES = {"off_b": 1, "off_h": 2, "off_w": 4, "off_d": 8, "off_q": 16}
 
 # Operands that may be left out, and what they then are.
 LEADING_DEFAULT = {"cc": 0}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cpu.isa.fpu import CONDITIONS, FMT, condition_position, fpu_insn, raise_flags
+from cpu.isa.fpu import CONDITIONS, FMT, condition_position, fpu_insn, raise_flags, raise_nothing
 from cpu.isa.softfloat import S
 from cpu.isa.table import FPR_FIELDS
 
@@ -146,13 +146,13 @@ def cvt_ps_s(i):
 
 @pair_insn("cvt.s.pl fd, fs", f"010001 {PS} 00000 fs:5 fd:5 101000", "fpu_convert")
 def cvt_s_pl(i):
-    raise_flags(i, i.const(0))
+    raise_nothing(i)
     i.fd = i.fd.insert(0, 32, i.fs)
 
 
 @pair_insn("cvt.s.pu fd, fs", f"010001 {PS} 00000 fs:5 fd:5 100000", "fpu_convert")
 def cvt_s_pu(i):
-    raise_flags(i, i.const(0))
+    raise_nothing(i)
     i.fd = i.fd.insert(0, 32, upper(i.fs))
 
 

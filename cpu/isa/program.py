@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cpu.isa.errors import TableError
-
-M64 = (1 << 64) - 1
+from cpu.words import M64
 
 _EM_MIPS, _ET_EXEC, _PT_LOAD = 8, 2, 1
 _EF_MIPS_ARCH_64R2 = 0x80000000

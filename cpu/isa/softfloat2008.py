@@ -18,6 +18,7 @@ from cpu.isa.softfloat import (
     INEXACT,
     INVALID,
     LEADING,
+    OVERFLOW,
     Format,
     cases,
     conversion,
@@ -27,9 +28,6 @@ from cpu.isa.softfloat import (
 
 FLUSHED = 32
 NOWHERE = -100_000  # exponent of a zero that is added to something
-# The bits of `classify`, the positive numbers' after the negative ones'.
-SIGNALLING_NAN, QUIET_NAN, INFINITE, NORMAL, SUBNORMAL, ZERO = 1, 2, 4, 8, 16, 32
-POSITIVE_CLASS = 4  # further to the left
 
 
 class Format2008(Format):
@@ -216,13 +214,30 @@ def from_unsigned(fmt, i, a, fcsr):
 
 
 @_per_format
-def classify(fmt, i, a):
-    """(one bit that says what a is,)."""
+def reciprocal(fmt, i, a, fcsr):
+    """1 / a, which counts as an approximation: where it is a number it is INEXACT, and nothing else."""
     a = fmt.low(a)
-    kind = fmt.is_subnormal(a).choose(SUBNORMAL, NORMAL)
-    kind = fmt.is_infinite(a).choose(INFINITE, fmt.is_zero(a).choose(ZERO, kind))
-    kind = kind << (fmt.sign(a) == 0).choose(POSITIVE_CLASS, 0)
-    return (fmt.is_nan(a).choose(fmt.is_signalling(a).choose(SIGNALLING_NAN, QUIET_NAN), kind),)
+    result, flags = i.call(fmt.div, i.const(fmt.one), a, fcsr)
+    known = fmt.is_zero(a) | fmt.is_infinite(a) | fmt.is_nan(a)
+    return result, known.choose(flags, INEXACT)
+
+
+@_per_format
+def reciprocal_root(fmt, i, a, fcsr):
+    """1 / the root of a, likewise, rounded twice."""
+    root, flags = i.call(fmt.sqrt, a, fcsr)
+    result, more = i.call(fmt.reciprocal, root, fcsr)
+    return result, flags | more
+
+
+@_per_format
+def to_fixed_point(fmt, i, a, fcsr):
+    """a as Q15 or Q31, in half its width; what does not fit is OVERFLOW, and INEXACT."""
+    width = fmt.width // 2
+    larger, _ = i.call(fmt.scale, a, i.const(width - 1), fcsr)
+    number, flags = i.call(fmt.to_saturated, larger, fcsr & 3, i.const(width), i.const(0))
+    too_big = (flags == INVALID) & ~fmt.is_nan(fmt.low(a))
+    return number, too_big.choose(OVERFLOW | INEXACT, flags)
 
 
 H = Format2008("h2008", 16, 10)
@@ -231,3 +246,4 @@ D = Format2008("d2008", 64, 52)
 H_TO_S, S_TO_H = conversion(H, S), conversion(S, H)
 S_TO_D, D_TO_S = conversion(S, D), conversion(D, S)
 S.from_other, D.from_other = D_TO_S, S_TO_D
+S.from_half, S.to_half = H_TO_S, S_TO_H

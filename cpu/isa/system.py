@@ -51,9 +51,9 @@ _trap_immediate("tnei", "01110", lambda a, b: a != b)
 
 # CP0 moves: reads go on inside their block, writes end it.
 row("mfc0 rt, c0, sel", "010000 00000 rt:5 c0:5 00000000 sel:3", helper="mfc0")
-row("dmfc0 rt, c0, sel", "010000 00001 rt:5 c0:5 00000000 sel:3", helper="dmfc0")
+row("dmfc0 rt, c0, sel", "010000 00001 rt:5 c0:5 00000000 sel:3", helper="dmfc0", op64=True)
 row("mtc0 rt, c0, sel", "010000 00100 rt:5 c0:5 00000000 sel:3", flow=Flow.BOUNDARY, helper="mtc0")
-row("dmtc0 rt, c0, sel", "010000 00101 rt:5 c0:5 00000000 sel:3", flow=Flow.BOUNDARY, helper="dmtc0")
+row("dmtc0 rt, c0, sel", "010000 00101 rt:5 c0:5 00000000 sel:3", flow=Flow.BOUNDARY, helper="dmtc0", op64=True)
 row("di rt", "010000 01011 rt:5 01100 00000 000 000", flow=Flow.BOUNDARY, helper="di")
 row("ei rt", "010000 01011 rt:5 01100 00000 100 000", flow=Flow.BOUNDARY, helper="ei")
 row("rdpgpr rd, rt", "010000 01010 rt:5 rd:5 00000000000", helper="rdpgpr")
@@ -71,9 +71,9 @@ row("rdhwr rt, c0", "011111 00000 rt:5 c0:5 00000 111011", helper="rdhwr")
 
 # VZ: root's moves to and from the guest context, root's operations on the guest TLB, and the guest's call of root.
 row("mfgc0 rt, c0, sel", "010000 00011 rt:5 c0:5 00000000 sel:3", helper="mfgc0")
-row("dmfgc0 rt, c0, sel", "010000 00011 rt:5 c0:5 00100000 sel:3", helper="dmfgc0")
+row("dmfgc0 rt, c0, sel", "010000 00011 rt:5 c0:5 00100000 sel:3", helper="dmfgc0", op64=True)
 row("mtgc0 rt, c0, sel", "010000 00011 rt:5 c0:5 01000000 sel:3", flow=Flow.BOUNDARY, helper="mtgc0")
-row("dmtgc0 rt, c0, sel", "010000 00011 rt:5 c0:5 01100000 sel:3", flow=Flow.BOUNDARY, helper="dmtgc0")
+row("dmtgc0 rt, c0, sel", "010000 00011 rt:5 c0:5 01100000 sel:3", flow=Flow.BOUNDARY, helper="dmtgc0", op64=True)
 row("tlbgr", "010000 1 0000000000000000000 001001", flow=Flow.BOUNDARY, helper="tlbgr")
 row("tlbgwi", "010000 1 0000000000000000000 001010", flow=Flow.BOUNDARY, helper="tlbgwi")
 row("tlbginv", "010000 1 0000000000000000000 001011", flow=Flow.BOUNDARY, helper="tlbginv")

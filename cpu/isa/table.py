@@ -76,6 +76,7 @@ class Instruction:
     timing: str | None = None  # timing class, where it does not follow from the rest
     wide: tuple[str, ...] = ()  # FPR fields of 64 bits: with Status.FR = 0 they name an even register
     fr1: bool = False  # reserved with Status.FR = 0
+    op64: bool = False  # a 64-bit operation: reserved in user mode with neither Status.UX nor PX set
     also: str | None = None  # name, when the first word of the syntax is shared by several encodings
 
     @property
@@ -89,6 +90,12 @@ class Instruction:
     @property
     def operands(self) -> str:
         return self.syntax[len(self.mnemonic) :].strip()
+
+    @property
+    def coprocessor(self) -> int | None:
+        """Number of the coprocessor whose major opcode the encoding has; None: it has that of none."""
+        major = self.match >> 26
+        return major & 3 if major >> 2 == 0b0100 else None
 
     @property
     def narrow(self) -> tuple[Field, ...]:
@@ -162,6 +169,11 @@ def insn(syntax: str, pattern: str, **properties):
         return meaning
 
     return register
+
+
+def insn64(syntax: str, pattern: str, **properties):
+    """Decorator: likewise, for a 64-bit operation."""
+    return insn(syntax, pattern, op64=True, **properties)
 
 
 def branch(syntax: str, pattern: str, likely: bool = False, **properties):

@@ -34,7 +34,7 @@ from cpu.isa.vectors import BITS, WIDE_BITS, IntVector
 EXC_CODES = {
     "Int": 0, "Mod": 1, "TLBL": 2, "TLBS": 3, "AdEL": 4, "AdES": 5, "IBE": 6, "DBE": 7, "Sys": 8, "Bp": 9, "RI": 10,
     "CpU": 11, "Ov": 12, "Tr": 13, "MSAFPE": 14, "FPE": 15, "GSExc": 16, "TLBRI": 19, "TLBXI": 20, "MSADis": 21,
-    "WATCH": 23, "GE": 27,
+    "WATCH": 23, "MCheck": 24, "GE": 27,
 }  # fmt: skip
 
 VECTOR_BITS = {"msa": BITS, "lasx": WIDE_BITS}

@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cpu.cp0.fields import CAUSE_DC
 from cpu.kvm import interrupt, onereg
-from cpu.kvm.callback import Resume
+from cpu.kvm.callback import Callbacks, Resume
 from cpu.kvm.errors import KvmError
+from cpu.words import M32
 
 if TYPE_CHECKING:
     from cpu.kvm.mips import Vm
     from cpu.kvm.vcpu import Vcpu
 
 
-class Backend:
-    """Base of the back-ends: all of the callback table (cpu/kvm/callback.py) that does not depend on the hardware."""
+class Backend(Callbacks):
+    """Base of the back-ends: all of the callback table that does not depend on the hardware."""
 
     name: str
     vm_type: int
@@ -125,9 +127,9 @@ class Backend:
             return
         name = self._name(number)
         if name == "count":
-            timer.write(value & 0xFFFFFFFF)
+            timer.write(value & M32)
         elif name == "compare":
-            timer.write_compare(value & 0xFFFFFFFF, False)
+            timer.write_compare(value & M32, False)
         elif name == "cause":
             self._set_cause(vcpu, value)
         elif name.startswith("config"):
@@ -140,8 +142,8 @@ class Backend:
     def _set_cause(vcpu: Vcpu, value: int) -> None:
         """DC stops or starts the soft timer with the same stroke."""
         old = vcpu.gc0("cause")
-        if (old ^ value) & 1 << 27:
-            if value >> 27 & 1:
+        if (old ^ value) & CAUSE_DC:
+            if value & CAUSE_DC:
                 vcpu.timer.disable_cause()
                 vcpu.set_gc0("cause", value)
             else:

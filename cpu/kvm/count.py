@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from cpu.kvm.errors import KvmError
 from cpu.vz.account import BIAS, HZ, PERIOD
 from cpu.vz.soft_count import NS, expiry, has_matched, is_before, taken_over, ticks
+from cpu.words import M32
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu
 
-M32 = 0xFFFFFFFF
 CTL_DC = 1
 """KVM_REG_MIPS_COUNT_CTL_DC."""
 

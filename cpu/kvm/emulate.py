@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from errno import EINVAL
 from typing import NamedTuple
 
+from cpu.cp0.fields import CAUSE_BD
 from cpu.kvm.errors import KvmError
 from cpu.vz.device_access import GS_LOAD, LOADS, PART_LOADS, SDL, SDR, STORES, SWL, SWR, completed
-
-M64 = (1 << 64) - 1
-CAUSE_BD = 1 << 31
+from cpu.words import M64, signed
 
 # Major opcodes.
 SPECIAL, REGIMM, J, JAL, BEQ, BNE, BLEZ, BGTZ = range(8)
@@ -33,12 +32,6 @@ class Access(NamedTuple):
     value: int = 0
     register: int = 0
     needed: int = 0
-
-
-def signed(value: int, bits: int = 64) -> int:
-    """`value`'s low `bits` as a two's complement number."""
-    value &= (1 << bits) - 1
-    return value - (1 << bits) if value >> (bits - 1) else value
 
 
 def after(pc: int, cause: int, branch: int, gprs: Sequence[int]) -> tuple[int, tuple[int, int] | None]:

@@ -9,31 +9,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cpu import state
+from cpu.cp0.fields import IP6, IP7, ST_CU1, ST_EXL, ST_FR, ST_IE, ST_KX, ST_USER
 from cpu.cp0.registers import (
     C0_BADINSTR,
     C0_BADINSTRP,
     C0_BADVADDR,
     C0_CAUSE,
     C0_EPC,
+    C0_GSCAUSE,
     C0_GUESTCTL0,
     C0_GUESTCTL1,
     C0_STATUS,
-    register,
 )
 from cpu.kvm import fpu
+from cpu.vz.guestctl import GM, ID, RID_SHIFT
+from cpu.words import M32, M64, signed
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu
 
-ST_IE, ST_EXL, ST_USER, ST_KX = 1 << 0, 1 << 1, 2 << 3, 1 << 7
-ST_IM6, ST_IM7 = 1 << 14, 1 << 15
-CTL0_GM = 1 << 31
-RID = 0xFF << 16
-M32, M64 = 0xFFFFFFFF, (1 << 64) - 1
-C0_GSCAUSE = register("gscause").slot
-GUEST_STATUS = ST_EXL | ST_USER | ST_IE | ST_KX | ST_IM6 | ST_IM7
-HOST_STATUS = ST_IE | ST_KX | ST_IM6 | ST_IM7
-_AUX = fpu.ST_CU1 | fpu.ST_FR
+RID = ID << RID_SHIFT
+GUEST_STATUS = ST_EXL | ST_USER | ST_IE | ST_KX | IP6 | IP7
+HOST_STATUS = ST_IE | ST_KX | IP6 | IP7
+_AUX = ST_CU1 | ST_FR
 
 
 def enter(vcpu: Vcpu) -> None:
@@ -44,13 +42,12 @@ def enter(vcpu: Vcpu) -> None:
     words[state.HI], words[state.LO] = vcpu.hi, vcpu.lo
     if vcpu.context.in_use:
         fpu.restore_control(vcpu)
-    pc = vcpu.pc & M64
-    words[C0_EPC] = pc - (1 << 64) if pc >> 63 else pc
+    words[C0_EPC] = signed(vcpu.pc)
     words[C0_STATUS] = words[C0_STATUS] & _AUX | GUEST_STATUS
     if vcpu.shadow is None:
-        words[C0_GUESTCTL0] |= CTL0_GM
+        words[C0_GUESTCTL0] |= GM
         ctl1 = words[C0_GUESTCTL1]
-        words[C0_GUESTCTL1] = ctl1 & ~RID | (ctl1 & 0xFF) << 16
+        words[C0_GUESTCTL1] = ctl1 & ~RID | (ctl1 & ID) << RID_SHIFT
     set_table(vcpu)
     words[state.PORT], words[state.ACCOUNT] = vcpu.number, vcpu.account_address
     core.vz.enter_guest()
@@ -73,6 +70,6 @@ def leave(vcpu: Vcpu) -> None:
     record.gscause, record.guestctl0 = words[C0_GSCAUSE], words[C0_GUESTCTL0] & M32
     if vcpu.context.in_use:
         fpu.save_control(vcpu)
-    words[C0_GUESTCTL0] &= ~CTL0_GM
+    words[C0_GUESTCTL0] &= ~GM
     words[C0_GUESTCTL1] &= ~RID
     words[C0_STATUS] = words[C0_STATUS] & _AUX | HOST_STATUS

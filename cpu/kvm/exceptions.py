@@ -8,19 +8,28 @@ from __future__ import annotations
 from errno import EINVAL
 from typing import TYPE_CHECKING
 
+from cpu.cp0.fields import (
+    CAUSE_BD,
+    CAUSE_CE,
+    EXCCODE_ADEL,
+    EXCCODE_ADES,
+    EXCCODE_CPU,
+    EXCCODE_TLBL,
+    EXCCODE_TLBS,
+    ST_BEV,
+    ST_EXL,
+)
+from cpu.isa.values import EXC_CODES
 from cpu.kvm import commpage
 from cpu.kvm.errors import KvmError
-from cpu.kvm.shadow import ASID, KSEG0, ST_EXL, VPN2, in_kernel_mode
+from cpu.kvm.shadow import ASID, KSEG0, VPN2, in_kernel_mode
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu
 
-INT, MOD, TLBL, TLBS, ADEL, ADES, SYSCALL, BREAK, RI, CPU = 0, 1, 2, 3, 4, 5, 8, 9, 10, 11
-TRAP, MSA_FPE, FPE, MSA_DISABLED = 13, 14, 15, 21
-PASSED = frozenset((INT, MOD, SYSCALL, BREAK, RI, TRAP, MSA_FPE, FPE, MSA_DISABLED))
+PASSED = frozenset(EXC_CODES[name] for name in ("Int", "Mod", "Sys", "Bp", "RI", "Tr", "MSAFPE", "FPE", "MSADis"))
 """What the guest's user mode may cause."""
-CAUSE_BD, CAUSE_IV, CAUSE_CODE, CAUSE_EXCCODE, CAUSE_CE = 1 << 31, 1 << 23, 0xFF, 31 << 2, 3 << 28
-ST_BEV = 1 << 22
+CAUSE_CODE = 0xFF
 REFILL, GENERAL, INTERRUPT = 0x000, 0x180, 0x200
 RESET_VECTORS = KSEG0 | 0x1FC00200
 EBASE_BASE = 0xFFFFF000
@@ -60,7 +69,7 @@ def inject_address(vcpu: Vcpu, code: int) -> None:
 
 def inject_fpu_unusable(vcpu: Vcpu) -> None:
     """Coprocessor 1 unusable, which as in the source may come with Status.EXL set."""
-    enter_handler(vcpu, CPU, GENERAL, CAUSE_CODE | CAUSE_CE)
+    enter_handler(vcpu, EXCCODE_CPU, GENERAL, CAUSE_CODE | CAUSE_CE)
     vcpu.set_soft("cause", vcpu.soft("cause") | 1 << 28)
 
 
@@ -80,15 +89,15 @@ def refuse(vcpu: Vcpu) -> bool:
     exception of it."""
     if in_kernel_mode(vcpu):
         return False
-    code = vcpu.exit.cause >> 2 & 31
+    code = vcpu.exit.exccode
     bad = vcpu.exit.badvaddr
-    if code in PASSED or (code == CPU and vcpu.exit.cause & CAUSE_CE):
+    if code in PASSED or (code == EXCCODE_CPU and vcpu.exit.cause & CAUSE_CE):
         return False
-    if code in (TLBL, TLBS):
+    if code in (EXCCODE_TLBL, EXCCODE_TLBS):
         if bad < KSEG0:
             return False
-        code += ADEL - TLBL
-    elif code in (ADEL, ADES) and commpage.is_in(bad):
-        code -= ADEL - TLBL
+        code += EXCCODE_ADEL - EXCCODE_TLBL
+    elif code in (EXCCODE_ADEL, EXCCODE_ADES) and commpage.is_in(bad):
+        code -= EXCCODE_ADEL - EXCCODE_TLBL
     inject_address(vcpu, code)
     return True

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cpu import state
+from cpu.cp0.fields import CONFIG5_MSAEN, CONFIG_LASXEN, ST_CU1, ST_FR
 from cpu.kvm import trace
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 FPU, MSA, LASX = 1, 2, 4
 """Bits of aux_inuse: whose state is live in the core."""
-ST_FR, ST_CU1 = 1 << 26, 1 << 29
-CONFIG5_MSAEN, CONFIG_LASXEN = 1 << 27, 1 << 19
 LANES = state.FPR_STRIDE
 REGISTERS = 32
 

@@ -1,6 +1,6 @@
 """The host's part under KVM: vCPU threads over physical cores, the clock, timers, kicks.
 
-Not a model of Linux, but of what of it a guest's time depends on. A thread is a generator (see cpu/kvm/vcpu.py); what
+Not a model of Linux, but of what of it a guest's time depends on. A thread is a generator (see cpu/kvm/run.py); what
 it yields decides what its core does next. Threads that can run wait in one queue, the one that has waited longest
 first; a core takes the next where its own sleeps, or where its slice is over and somebody waits. IP6 of a physical core
 is its reschedule interrupt, IP7 its timer.
@@ -14,24 +14,24 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from enum import Enum, auto
-from inspect import GEN_SUSPENDED, getgeneratorstate
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cpu import state
+from cpu.cp0.fields import IP6, IP7
 from cpu.cp0.registers import C0_CAUSE
 from cpu.cp0.timer import NEVER
 from cpu.kvm import entry, interrupt
 from cpu.kvm.emulate import Access
 from cpu.kvm.errors import KvmError
-from cpu.kvm.vcpu import Do, Steps, Vcpu
+from cpu.kvm.run import Do, Steps
+from cpu.kvm.threads import Arrival, PhysicalCpu, Thread, ThreadState
+from cpu.kvm.vcpu import Vcpu
+from cpu.words import M32
 from soc.time import Clock
 
 if TYPE_CHECKING:
     from cpu.core import Core
 
-IP6, IP7 = 1 << 14, 1 << 15
-M32 = 0xFFFFFFFF
 FARTHEST = 1 << 31
 """Count ticks that a deadline may lie ahead before it is split."""
 
@@ -50,104 +50,6 @@ class Outside(Protocol):
     def access(self, vcpu: int, cycle: int, access: Access) -> None:
         """An uncached access leaves at `cycle`; the reply comes to the core that `vcpu` is on."""
         ...
-
-
-class ThreadState(Enum):
-    RUNNABLE = auto()
-    RUNNING = auto()
-    BLOCKED = auto()
-    EXITED = auto()
-
-
-class Arrival(NamedTuple):
-    """What reaches a vCPU at its own time: a line's level, or (ip -1) its release with the mailboxes' values."""
-
-    cycle: int
-    ip: int
-    value: Any
-    core: int
-    """The physical core that was told."""
-
-
-class Thread:
-    """The thread of one vCPU in the VMM."""
-
-    def __init__(self, vcpu: Vcpu, body: Steps) -> None:
-        self.vcpu, self.body = vcpu, body
-        self.state = ThreadState.RUNNABLE
-        self.cpu: PhysicalCpu | None = None
-        self.last = 0
-        """The physical core it ran on last."""
-        self.ready = 0
-        """Cycle from which on it can run."""
-        self.since = 0
-        self.arrivals: deque[Arrival] = deque()
-        self.timer_cpu: PhysicalCpu | None = None
-        self.mailboxes: Any = None
-        """What released it from reset; None while it is held there."""
-
-    def save(self) -> dict[str, Any]:
-        """What the host knows of it, as msgpack types."""
-        return {
-            **{name: getattr(self, name) for name in ("last", "ready", "since")},
-            "state": self.state.value,
-            "cpu": None if self.cpu is None else self.cpu.number,
-            "timer_cpu": None if self.timer_cpu is None else self.timer_cpu.number,
-            "arrivals": [list(arrival) for arrival in self.arrivals],
-            "mailboxes": self.mailboxes,
-            "begun": getgeneratorstate(self.body) == GEN_SUSPENDED,
-        }
-
-    def restore(self, saved: dict[str, Any], cpus: Sequence[PhysicalCpu]) -> None:
-        """What `save` gave."""
-        self.last, self.ready, self.since = saved["last"], saved["ready"], saved["since"]
-        self.state = ThreadState(saved["state"])
-        self.cpu = None if saved["cpu"] is None else cpus[saved["cpu"]]
-        self.timer_cpu = None if saved["timer_cpu"] is None else cpus[saved["timer_cpu"]]
-        self.arrivals = deque(Arrival(*arrival) for arrival in saved["arrivals"])
-        self.mailboxes = saved["mailboxes"]
-
-
-_OF_CPU = ("in_guest", "kicked", "resched", "slice_end", "armed")
-
-
-class PhysicalCpu:
-    """One core as the host sees it."""
-
-    def __init__(self, core: Core) -> None:
-        self.core, self.number = core, core.number
-        self.thread: Thread | None = None
-        self.in_guest = False
-        self.awaits: Access | None = None
-        self.kicked = False
-        self.resched = False
-        self.slice_end: int | None = None
-        self.armed: int | None = None
-        self.timers: dict[Thread, int] = {}
-
-    def save(self, place: Mapping[Thread, int]) -> dict[str, Any]:
-        """What the host knows of it, as msgpack types; `place`: the number of each thread."""
-        return {
-            **{name: getattr(self, name) for name in _OF_CPU},
-            "thread": None if self.thread is None else place[self.thread],
-            "awaits": None if self.awaits is None else list(self.awaits),
-            "timers": [[place[thread], cycle] for thread, cycle in self.timers.items()],
-        }
-
-    def restore(self, saved: dict[str, Any], threads: Sequence[Thread]) -> None:
-        """What `save` gave."""
-        for name in _OF_CPU:
-            setattr(self, name, saved[name])
-        self.thread = None if saved["thread"] is None else threads[saved["thread"]]
-        self.awaits = None if saved["awaits"] is None else Access(*saved["awaits"])
-        self.timers = {threads[n]: cycle for n, cycle in saved["timers"]}
-
-    def deadline(self) -> int | None:
-        """The next cycle at which the host's timer is wanted."""
-        if not self.timers:
-            return self.slice_end
-        first = min(self.timers.values())
-        return first if self.slice_end is None else min(first, self.slice_end)
 
 
 class Host:
@@ -559,7 +461,7 @@ class Host:
     def _idle(self, cpu: PhysicalCpu) -> None:
         core = cpu.core
         self._program(cpu)
-        wanted = entry.HOST_STATUS if cpu.armed is not None else entry.HOST_STATUS & ~entry.ST_IM7
+        wanted = entry.HOST_STATUS if cpu.armed is not None else entry.HOST_STATUS & ~IP7
         core.vz.set_c0("status", wanted)
         core.vz.idle()
 

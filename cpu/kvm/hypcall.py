@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from cpu.kvm.callback import Resume
 from cpu.kvm.uapi import ExitReason, Hypercall
+from cpu.words import M64
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu
 
 KVM_ENOSYS = 1000
-M64 = (1 << 64) - 1
 V0, A0 = 2, 4
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cpu.cp0.fields import CONFIG5_MSAEN, CONFIG_LASXEN, ST_CU1, ST_FR
 from cpu.kvm import trace
-from cpu.kvm.fpu import CONFIG5_MSAEN, CONFIG_LASXEN, FPU, LANES, LASX, MSA, ST_CU1, ST_FR, follow_guest, lose_fpu
+from cpu.kvm.fpu import FPU, LANES, LASX, MSA, follow_guest, lose_fpu
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu

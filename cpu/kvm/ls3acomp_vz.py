@@ -9,25 +9,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from cpu.cp0.fields import (
+    CONFIG3_LPA,
+    CONFIG6_EXTIMER,
+    CONFIG6_LASXMODE,
+    CONFIG_LASXEN,
+    EXCCODE_GSEXC,
+    EXCCODE_TLBRI,
+    EXCCODE_TLBXI,
+    ST_CU2,
+)
 from cpu.cp0.registers import CPUCFG1_LASX
-from cpu.cp0.timer import EXTIMER
 from cpu.kvm import hypcall, interrupt, irqchip, lasx, onereg, vcpu_state
 from cpu.kvm.callback import Resume
-from cpu.kvm.emulate import signed
-from cpu.kvm.fpu import CONFIG_LASXEN
 from cpu.kvm.stable_timer import StableTimer
 from cpu.kvm.uapi import Cap, ExitReason
-from cpu.kvm.vcpu import GSEXC, TLBRI, TLBXI
-from cpu.kvm.vz import CONFIG3_LPA, Vz, host_cpucfg
+from cpu.kvm.vz import Vz, host_cpucfg
 from cpu.kvm.vz_exits import CONFIG, PAGEGRAIN
-from cpu.vz.mode import LASXMODE
+from cpu.vz.guestctl import CGI
+from cpu.words import M64, signed
 
 if TYPE_CHECKING:
     from cpu.core import Core
     from cpu.kvm.mips import Vm
     from cpu.kvm.vcpu import Vcpu
 
-M64 = (1 << 64) - 1
 LASX_DISABLED = 7
 RDCSR, WRCSR, DRDCSR, DWRCSR, CPUCFG, DRDTIME = 0, 1, 2, 3, 8, 9
 CSR_FEATURES, CSR_NODECNT = 0x8, 0x408
@@ -41,38 +47,44 @@ class Ls3acompVz(Vz):
 
     name = "ls3acomp"
     interrupts = interrupt.LOONGSON
-    cgi = 1 << 4
+    cgi = CGI
     root_reserve = 0
-
     saved = (*Vz.saved, "gscause")
+    counters = (onereg.COUNTER,)
+    fixed_names = ("random", *onereg.fixed_names("config6", "config7"), "gscause")
+    optional_names = tuple(name for name in onereg.OPTIONAL_NAMES if not name.startswith("pw"))
 
     def __init__(self) -> None:
         super().__init__()
-        self.more_handlers = {GSEXC: self.handle_gsexc, TLBRI: self.handle_tlb_ld_miss, TLBXI: self.handle_tlb_ld_miss}
+        self.more_handlers = {
+            EXCCODE_GSEXC: self.handle_gsexc,
+            EXCCODE_TLBRI: self.handle_tlb_ld_miss,
+            EXCCODE_TLBXI: self.handle_tlb_ld_miss,
+        }
 
     def hardware_enable(self, core: Core) -> None:
         super().hardware_enable(core)
         # What the host's cpu_probe does: Config6 has the bit where CPUCFG says so.
-        core.vz.set_c0("config6", core.vz.c0("config6") | LASXMODE)
+        core.vz.set_c0("config6", core.vz.c0("config6") | CONFIG6_LASXMODE)
 
     def init_vm(self, vm: Vm) -> None:
         for core in vm.host.cores[:1]:
-            vm.arch.use_stable_timer = bool(core.vz.c0("config6") & EXTIMER)
+            vm.arch.use_stable_timer = bool(core.vz.c0("config6") & CONFIG6_EXTIMER)
             vm.arch.cpucfg_lasx = bool(host_cpucfg(core, 1) & CPUCFG1_LASX)
 
     def check_extension(self, number: int) -> int:
         return 1 if number in (Cap.IRQCHIP, Cap.SIGNAL_MSI) else super().check_extension(number)
 
     def handle_cop_unusable(self, vcpu: Vcpu) -> Resume:
-        if vcpu.exit.cause >> 28 & 3 == 2:
+        if vcpu.exit.unit == 2:
             vcpu.charge("kvm_handle_aux")
-            vcpu.core.vz.set_c0("status", vcpu.core.vz.c0("status") | 1 << 30)
+            vcpu.core.vz.set_c0("status", vcpu.core.vz.c0("status") | ST_CU2)
             return Resume.GUEST
         return super().handle_cop_unusable(vcpu)
 
     def handle_gsexc(self, vcpu: Vcpu) -> Resume:
         """LASX disabled in the root context; any other code is logged and the guest resumed."""
-        code = vcpu.exit.gscause >> 2 & 31
+        code = vcpu.exit.gsexccode
         if code != LASX_DISABLED:
             vcpu.vm.log(f"vCPU {vcpu.number}: GSExc with code {code}")
             return Resume.GUEST
@@ -217,10 +229,6 @@ class Ls3acompVz(Vz):
     def user_mask(self, vcpu: Vcpu, name: str) -> int:
         more = {"config3": CONFIG3_LPA, "config6": 0xFFFFFFFF, "config7": 7}
         return super().user_mask(vcpu, name) | more.get(name, 0)
-
-    counters = (onereg.COUNTER,)
-    fixed_names = ("random", *onereg.FIXED_NAMES[:24], "config6", "config7", *onereg.FIXED_NAMES[24:], "gscause")
-    optional_names = tuple(name for name in onereg.OPTIONAL_NAMES if not name.startswith("pw"))
 
     def get_one_reg(self, vcpu: Vcpu, number: int) -> int:
         if number != onereg.COUNTER:

@@ -17,6 +17,7 @@ from cpu.kvm.backend import Backend
 from cpu.kvm.errors import KvmError
 from cpu.kvm.ls3acomp_vz import Ls3acompVz
 from cpu.kvm.mmu import GpaTable, Slot
+from cpu.kvm.run import Mode
 from cpu.kvm.trace import Tracer
 from cpu.kvm.trap_emul import TrapEmul
 from cpu.kvm.uapi import (
@@ -34,7 +35,7 @@ from cpu.kvm.uapi import (
     Ioctl,
     MemoryRegion,
 )
-from cpu.kvm.vcpu import Mode, Vcpu
+from cpu.kvm.vcpu import Vcpu
 from cpu.kvm.vz import Vz
 from cpu.vz import account
 from soc.errors import ConfigurationError, choose

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cpu.cp0.fields import CONFIG5_MSAEN
 from cpu.kvm import trace
-from cpu.kvm.fpu import CONFIG5_MSAEN, FPU, MSA, follow_guest
+from cpu.kvm.fpu import FPU, MSA, follow_guest
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu

@@ -94,6 +94,12 @@ OPTIONAL_NAMES = (
 """Those of the optional ones that a guest of this core has: Config3.ULRI, BI and BP, LDPTE, KScrExist = 0xfc."""
 
 
+def fixed_names(*configs: str) -> tuple[str, ...]:
+    """The list of a VZ back-end that has further Config registers behind Config5."""
+    behind = FIXED_NAMES.index("config5") + 1
+    return (*FIXED_NAMES[:behind], *configs, *FIXED_NAMES[behind:])
+
+
 def size(one_reg: int) -> int:
     """Bytes of the value of an id."""
     return 1 << (one_reg >> 52 & 15)

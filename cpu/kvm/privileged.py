@@ -10,11 +10,31 @@ from __future__ import annotations
 from errno import EINVAL
 from typing import TYPE_CHECKING
 
+from cpu.cp0.fields import (
+    CAUSE_BD,
+    CAUSE_DC,
+    CAUSE_IV,
+    CONFIG3_ULRI,
+    CONFIG5_MSAEN,
+    EXCCODE_RI,
+    EXCCODE_TLBL,
+    HWR_CC,
+    HWR_CCRES,
+    HWR_CPUNUM,
+    HWR_SYNCI_STEP,
+    HWR_ULR,
+    ST_CU1,
+    ST_ERL,
+    ST_EXL,
+    ST_FR,
+    ST_IE,
+    ST_NMI,
+)
 from cpu.kvm import dyntrans, exceptions, fpu, hypcall, trace
 from cpu.kvm.callback import Resume
-from cpu.kvm.emulate import CAUSE_BD, signed
 from cpu.kvm.errors import KvmError
-from cpu.kvm.shadow import GUEST_TLB_SIZE, ST_ERL, ST_EXL, Fault, in_kernel_mode
+from cpu.kvm.shadow import GUEST_TLB_SIZE, Fault, in_kernel_mode
+from cpu.words import M32, M64, signed
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu
@@ -24,12 +44,8 @@ MFC0, DMFC0, MTC0, DMTC0, MFMC0, WRPGPR = 0, 1, 4, 5, 11, 14
 TLBR, TLBWI, TLBWR, TLBP, ERET, WAIT, HYPCALL = 0x01, 0x02, 0x06, 0x08, 0x18, 0x20, 0x28
 INDEX, COUNT, ENTRYHI, COMPARE, STATUS, CAUSE = (0, 0), (9, 0), (10, 0), (11, 0), (12, 0), (13, 0)
 SRSCTL, EBASE, CONFIG5, HWRENA, ERRCTL = (12, 2), (15, 1), (16, 5), (7, 0), (26, 0)
-M32 = 0xFFFFFFFF
-ST_IE, ST_NMI = 1 << 0, 1 << 19
-CAUSE_DC, CAUSE_WRITABLE = 1 << 27, 0x08800300
+CAUSE_WRITABLE = CAUSE_DC | CAUSE_IV | 3 << 8
 EBASE_WRITABLE = 0x1FFFF000
-CONFIG3_ULRI, CONFIG5_MSAEN = 1 << 13, 1 << 27
-HWR_CPUNUM, HWR_SYNCI_STEP, HWR_CC, HWR_CCRES, HWR_ULR = 0, 1, 2, 3, 29
 SYNCI_STEP, CCRES = 16, 2
 _READS = {
     HWR_CPUNUM: lambda vcpu: vcpu.number,
@@ -68,7 +84,7 @@ def read_hardware(vcpu: Vcpu) -> Resume:
     is_rdhwr = word >> 26 == SPECIAL3 and word & 0x3F == RDHWR and not word & (31 << 21 | 3 << 9)
     if not is_rdhwr or number not in _READS or not (in_kernel_mode(vcpu) or vcpu.soft("hwrena") >> number & 1):
         vcpu.pc = before
-        exceptions.inject(vcpu, exceptions.RI)
+        exceptions.inject(vcpu, EXCCODE_RI)
         return Resume.GUEST
     value = _READS[number](vcpu)
     vcpu.emit("kvm_hwr", trace.HWR_RDHWR, 0x100 | number << 3 | word >> 6 & 7, value)
@@ -176,15 +192,15 @@ def _write_status(vcpu: Vcpu, value: int) -> None:
     """CU1 and FR are the guest's only with an FPU. What they change of one that is live is done at once."""
     value &= M32 & ~ST_NMI
     if not vcpu.has_fpu:
-        value &= ~(fpu.ST_CU1 | fpu.ST_FR)
+        value &= ~(ST_CU1 | ST_FR)
     change = value ^ vcpu.soft("status")
-    if change & fpu.ST_FR:
+    if change & ST_FR:
         fpu.drop_fpu(vcpu)
-    if change & fpu.ST_CU1 and not value & fpu.ST_FR and vcpu.context.in_use & fpu.MSA:
+    if change & ST_CU1 and not value & ST_FR and vcpu.context.in_use & fpu.MSA:
         fpu.lose_fpu(vcpu)
-    if change & fpu.ST_CU1 and vcpu.context.in_use & fpu.FPU:
+    if change & ST_CU1 and vcpu.context.in_use & fpu.FPU:
         vz = vcpu.core.vz
-        vz.set_c0("status", vz.c0("status") & ~fpu.ST_CU1 | value & fpu.ST_CU1)
+        vz.set_c0("status", vz.c0("status") & ~ST_CU1 | value & ST_CU1)
     vcpu.set_soft("status", value)
 
 
@@ -244,7 +260,7 @@ def _cache(vcpu: Vcpu, word: int, where: int) -> Resume:
     vcpu.stats["cache"] += 1
     vcpu.emit("kvm_exit", before, trace.EXIT_CACHE)
     operation = word >> 16 & 31
-    address = int(vcpu.gprs[word >> 21 & 31]) + signed(word, 16) & (1 << 64) - 1
+    address = int(vcpu.gprs[word >> 21 & 31]) + signed(word, 16) & M64
     vcpu.advance()
     if operation & 0x1C == INDEX_OPERATIONS and operation & 3 in PRIMARY_CACHES:
         dyntrans.cache_index(vcpu, where)
@@ -255,7 +271,7 @@ def _cache(vcpu: Vcpu, word: int, where: int) -> Resume:
         elif fault in (Fault.TLB, Fault.TLBINV):
             vcpu.pc, vcpu.exit.badvaddr = before, address
             vector = exceptions.REFILL if fault is Fault.TLB else exceptions.GENERAL
-            exceptions.inject_tlb(vcpu, exceptions.TLBL, vector)
+            exceptions.inject_tlb(vcpu, EXCCODE_TLBL, vector)
         else:
             raise KvmError(EINVAL, f"CACHE operation {operation:#x} at {address:#x}, which is no memory of the guest's")
     else:

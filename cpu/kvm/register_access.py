@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cpu import state
-from cpu.kvm import emulate, fpu, onereg
+from cpu.cp0.fields import ST_FR
+from cpu.kvm import fpu, onereg
 from cpu.kvm.errors import KvmError
+from cpu.words import M32, M64, signed
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu
 
-M32, M64 = 0xFFFFFFFF, (1 << 64) - 1
 FIR, MSAIR = 0x00770501, 0x140
 
 
@@ -69,11 +70,11 @@ def put(vcpu: Vcpu, number: int, value: int) -> None:
         return
     if number in onereg.BASE:
         if 0 < index < 32:
-            vcpu.gprs[index] = emulate.signed(value)
+            vcpu.gprs[index] = signed(value)
         elif number == onereg.HI:
-            vcpu.hi = emulate.signed(value)
+            vcpu.hi = signed(value)
         elif number == onereg.LO:
-            vcpu.lo = emulate.signed(value)
+            vcpu.lo = signed(value)
         elif number == onereg.PC:
             vcpu.pc = value & M64
     elif group == onereg.FPU and number >> 60 == 7:
@@ -92,7 +93,7 @@ def lane_of(vcpu: Vcpu, n: int, lane: int) -> tuple[np.ndarray, int]:
 def _double(vcpu: Vcpu, number: int, index: int) -> tuple[np.ndarray, int, int]:
     """Where an FPR_32 or FPR_64 is: (array, place, shift); with FR=0 odd singles are upper halves."""
     wide = number & onereg.SIZE_MASK == onereg.U64
-    if not vcpu.gc0("status") & fpu.ST_FR:
+    if not vcpu.gc0("status") & ST_FR:
         if wide and index & 1:
             raise KvmError(EINVAL, f"FPR_64({index}) with Status.FR = 0")
         return *lane_of(vcpu, index & ~1, 0), 32 * (index & 1)
@@ -109,7 +110,7 @@ def _get_fpu(vcpu: Vcpu, number: int, index: int) -> int:
             return vcpu.context.msacsr
         if number & onereg.SIZE_MASK == onereg.U256 and not vcpu.has_lasx:
             raise KvmError(EINVAL, f"register {number:#x}: the guest has no LASX")
-        if not vcpu.gc0("status") & fpu.ST_FR or index > 31:
+        if not vcpu.gc0("status") & ST_FR or index > 31:
             raise KvmError(EINVAL, f"register {number:#x} with Status.FR = 0")
         places = [lane_of(vcpu, index, lane) for lane in range(onereg.size(number) // 8)]
         return sum((int(array[at]) & M64) << 64 * k for k, (array, at) in enumerate(places))
@@ -141,4 +142,4 @@ def _set_fpu(vcpu: Vcpu, number: int, index: int, value: int) -> None:
             raise KvmError(EINVAL, f"no register {number:#x}")
         array, at, shift = _double(vcpu, number, index)
         kept = int(array[at]) & ~((1 << 8 * onereg.size(number)) - 1 << shift)
-        array[at] = emulate.signed(kept | (value & (1 << 8 * onereg.size(number)) - 1) << shift)
+        array[at] = signed(kept | (value & (1 << 8 * onereg.size(number)) - 1) << shift)

@@ -14,10 +14,11 @@ from enum import Enum, auto
 from errno import EINVAL
 from typing import TYPE_CHECKING, Any
 
+from cpu.cp0.fields import ENTRYLO_D, ENTRYLO_G, ENTRYLO_V, ST_ERL, ST_EXL, ST_USER
 from cpu.kvm import commpage
 from cpu.kvm.errors import KvmError
 from cpu.kvm.mmu import GpaTable, GvaTable, NoSlotError, gva_pte, shared_pte
-from cpu.kvm.tlb import ENTRYLO_G, ENTRYLO_V, Entry, flush_roottlb_own
+from cpu.kvm.tlb import Entry, flush_roottlb_own
 from cpu.kvm.uapi import PAGE_SHIFT, PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ _SEGMENT = 0xE0000000
 VPN2, ASID = 0xFFFFE000, 0xFF
 PAIR_MASK = 2 * PAGE_SIZE - 1 & VPN2
 """PageMask of a pair of the host's pages."""
-ENTRYLO_D, ENTRYLO_PFN = 4, 0x3FFFFFC0
-ST_EXL, ST_ERL, ST_USER = 1 << 1, 1 << 2, 1 << 4
+ENTRYLO_PFN = 0x3FFFFFC0
 FIRST_VERSION = ASID + 1
 
 

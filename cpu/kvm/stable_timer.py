@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cpu.cp0.fields import CAUSE_TI
 from cpu.cp0.registers import C0_GUESTCTL0
 from cpu.cp0.stable import ENABLE, TICKS
-from cpu.kvm.count import CTL_DC, M32, NS, changed_ctl, check_hz, checked_resume
-from cpu.kvm.vz_timer import CAUSE_TI, CTL0_GT
+from cpu.kvm.count import CTL_DC, NS, changed_ctl, check_hz, checked_resume
+from cpu.vz.guestctl import GT
+from cpu.words import M32, M64
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu
-
-M64 = (1 << 64) - 1
 
 
 class StableTimer:
@@ -152,9 +152,9 @@ class StableTimer:
     def acquire(self) -> None:
         """Before the guest runs: lend it the timer."""
         core = self._vcpu.core
-        if core.S[C0_GUESTCTL0] & CTL0_GT or self.disabled:
+        if core.S[C0_GUESTCTL0] & GT or self.disabled:
             return
-        core.S[C0_GUESTCTL0] |= CTL0_GT
+        core.S[C0_GUESTCTL0] |= GT
         self._vcpu.cancel_timer()
         if core.vz.guest_timer[1] == TICKS:
             self._vcpu.queue_timer_int()
@@ -162,9 +162,9 @@ class StableTimer:
     def give_up(self) -> None:
         """The guest must not run now: the host timer goes on for the hardware's, if that was lent."""
         vcpu, core = self._vcpu, self._vcpu.core
-        if not core.S[C0_GUESTCTL0] & CTL0_GT:
+        if not core.S[C0_GUESTCTL0] & GT:
             return
-        core.S[C0_GUESTCTL0] &= ~CTL0_GT
+        core.S[C0_GUESTCTL0] &= ~GT
         self.tick, self.saved = core.vz.guest_timer[1], vcpu.now
         self._arm(self.saved, self.tick)
         if self.tick == TICKS and core.vz.gc0("cause") & CAUSE_TI:

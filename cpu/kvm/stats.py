@@ -5,6 +5,8 @@ Source: Linux 6.1: arch/mips/kvm/mips.c, kvm_vcpu_stats_desc; the Loongson 4.19 
 
 from __future__ import annotations
 
+from cpu.isa.values import EXC_CODES
+
 REASONS = (
     "int", "tlbmod", "tlbmiss_ld", "tlbmiss_st", "addrerr_ld", "addrerr_st", "syscall", "break_inst", "resvd_inst",
     "cop_unusable", "trap_inst", "msa_fpe", "fpe", "lasx_disabled", "tlbri", "tlbxi", "msa_disabled",
@@ -12,6 +14,14 @@ REASONS = (
 )  # fmt: skip
 """Each exit counts in one of these: by ExcCode, a guest exit by GExcCode. `other` is the model's, for ExcCodes that the
 source does not count."""
+_EXITS = {
+    "Int": "int", "Mod": "tlbmod", "TLBL": "tlbmiss_ld", "TLBS": "tlbmiss_st", "AdEL": "addrerr_ld",
+    "AdES": "addrerr_st", "Sys": "syscall", "Bp": "break_inst", "RI": "resvd_inst", "CpU": "cop_unusable",
+    "Tr": "trap_inst", "MSAFPE": "msa_fpe", "FPE": "fpe", "GSExc": "lasx_disabled", "TLBRI": "tlbri",
+    "TLBXI": "tlbxi", "MSADis": "msa_disabled",
+}  # fmt: skip
+BY_EXCCODE = {EXC_CODES[name]: counter for name, counter in _EXITS.items()}
+"""The counter of an exit other than a guest exit, by its ExcCode."""
 COMMON = (
     "wait", "cache", "signal", "flush_dcache", "vz_cpucfg",
     "halt_successful_poll", "halt_attempted_poll", "halt_poll_invalid", "halt_wakeup",

@@ -8,19 +8,16 @@ from __future__ import annotations
 from errno import EFAULT
 from typing import TYPE_CHECKING, NamedTuple
 
-from cpu.cp0.registers import CONFIG_MT, CONFIG_MT_FTLB
+from cpu.cp0.fields import CONFIG1_TLBS_SHIFT, CONFIG1_TLBS_SIZE, CONFIG_MT, CONFIG_MT_FTLB, EHINV, ENTRYLO_V
 from cpu.kvm.errors import KvmError
+from cpu.vz.guestctl import ID, RID_SHIFT
 
 if TYPE_CHECKING:
     from cpu.core import Core
 
-ID_MASK = 0xFF
-RID_SHIFT = 16
-EHINV = 1 << 10
 CKSEG0, CKSEG1 = 0xFFFFFFFF80000000, 0xFFFFFFFFA0000000
 ENTRY_SHIFT = 15
 """An entry of two 16 KiB pages."""
-ENTRYLO_V, ENTRYLO_G = 2, 1
 _ROOT = ("index", "entryhi", "entrylo0", "entrylo1", "pagemask", "guestctl1")
 _GUEST = ("index", "entryhi", "entrylo0", "entrylo1", "pagemask")
 
@@ -37,12 +34,12 @@ class Entry(NamedTuple):
 def set_root_gid_to_guest_gid(core: Core) -> None:
     """GuestCtl1.RID := ID: the root TLB instructions work on the guest's entries."""
     ctl1 = core.vz.c0("guestctl1")
-    core.vz.set_c0("guestctl1", ctl1 & ~(ID_MASK << RID_SHIFT) | (ctl1 & ID_MASK) << RID_SHIFT)
+    core.vz.set_c0("guestctl1", ctl1 & ~(ID << RID_SHIFT) | (ctl1 & ID) << RID_SHIFT)
 
 
 def clear_root_gid(core: Core) -> None:
     """GuestCtl1.RID := 0: they work on the root's own."""
-    core.vz.set_c0("guestctl1", core.vz.c0("guestctl1") & ~(ID_MASK << RID_SHIFT))
+    core.vz.set_c0("guestctl1", core.vz.c0("guestctl1") & ~(ID << RID_SHIFT))
 
 
 def unique_entryhi(index: int, base: int = CKSEG0) -> int:
@@ -52,7 +49,7 @@ def unique_entryhi(index: int, base: int = CKSEG0) -> int:
 
 def vtlb_size(core: Core) -> int:
     """Entries of the root VTLB (Config1.MMUSize-1)."""
-    return (core.vz.c0("config1") >> 25 & 0x3F) + 1
+    return (core.vz.c0("config1") >> CONFIG1_TLBS_SHIFT & CONFIG1_TLBS_SIZE) + 1
 
 
 def ftlb_sets(core: Core) -> int:
@@ -71,7 +68,7 @@ def _has_ftlb(core: Core) -> bool:
 
 def guest_tlb_size(core: Core) -> int:
     """Entries of the guest TLB: its VTLB as it has been sized, and its FTLB."""
-    return (core.vz.gc0("config1") >> 25 & 0x3F) + 1 + ftlb_size(core)
+    return (core.vz.gc0("config1") >> CONFIG1_TLBS_SHIFT & CONFIG1_TLBS_SIZE) + 1 + ftlb_size(core)
 
 
 def flush_roottlb_all_guests(core: Core) -> None:
@@ -80,7 +77,7 @@ def flush_roottlb_all_guests(core: Core) -> None:
     for index in range(core.vz.c0("wired"), vtlb_size(core) + ftlb_size(core)):
         core.vz.set_c0("index", index)
         core.vz.tlbr()
-        if core.vz.c0("guestctl1") >> RID_SHIFT & ID_MASK:
+        if core.vz.c0("guestctl1") >> RID_SHIFT & ID:
             clear_root_gid(core)
             core.vz.set_c0("entryhi", unique_entryhi(index))
             for name in ("entrylo0", "entrylo1", "pagemask"):
@@ -147,7 +144,7 @@ def save_guesttlb(core: Core, count: int) -> list[Entry]:
     for index in range(count):
         core.vz.set_gc0("index", index)
         core.vz.tlbgr()
-        if core.vz.c0("guestctl1") >> RID_SHIFT & ID_MASK == ctl1 & ID_MASK:
+        if core.vz.c0("guestctl1") >> RID_SHIFT & ID == ctl1 & ID:
             entries.append(Entry(*(core.vz.gc0(name) for name in ("pagemask", "entryhi", "entrylo0", "entrylo1"))))
         else:
             entries.append(Entry(0, unique_entryhi(index, CKSEG1), 0, 0))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from soc.errors import choose
+from soc.errors import ConfigurationError, choose
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "kvm_enter": ("pc",),
@@ -51,10 +51,11 @@ class Tracer:
         self._listener: Callable[[Event], None] = lambda event: None
 
     def listen(self, listener: Callable[[Event], None], *names: str) -> None:
-        """Call `listener` with each event of `names` from now on; no names: no events."""
+        """Call `listener` with each event of `names` from now on; no names: no events. ConfigurationError for another
+        name than those of FIELDS."""
         for name in names:
             if name not in FIELDS:
-                raise ValueError(choose("trace event", name, FIELDS))
+                raise ConfigurationError(choose("trace event", name, FIELDS))
         self._changing()
         self.wanted, self._listener = frozenset(names), listener
 

@@ -9,6 +9,43 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cpu.cp0.fields import (
+    CAUSE_EXCCODE,
+    CAUSE_IV,
+    CAUSE_TI,
+    CONFIG1_FP,
+    CONFIG1_TLBS_SHIFT,
+    CONFIG1_TLBS_SIZE,
+    CONFIG3_MSA,
+    CONFIG3_ULRI,
+    CONFIG4_KSCREXIST_SHIFT,
+    CONFIG5_MSAEN,
+    CONFIG_AR,
+    CONFIG_M,
+    CONFIG_MT_TLB,
+    ENTRYLO_D,
+    ENTRYLO_V,
+    EXCCODE_ADEL,
+    EXCCODE_ADES,
+    EXCCODE_BP,
+    EXCCODE_FPE,
+    EXCCODE_INT,
+    EXCCODE_MOD,
+    EXCCODE_MSADIS,
+    EXCCODE_MSAFPE,
+    EXCCODE_RI,
+    EXCCODE_SYS,
+    EXCCODE_TLBL,
+    EXCCODE_TLBS,
+    EXCCODE_TR,
+    IP7,
+    ST_BEV,
+    ST_CU1,
+    ST_ERL,
+    ST_EXL,
+    ST_FR,
+    ST_IE,
+)
 from cpu.kvm import commpage, exceptions, fpu, interrupt, msa, onereg, privileged
 from cpu.kvm.backend import Backend
 from cpu.kvm.callback import Resume
@@ -16,12 +53,9 @@ from cpu.kvm.count import SoftTimer
 from cpu.kvm.errors import KvmError
 from cpu.kvm.mmu import NoSlotError
 from cpu.kvm.shadow import (
-    ENTRYLO_D,
-    ENTRYLO_V,
     GUEST_TLB_SIZE,
     KSEG0,
     PHYSICAL,
-    ST_ERL,
     HostAsids,
     Shadow,
     in_kernel_mode,
@@ -40,12 +74,10 @@ if TYPE_CHECKING:
 HZ = 100_000_000
 """Of Count, when a vCPU is made."""
 CKSEG0, CKSEG1 = 0x80000000, 0xA0000000
-CAUSE_TIMER = 1 << 30 | 1 << 15
-"""Cause.TI and its line, IP7."""
-ST_IE, ST_BEV = 1 << 0, 1 << 22
-CONFIG_M, CONFIG_AR, CONFIG_TLB, NONCOHERENT = 1 << 31, 7 << 10, 1 << 7, 3
-CONFIG1_FP, CONFIG1_OPTIONAL, MMU_SIZE = 1 << 0, 0x7F, 0x3F << 25
-CONFIG3_ULRI, CONFIG3_MSAP, CONFIG4_KSCREXIST, CONFIG5_MSAEN = 1 << 13, 1 << 28, 0xFC << 16, 1 << 27
+CAUSE_TIMER = CAUSE_TI | IP7
+NONCOHERENT = 3
+CONFIG1_OPTIONAL, MMU_SIZE = 0x7F, CONFIG1_TLBS_SIZE << CONFIG1_TLBS_SHIFT
+KSCRATCH_1_TO_6 = 0xFC << CONFIG4_KSCREXIST_SHIFT
 CONFIG7 = 1 << 31 | 1 << 10
 """WII, and AR."""
 EBASE_BY_ID = 0x1FFFF3FF
@@ -76,10 +108,10 @@ class TrapEmul(Backend):
         super().__init__()
         self._asids = HostAsids()
         own = {
-            exceptions.ADEL: self.handle_addr_err_ld, exceptions.ADES: self.handle_addr_err_st,
-            exceptions.RI: privileged.read_hardware,
+            EXCCODE_ADEL: self.handle_addr_err_ld, EXCCODE_ADES: self.handle_addr_err_st,
+            EXCCODE_RI: privileged.read_hardware,
         }  # fmt: skip
-        passed_on = (exceptions.SYSCALL, exceptions.BREAK, exceptions.TRAP, exceptions.MSA_FPE, exceptions.FPE)
+        passed_on = (EXCCODE_SYS, EXCCODE_BP, EXCCODE_TR, EXCCODE_MSAFPE, EXCCODE_FPE)
         for code, handler in {**own, **{code: _pass_on(code) for code in passed_on}}.items():
             self.more_handlers[code] = _checked(handler)
 
@@ -99,9 +131,6 @@ class TrapEmul(Backend):
         """Root's user mode is the guest's. The source has nothing to enable."""
         core.vz.keep_user_mode()
 
-    def hardware_disable(self, core: Core) -> None:
-        """Nothing to disable."""
-
     def check_extension(self, number: int) -> int:
         return int(number in (Cap.MIPS_TE, Cap.IOEVENTFD))
 
@@ -113,17 +142,14 @@ class TrapEmul(Backend):
         vcpu.image = commpage.image(vcpu.vm.host.cores[0].memory, page)
         vcpu.shadow = Shadow(vcpu, page)
 
-    def vcpu_uninit(self, vcpu: Vcpu) -> None:
-        """The tables go with the vCPU."""
-
     def vcpu_setup(self, vcpu: Vcpu) -> None:
         """The state after reset: a 24Kc with 64 TLB entries."""
         host = vcpu.vm.host.cores[0].vz
         config1 = host.c0("config1") & ~(CONFIG1_OPTIONAL | MMU_SIZE)
         reset = {
             "prid": 0x00019300,
-            "config": CONFIG_M | host.c0("config") & CONFIG_AR | CONFIG_TLB | NONCOHERENT,
-            "config1": config1 | (GUEST_TLB_SIZE - 1) << 25,
+            "config": CONFIG_M | host.c0("config") & CONFIG_AR | CONFIG_MT_TLB | NONCOHERENT,
+            "config1": config1 | (GUEST_TLB_SIZE - 1) << CONFIG1_TLBS_SHIFT,
             "config2": CONFIG_M,
             "config3": CONFIG_M | CONFIG3_ULRI,
             "config4": CONFIG_M,
@@ -203,12 +229,12 @@ class TrapEmul(Backend):
         """The guest takes the interrupt, where it may; so it takes no further one at this entry. Cause.BD is that of
         the exit, which the source does not look at again where the pc has moved since."""
         status, line = vcpu.soft("status"), self.interrupts.lines[priority]
-        if status & 7 != ST_IE or not status >> 8 + line & 1:
+        if status & (ST_IE | ST_EXL | ST_ERL) != ST_IE or not status >> 8 + line & 1:
             return
         vcpu.injected[line] = vcpu.core.cycles
-        vectored = vcpu.soft("cause") & exceptions.CAUSE_IV
+        vectored = vcpu.soft("cause") & CAUSE_IV
         exceptions.enter_handler(
-            vcpu, exceptions.INT, exceptions.INTERRUPT if vectored else exceptions.GENERAL, exceptions.CAUSE_EXCCODE
+            vcpu, EXCCODE_INT, exceptions.INTERRUPT if vectored else exceptions.GENERAL, CAUSE_EXCCODE
         )
         vcpu.pending.set &= ~(1 << priority)
 
@@ -219,8 +245,8 @@ class TrapEmul(Backend):
     # Exits.
 
     def handle_cop_unusable(self, vcpu: Vcpu) -> Resume:
-        is_fpu = vcpu.exit.cause >> 28 & 3 == 1
-        if is_fpu and vcpu.has_fpu and vcpu.soft("status") & fpu.ST_CU1:
+        is_fpu = vcpu.exit.unit == 1
+        if is_fpu and vcpu.has_fpu and vcpu.soft("status") & ST_CU1:
             vcpu.charge("kvm_handle_aux")
             fpu.own_fpu(vcpu)
             return Resume.GUEST
@@ -229,10 +255,10 @@ class TrapEmul(Backend):
 
     def handle_msa_disabled(self, vcpu: Vcpu) -> Resume:
         status = vcpu.soft("status")
-        if not vcpu.has_msa or status & (fpu.ST_CU1 | fpu.ST_FR) == fpu.ST_CU1:
-            return _done(vcpu, _pass_on(exceptions.RI))
+        if not vcpu.has_msa or status & (ST_CU1 | ST_FR) == ST_CU1:
+            return _done(vcpu, _pass_on(EXCCODE_RI))
         if not vcpu.soft("config5") & CONFIG5_MSAEN:
-            return _done(vcpu, _pass_on(exceptions.MSA_DISABLED))
+            return _done(vcpu, _pass_on(EXCCODE_MSADIS))
         msa.own_msa(vcpu)
         return Resume.GUEST
 
@@ -266,7 +292,7 @@ class TrapEmul(Backend):
     def _mapped_miss(vcpu: Vcpu, store: bool) -> None:
         """kvm_mips_handle_tlbmiss: the guest's own miss, or one of the shadow only."""
         bad, shadow = vcpu.exit.badvaddr, vcpu.shadow
-        code = exceptions.TLBS if store else exceptions.TLBL
+        code = EXCCODE_TLBS if store else EXCCODE_TLBL
         index = shadow.lookup(bad)
         if index < 0:
             exceptions.inject_tlb(vcpu, code, exceptions.REFILL)
@@ -289,7 +315,7 @@ class TrapEmul(Backend):
             if lo & ENTRYLO_D:
                 shadow.fill_mapped(shadow.guest_tlb[index], bad, True)
             else:
-                exceptions.inject_tlb(vcpu, exceptions.MOD)
+                exceptions.inject_tlb(vcpu, EXCCODE_MOD)
         except NoSlotError:
             return _device(vcpu, True)
         return Resume.GUEST
@@ -313,8 +339,8 @@ class TrapEmul(Backend):
     def user_mask(self, vcpu: Vcpu, name: str) -> int:
         return {
             "config1": CONFIG1_FP if vcpu.fpu_enabled else 0,
-            "config3": CONFIG_M | CONFIG3_ULRI | (CONFIG3_MSAP if vcpu.msa_enabled else 0),
-            "config4": CONFIG_M | CONFIG4_KSCREXIST,
+            "config3": CONFIG_M | CONFIG3_ULRI | (CONFIG3_MSA if vcpu.msa_enabled else 0),
+            "config4": CONFIG_M | KSCRATCH_1_TO_6,
             "config5": CONFIG5_MSAEN if vcpu.has_msa else 0,
         }.get(name, 0)
 

@@ -1,16 +1,11 @@
-"""A virtual CPU: its state outside guest mode, KVM_RUN, the dispatch of exits, its registers by id.
+"""A virtual CPU: its state outside guest mode, its place on a core, its ioctls and registers by id.
 
-Source: Linux 6.1: arch/mips/kvm/mips.c. KVM_RUN is a generator that the host runs (cpu/kvm/host.py): what it yields is
-where the thread enters the guest, waits for a device, sleeps, or lets another thread have the core. It may come back on
-another core from the last two.
+Source: Linux 6.1: arch/mips/kvm/mips.c. What it does in KVM_RUN is in cpu/kvm/run.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
-from enum import Enum, auto
-from errno import EINTR, EINVAL, ENOTTY
+from errno import EINVAL, ENOTTY
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,31 +13,22 @@ import numpy as np
 
 from cpu import state
 from cpu.cp0 import registers
-from cpu.kvm import emulate, exceptions, fpu, interrupt, onereg, register_access, stats, tlb, trace
-from cpu.kvm.callback import Resume
+from cpu.cp0.fields import CAUSE_DC, CONFIG1_FP, CONFIG3_MSA, CONFIG5_MSAEN
+from cpu.kvm import emulate, fpu, interrupt, onereg, register_access, stats, tlb
 from cpu.kvm.errors import KvmError
-from cpu.kvm.uapi import Cap, ExitReason, Hypercall, Ioctl, Mmio, RunArea
+from cpu.kvm.run import ExitState, KvmRun, Mode, Point
+from cpu.kvm.uapi import Cap, ExitReason, Hypercall, Ioctl, Mmio
 from cpu.vz import account
+from cpu.words import M32, M64, signed
 
 if TYPE_CHECKING:
     from cpu.core import Core
     from cpu.kvm.mips import Vm
     from cpu.kvm.shadow import Shadow
 
-M32, M64 = 0xFFFFFFFF, (1 << 64) - 1
-CONFIG1_FP, CONFIG3_MSAP = 1 << 0, 1 << 28
-CAUSE_DC = 1 << 27
 _COMPARE, _CAUSE = onereg.number("compare"), onereg.number("cause")
 _WIDE = frozenset(("maari", "xcontextconfig", "kscratch4", "kscratch5", "kscratch6"))
 """Registers of 64 bits that the core's own table lacks."""
-INT, MOD, TLBL, TLBS = 0, 1, 2, 3
-CPU, MSA_DISABLED, GSEXC, TLBRI, TLBXI, GUEST_EXIT = 11, 21, 16, 19, 20, 27
-_COUNTERS = {
-    INT: "int", MOD: "tlbmod", TLBL: "tlbmiss_ld", TLBS: "tlbmiss_st", 4: "addrerr_ld", 5: "addrerr_st", 8: "syscall",
-    9: "break_inst", 10: "resvd_inst", CPU: "cop_unusable", 13: "trap_inst", 14: "msa_fpe", 15: "fpe",
-    GSEXC: "lasx_disabled", TLBRI: "tlbri", TLBXI: "tlbxi", MSA_DISABLED: "msa_disabled",
-}  # fmt: skip
-
 _PLAIN = (
     "pc", "hi", "lo", "fpu_enabled", "msa_enabled", "timer_expires", "timer_active", "timer_came_at", "injected",
     "last_sched_core", "last_exec_core", "flush_requested", "signal", "running", "running_guest", "is_hypcall",
@@ -51,73 +37,16 @@ _PLAIN = (
 """Attributes of a vCPU that a checkpoint has as they are."""
 
 
-class Do(Enum):
-    """What a vCPU's thread asks the host for, beside an access to a device (emulate.Access)."""
-
-    ENTER = auto()
-    """Enter the guest; comes back after the next exit."""
-    LOAD = auto()
-    """Load the vCPU into this core: KVM_RUN begins."""
-    BLOCK = auto()
-    """Sleep until an interrupt is pending."""
-    HOLD = auto()
-    """Sleep until the vCPU is released from reset; comes back with its mailboxes, or with None where it was woken."""
-    YIELD = auto()
-    """Let another thread have the core, if one waits."""
-    STOP = auto()
-    """Sleep until somebody wakes the thread: the VMM has stopped the guest."""
-
-
-Steps = Generator[Any, Any, None]
-
-
-class Mode(Enum):
-    """vcpu->mode: whether a request must come with a kick."""
-
-    OUTSIDE = auto()
-    IN_GUEST = auto()
-
-
-class Point(Enum):
-    """Where a vCPU's thread stands in KVM_RUN."""
-
-    OUT = auto()
-    """Not in it, or at its beginning."""
-    READY = auto()
-    """Loaded; the guest has not been entered yet."""
-    GUEST = auto()
-    DEVICE = auto()
-    """A device within the kernel is to answer."""
-    ASLEEP = auto()
-    BETWEEN = auto()
-    """An exit is handled, and the guest goes on."""
-    LEAVING = auto()
-    """An exit is handled, and KVM_RUN ends."""
-
-
-@dataclass
-class ExitState:
-    """Root registers as the exit code saved them (host_cp0_*)."""
-
-    badvaddr: int = 0
-    cause: int = 0
-    guestctl0: int = 0
-    badinstr: int = 0
-    badinstrp: int = 0
-    gscause: int = 0
-
-
-class Vcpu:
+class Vcpu(KvmRun):
     """One vCPU of a VM. Made by `Vm.create_vcpu`."""
 
     def __init__(self, vm: Vm, number: int) -> None:
+        super().__init__()
         self.vm, self.number = vm, number
-        self.kvm_run = RunArea()
         self.stats = stats.counters()
         self.pc = 0
         self.gprs = np.zeros(32, np.int64)
         self.hi = self.lo = 0
-        self.exit = ExitState()
         self.account = vm.open_account()
         self.words = self.account.data
         """The same as Python's own integers."""
@@ -147,19 +76,7 @@ class Vcpu:
         self.last_sched_core = self.last_exec_core = -1
         self.core: Core | None = None
         """The core whose guest CP0 this vCPU owns now (between load and put)."""
-        self.mode = Mode.OUTSIDE
         self.flush_requested = False
-        self.signal = False
-        """A signal is pending for the thread: KVM_RUN ends with EINTR."""
-        self.running = False
-        """Inside KVM_RUN."""
-        self.point = Point.OUT
-        self.running_guest = False
-        """Between the first entry of a KVM_RUN and its end (PF_VCPU)."""
-        self._mmio: emulate.Access | None = None
-        self._io_pc = 0
-        self._stale = 0
-        self.is_hypcall = False
         vm.callbacks.vcpu_init(self)
         vm.callbacks.vcpu_setup(self)
 
@@ -204,7 +121,7 @@ class Vcpu:
 
     def set_soft(self, name: str, value: int) -> None:
         index, values = _place(name)
-        self.image[index] = emulate.signed(value & values)
+        self.image[index] = signed(value & values)
 
     # The host: time, timer, sleep, trace.
 
@@ -323,197 +240,6 @@ class Vcpu:
         self.vm.callbacks.vcpu_put(self, self.core)
         self.core = None
 
-    # KVM_RUN.
-
-    def run(self, again: bool = False) -> Steps:
-        """KVM_RUN: until `kvm_run.exit_reason` says why not. Raises KvmError (EINTR) for a signal or immediate_exit.
-
-        A second call while one runs would wait for the vCPU's mutex; here it is refused with EINTR, which is what a
-        signal makes of such a wait. `again`: what is left of one that a checkpoint caught, from its `point` on.
-        """
-        if self.running and not again:
-            raise KvmError(EINTR, f"vCPU {self.number} is in KVM_RUN already, and its mutex held")
-        self.running = True
-        try:
-            yield from self._run()
-        finally:
-            self.running, self.point = False, Point.OUT
-            if self.core is not None:
-                self.put()
-
-    def _run(self) -> Steps:
-        """The steps of a KVM_RUN. Between two of them `point` says all about where it is."""
-        if self.point is Point.OUT:
-            yield Do.LOAD
-            self._complete()
-            if self.kvm_run.immediate_exit:
-                raise KvmError(EINTR, "immediate_exit is set")
-            self.point = Point.READY
-        if self.point is Point.READY:
-            yield Do.YIELD
-            self.emit("kvm_enter", self.pc)
-            self.mode = Mode.IN_GUEST
-            self.vm.callbacks.vcpu_run(self)
-            self.point = Point.GUEST
-        while True:
-            if self.point is Point.GUEST:
-                yield Do.ENTER
-                self.point = self._came_out()
-            if self.point is Point.DEVICE:
-                self._finish((yield self._mmio))
-                self.point = Point.BETWEEN
-            elif self.point is Point.ASLEEP:
-                yield Do.BLOCK
-                self.point = self._asleep()
-                continue
-            yield Do.YIELD
-            if self.point is Point.LEAVING:
-                break
-            self.vm.callbacks.acquire_timer(self)
-            interrupt.deliver(self)
-            if self.signal:
-                self.signal = False
-                self.stats["signal"] += 1
-                self.kvm_run.exit_reason = ExitReason.INTR
-                self.emit("kvm_exit", self.pc, trace.EXIT_SIGNAL)
-                self._leave()
-                raise KvmError(EINTR, "a signal is pending")
-            self.emit("kvm_reenter", self.pc)
-            self.mode = Mode.IN_GUEST
-            self.vm.callbacks.vcpu_reenter(self)
-            self.point = Point.GUEST
-        self._leave()
-
-    def _came_out(self) -> Point:
-        """The exit is handled; what comes of it."""
-        resume = self._handle_exit()
-        if resume is Resume.ACCESS:
-            self.stats["mmio_kernel"] += 1
-            return Point.DEVICE
-        if resume is Resume.BLOCK:
-            self.stats["halt_wakeup"] += 1
-            return self._asleep()
-        return Point.LEAVING if resume is Resume.HOST else Point.BETWEEN
-
-    def _asleep(self) -> Point:
-        """kvm_vcpu_halt: it sleeps (on) where nothing is pending. Then the guest goes on, except where its WAIT came as
-        "coprocessor unusable": user space is told of that."""
-        if not (self.runnable or self.signal):
-            return Point.ASLEEP
-        self.kvm_run.exit_reason = ExitReason.IRQ_WINDOW_OPEN
-        return Point.LEAVING if self.exit.cause >> 2 & 31 == CPU else Point.BETWEEN
-
-    def _leave(self) -> None:
-        self.vm.callbacks.vcpu_leave(self)
-        self.emit("kvm_out", self.pc)
-
-    def _complete(self) -> None:
-        """What the last exit left for user space to answer."""
-        if self._mmio is not None:
-            self._finish(self.kvm_run.mmio.data)
-        elif self.is_hypcall:
-            self.gprs[2] = emulate.signed(self.kvm_run.hypercall.ret)
-            self.is_hypcall = False
-
-    def _finish(self, data: int) -> None:
-        """The device has answered."""
-        access, self._mmio = self._mmio, None
-        if access.is_store:
-            return
-        self._stale = data
-        if access.register:
-            self.gprs[access.register] = emulate.complete(access, int(self.gprs[access.register]), data)
-        self.pc = self._io_pc
-
-    def _handle_exit(self) -> Resume:
-        """kvm_mips_handle_exit"""
-        code = self.exit.cause >> 2 & 31
-        self.mode = Mode.OUTSIDE
-        run = self.kvm_run
-        run.exit_reason = ExitReason.UNKNOWN
-        run.ready_for_interrupt_injection = True
-        if code != GUEST_EXIT:
-            self.emit("kvm_exit", self.pc, code)
-            self.stats[_COUNTERS.get(code, "other")] += 1
-        backend = self.vm.callbacks
-        if backend.checks_privilege and exceptions.refuse(self):
-            self.charge("kvm_handle_gpsi")
-            return Resume.GUEST
-        if code == INT:
-            self.charge("kvm_handle_int")
-            return Resume.GUEST
-        if code == GUEST_EXIT:
-            return backend.handle_guest_exit(self)
-        if code in (TLBL, TLBS, MOD):
-            self.charge("kvm_handle_fault")
-            return (backend.handle_tlb_mod, backend.handle_tlb_ld_miss, backend.handle_tlb_st_miss)[code - 1](self)
-        if code == CPU:
-            return backend.handle_cop_unusable(self)
-        if code == MSA_DISABLED:
-            self.charge("kvm_handle_aux")
-            return backend.handle_msa_disabled(self)
-        handler = backend.more_handlers.get(code)
-        if handler is not None:
-            return handler(self)
-        return self.internal_error(f"exit with ExcCode {code} that nothing handles")
-
-    def internal_error(self, why: str) -> Resume:
-        """KVM_EXIT_INTERNAL_ERROR; `why` is what the kernel would log."""
-        self.kvm_run.exit_reason = ExitReason.INTERNAL_ERROR
-        self.vm.log(f"vCPU {self.number} at pc {self.pc & M64:#018x}: {why}")
-        return Resume.HOST
-
-    # For the handlers.
-
-    def next_pc(self) -> int:
-        """Where the guest goes on; KvmError where KVM cannot tell. A branch that links does so."""
-        where, link = emulate.after(self.pc & M64, self.exit.cause, self.exit.badinstrp, self.gprs)
-        if link is not None and link[0]:
-            self.gprs[link[0]] = emulate.signed(link[1])
-        return where
-
-    @property
-    def is_fetch_fault(self) -> bool:
-        """Whether the exit's BadVAddr looks like that of an instruction fetch (kvm_is_ifetch_fault)."""
-        pc, bad = self.pc & M64, self.exit.badvaddr
-        return bad == pc or bool(self.exit.cause >> 31 and 0 <= bad - pc <= 4)
-
-    def advance(self) -> None:
-        """Go on behind the instruction (update_pc)."""
-        self.pc = self.next_pc()
-
-    def load_mmio(self) -> Resume:
-        """The exit is a load of a device: kvm_mips_emulate_load."""
-        try:
-            access = emulate.load(self.exit.badinstr, self.exit.badvaddr)
-            self._io_pc = self.next_pc()
-        except KvmError as error:
-            return self.internal_error(str(error))
-        return self._device(access)
-
-    def store_mmio(self) -> Resume:
-        """The exit is a store to a device: kvm_mips_emulate_store. The pc moves on before the access."""
-        before = self.pc
-        try:
-            self.advance()
-            access = emulate.store(self.exit.badinstr, self.exit.badvaddr, self.gprs, self._stale)
-        except KvmError as error:
-            self.pc = before
-            return self.internal_error(str(error))
-        self._stale = access.value
-        return self._device(access)
-
-    def _device(self, access: emulate.Access) -> Resume:
-        self._mmio = access
-        self.charge("kvm_handle_mmio")
-        if self.vm.in_kernel(access.address):
-            return Resume.ACCESS
-        self.stats["mmio_user"] += 1
-        run = self.kvm_run
-        run.mmio = Mmio(access.address, access.value, access.size, access.is_store)
-        run.exit_reason = ExitReason.MMIO
-        return Resume.HOST
-
     def get_state(self) -> dict[str, Any]:
         """Every register, unsigned, wherever it is now; the keys are those of `Core.get_state`."""
         S = self.core.S if self.mode is Mode.IN_GUEST and self.core is not None else None
@@ -524,7 +250,7 @@ class Vcpu:
             control = S[[state.FCSR, state.MSACSR]].tolist()
         places = [(register_access.lane_of(self, n, 0), register_access.lane_of(self, n, 1)) for n in range(32)]
         lanes = [[int(array[at]) & M64 for array, at in pair] for pair in places]
-        names = self.vm.callbacks.shown
+        msa = {"config5_msaen": int(self.gc0("config5") & CONFIG5_MSAEN != 0)}
         return {
             "pc": pc & M64,
             "gpr": [int(v) & M64 for v in gprs],
@@ -534,13 +260,8 @@ class Vcpu:
             "msa": [tuple(pair) for pair in lanes],
             "fcsr": control[0] & M32,
             "msacsr": control[1] & M32,
-            "cp0": {name: self.gc0(name) for name in sorted(names)} | {"config5_msaen": self.gc0("config5") >> 27 & 1},
+            "cp0": {name: self.gc0(name) for name in sorted(self.vm.callbacks.shown)} | msa,
         }
-
-    @property
-    def mmio_needed(self) -> bool:
-        """A load or store of user space waits to be completed by the next KVM_RUN."""
-        return self._mmio is not None
 
     def digest(self) -> bytes:
         """Its registers as bytes, for the trace hash. What is live in a core stands in the core's own digest."""
@@ -640,8 +361,8 @@ class Vcpu:
         """KVM_SET_REGS."""
         if len(gpr) != 32:
             raise KvmError(EINVAL, f"{len(gpr)} general registers; 32 are needed")
-        self.gprs[1:] = [emulate.signed(v) for v in gpr[1:]]
-        self.hi, self.lo, self.pc = emulate.signed(hi), emulate.signed(lo), pc & M64
+        self.gprs[1:] = [signed(v) for v in gpr[1:]]
+        self.hi, self.lo, self.pc = signed(hi), signed(lo), pc & M64
 
     def enable_cap(self, cap: int, flags: int = 0, argument: int = 0) -> None:
         """KVM_ENABLE_CAP: MIPS_FPU or MIPS_MSA. EINVAL for what the host has not, or with flags or arguments."""
@@ -663,7 +384,7 @@ class Vcpu:
 
     @property
     def has_msa(self) -> bool:
-        return self.msa_enabled and bool(self.gc0("config3") & CONFIG3_MSAP)
+        return self.msa_enabled and bool(self.gc0("config3") & CONFIG3_MSA)
 
     @property
     def has_lasx(self) -> bool:

@@ -10,7 +10,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cpu import state
-from cpu.cp0.registers import C0_GUESTCTL0, C0_GUESTCTL1, C0_GUESTCTL2
+from cpu.cp0.fields import (
+    CAUSE_TI,
+    CONFIG1_FP,
+    CONFIG1_TLBS_SHIFT,
+    CONFIG1_TLBS_SIZE,
+    CONFIG3_CTXTC,
+    CONFIG3_ISA_ON_EXC,
+    CONFIG3_LPA,
+    CONFIG3_MSA,
+    CONFIG3_ULRI,
+    CONFIG4_FTLBPAGESIZE,
+    CONFIG5_MRP,
+    CONFIG5_MSAEN,
+    CONFIG6_EXTIMER,
+    CONFIG6_FTLBDIS,
+    CONFIG6_INNTIMER,
+    CONFIG6_SFBEN,
+    CONFIG_K0,
+    CONFIG_M,
+    ST_CU1,
+    ST_FR,
+)
+from cpu.cp0.registers import C0_GUESTCTL0, C0_GUESTCTL1, C0_GUESTCTL2, register
+from cpu.engine.helpers import CPUCFG
 from cpu.kvm import fpu, interrupt, msa, onereg, tlb
 from cpu.kvm.backend import Backend
 from cpu.kvm.callback import Resume
@@ -18,50 +41,37 @@ from cpu.kvm.count import NS, SoftTimer
 from cpu.kvm.errors import KvmError
 from cpu.kvm.mmu import NoSlotError
 from cpu.kvm.uapi import PAGE_SHIFT, VM_TYPE_VZ, Cap
-from cpu.kvm.vz_exits import GVA, GuestExits
-from cpu.kvm.vz_timer import CAUSE_TI
-from cpu.vz.guestctl import VIP
+from cpu.kvm.vz_exits import GuestExits
+from cpu.vz import guestctl
 
 if TYPE_CHECKING:
     from cpu.core import Core
     from cpu.kvm.vcpu import Vcpu
 
-CTL0_CP0, CTL0_AT_GUEST, CTL0_CG, CTL0_CF, CTL0_MC = 1 << 28, 3 << 26, 1 << 24, 1 << 23, 1 << 29
-CTL0_RUN = CTL0_CP0 | CTL0_AT_GUEST | CTL0_CG | CTL0_CF
-CTL0_WRITABLE_OFF = CTL0_RUN | CTL0_MC | 1 << 25 | 1 << 31
-CTL0EXT_CGI = 1 << 4
-CTL2_HC_SHIFT = 14
-MMU_SIZE_SHIFT, MMU_SIZE_MASK = 25, 0x3F
+CTL0_RUN = guestctl.CP0 | guestctl.AT_GUEST | guestctl.CG | guestctl.CF
+CTL0_WRITABLE_OFF = CTL0_RUN | guestctl.MC | guestctl.GT | guestctl.GM
+PRID = register("prid").reset
 RESET_PC = 0xFFFFFFFFBFC00000
-CONFIG_M = 1 << 31
 SHARED = "index entrylo0 entrylo1 context xcontext pagemask pagegrain hwrena badvaddr entryhi status intctl epc ebase \
 userlocal errorepc kscratch1 kscratch2 kscratch3 kscratch4 kscratch5 kscratch6 badinstr badinstrp \
 pwbase pwfield pwsize pwctl".split()
 CONFIGS = ["config", "config1", "config2", "config3", "config4", "config5"]
 # Masks of the Config registers: what the guest may change by GSFC, and what user space may change beyond that.
-K0, CONFIG_M_BIT = 7, 1 << 31
-CONFIG1_FP = 1 << 0
-CONFIG3_ULRI, CONFIG3_CTXTC, CONFIG3_MSAP, CONFIG3_LPA, CONFIG3_ISAONEXC = 1 << 13, 1 << 9, 1 << 28, 1 << 7, 1 << 16
-CONFIG4_FTLB_PAGE_SIZE = 0x1F << 8
-CONFIG5_MSAEN, CONFIG5_FIXED, CONFIG5_FPU, CONFIG5_MRP = 1 << 27, 1 << 30 | 1 << 29 | 1 << 6, 0x3 << 8 | 1 << 2, 1 << 3
-CONFIG6_USER = 1 << 6 | 1 << 7 | 1 << 8 | 1 << 22
+CONFIG5_FIXED, CONFIG5_FPU = 1 << 30 | 1 << 29 | 1 << 6, 0x3 << 8 | 1 << 2
+CONFIG6_USER = CONFIG6_INNTIMER | CONFIG6_EXTIMER | CONFIG6_SFBEN | CONFIG6_FTLBDIS
 CONFIG3_CLEARED = (
-    CONFIG3_ISAONEXC | CONFIG3_MSAP | 1 << 30 | CONFIG3_ULRI | 3 << 10 | CONFIG3_CTXTC | 1 << 8 | 0x80 | 0x7F
+    CONFIG3_ISA_ON_EXC | CONFIG3_MSA | 1 << 30 | CONFIG3_ULRI | 3 << 10 | CONFIG3_CTXTC | 1 << 8 | CONFIG3_LPA | 0x7F
 )
 CONFIG5_CLEARED = CONFIG5_FIXED | CONFIG5_MSAEN | CONFIG5_FPU | CONFIG5_MRP
 CONFIG1_CLEARED = 0x7F & ~(1 << 1)
 CPUCFG_MASKS = {1: 1 << 0 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 29, 2: 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3, 3: 0xFFFFFFFF}
 _CTL2 = onereg.number("guestctl2")
-
-
 CPUCFG_ADDED = {1: state.CPUCFG1, 2: state.CPUCFG2}
 """What the machine adds to words of CPUCFG."""
 
 
 def host_cpucfg(core: Core, word: int) -> int:
     """A word of CPUCFG as the core itself has it, 0 beyond the last."""
-    from cpu.engine.helpers import CPUCFG
-
     if not 0 <= word < len(CPUCFG):
         return 0
     return int(CPUCFG[word]) | (int(core.S[CPUCFG_ADDED[word]]) if word in CPUCFG_ADDED else 0)
@@ -75,9 +85,13 @@ class Vz(GuestExits, Backend):
     interrupts = interrupt.LINUX
     saved = (*CONFIGS, *SHARED)
     """Registers that load and put move between a core and the image, Config first."""
-    cause_unkept = VIP  # IP7 to IP2 follow from it and from the timer
-    software_configs = ("config6", "config7")
+    cause_unkept = guestctl.VIP  # IP7 to IP2 follow from it and from the timer
+    fixed_names = onereg.fixed_names("config6")
+    optional_names = onereg.OPTIONAL_NAMES
     cgi = 0
+    """GuestCtl0Ext.CGI: whether the guest may use CACHE by index."""
+    root_reserve = 2
+    """Entries of the TLB that the guest's has less than root's, beside root's wired ones."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,27 +128,19 @@ class Vz(GuestExits, Backend):
         tlb.flush_guesttlb_all(core)
         self._resize_guest_tlb(core, full - core.vz.c0("wired") - self.root_reserve)
         core.vz.set_c0("guestctl0", core.vz.c0("guestctl0") & ~CTL0_WRITABLE_OFF | CTL0_RUN)
-        core.vz.set_c0("guestctl0ext", core.vz.c0("guestctl0ext") & ~CTL0EXT_CGI | self.cgi)
-        core.vz.set_c0("guestctl1", tlb.ID_MASK)
-        mask = self._masks[core.number] = core.vz.c0("guestctl1") & tlb.ID_MASK
+        core.vz.set_c0("guestctl0ext", core.vz.c0("guestctl0ext") & ~guestctl.CGI | self.cgi)
+        core.vz.set_c0("guestctl1", guestctl.ID)
+        mask = self._masks[core.number] = core.vz.c0("guestctl1") & guestctl.ID
         core.vz.set_c0("guestctl1", 0)
         tlb.flush_roottlb_all_guests(core)
         self._versions[core.number] = mask + 1
-        core.vz.set_c0("guestctl2", core.vz.c0("guestctl2") & ~VIP)
+        core.vz.set_c0("guestctl2", core.vz.c0("guestctl2") & ~guestctl.VIP)
         self.last_vcpu[core.number] = None
-
-    root_reserve = 2
 
     @staticmethod
     def _resize_guest_tlb(core: Core, size: int) -> None:
-        config1 = core.vz.gc0("config1") & ~(MMU_SIZE_MASK << MMU_SIZE_SHIFT)
-        core.vz.set_gc0("config1", config1 | (size - 1) << MMU_SIZE_SHIFT)
-
-    def hardware_disable(self, core: Core) -> None:
-        """Leave nothing of any guest in a core."""
-        tlb.flush_guesttlb_all(core)
-        core.vz.set_c0("guestctl1", 0)
-        tlb.flush_roottlb_all_guests(core)
+        config1 = core.vz.gc0("config1") & ~(CONFIG1_TLBS_SIZE << CONFIG1_TLBS_SHIFT)
+        core.vz.set_gc0("config1", config1 | (size - 1) << CONFIG1_TLBS_SHIFT)
 
     def check_extension(self, number: int) -> int:
         return {Cap.MIPS_VZ: 1, Cap.MIPS_64BIT: 2, Cap.IOEVENTFD: 1}.get(number, 0)
@@ -142,7 +148,7 @@ class Vz(GuestExits, Backend):
     def cpucfg(self, core: Core, word: int) -> int:
         """What the guest's CPUCFG reads: the host's word through a mask."""
         if word == 0:
-            return 0x14C000
+            return PRID
         return host_cpucfg(core, word) & CPUCFG_MASKS.get(word, 0)
 
     # A vCPU's life.
@@ -150,18 +156,13 @@ class Vz(GuestExits, Backend):
     def vcpu_init(self, vcpu: Vcpu) -> None:
         vcpu.guestids = {}
 
-    def vcpu_uninit(self, vcpu: Vcpu) -> None:
-        for number, last in self.last_vcpu.items():
-            if last is vcpu:
-                self.last_vcpu[number] = None
-
     def vcpu_setup(self, vcpu: Vcpu) -> None:
         """The state after reset (kvm_vz_vcpu_setup)."""
         host = vcpu.vm.host
         hz = host.count_hz if host.count_hz <= NS else 100_000_000
         vcpu.set_soft("status", 0x00400004)
         vcpu.set_soft("ebase", (0xFFFFFFFF80000000) | vcpu.number)
-        vcpu.set_soft("prid", 0x14C000)
+        vcpu.set_soft("prid", PRID)
         vcpu.pc = RESET_PC
         for name, value in host.guest_reset.items():
             vcpu.set_soft(name, value)
@@ -189,8 +190,8 @@ class Vz(GuestExits, Backend):
             self._load_wired(vcpu)
         self.restore_timer(vcpu)
         core.words[state.GUEST + state.TIMER_CAME] = vcpu.timer_came_at
-        wanted = CTL0_MC if "kvm_guest_mode_change" in vcpu.vm.tracer.wanted else 0
-        core.words[C0_GUESTCTL0] = core.words[C0_GUESTCTL0] & ~CTL0_MC | wanted
+        wanted = guestctl.MC if "kvm_guest_mode_change" in vcpu.vm.tracer.wanted else 0
+        core.words[C0_GUESTCTL0] = core.words[C0_GUESTCTL0] & ~guestctl.MC | wanted
         if everything or vcpu.written:
             self._restore(vcpu, core)
 
@@ -262,7 +263,7 @@ class Vz(GuestExits, Backend):
         cached = vcpu.guestids.get(number, 0)
         if migrated or (cached ^ self._versions[number]) & version:
             cached = vcpu.guestids[number] = self._new_guestid(vcpu, core)
-        core.words[C0_GUESTCTL1] = core.words[C0_GUESTCTL1] & ~tlb.ID_MASK | cached & self._masks[number]
+        core.words[C0_GUESTCTL1] = core.words[C0_GUESTCTL1] & ~guestctl.ID | cached & self._masks[number]
 
     def _new_guestid(self, vcpu: Vcpu, core: Core) -> int:
         mask = self._masks[core.number]
@@ -311,7 +312,7 @@ class Vz(GuestExits, Backend):
             core.vz.set_gc0("cause", core.vz.gc0("cause") & ~(1 << 8 + line))
         else:
             ctl2 = core.vz.c0("guestctl2")
-            if not ctl2 >> (8 + line + CTL2_HC_SHIFT) & 1:
+            if not ctl2 >> (8 + line + guestctl.HC_SHIFT) & 1:
                 core.vz.set_c0("guestctl2", ctl2 & ~(1 << 8 + line))
         vcpu.pending.clear &= ~(1 << priority)
 
@@ -319,7 +320,7 @@ class Vz(GuestExits, Backend):
 
     def handle_cop_unusable(self, vcpu: Vcpu) -> Resume:
         vcpu.charge("kvm_handle_aux")
-        unit = vcpu.exit.cause >> 28 & 3
+        unit = vcpu.exit.unit
         if unit == 1 and vcpu.has_fpu and not vcpu.context.in_use & fpu.FPU:
             fpu.own_fpu(vcpu)
             return Resume.GUEST
@@ -327,7 +328,7 @@ class Vz(GuestExits, Backend):
 
     def handle_msa_disabled(self, vcpu: Vcpu) -> Resume:
         status = vcpu.gc0("status")
-        entitled = vcpu.has_msa and status & (fpu.ST_CU1 | fpu.ST_FR) != fpu.ST_CU1
+        entitled = vcpu.has_msa and status & (ST_CU1 | ST_FR) != ST_CU1
         if entitled and vcpu.gc0("config5") & CONFIG5_MSAEN and not vcpu.context.in_use & fpu.MSA:
             msa.own_msa(vcpu)
             return Resume.GUEST
@@ -343,7 +344,7 @@ class Vz(GuestExits, Backend):
 
     def handle_tlb_st_miss(self, vcpu: Vcpu) -> Resume:
         bad = vcpu.exit.badvaddr
-        if vcpu.exit.guestctl0 >> 2 & 31 == GVA:
+        if vcpu.exit.gexccode == guestctl.GVA:
             try:
                 bad = tlb.guest_tlb_lookup(vcpu.core, bad)
             except KvmError:
@@ -372,11 +373,11 @@ class Vz(GuestExits, Backend):
     def user_mask(self, vcpu: Vcpu, name: str) -> int:
         """Bits of a Config register that user space may change."""
         more = {
-            "config": CONFIG_M_BIT,
-            "config1": CONFIG_M_BIT | (CONFIG1_FP if vcpu.fpu_enabled else 0),
-            "config2": CONFIG_M_BIT,
-            "config3": CONFIG_M_BIT | CONFIG3_ULRI | CONFIG3_CTXTC | (CONFIG3_MSAP if vcpu.msa_enabled else 0),
-            "config4": CONFIG_M_BIT,
+            "config": CONFIG_M,
+            "config1": CONFIG_M | (CONFIG1_FP if vcpu.fpu_enabled else 0),
+            "config2": CONFIG_M,
+            "config3": CONFIG_M | CONFIG3_ULRI | CONFIG3_CTXTC | (CONFIG3_MSA if vcpu.msa_enabled else 0),
+            "config4": CONFIG_M,
             "config5": CONFIG5_MRP,
             "config6": CONFIG6_USER,
         }
@@ -386,7 +387,4 @@ class Vz(GuestExits, Backend):
         """Bits of a Config register that the guest may change."""
         if name == "config5":
             return CONFIG5_FIXED | (CONFIG5_MSAEN if vcpu.has_msa else 0) | (CONFIG5_FPU if vcpu.has_fpu else 0)
-        return {"config": K0, "config3": CONFIG3_ISAONEXC, "config4": CONFIG4_FTLB_PAGE_SIZE}.get(name, 0)
-
-    fixed_names = (*onereg.FIXED_NAMES[:24], "config6", *onereg.FIXED_NAMES[24:])
-    optional_names = onereg.OPTIONAL_NAMES
+        return {"config": CONFIG_K0, "config3": CONFIG3_ISA_ON_EXC, "config4": CONFIG4_FTLBPAGESIZE}.get(name, 0)

@@ -8,17 +8,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cpu.cp0.fields import (
+    CAUSE_DC,
+    CAUSE_IP,
+    CAUSE_IV,
+    CAUSE_WP,
+    DIAG_FTLB,
+    DIAG_VTLB,
+    ST_CU1,
+    ST_ERL,
+    ST_EXL,
+    ST_FR,
+    ST_IE,
+)
 from cpu.kvm import fpu, hypcall, tlb, trace
 from cpu.kvm.callback import Resume
-from cpu.kvm.emulate import signed
 from cpu.kvm.errors import KvmError
 from cpu.kvm.vz_timer import HardTimer
+from cpu.vz.guestctl import GHFC, GPA, GPSI, GRR, GSFC, GVA, HC
 from cpu.vz.short_exit import CACHE, cache_comes_to_nothing
+from cpu.words import signed
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu
 
-GPSI, GSFC, HC, GRR, GVA, GHFC, GPA = 0, 1, 2, 3, 8, 9, 10
 NAMES = {GPSI: "gpsi", GSFC: "gsfc", HC: "hc", GRR: "grr", GVA: "gva", GHFC: "ghfc", GPA: "gpa"}
 COP0, SPECIAL3, LWC2 = 0x10, 0x1F, 0x32
 MFC0, DMFC0, MTC0, DMTC0 = 0, 1, 4, 5
@@ -34,11 +47,8 @@ SOFTWARE = {
     CONFIG7: "config7", DIAG: "diag",
 }  # fmt: skip
 """Registers that KVM answers from its image; None: CDMMBase, CMGCRBase, SRSMap, which read 0."""
-CAUSE_DC, CAUSE_IV, CAUSE_WP, CAUSE_IP10 = 1 << 27, 1 << 23, 1 << 22, 3 << 8
+CAUSE_IP10 = 3 << 8
 LLB = 1
-ST_IE = 1
-DIAG_VTLB, DIAG_FTLB = 1 << 12, 1 << 13
-CONFIG5_FRE = 1 << 8
 MAAR_MASK = 0x000000FFFFFFFFFF
 """VL and the address bits that a 3A4000 without ELPA has."""
 
@@ -52,7 +62,7 @@ class GuestExits(HardTimer):
 
     def handle_guest_exit(self, vcpu: Vcpu) -> Resume:
         """kvm_trap_vz_handle_guest_exit"""
-        code = vcpu.exit.guestctl0 >> 2 & 31
+        code = vcpu.exit.gexccode
         name = NAMES.get(code, "resvd")
         vcpu.stats[f"vz_{name}"] += 1
         vcpu.emit("kvm_exit", vcpu.pc, trace.EXIT_GUEST + code)
@@ -122,7 +132,7 @@ class GuestExits(HardTimer):
         vcpu.stats["wait"] += 1
         vcpu.emit("kvm_exit", vcpu.pc, trace.EXIT_WAIT)
         status = vcpu.gc0("status")
-        if vcpu.pending.set or (status & 7 == ST_IE and status & vcpu.gc0("cause") & 0xFF00):
+        if vcpu.pending.set or (status & (ST_IE | ST_EXL | ST_ERL) == ST_IE and status & vcpu.gc0("cause") & CAUSE_IP):
             # A core takes an interrupt in front of WAIT that this model samples only at the next block boundary.
             return Resume.GUEST
         self.lose_timer(vcpu)
@@ -231,12 +241,12 @@ class GuestExits(HardTimer):
 
     def _change_status(self, vcpu: Vcpu, value: int) -> None:
         if not vcpu.has_fpu:
-            value &= ~(fpu.ST_CU1 | fpu.ST_FR)
+            value &= ~(ST_CU1 | ST_FR)
         change = value ^ vcpu.gc0("status")
-        if change & fpu.ST_FR:
+        if change & ST_FR:
             # Every register of the FPU and the MSA is undefined now.
             fpu.drop_fpu(vcpu)
-        if change & fpu.ST_CU1 and not value & fpu.ST_FR and vcpu.context.in_use & (fpu.MSA | fpu.LASX):
+        if change & ST_CU1 and not value & ST_FR and vcpu.context.in_use & (fpu.MSA | fpu.LASX):
             fpu.lose_fpu(vcpu)
         vcpu.set_gc0("status", value)
 

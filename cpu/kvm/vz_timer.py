@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cpu.cp0.fields import CAUSE_TI
 from cpu.cp0.registers import C0_GUESTCTL0
+from cpu.vz.guestctl import GT
 from cpu.vz.soft_count import MIN_DRIFT
 
 if TYPE_CHECKING:
     from cpu.core import Core
     from cpu.kvm.vcpu import Vcpu
-
-CTL0_GT = 1 << 25
-CAUSE_TI = 1 << 30
 
 
 class HardTimer:
@@ -35,9 +34,9 @@ class HardTimer:
         """Before the guest runs: lend it the hardware timer, if its Count has the same rate and is not stopped."""
         core, timer = vcpu.core, vcpu.timer
         ctl0 = core.words[C0_GUESTCTL0]
-        if ctl0 & CTL0_GT or timer.hz != vcpu.vm.host.count_hz or timer.disabled:
+        if ctl0 & GT or timer.hz != vcpu.vm.host.count_hz or timer.disabled:
             return
-        core.words[C0_GUESTCTL0] = ctl0 | CTL0_GT
+        core.words[C0_GUESTCTL0] = ctl0 | GT
         # A match that lies behind is queued here; no time passes before the hardware goes on from this Count.
         core.vz.set_guest_count(timer.freeze()[1])
 
@@ -53,8 +52,8 @@ class HardTimer:
     def _gives_up(core: Core) -> bool:
         """Clears GuestCtl0.GT; whether it was set."""
         ctl0 = core.words[C0_GUESTCTL0]
-        core.words[C0_GUESTCTL0] = ctl0 & ~CTL0_GT
-        return bool(ctl0 & CTL0_GT)
+        core.words[C0_GUESTCTL0] = ctl0 & ~GT
+        return bool(ctl0 & GT)
 
     def save_timer(self, vcpu: Vcpu) -> None:
         """At put: Compare and Cause into the image, the timer soft."""

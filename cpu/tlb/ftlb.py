@@ -12,13 +12,13 @@ That 2048 entries are 8 x 256 is inferred from the 2112 that Linux shows on a 3A
 from __future__ import annotations
 
 from cpu import state
-from cpu.cp0.registers import C0_CONFIG, C0_CONFIG4, C0_CONFIG6, CONFIG_MT, CONFIG_MT_FTLB
+from cpu.cp0.fields import CONFIG4_FTLBPAGESIZE, CONFIG6_FTLBDIS, CONFIG_MT, CONFIG_MT_FTLB
+from cpu.cp0.registers import C0_CONFIG, C0_CONFIG4, C0_CONFIG6
 from cpu.engine.intrinsics import shr
 from cpu.engine.jit import jit
 
-PAGE_SIZE, PAGE_SIZE_SHIFT = 0x1F << 8, 8  # Config4.FTLBPageSize: n is a page of 4 ** n KiB
+PAGE_SIZE_SHIFT = 8  # Config4.FTLBPageSize: n is a page of 4 ** n KiB
 SMALLEST, LARGEST = 1, 10  # the sizes that PageMask knows, 4 KiB to 1 GiB
-FTLBDIS = 1 << 22  # Config6
 FIRST, END = state.TLB_ENTRIES, state.TLB_ENTRIES + state.FTLB_ENTRIES
 
 
@@ -31,20 +31,20 @@ def has_ftlb(S, bank):
 @jit
 def is_on(S, bank):
     """Whether it is used."""
-    return has_ftlb(S, bank) and not S[C0_CONFIG6] & FTLBDIS
+    return has_ftlb(S, bank) and not S[C0_CONFIG6] & CONFIG6_FTLBDIS
 
 
 @jit
 def is_page_size(config4):
     """Whether the FTLB can have the page size in a value for Config4."""
-    n = (config4 & PAGE_SIZE) >> PAGE_SIZE_SHIFT
+    n = (config4 & CONFIG4_FTLBPAGESIZE) >> PAGE_SIZE_SHIFT
     return SMALLEST <= n <= LARGEST
 
 
 @jit
 def pair_bits(S, bank):
     """log2 of the bytes that an entry maps, a pair of pages."""
-    return 11 + 2 * ((S[bank + C0_CONFIG4] & PAGE_SIZE) >> PAGE_SIZE_SHIFT)
+    return 11 + 2 * ((S[bank + C0_CONFIG4] & CONFIG4_FTLBPAGESIZE) >> PAGE_SIZE_SHIFT)
 
 
 @jit

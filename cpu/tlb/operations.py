@@ -9,6 +9,7 @@ Sources: MIPS Architecture For Programmers, volume III (MD00091), VZ module (MD0
 from __future__ import annotations
 
 from cpu import state
+from cpu.cp0.fields import CONFIG1_TLBS_SHIFT, CONFIG1_TLBS_SIZE, EHINV
 from cpu.cp0.registers import (
     C0_CONFIG1,
     C0_ENTRYHI,
@@ -28,7 +29,6 @@ from cpu.tlb.translate import VPN2_MASK, find_entry
 from cpu.vz.choices import FTLB_AT_64
 from cpu.vz.guestctl import ID, RID_SHIFT
 
-EHINV = 1 << 10
 INVALID = -1
 INDEX = 0xFFF  # Index.Index, without P
 RID = ID << RID_SHIFT
@@ -39,7 +39,7 @@ def size_of(S, bank):
     """Entries of a context's VTLB; root decides how many of them the guest has (Config1.MMUSize)."""
     if bank == 0:
         return state.TLB_ENTRIES
-    return ((S[bank + C0_CONFIG1] >> 25) & 63) + 1
+    return ((S[bank + C0_CONFIG1] >> CONFIG1_TLBS_SHIFT) & CONFIG1_TLBS_SIZE) + 1
 
 
 @jit

@@ -10,8 +10,27 @@ Sources: MIPS Architecture For Programmers, volume III (MD00091), chapters "Virt
 from __future__ import annotations
 
 from cpu import state
+from cpu.cp0.fields import (
+    ENTRYLO_D,
+    ENTRYLO_V,
+    ENTRYLO_XI,
+    EXCCODE_ADEL,
+    EXCCODE_ADES,
+    EXCCODE_MOD,
+    EXCCODE_TLBL,
+    EXCCODE_TLBRI,
+    EXCCODE_TLBS,
+    EXCCODE_TLBXI,
+    PG_IEC,
+    ST_ERL,
+    ST_EXL,
+    ST_KSU,
+    ST_KX,
+    ST_SX,
+    ST_UX,
+)
 from cpu.cp0.registers import C0_ENTRYHI, C0_GUESTCTL0, C0_GUESTCTL1, C0_PAGEGRAIN, C0_STATUS
-from cpu.engine.intrinsics import shr, slot, ult
+from cpu.engine.intrinsics import shr, sign32, slot, ult
 from cpu.engine.jit import jit
 from cpu.tlb.ftlb import first_of_set, is_on
 from cpu.vz.choices import GVA
@@ -25,17 +44,12 @@ SEGMASK = (1 << SEGBITS) - 1
 PAMASK = (1 << 48) - 1
 VPN2_MASK = SEGMASK & ~0x1FFF | (-1 << 62)
 
-ST_KSU = 3 << 3
-ST_EXL, ST_ERL, ST_UX, ST_SX, ST_KX = 1 << 1, 1 << 2, 1 << 5, 1 << 6, 1 << 7
-LO_G, LO_V, LO_D = 1, 2, 4
-PG_IEC = 1 << 27
 
 # Status of a translation besides ExcCode: the refill vector applies; root refused a guest physical address; the guest's
 # own stage refused an access that root makes directly.
 REFILL = 1 << 8
 ROOT = 1 << 9
 DIRECTLY = 1 << 10
-UNMAPPED = -1  # page size of an unmapped segment
 
 
 @jit
@@ -44,6 +58,16 @@ def mode_of(status):
     if status & (ST_EXL | ST_ERL):
         return 0
     return (status & ST_KSU) >> 3
+
+
+@jit
+def effective(S, ea):
+    """The address of a load or store whose operands add up to `ea`: in user mode without 64-bit addresses the low 32
+    bits count."""
+    status = S[S[state.BANK] + C0_STATUS]
+    if mode_of(status) != USER or status & ST_UX:
+        return ea
+    return sign32(ea)
 
 
 @jit
@@ -81,20 +105,20 @@ def look_up(S, bank, va, access, guest_id):
     """(physical address, 0) by a context's TLB, or (0, ExcCode | REFILL)."""
     e = find_entry(S, bank, va, S[bank + C0_ENTRYHI] & 0x3FF, guest_id)
     if e < 0:
-        return 0, (3 if access == STORE else 2) | REFILL
+        return 0, (EXCCODE_TLBS if access == STORE else EXCCODE_TLBL) | REFILL
     at = bank + state.TLB + e * state.TLB_FIELDS
     half = ((S[at + 1] | 0x1FFF) + 1) >> 1
     lo = S[at + 5] if va & half else S[at + 4]
-    if not (lo & LO_V):
-        return 0, 3 if access == STORE else 2
+    if not (lo & ENTRYLO_V):
+        return 0, EXCCODE_TLBS if access == STORE else EXCCODE_TLBL
     if access == FETCH:
-        if lo & (1 << 62):
-            return 0, 20 if S[bank + C0_PAGEGRAIN] & PG_IEC else 2
+        if lo & ENTRYLO_XI:
+            return 0, EXCCODE_TLBXI if S[bank + C0_PAGEGRAIN] & PG_IEC else EXCCODE_TLBL
     elif access == LOAD:
-        if lo < 0:
-            return 0, 19 if S[bank + C0_PAGEGRAIN] & PG_IEC else 2
-    elif not (lo & LO_D):
-        return 0, 1
+        if lo < 0:  # RI
+            return 0, EXCCODE_TLBRI if S[bank + C0_PAGEGRAIN] & PG_IEC else EXCCODE_TLBL
+    elif not (lo & ENTRYLO_D):
+        return 0, EXCCODE_MOD
     frame = ((lo >> 6) & 0xFFFFFFFFF) << 12
     return (frame & ~(half - 1)) | (va & (half - 1)), 0
 
@@ -104,7 +128,7 @@ def translate_in(S, bank, va, access, guest_id):
     """One context's stage, by its segments and its TLB: (address, 0), or (0, ExcCode | REFILL)."""
     status = S[bank + C0_STATUS]
     mode = mode_of(status)
-    address_error = 5 if access == STORE else 4
+    address_error = EXCCODE_ADES if access == STORE else EXCCODE_ADEL
     region = shr(va, 62)
     if region == 0:
         if va <= 0x7FFFFFFF:

@@ -24,10 +24,8 @@ from cpu.tlb.operations import (
 from cpu.tlb.translate import find_entry
 from cpu.vz import lent_timer
 from cpu.vz.guestctl import ID, RID_SHIFT
+from cpu.words import M32, M64, signed
 from soc.errors import SocError
-
-M64 = (1 << 64) - 1
-M32 = 0xFFFFFFFF
 
 
 class RootModeError(SocError):
@@ -43,15 +41,10 @@ class _Place(NamedTuple):
     mask: int
 
 
-def _signed(value: int) -> int:
-    value &= M64
-    return value - (1 << 64) if value >> 63 else value
-
-
 def _places(mask: str, guest: bool) -> dict[str, _Place]:
     """The registers of a context by name; `mask`: the field that says what root may write there."""
     return {
-        r.name: _Place(r.index, r.width == 64, M64 if r.width == 64 else M32, _signed(getattr(r, mask)))
+        r.name: _Place(r.index, r.width == 64, M64 if r.width == 64 else M32, signed(getattr(r, mask)))
         for r in registers.REGISTERS.values()
         if r.modelled and not (guest and not registers.IN_GUEST[r.index])
     }
@@ -96,7 +89,7 @@ class RootMode:
         index, wide, _, mask = place
         if not 0 <= value <= M64:
             raise RootModeError(f"{value:#x} for ({index >> 3}, {index & 7}): registers take 0 to {M64:#x}")
-        write_cp0(self._core.S, bank, index, _signed(value), mask, wide, self._words[state.CYCLES])
+        write_cp0(self._core.S, bank, index, signed(value), mask, wide, self._words[state.CYCLES])
 
     def set_guest_count(self, count: int) -> None:
         """GTOffset for a Guest.Count that stands at `count` now."""
@@ -120,11 +113,11 @@ class RootMode:
 
     def set_guest_timer(self, cfg: int) -> None:
         """Writes the guest's TIMER_CFG."""
-        timer.set_guest_stable(self._core.S, self._core.cycles, _signed(cfg))
+        timer.set_guest_stable(self._core.S, self._core.cycles, signed(cfg))
 
     def set_guest_counter_offset(self, ticks: int) -> None:
         """CSR 0xfffffff8: what a guest's RDHWR of the stable counter has more than root's, modulo 2^64."""
-        self._core.S[state.GUEST_STABLE_OFFSET] = _signed(ticks)
+        self._core.S[state.GUEST_STABLE_OFFSET] = signed(ticks)
 
     # TLB
     @property
@@ -189,7 +182,7 @@ class RootMode:
 
     def _drop(self, address: int, asid: int, guest_id: int) -> bool:
         S = self._core.S
-        e = int(find_entry(S, 0, _signed(address), asid, guest_id))
+        e = int(find_entry(S, 0, signed(address), asid, guest_id))
         if e < 0:
             return False
         drop_entry(S, 0, e)

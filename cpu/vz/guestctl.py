@@ -36,5 +36,3 @@ HC_SHIFT = 14  # from a VIP bit to the one that lets the line's fall clear it
 # GuestCtl0.GExcCode
 GPSI, GSFC, HC, GRR = range(4)
 GVA, GHFC, GPA = 8, 9, 10
-
-GUEST_EXIT = 27  # Cause.ExcCode of GPSI to GRR and GHFC

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from cpu import state
 from cpu.cp0 import timer
-from cpu.cp0.exceptions import CAUSE_BD, CAUSE_DC, return_from_exception
+from cpu.cp0.exceptions import return_from_exception
+from cpu.cp0.fields import CAUSE_BD, CAUSE_DC, CAUSE_EXCCODE, EXCCODE_TLBL, EXCCODE_TLBS, IP6, IP7
 from cpu.cp0.registers import (
     C0_BADINSTR,
     C0_BADVADDR,
@@ -52,12 +53,11 @@ from cpu.vz.account import (
 )
 from cpu.vz.device_access import LOAD_NEEDED, LOAD_SIZE, PART, STORE_SIZE, completed
 from cpu.vz.guestctl import GEXCCODE, GT, GVA
+from cpu.words import M32
 
 NONE, READ, WRITE = range(3)
 """What leaves the core, as in the slot REQUEST."""
-TLBL, TLBS = 2, 3
-CODE, INTERRUPTS = 31 << 2, 1 << 14 | 1 << 15
-M32 = 0xFFFFFFFF
+INTERRUPTS = IP6 | IP7
 CAUSE, COMPARE, WIRED, GUESTCTL2 = (register(name).index for name in ("cause", "compare", "wired", "guestctl2"))
 
 
@@ -110,9 +110,9 @@ def what_leaves(S):
     if address < 0 or address == S[C0_EPC] or is_own(S, address):
         return NONE
     opcode = S[C0_BADINSTR] >> 26
-    if cause & CODE == TLBL << 2 and LOAD_SIZE[opcode]:
+    if cause & CAUSE_EXCCODE == EXCCODE_TLBL << 2 and LOAD_SIZE[opcode]:
         return READ
-    if cause & CODE == TLBS << 2 and STORE_SIZE[opcode]:
+    if cause & CAUSE_EXCCODE == EXCCODE_TLBS << 2 and STORE_SIZE[opcode]:
         return WRITE
     return NONE
 

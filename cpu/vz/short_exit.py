@@ -8,16 +8,16 @@ hypervisor says up to which cycle it has nothing else to do at an exit (CACHE_UN
 from __future__ import annotations
 
 from cpu import state
-from cpu.cp0.exceptions import CAUSE_BD, return_from_exception
+from cpu.cp0.exceptions import return_from_exception
+from cpu.cp0.fields import CAUSE_BD, CAUSE_EXCCODE, EXCCODE_GE, IP6, IP7
 from cpu.cp0.registers import C0_BADINSTR, C0_CAUSE, C0_EPC, C0_GUESTCTL0
 from cpu.engine.jit import jit
-from cpu.vz.guestctl import GEXCCODE, GPSI, GT, GUEST_EXIT
+from cpu.vz.guestctl import GEXCCODE, GPSI, GT
 
 CACHE = 0x2F
 PRIMARY = 2
 """CACHE operations on primary caches have a cache number below this."""
 INDEX_INVALIDATE_I, INDEX_WRITEBACK_INV_D = 0x00, 0x01
-IP6, IP7 = 1 << 14, 1 << 15
 
 
 @jit
@@ -34,7 +34,7 @@ def answer(S):
     after = S[state.CYCLES] + S[state.CACHE_COST]
     if after >= S[state.CACHE_UNTIL] or S[C0_GUESTCTL0] & (GEXCCODE | GT) != GPSI << 2 | GT:
         return False
-    if S[C0_CAUSE] & (CAUSE_BD | IP6 | IP7 | 31 << 2) != GUEST_EXIT << 2:
+    if S[C0_CAUSE] & (CAUSE_BD | IP6 | IP7 | CAUSE_EXCCODE) != EXCCODE_GE << 2:
         return False
     word = S[C0_BADINSTR]
     if word >> 26 != CACHE or not cache_comes_to_nothing(word):

@@ -7,9 +7,9 @@ Count is a bias plus host time, in ns, at `hz`; `period` is how long it takes fo
 from __future__ import annotations
 
 from cpu.engine.jit import jit
+from cpu.words import M32
 
 NS = 1_000_000_000
-M32 = 0xFFFFFFFF
 MIN_DRIFT = -0x10000
 """How far Guest.Count may seem to lag behind the bias, in Count ticks, before that is moved."""
 

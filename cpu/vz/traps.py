@@ -11,6 +11,25 @@ from typing import NamedTuple
 import numpy as np
 
 from cpu import state
+from cpu.cp0.fields import (
+    CAUSE_DC,
+    CAUSE_IV,
+    CONFIG3_LPA,
+    CONFIG3_MSA,
+    CONFIG5_MSAEN,
+    CONFIG_LASXEN,
+    HWR_CC,
+    INTCTL_VS,
+    PG_ELPA,
+    ST_CU1,
+    ST_CU2,
+    ST_ERL,
+    ST_FR,
+    ST_KSU,
+    ST_KX,
+    ST_SX,
+    ST_UX,
+)
 from cpu.cp0.registers import (
     C0_CONFIG3,
     C0_GUESTCTL0,
@@ -66,16 +85,15 @@ INSTRUCTIONS = {
 CSR_MASK, CSR_MATCH = 0xFC0007FF, 0xC8000118  # CPUCFG, RDCSR and their kin: always root's
 
 # Fields whose change by the guest's MTC0 is root's to see.
-CU2, CU1, KSU, WIDTH, ELPA, MSAEN = 1 << 30, 1 << 29, 3 << 3, 7 << 5, 1 << 29, 1 << 27  # WIDTH: KX, SX, UX
+WIDTH = ST_KX | ST_SX | ST_UX
 FIELDS = {
-    "status": CU2 | CU1 | 1 << 27 | 1 << 26 | 1 << 24 | 0xF << 19 | 3 << 16 | 1 << 2,  # RP FR MX BEV..NMI Impl ERL
-    "cause": 1 << 27 | 1 << 23,  # DC, IV
-    "intctl": 0x1F << 5,  # VS
-    "pagegrain": ELPA,
-    "config": 1 << 19,  # LASXEN
-    "config5": MSAEN | 1 << 2,  # UFR
+    "status": ST_CU2 | ST_CU1 | ST_FR | ST_ERL | 1 << 27 | 1 << 24 | 0xF << 19 | 3 << 16,  # RP MX BEV..NMI Impl
+    "cause": CAUSE_DC | CAUSE_IV,
+    "intctl": INTCTL_VS,
+    "pagegrain": PG_ELPA,
+    "config": CONFIG_LASXEN,
+    "config5": CONFIG5_MSAEN | 1 << 2,  # UFR
 }
-CONFIG3_MSAP, CONFIG3_LPA = 1 << 28, 1 << 7
 STATUS, PAGEGRAIN, CONFIG, CONFIG5 = (register(name).index for name in ("status", "pagegrain", "config", "config5"))
 
 NEEDS = np.zeros((2, 256), np.int64)  # for reads and for writes
@@ -102,7 +120,6 @@ _fill()
 
 CACHE, RDHWR, HYPCALL = HELPER_ID["cache"], HELPER_ID["rdhwr"], HELPER_ID["hypcall"]
 HIT_OPERATIONS = 4 << 2  # CACHE operations from here on name an address, those below an index
-RDHWR_CC = 2
 
 
 @jit
@@ -114,19 +131,19 @@ def changes_field(S, number, value):
     control = S[C0_GUESTCTL0]
     if number == STATUS:
         if control & SFC2:
-            fields &= ~CU2
+            fields &= ~ST_CU2
         if control & SFC1:
-            fields &= ~CU1
+            fields &= ~ST_CU1
         if control & MC:
-            fields |= KSU
+            fields |= ST_KSU
         if S[state.VZ_CHOICES] & WIDTH_CHANGES:
             fields |= WIDTH
-    elif number == PAGEGRAIN and not (S[C0_PAGEGRAIN] & ELPA and S[state.GUEST + C0_CONFIG3] & CONFIG3_LPA):
+    elif number == PAGEGRAIN and not (S[C0_PAGEGRAIN] & PG_ELPA and S[state.GUEST + C0_CONFIG3] & CONFIG3_LPA):
         return False
     elif number == CONFIG and not S[state.CPUCFG1] & CPUCFG1_LASX:
         return False
-    elif number == CONFIG5 and not S[state.GUEST + C0_CONFIG3] & CONFIG3_MSAP:
-        fields &= ~MSAEN
+    elif number == CONFIG5 and not S[state.GUEST + C0_CONFIG3] & CONFIG3_MSA:
+        fields &= ~CONFIG5_MSAEN
     return ((S[state.GCP0 + number] ^ value) & fields) != 0
 
 
@@ -153,6 +170,6 @@ def instruction_exit(S, helper, word):
         return GPSI
     if helper == CACHE and (word >> 16) & 31 < HIT_OPERATIONS and not S[C0_GUESTCTL0EXT] & CGI:
         return GPSI
-    if helper == RDHWR and (word >> 11) & 31 == RDHWR_CC and not control & GT:
+    if helper == RDHWR and (word >> 11) & 31 == HWR_CC and not control & GT:
         return GPSI
     return NONE

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -47,17 +47,17 @@ OPERATIONS = ("system call", "software interrupt", "timer interrupt", "TLB refil
 
 def bench(iterations: int = 1) -> bytes:
     """The ELF of the mixed program, set to run `iterations` times (1 to 2^32 - 1). Raises ConfigurationError."""
-    return _repeated(build("bench"), iterations)
+    return _repeated(lambda: build("bench"), iterations)
 
 
 def compute(part: str, iterations: int = 1) -> bytes:
     """The ELF of one of `COMPUTE_PARTS`, set to run `iterations` times (1 to 2^32 - 1). Raises ConfigurationError."""
-    return _repeated(_part("compute", part, COMPUTE_PARTS), iterations)
+    return _repeated(lambda: _part("compute", part, COMPUTE_PARTS), iterations)
 
 
 def vector(part: str, iterations: int = 1, system: str = "bare") -> bytes:
     """The ELF of one of `VECTOR_PARTS`, for the bare machine or for "linux". Raises ConfigurationError."""
-    return _repeated(_part("vector", part, VECTOR_PARTS, system), iterations)
+    return _repeated(lambda: _part("vector", part, VECTOR_PARTS, system), iterations)
 
 
 def system(operation: str, iterations: int = 1) -> bytes:
@@ -83,9 +83,9 @@ def _check(iterations: int) -> None:
         raise ConfigurationError(f"iterations = {iterations}; allowed: 1 to {(1 << 32) - 1}.\nGive a number in it.")
 
 
-def _repeated(elf: bytes, iterations: int) -> bytes:
+def _repeated(built: Callable[[], bytes], iterations: int) -> bytes:
     _check(iterations)
-    return with_word(elf, "iterations", iterations)
+    return with_word(built(), "iterations", iterations)
 
 
 def build(name: str, system: str = "bare") -> bytes:

@@ -8,6 +8,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, get_args, get_origin, get_type_hints
 
 from soc.bench.sections import SECTIONS
@@ -35,7 +36,23 @@ class Results:
         try:
             write_atomically(path, (json.dumps(data, indent=1) + "\n").encode())
         except OSError as cause:
-            raise ConfigurationError(f"cannot write --out {path}: {cause.strerror}.\nGive another file.") from cause
+            raise _refused(path, cause.strerror) from cause
+
+
+def check_place(path: Path) -> None:
+    """Raises ConfigurationError where results could not be written: before they are measured, not after."""
+    if path.exists() and not path.is_file():
+        raise _refused(path, "it is no regular file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path.parent):
+            pass
+    except OSError as cause:
+        raise _refused(path, cause.strerror) from cause
+
+
+def _refused(path: Path, why: str | None) -> ConfigurationError:
+    return ConfigurationError(f"cannot write --out {path}: {why}.\nGive another file.")
 
 
 def read(path: Path) -> Results:
@@ -43,8 +60,9 @@ def read(path: Path) -> Results:
     try:
         data = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as cause:
+        why = cause.strerror if isinstance(cause, OSError) else "it is no JSON"
         raise ConfigurationError(
-            f"cannot read the results {path}: {cause}.\nGive a file of `soc bench --out`."
+            f"cannot read the results {path}: {why}.\nGive a file of `soc bench --out`."
         ) from cause
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ConfigurationError(f"{path} holds no results of `soc bench`.\nGive a file of `soc bench --out`.")

@@ -55,7 +55,7 @@ def bench(arguments: argparse.Namespace) -> int:
     """
     from soc.bench import report
     from soc.bench.errors import BenchError, NeedError
-    from soc.bench.results import Results
+    from soc.bench.results import Results, check_place
     from soc.bench.sections import SECTIONS
     from soc.bench.setting import Setting
 
@@ -63,6 +63,8 @@ def bench(arguments: argparse.Namespace) -> int:
         print(report.table([(name, section.title) for name, section in SECTIONS.items()], right=False))
         return OK
     chosen = _chosen(arguments.only, list(SECTIONS))
+    if arguments.out:
+        check_place(Path(arguments.out))
     machine, user = _qemus(arguments)
     material = _material()
     rounds = arguments.rounds or (QUICK_ROUNDS if arguments.quick else ROUNDS)

@@ -1,16 +1,16 @@
-"""`soc boot`: a Linux kernel with an initrd, its console on the terminal. Contract, section 4."""
+"""`soc boot`: a Linux kernel with an initrd, its console on the terminal."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
 from soc.commands.checkpoint import add_saving, restored
-from soc.commands.options import PLATFORMS, add_limits, add_machine, refuse_malformed
+from soc.commands.options import add_limits, add_machine, refuse_malformed
 from soc.commands.session import build, session, settled
 from soc.commands.terminal import interactive
 from soc.errors import ConfigurationError
 from soc.firmware.boot import prepare as prepare_boot
-from soc.platforms import FUNCTIONS
+from soc.platforms import FUNCTIONS, NAMES
 from soc.time import duration
 
 # A guest that idles at its prompt would run for ever; a person at the console may leave it there.
@@ -20,7 +20,7 @@ DEFAULT_MAX_VIRTUAL = "120 s"
 def add(commands: argparse._SubParsersAction) -> None:
     """Declares the command."""
     parser = commands.add_parser("boot", help="boot a Linux kernel to a shell")
-    parser.add_argument("--platform", choices=PLATFORMS, help="machine to boot on (default virt)")
+    parser.add_argument("--platform", choices=NAMES, help="machine to boot on (default virt)")
     parser.add_argument("--kernel", metavar="FILE", help="vmlinuz or vmlinux (default: what `soc fetch debian` got)")
     parser.add_argument("--initrd", metavar="FILE", help="initramfs (default: what `soc fetch debian` made)")
     parser.add_argument("--append", metavar="STR", default="", help="words added to the kernel's command line")

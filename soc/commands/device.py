@@ -30,11 +30,15 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def check(arguments: argparse.Namespace) -> int:
     """Prints one line per check; status 1 when one of them failed."""
-    from soc.placement.check import Check
+    from soc.placement.check import PATIENCE_S, Check
     from soc.placement.places import address
+    from soc.placement.socket import connect
 
+    server = address(arguments.server)
+    checks = Check(*server, arguments.model, arguments.same, arguments.seed)
+    connect(*server, PATIENCE_S).stream.close()  # a server that is not there has failed no check
     failed = 0
-    for name, problem in Check(*address(arguments.server), arguments.model, arguments.same, arguments.seed).run():
+    for name, problem in checks.run():
         failed += bool(problem)
         print(f"{'FAILED' if problem else 'ok':8}{name}{f': {problem}' if problem else ''}", flush=True)
     return FAILED if failed else OK

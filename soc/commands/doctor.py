@@ -18,6 +18,7 @@ EXTRAS = {
     "ruff": "`make lint` (extra `dev`)",
     "ziglang": "guests written in C (extra `guests`)",
     "matplotlib": "pictures (extra `plots`)",
+    "pyvcd": "`soc trace export --vcd` (extra `waves`)",
 }
 TOOLS = {
     "apt-get": "`soc fetch debian`",

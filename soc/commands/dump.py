@@ -1,4 +1,4 @@
-"""`--dump-state`: the registers of every core as JSON. Contract, section 1."""
+"""`--dump-state`: the registers of every core as JSON, each as text: `0x` and 16 digits, or 8 for one of 32 bits."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ CP0_WIDE = frozenset(
 
 
 def dump(states: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The dictionary of the contract for the state dictionaries of all cores."""
+    """What the file holds, from the state dictionaries of all cores."""
     return {"cpus": [_core(state) for state in states]}
 
 

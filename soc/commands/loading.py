@@ -1,8 +1,10 @@
-"""Start-up without garbage collection: what is loaded and built then is there to stay."""
+"""Start-up without garbage collection, as what is loaded and built then is there to stay; what the first one takes."""
 
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from soc.commands.output import say
 
 
 @contextmanager
@@ -16,3 +18,11 @@ def loading() -> Iterator[None]:
         gc.freeze()
         if enabled:
             gc.enable()
+
+
+def say_when_compiling(tier: str) -> None:
+    """A word to who waits: a version's first run, in the reference interpreter or in a compiled tier, takes longer."""
+    from cpu.engine import cache
+
+    if not any(cache.directory().glob("*/*.nbi" if tier == "reference" else "threaded-*.o")):
+        say(f"soc: the first run of this version compiles the core, which takes seconds; kept in {cache.directory()}")

@@ -5,13 +5,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from soc.errors import ConfigurationError, TimeError
-from soc.options import UNIMPLEMENTED
+from soc.options import BACKENDS, HYPERVISORS, IRQCHIPS, TIERS, UNIMPLEMENTED
 from soc.placement.places import Place
 from soc.platforms import function_options
 from soc.time import duration
-
-TIERS = ("auto", "reference", "threaded", "stencil")
-PLATFORMS = ("virt", "ls7a")
 
 
 def count(text: str) -> int:
@@ -23,6 +20,13 @@ def count(text: str) -> int:
     if value <= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
     return value
+
+
+def text(given: str) -> str:
+    """A text that is not empty."""
+    if not given:
+        raise argparse.ArgumentTypeError("a text that is not empty is needed")
+    return given
 
 
 def virtual_time(text: str) -> int:
@@ -46,13 +50,13 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
         choices=UNIMPLEMENTED,
         help="an instruction that is real but not modelled ends the run (stop, the default) or raises RI (ri)",
     )
-    parser.add_argument("--hypervisor", choices=("kvm",), help="run the program as a guest of the KVM model")
+    parser.add_argument("--hypervisor", choices=HYPERVISORS, help="run the program as a guest of the KVM model")
     parser.add_argument(
         "--vcpus", type=count, metavar="V", help="virtual CPUs of that guest (default: as many as cores)"
     )
-    parser.add_argument("--kvm", choices=("vz", "ls3acomp", "te"), help="KVM's back-end (default vz, Linux 6.1)")
+    parser.add_argument("--kvm", choices=BACKENDS, help="KVM's back-end (default vz, Linux 6.1)")
     parser.add_argument(
-        "--irqchip", choices=("kernel", "user"), help="who serves the guest's interrupt controllers (default kernel)"
+        "--irqchip", choices=IRQCHIPS, help="who serves the guest's interrupt controllers (default kernel)"
     )
     parser.add_argument("--place", metavar="MAP", help="where devices run: all=process, or device=place,...")
     parser.add_argument("--waits", action="store_true", help="show which channel waited for which device elsewhere")
@@ -60,12 +64,12 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
     """Options that say when a run ends, and what it leaves."""
-    parser.add_argument("--until", metavar="TEXT", help="end when the console shows TEXT")
+    parser.add_argument("--until", type=text, metavar="TEXT", help="end when the console shows TEXT")
     parser.add_argument("--max-virtual", type=virtual_time, metavar="TIME", help="end at this model time, as in 120s")
     parser.add_argument("--max-insns", type=count, metavar="N", help="end after N instructions")
     parser.add_argument("--slice", type=count, metavar="N", help="instructions per host slice; never changes a result")
-    parser.add_argument("--out", metavar="DIR", help="keep result.json, console.log and the trace in DIR")
-    parser.add_argument("--gdb", metavar="[HOST:]PORT", help="wait there for gdb and obey it; port 0 is any")
+    parser.add_argument("--out", type=text, metavar="DIR", help="keep result.json, console.log and the trace in DIR")
+    parser.add_argument("--gdb", type=text, metavar="[HOST:]PORT", help="wait there for gdb and obey it; port 0 is any")
     parser.add_argument("--profile", action="store_true", help="show where host time went and what the guest executed")
     parser.add_argument(
         "--profile-every", type=count, metavar="N", help="a sample of the guest about every N instructions"

@@ -28,8 +28,7 @@ class Progress:
     def __call__(self, machine: Any) -> None:
         """Shows the state of `machine`; rates are those since the last call."""
         now = time.monotonic()
-        instructions = sum(core.instructions for core in machine.cpu)
-        exits = machine._exits()
+        instructions, exits = machine.instructions, machine.exits
         then, old_instructions, old_exits = self._last
         self._last = (now, instructions, exits)
         if self._shares_terminal and not self._writer.at_line_start:

@@ -1,4 +1,4 @@
-"""`soc run`: a bare-metal ELF program on the machine. Contract, section 1."""
+"""`soc run`: a bare-metal ELF program on the machine."""
 
 import argparse
 

@@ -4,15 +4,16 @@ import argparse
 import contextlib
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from soc.commands.checkpoint import refuse_half, rest_of
+from soc.commands.checkpoint import Saving, rest_of
 from soc.commands.debugging import listening
-from soc.commands.loading import loading
+from soc.commands.loading import loading, say_when_compiling
 from soc.commands.options import devices, placement
-from soc.commands.output import BAD_INPUT, FAILED, INTERRUPTED, error_text, result_line, say
+from soc.commands.output import BAD_INPUT, FAILED, INTERRUPTED, done, error_text, refusal, result_line, say
 from soc.commands.profiling import Profiling
 from soc.commands.progress import EVERY_MS, Progress
 from soc.commands.run_folder import RunFolder
@@ -30,7 +31,6 @@ NOTHING_RAN = {
     "mips": 0.0,
     "exits": 0,
     "trace_hash": "",
-    "ended": "error",
 }
 
 
@@ -81,64 +81,90 @@ def session(
 
     `max_virtual` is in ps from the start of the run; `person` lets someone type where there is a terminal. `finish`
     sees the machine at the end.
-    An error before the run is bad input (2), one of the run itself a failure (1); both still print a result line.
+    An error before the run is bad input (2), one of the run itself a failure (1); both still print a result line. A
+    file that the run was to leave and the host refused is a failure too; the result then stands.
     """
     status = BAD_INPUT
+    folder = None
     try:
-        refuse_half(arguments)
+        saving = Saving(arguments)
         profiling = Profiling.of(arguments)
+        say_when_compiling(arguments.tier)
         with profiling.starting(), loading():
             machine = prepare()
         if arguments.restore and arguments.max_virtual is not None:
             max_virtual = rest_of(arguments.max_virtual, machine)
-        folder = RunFolder(arguments.out) if arguments.out else None
-        if folder is not None:
-            folder.console.write(machine.console)
-            about = {"platform": machine.platform.name, "cpus": len(machine.cpu)}
-            machine.trace.record_to(folder.path / TRACE, about)
+        if arguments.out:
+            folder = _folder(arguments.out, machine)
         with machine, listening(arguments.gdb) as debugger:
             status = FAILED
+            writer = ConsoleWriter(sys.stdout.buffer, machine.interrupt, folder.console if folder else None)
             try:
                 live = person and interactive()
-                result, interrupted = _run(machine, arguments, folder, max_virtual, live, profiling.profile, debugger)
+                result, interrupted = _run(
+                    machine, arguments, writer, saving, max_virtual, live, profiling.profile, debugger
+                )
             except SocError:
-                machine.trace.close()
+                done(machine.trace.close)
                 raise
-            machine.trace.close(result.trace_hash)
-            finish(machine)
-            waits = machine.waits() if getattr(arguments, "waits", False) else ""
-            profiling.finish(machine, folder.path if folder is not None else None)
-    except SocError as error:
+            data = result.as_dict()
+            left = [done(lambda: machine.trace.close(result.trace_hash)), done(lambda: finish(machine))]
+            waits = machine.waits() if arguments.waits else ""
+            left.append(done(lambda: profiling.finish(machine, folder.path if folder is not None else None)))
+    except (SocError, OSError) as cause:
+        error = refusal(cause) if isinstance(cause, OSError) else cause
         say(error_text(error))
-        say(result_line({**NOTHING_RAN, "reason": str(error)}))
-        return status
-    data = result.as_dict()
+        return _nothing_ran(folder, "error", str(error), status)
+    except Exception as fault:  # of a model or a filter of the user's own, who wants to see where
+        traceback.print_exception(fault)
+        return _nothing_ran(folder, "error", f"{type(fault).__name__}: {fault}", status)
+    except KeyboardInterrupt:
+        say("soc: interrupted.")
+        return _nothing_ran(folder, "limit", "interrupted", INTERRUPTED)
     if folder is not None:
-        folder.finish(data, machine.typed)
+        left.append(done(lambda: folder.finish(data, machine.typed)))
+    if writer.refused:
+        say(f"soc: {writer.refused}")
     if data["ended"] == "error":
-        say(f"soc: the run failed: {data['reason']}")
+        say(error_text(SocError(f"the run failed: {data['reason']}")))
     if waits:
         say(waits)
     say(summary(data))
     say(result_line(data))
+    if writer.refused or saving.failed or not all(left):
+        return FAILED
     return INTERRUPTED if interrupted else EXIT_STATUS[data["ended"]]
+
+
+def _folder(path: str, machine: Any) -> RunFolder:
+    """The run folder, which gets the console and the trace from here on. Raises ConfigurationError, TraceFileError."""
+    folder = RunFolder(path)
+    folder.console.write(machine.console)
+    machine.trace.record_to(folder.path / TRACE, {"platform": machine.platform.name, "cpus": len(machine.cpu)})
+    return folder
+
+
+def _nothing_ran(folder: RunFolder | None, ended: str, reason: str, status: int) -> int:
+    data = {**NOTHING_RAN, "ended": ended, "reason": reason}
+    if folder is not None:
+        done(lambda: folder.finish(data, []))
+    say(result_line(data))
+    return status
 
 
 def _run(
     machine: Any,
     arguments: argparse.Namespace,
-    folder: RunFolder | None,
+    writer: ConsoleWriter,
+    saving: Saving,
     max_virtual: int | None,
     live: bool,
     profile: Any,
     debugger: Any,
 ) -> tuple[Any, bool]:
-    writer = ConsoleWriter(sys.stdout.buffer, machine.interrupt, folder.console if folder else None)
     machine.on_console(writer)
     progress = Progress(writer) if sys.stderr.isatty() else None
     interruptions: list[int] = []
-    saved: list[Any] = []
-    at = arguments.save_at, lambda machine: saved.append(machine.save(arguments.checkpoint))
 
     def interrupt(*_: object) -> None:
         interruptions.append(1)
@@ -158,7 +184,7 @@ def _run(
                 progress=progress,
                 progress_ms=EVERY_MS,
                 pace=live,
-                at=None if arguments.save_at is None else at,
+                at=saving.at,
                 profile=profile,
                 debugger=debugger,
             )
@@ -167,8 +193,7 @@ def _run(
                 progress.hide()
     if not writer.at_line_start and sys.stdout.isatty():
         say("")
-    if arguments.save_at is not None and not saved:
-        say(f"soc: the run ended before --save-at: there is no {arguments.checkpoint}.")
+    saving.say_when_missed()
     return result, bool(interruptions)
 
 

@@ -13,7 +13,8 @@ def summary(result: Mapping[str, Any]) -> str:
         f"soc: {_scaled(result['instructions'])} instructions  virtual {_time(result['virtual_s'])}  "
         f"wall {result['wall_s']:.2f} s  {result['mips']:.1f} MIPS  {result['ended']}"
     )
-    lines = [f"{head} ({result['reason']})" if result["reason"] else head]
+    told = result["reason"] and result["ended"] != "error"  # an error was told in full
+    lines = [f"{head} ({result['reason']})" if told else head]
     lines += [f"     {label}: {text}" for label, text in _groups(result["details"])]
     unmapped = f", {result['unmapped']} of them where nothing is" if result["unmapped"] else ""
     rate = result["exits"] / result["wall_s"] if result["wall_s"] else 0.0

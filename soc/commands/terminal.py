@@ -15,34 +15,46 @@ POLL_S = 0.1
 
 
 class ConsoleWriter:
-    """Writes the guest's bytes, unchanged and at once, to standard output.
+    """Writes the guest's bytes, unchanged and at once, to standard output, and to `copy`.
 
-    When the reader of a pipe goes away, `closed` is called once and the rest is dropped.
+    When the reader of a pipe goes away, or the host refuses the bytes, `closed` is called and what follows is dropped
+    there.
     """
 
     def __init__(self, stream: BinaryIO, closed: Callable[[], None], copy: BinaryIO | None = None) -> None:
-        self._stream, self._closed, self._copy = stream, closed, copy
-        self._broken = False
+        self._stream: BinaryIO | None = stream
+        self._closed, self._copy = closed, copy
+        self.refused = ""
+        """What the host said when it did not take the bytes."""
         self.at_line_start = True
         """Whether the last byte ended a line: a status line may be shown."""
         self.before: Callable[[], None] = lambda: None
         """Called before bytes are written, to take a status line away."""
 
     def __call__(self, data: bytes) -> None:
-        if self._copy is not None:
-            self._copy.write(data)
-        if self._broken or not data:
+        if self._copy is not None and not self._taken(self._copy, data):
+            self._copy = None
+        if self._stream is None or not data:
             return
         self.before()
         self.at_line_start = data.endswith(b"\n")
-        try:
-            self._stream.write(data)
-            self._stream.flush()
-        except BrokenPipeError:
-            self._broken = True
+        if not self._taken(self._stream, data):
+            self._stream = None
             # The interpreter flushes standard output once more on exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            self._closed()
+
+    def _taken(self, stream: BinaryIO, data: bytes) -> bool:
+        try:
+            stream.write(data)
+            stream.flush()
+        except BrokenPipeError:
+            pass
+        except OSError as cause:
+            self.refused = f"cannot write the guest's console to {stream.name}: {cause.strerror}."
+        else:
+            return True
+        self._closed()
+        return False
 
 
 def interactive() -> bool:

@@ -1,7 +1,7 @@
 """Downloads foreign-architecture packages with the host's apt, in a private state directory.
 
 The host's own lists, cache and package state are neither read nor written; its configuration (proxy, keys) is used.
-Source: apt.conf(5), sources.list(5), linux-boot.md 6.1.
+Source: apt.conf(5), sources.list(5).
 """
 
 import os

@@ -20,7 +20,7 @@ KERNEL_PREFIX = "linux-image-6.1.0-"
 BUSYBOX = "busybox-static"
 BUSYBOX_PATH = "bin/busybox"
 
-# sha256 of the vmlinuz inside a package version whose figures the documentation gives (linux-boot.md).
+# sha256 of the vmlinuz inside a package version whose figures the tests know.
 # An unknown version is checked for invariants only.
 KNOWN_KERNELS = {
     ("linux-image-6.1.0-50-loongson-3", "6.1.176-1"): "3b0f8c5b75d1cf4ba572e552a24f1a90b51895abf493990c2f1e96684332d50a"
@@ -54,10 +54,13 @@ def fetch(
         return material
     packages = dict(given)
     missing = [role for role in ("kernel", "busybox") if role not in packages]
-    if missing:
-        packages |= _download(missing, mirror, say)
-    kernel, busybox = packages["kernel"], packages["busybox"]
-    return _keep(kernel, busybox, say)
+    try:
+        if missing:
+            packages |= _download(missing, mirror, say)
+        return _keep(packages["kernel"], packages["busybox"], say)
+    except OSError as cause:
+        fact = f"cannot keep anything in {directory()}: {cause.strerror}"
+        raise FetchError(fact, "Make room there, or name another place with XDG_CACHE_HOME.") from cause
 
 
 def _given(debs: Iterable[Path]) -> dict[str, tuple[Package, str]]:

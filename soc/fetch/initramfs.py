@@ -1,4 +1,4 @@
-"""The initramfs of a boot: busybox, and an init that gives a shell on ttyS0. Contract section 4; linux-boot.md 6.2."""
+"""The initramfs of a boot: busybox, and an init that gives a shell on ttyS0."""
 
 from soc.console import PROMPT as _PROMPT
 from soc.fetch import cpio

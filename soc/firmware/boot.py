@@ -1,6 +1,7 @@
 """From files to memory and registers: everything a machine needs to start, as a pure function.
 
-Source of the hand-off: linux-boot.md 1.2. `prepare` is the one way in.
+`prepare` is the one way in. Source of the hand-off: Linux 6.1: arch/mips/kernel/head.S, arch/mips/loongson64/init.c;
+QEMU 10.0: hw/mips/loongson3_virt.c.
 """
 
 from collections.abc import Callable
@@ -86,7 +87,9 @@ def _read(source: str | Path | bytes, what: str) -> tuple[str, bytes]:
     try:
         return str(source), Path(source).read_bytes()
     except OSError as cause:
-        advice = "Check the path; `soc fetch debian` gets a kernel and an initrd that boot."
+        advice = "Check the path."
+        if what != "program":
+            advice = "Check the path; `soc fetch debian` gets a kernel and an initrd that boot."
         raise LoadError(f"{what} {source}", cause.strerror or str(cause), advice) from cause
 
 

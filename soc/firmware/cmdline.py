@@ -1,7 +1,7 @@
 """The command line: the words a boot needs, and the argument block the kernel reads.
 
-Source: linux-boot.md 1.2 and 1.3. The block holds 32-bit pointers that the kernel sign-extends; its first argument is
-skipped.
+The block holds 32-bit pointers that the kernel sign-extends; its first argument is skipped. Source: Linux 6.1:
+arch/mips/fw/lib/cmdline.c; the layout is that of QEMU 10.0: hw/mips/loongson3_virt.c.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 """Reads a Linux kernel: a vmlinuz whose XZ payload is decoded on the host, or an ELF vmlinux.
 
 The vmlinuz of a 64-bit MIPS kernel is an ELF file of a small decompressor with the payload in its data section.
-Skipping that stub saves most of the instructions of a boot; the file stays as it is. Source: linux-boot.md 1.1, 1.4.
+Skipping that stub saves most of the instructions of a boot; the file stays as it is. Source: Linux 6.1:
+arch/mips/boot/compressed.
 """
 
 import lzma

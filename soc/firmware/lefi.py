@@ -1,7 +1,7 @@
 """LEFI, the boot parameters a Loongson kernel gets in a2: layouts, and the values of the virtual platform.
 
 Offsets inside are relative to loongson_params, not to the start of the block. All layouts but boot_params are packed.
-Source: linux-boot.md 1.6, from Linux 6.1, arch/mips/include/asm/mach-loongson64/boot_param.h.
+Source: Linux 6.1: arch/mips/include/asm/mach-loongson64/boot_param.h; values: QEMU 10.0: hw/mips/loongson3_bootp.c.
 """
 
 from soc.firmware.errors import TableError
@@ -178,15 +178,10 @@ PLATFORMS = {
 }
 
 
-def virt_tables(ram_bytes: int, cpus: int = 1, cpu_clock_hz: int = 800_000_000) -> bytes:
-    """The LEFI block of the virtual platform; see `tables`."""
-    return tables("virt", ram_bytes, cpus, cpu_clock_hz)
-
-
 def tables(platform: str, ram_bytes: int, cpus: int = 1, cpu_clock_hz: int = 800_000_000) -> bytes:
     """The LEFI block of a platform, "virt" or "ls7a", to be placed at physical 0x1fc01000.
 
-    `cpus` is the number of cores that can really start, 1 to 4: a kernel waits a second for each that does not.
+    `cpus` is the number of cores that can really start, 1 to 16: a kernel waits a second for each that does not.
     `cpu_clock_hz` is twice the rate of CP0 Count. Raises TableError when a value is out of range.
     """
     if not 1 <= cpus <= MAX_CPUS:

@@ -1,6 +1,7 @@
 """Where a program may be loaded: RAM and ROM as the virtual platform decodes them.
 
-Source: linux-boot.md 2.1; the low 256 MiB of RAM are seen at 0 and again at 0x80000000.
+The low 256 MiB of RAM are seen at 0 and again at 0x80000000. Source: QEMU 10.0: hw/mips/loongson3_virt.c,
+loongson3_bootp.c.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """The code in the boot ROM at physical 0x1fc00000: secondary cores wait here, the kernel leaves through it.
 
-Source: linux-boot.md 1.8 (mailboxes) and 1.9 (power byte); the places are those of the LEFI reset table.
+Source: QEMU 10.0: hw/mips/loongson3_virt.c (mailboxes, power byte). The places are those of the LEFI reset table.
 """
 
 START = 0x00

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from cpu import state
+from cpu.cp0.fields import ENTRYLO_D, ENTRYLO_V, ENTRYLO_XI, ST_ERL, ST_EXL, ST_IE
 from cpu.isa.disassembler import disassemble
-from cpu.tlb.translate import LO_D, LO_V, ST_ERL, ST_EXL
+from cpu.words import M64
 from soc.errors import SocError
-from soc.gdb.registers import M64
 from soc.gdb.target import Target
 from soc.profile import symbols
 from soc.time import seconds
@@ -22,8 +22,7 @@ Command = Callable[[Target, int, list[str]], Iterator[str]]
 MOST_SHOWN = 4096
 """Bytes of physical memory that one command shows."""
 ROW = 16
-ST_IE = 1
-LO_XI, LO_FRAME = 1 << 62, 0xFFFFFFFFF << 6
+LO_FRAME = 0xFFFFFFFFF << 6
 
 
 class Monitor:
@@ -92,9 +91,9 @@ def _tlb(target: Target, core: int, words: list[str]) -> Iterator[str]:
 
 def _half(low: int) -> str:
     """One of an entry's two pages, by its EntryLo."""
-    if not low & LO_V:
+    if not low & ENTRYLO_V:
         return "invalid"
-    marks = f"{'r' if low >= 0 else '-'}{'w' if low & LO_D else '-'}{'x' if not low & LO_XI else '-'}"
+    marks = f"{'r' if low >= 0 else '-'}{'w' if low & ENTRYLO_D else '-'}{'x' if not low & ENTRYLO_XI else '-'}"
     return f"{(low & LO_FRAME) >> 6 << 12:#x} {marks}"
 
 

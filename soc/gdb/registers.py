@@ -16,6 +16,7 @@ from cpu import state
 from cpu.cp0 import registers as cp0
 from cpu.cp0 import timer
 from cpu.isa.fpu import FIR
+from cpu.words import M32, M64
 from soc.errors import SocError
 
 ARCHITECTURE = "mips:isa64r2"
@@ -24,7 +25,6 @@ OWN = "org.loongson-soc.cp0"
 GDB_CP0 = ("status", "badvaddr", "cause")
 """The registers of the feature CP0, in gdb's order of features."""
 REGISTER_BYTES = 8
-M64 = (1 << 64) - 1
 
 
 class RegisterRefused(SocError):
@@ -91,7 +91,7 @@ def _cp0(name: str) -> tuple[Callable[[Any], int], Callable[[Any, int], None] | 
     def get(core: Any) -> int:
         if name == "count":
             return int(timer.count(core.S, bank(core), core.cycles))
-        return core.words[bank(core) + row.slot] & (M64 if row.width == 64 else cp0.M32)
+        return core.words[bank(core) + row.slot] & (M64 if row.width == 64 else M32)
 
     def put(core: Any, value: int) -> None:
         if bank(core):

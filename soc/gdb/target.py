@@ -11,6 +11,7 @@ from xml.sax.saxutils import quoteattr
 
 from cpu.memory import Watch
 from cpu.tlb.translate import FETCH, LOAD
+from cpu.words import M64
 from soc.errors import SocError
 from soc.gdb import registers
 
@@ -74,7 +75,7 @@ class Target:
             if physical is None or not memory.is_ram(physical):
                 return
             yield physical, size
-            address, count = address + size & registers.M64, count - size
+            address, count = address + size & M64, count - size
 
     def physical(self, core: int, address: int) -> int | None:
         """Where a virtual address leads in the core's present mode, for a load or else a fetch; None: nowhere."""

@@ -6,15 +6,14 @@ the kernel's process ends; it ignores the terminal's interrupt, which is meant f
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
-import sys
 import weakref
 
 from soc.errors import SocError
 from soc.placement.stream import Stream
+from soc.process import python
 
 PATIENCE_S = 2.0
 """How long a process may take to end after its socket has closed, in seconds of wall time."""
@@ -65,17 +64,9 @@ def _close(stream: Stream, process: subprocess.Popen[bytes] | None) -> None:
 def spawn() -> Connection:
     """Start a device server in a process of its own. Raises PlacementError."""
     ours, theirs = socket.socketpair()
-    # The same modules as here, and none from the current folder that is not on the path.
-    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-    command = [sys.executable, "-P", "-m", "soc", "device", "serve", "--fd", str(theirs.fileno())]
+    command = ["-m", "soc", "device", "serve", "--fd", str(theirs.fileno())]
     try:
-        process = subprocess.Popen(
-            command,
-            pass_fds=(theirs.fileno(),),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": path},
-        )
+        process = python(*command, pass_fds=(theirs.fileno(),))
     except OSError as error:
         ours.close()
         raise PlacementError(f"cannot start a device process: {error}") from error

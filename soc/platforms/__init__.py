@@ -165,7 +165,10 @@ def function_options(name: str) -> dict[str, Any]:
 def _function_model(name: str, options: Any, taken: set[str]) -> str:
     kind = re.sub(r"_\d+$", "", name)
     if kind not in FUNCTIONS or name in taken:
-        raise ConfigurationError(choose("device", name, FUNCTIONS) + "; a number may follow, as in virtio_blk_2")
+        raise ConfigurationError(
+            f"{choose('device', name, FUNCTIONS)}; a number may follow, as in virtio_blk_2.\n"
+            "A device of your own has the key `model`."
+        )
     if not isinstance(options, Mapping) or any(not isinstance(key, str) for key in options):
         raise ConfigurationError(f"device {name}: {options!r}; a table of its options is needed, {{}} for none")
     return FUNCTIONS[kind]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,6 +77,9 @@ def added(name: str, given: Mapping[str, Any], taken: set[str]) -> Added:
             raise ConfigurationError(f"device {name}: {choose('key', key, KEYS)}; its own options go into `options`")
     cls = _model(name, given["model"])
     options = _mapping(name, "options", given.get("options", {}))
+    for option in options:
+        if option not in (known := _keywords(cls)):
+            raise ConfigurationError(f"device {name}: {choose(f'option of {cls.__name__}', option, known)}")
     wires = tuple(_wires(name, cls, _mapping(name, "wires", given.get("wires", {}))))
     on_pci = hasattr(cls, "bars")
     if on_pci and ("base" in given or "size" in given):
@@ -101,6 +105,21 @@ def _model(name: str, model: str) -> Any:
     except SocError as error:
         raise ConfigurationError(f"device {name}: {error}") from error
     return cls
+
+
+def _keywords(cls: Any) -> list[str]:
+    """The options that a model's constructor takes, its own and those it passes on."""
+    from devices.device import Device
+
+    found = []
+    for base in cls.__mro__[: cls.__mro__.index(Device)]:
+        if "__init__" in vars(base):
+            _, *given = signature(base.__init__).parameters.values()
+            passes_on = given and given[-1].kind is given[-1].VAR_KEYWORD
+            found += [option.name for option in (given[:-1] if passes_on else given)]
+            if not passes_on:
+                return found
+    return [*found, "strict"]
 
 
 def _mapping(name: str, key: str, value: Any) -> Mapping[str, Any]:

@@ -1,7 +1,8 @@
 """A Loongson-3A4000 with the LS7A bridge, as the device tree loongson64g_4core_ls7a describes it.
 
 Interrupts: bridge pins and MSI -> HT messages -> HT vectors (or the extended controller, when software enables it) ->
-router inputs 24 to 31 -> IP2 to IP5. The pins and windows are those of linux-boot.md 2.2 and irqchip.md 9.2.
+router inputs 24 to 31 -> IP2 to IP5. Source of pins and windows: Linux 6.1: arch/mips/boot/dts/loongson/
+{loongson64g_4core_ls7a.dts, loongson64g-package.dtsi, ls7a-pch.dtsi}.
 
 The bridge's own functions (network, SATA, display, USB, audio) are not modelled: PCI functions of the machine take
 their device numbers, because the tree gives these fixed interrupt pins. There are no PCIe ports, so everything is on

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -98,7 +99,8 @@ class Writer:
     def end(self, count: int, trace_hash: str) -> None:
         """The last word: how much there is, so that a reader knows it has all of it."""
         self._put("end", msgpack.packb({"messages": count, "taken": self._taken, "hash": trace_hash}))
-        self._file.close()
+        with suppress(OSError):  # what is refused here was refused to a piece, which has told
+            self._file.close()
 
     def _put(self, kind: str, data: bytes, *more: int) -> None:
         if self._broken:

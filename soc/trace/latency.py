@@ -127,7 +127,7 @@ class Latency:
         return f"of {len(self.paths)} interrupts, {'; '.join(parts)}" if parts else ""
 
     def bins(self, count: int = 10) -> list[tuple[int, int, int]]:
-        """The totals in `count` equal ranges: (from ps, up to but not including, how many).
+        """The totals in `count` equal ranges of 1 ps or more: (from ps, up to but not including, how many).
 
         Where a few outliers would squeeze all others into one range, the last range is wider and takes all of them.
         """
@@ -163,6 +163,7 @@ def bins(samples: list[int], count: int) -> list[tuple[int, int, int]]:
         raise SocError(f"{count} ranges; ask for 1 or more")
     spread = Spread.of("", samples)
     least, most = spread.min, spread.max
+    count = min(count, most - least + 1)
     squeezed = count > 2 and most - least > _SQUEEZED * (spread.p99 - least) > 0
     top = spread.p99 if squeezed else most
     equal = count - 1 if squeezed else count

@@ -75,7 +75,7 @@ def draw(latency: Latency, path: str | FilePath, about: dict[str, Any] | None = 
     except ImportError as cause:
         raise ConfigurationError(
             "the picture needs the Python package matplotlib, which is not installed.\n"
-            "`pip install loongson-soc[plots]` gets it; `--html` needs nothing."
+            "`pip install '.[plots]'` in the project's folder installs it; `--html` needs nothing."
         ) from cause
     if not latency.complete:
         raise SocError(f"{latency.name}: no interrupt came to its end, so there is nothing to draw")

@@ -31,7 +31,7 @@ class Record(NamedTuple):
 
     def __str__(self) -> str:
         message, link = self
-        own = ", ".join(f"{name}={getattr(message, name)!r}" for name in list(message.FIELDS)[5:])
+        own = message.shown(list(message.FIELDS)[5:])
         where = link.name if link is not None else f"timer of port {message.source}"
         return f"{in_ns(message.time):>16} ns  {where}  {type(message).__name__}({own})  cause {message.cause:#x}"
 

@@ -26,7 +26,8 @@ def write(activity: Activity, path: str | FilePath, about: dict[str, Any] | None
         from vcd import VCDWriter
     except ImportError as cause:
         raise ConfigurationError(
-            "VCD needs the Python package pyvcd, which is not installed.\n`pip install loongson-soc[waves]` gets it."
+            "VCD needs the Python package pyvcd, which is not installed.\n"
+            "`pip install '.[waves]'` in the project's folder installs it."
         ) from cause
     comment = ", ".join(f"{key} {value}" for key, value in (about or {}).items())
     changes = sorted(_changes(activity), key=lambda change: (change[0], change[1]))

@@ -67,6 +67,13 @@ def test_figures_are_shown_and_kept(measured, tmp_path, capsys):
     assert {"processor", "processors", "python", "numba"} <= set(kept.host)
 
 
+@pytest.mark.parametrize(("out", "why"), [("/dev/null", "it is no regular file"), ("/dev/null/x", "File exists")])
+def test_results_that_could_not_be_kept_are_not_measured(measured, capsys, out, why):
+    assert main(["bench", "--out", out]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and f"soc: cannot write --out {out}: {why}.\n     Give another file." in captured.err
+
+
 def test_sections_can_be_chosen(measured, capsys):
     assert main(["bench", "--only", "cores, system"]) == 0
     shown = capsys.readouterr().out

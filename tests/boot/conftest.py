@@ -5,15 +5,13 @@ from __future__ import annotations
 import pytest
 
 from tests.boot import rig
+from tests.material import debian_material
 from tests.oracles import qemu10
 
 
 @pytest.fixture(scope="session")
 def material():
-    found = rig.material()
-    if isinstance(found, str):
-        pytest.skip(found)
-    return found
+    return debian_material(fetch=True)
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from soc.bench.runs import text
-from soc.errors import SocError
-from soc.fetch import debian
-from soc.fetch.cache import Material
 
 FAST = "nokaslr cryptomgr.notests"
 SCRIPT = (
@@ -49,14 +46,6 @@ class Boot:
 
 
 @cache
-def material() -> Material | str:
-    """The kernel and initrd of the cache, fetched when it has none; or the reason why they cannot be had."""
-    try:
-        return debian.cached() or debian.fetch()
-    except SocError as error:
-        return f"no Debian kernel: {str(error).splitlines()[0]}"
-
-
 def boot(folder: Path, append: str = "", script: Sequence[str] = SCRIPT, options: Sequence[str] = ()) -> Boot:
     """One `soc boot` with the script, in a process of its own."""
     path = folder / "script"

@@ -6,6 +6,7 @@ import pytest
 
 from soc import Machine
 from tests.boot import rig
+from tests.material import debian_material
 
 SCRIPT = (
     "dd if=/dev/vda of=/dev/vda bs=64k count=4 seek=8 conv=fsync 2>/dev/null",
@@ -42,9 +43,8 @@ def test_a_guest_of_kvm_goes_on_from_a_checkpoint(material, tmp_path, backend):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("platform", ["virt", "ls7a"])
-def test_four_cores_and_every_pci_function_at_any_moment(material, tmp_path, platform):
-    if material.modules is None:
-        pytest.skip("the cache has no kernel modules: `soc fetch debian --refresh` gets them")
+def test_four_cores_and_every_pci_function_at_any_moment(tmp_path, platform):
+    material = debian_material(fetch=True, modules=True)
     image = tmp_path / "disk.img"
     image.write_bytes(Random(1).randbytes(2 << 20))
     devices = {"virtio_blk": {"image": str(image), "overlay": "memory"}, "virtio_rng": {"seed": 3}, "virtio_net": {}}

@@ -6,6 +6,7 @@ import pytest
 
 from soc import Machine
 from tests.boot import rig
+from tests.material import debian_material
 
 SIZE = 2 << 20
 COMMANDS = ("sha256sum /dev/vda", "cat /proc/interrupts", "poweroff -f")
@@ -18,9 +19,8 @@ ACTIONS = {
 
 
 @pytest.fixture(scope="module")
-def drivers(material):
-    if material.modules is None:
-        pytest.skip("the cache has no kernel modules: `soc fetch debian --refresh` gets them")
+def drivers():
+    material = debian_material(fetch=True, modules=True)
     return material.initrd.read_bytes() + material.modules.read_bytes()
 
 

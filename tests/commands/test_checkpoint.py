@@ -46,6 +46,28 @@ def test_a_run_that_ends_before_says_so(program, tmp_path, capfd):
     assert not file.exists()
 
 
+def test_a_checkpoint_that_the_host_refuses_does_not_end_the_run(program, tmp_path, capfd, monkeypatch):
+    def refused(machine, stream):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("soc.checkpoint._write", refused)
+    words = ["--max-virtual", "40 us", "--save-at", "1 us", "--checkpoint", str(tmp_path / "half")]
+    assert main(["run", program, *words]) == 1
+    result, _, err = outcome(capfd)
+    assert "soc: cannot write the checkpoint" in err and "No space left on device" in err
+    assert result["ended"] == "limit" and result["instructions"] > 0
+    assert list(tmp_path.glob("half*")) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "why"), [("/dev/null", "it is no regular file"), ("/nonexistent/x", "there is no folder /nonexistent")]
+)
+def test_a_checkpoint_that_cannot_be_is_refused_before_the_run(program, capfd, file, why):
+    assert main(["run", program, "--save-at", "1 us", "--checkpoint", file]) == 2
+    result, _, err = outcome(capfd)
+    assert f"cannot write the checkpoint {file}: {why}" in err and result["instructions"] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
@@ -54,6 +76,8 @@ def test_a_run_that_ends_before_says_so(program, tmp_path, capfd):
         (["--restore", "/nonexistent"], "cannot read the checkpoint /nonexistent: No such file"),
         (["--restore", "x", "--cpus", "4"], "--cpus with --restore: the checkpoint says what the machine is"),
         (["--restore", "x", "--run-stub"], "--run-stub with --restore"),
+        (["--restore", "x", "--ftlb"], "--ftlb with --restore"),
+        (["--restore", "x", "--unimplemented", "ri"], "--unimplemented with --restore"),
         (["--device", "virtio_gpu"], "unknown device 'virtio_gpu'; allowed: virtio_blk"),
         (["--device", "virtio_rng:speed=1"], "no option 'speed'.\n     virtio_rng has seed."),
         (["--device", "virtio_rng:seed"], "seed lacks its value"),

@@ -1,13 +1,16 @@
-"""What `soc run` and `soc boot` print, return and leave behind. Contract, sections 1 and 4."""
+"""What `soc run` and `soc boot` print, return and leave behind."""
 
+import io
 import json
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 
 from soc.__main__ import main
 from soc.commands import boot, run
+from soc.commands.run_folder import RunFolder
 from soc.commands.session import settled
 from soc.errors import SocError
 from tests.commands.fake import FakeMachine, FakeResult
@@ -54,7 +57,7 @@ def test_standard_output_is_the_console_and_nothing_else(with_machine, program, 
     assert captured.err.splitlines()[-1].startswith(b"result: {")
 
 
-def test_the_result_line_has_what_the_contract_names(with_machine, program, capsys):
+def test_the_result_line_names_what_replays_read(with_machine, program, capsys):
     with_machine(FakeMachine())
     main(["run", program])
     result = last_result(capsys.readouterr())
@@ -106,7 +109,20 @@ def test_a_run_folder_that_cannot_be_made_is_bad_input(with_machine, program, tm
     assert "cannot write the run folder" in capsys.readouterr().err
 
 
-def test_the_state_dump_has_the_contracts_form(with_machine, program, tmp_path):
+def test_a_run_folder_that_another_run_writes_to_is_bad_input(with_machine, program, tmp_path, capsys):
+    with_machine(FakeMachine((b"hello\n",)))
+    first = RunFolder(tmp_path)
+    first.console.write(b"mine\n")
+    first.console.flush()
+    assert main(["run", program, "--out", str(tmp_path)]) == 2
+    assert f"soc: another run is writing to --out {tmp_path}.\n" in capsys.readouterr().err
+    assert (tmp_path / "console.log").read_bytes() == b"mine\n"
+    first.finish({}, [])
+    assert main(["run", program, "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "console.log").read_bytes() == b"hello\n"
+
+
+def test_the_state_dump_has_its_form(with_machine, program, tmp_path):
     with_machine(FakeMachine())
     main(["run", program, "--dump-state", str(tmp_path / "state.json")])
     (core,) = json.loads((tmp_path / "state.json").read_text())["cpus"]
@@ -123,6 +139,73 @@ def test_an_error_of_the_run_is_a_failure_with_a_result_line(with_machine, progr
     captured = capsys.readouterr()
     assert "soc: cp0 register 31.7 is real but not modelled.\n     Use unimplemented='ri'." in captured.err
     assert last_result(captured)["ended"] == "error"
+
+
+def test_what_the_host_refuses_at_the_end_costs_no_result(with_machine, program, tmp_path, capsys):
+    with_machine(FakeMachine((b"hello\n",)))
+    state = tmp_path / "missing/state.json"
+    assert main(["run", program, "--dump-state", str(state), "--out", str(tmp_path / "out")]) == 1
+    captured = capsys.readouterr()
+    assert f"soc: cannot write --dump-state {state}: No such file or directory." in captured.err
+    assert last_result(captured)["ended"] == "poweroff"
+    assert json.loads((tmp_path / "out/result.json").read_text()) == last_result(captured)
+
+
+def test_an_error_is_told_once_and_kept(with_machine, program, tmp_path, capsys):
+    with_machine(FakeMachine(result=FakeResult(ended="error", reason="uart is lost.\nStart it again.")))
+    assert main(["run", program, "--out", str(tmp_path)]) == 1
+    captured = capsys.readouterr()
+    assert "soc: the run failed: uart is lost.\n     Start it again.\n" in captured.err
+    assert captured.err.count("uart is lost") == 2  # there, and in the result line
+    assert json.loads((tmp_path / "result.json").read_text())["ended"] == "error"
+
+
+def test_a_console_that_the_host_refuses_ends_the_run_and_is_told(with_machine, program, capsys, monkeypatch):
+    machine = with_machine(FakeMachine((b"hello\n", b"again\n")))
+
+    class Full(io.BytesIO):
+        name = "<stdout>"
+
+        def write(self, data):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(buffer=Full(), isatty=lambda: False, fileno=lambda: spare))
+    spare = os.open(os.devnull, os.O_WRONLY)
+    monkeypatch.setattr("sys.stdout.flush", lambda: None, raising=False)
+    assert main(["run", program]) == 1
+    os.close(spare)
+    assert machine.interrupted
+    assert "soc: cannot write the guest's console to <stdout>: No space left on device." in capsys.readouterr().err
+
+
+def test_an_exception_of_a_model_of_the_users_own_is_shown_and_has_a_result_line(with_machine, program, capsys):
+    with_machine(FakeMachine(error=KeyError(3)))
+    assert main(["run", program]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("Traceback")
+    assert (last_result(captured)["ended"], last_result(captured)["reason"]) == ("error", "KeyError: 3")
+
+
+def test_control_c_before_the_run_has_a_result_line_too(with_machine, program, capsys, monkeypatch):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "build", interrupted)
+    assert main(["run", program]) == 130
+    result = last_result(capsys.readouterr())
+    assert (result["ended"], result["reason"], result["instructions"]) == ("limit", "interrupted", 0)
+
+
+def test_the_first_run_of_a_version_says_what_takes_time(with_machine, program, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("cpu.engine.cache.directory", lambda: tmp_path)
+    with_machine(FakeMachine())
+    (tmp_path / "cpu").mkdir()
+    for tier, leaves in (("reference", "cpu/loop.nbi"), ("auto", "threaded-0.o")):
+        main(["run", program, "--tier", tier])
+        assert "soc: the first run of this version compiles the core" in capsys.readouterr().err
+        (tmp_path / leaves).touch()
+        main(["run", program, "--tier", tier])
+        assert "compiles" not in capsys.readouterr().err
 
 
 def test_control_c_ends_with_a_summary_and_130(with_machine, program, capsys):
@@ -168,6 +251,8 @@ def test_boot_takes_what_was_fetched(with_machine, monkeypatch, tmp_path, capsys
         (["--initrd", "/nonexistent"], "cannot load initrd /nonexistent: No such file"),
         (["--script", "/nonexistent"], "cannot read --script /nonexistent: No such file"),
         (["--vcpus", "2"], "vcpus = 2 without a hypervisor"),
+        (["--kvm", "te"], "kvm = 'te' without a hypervisor"),
+        (["--irqchip", "user"], "irqchip = 'user' without a hypervisor"),
         (["--disk", "d.img,cow"], "--disk d.img,cow: 'cow' is no option of a disk"),
     ],
 )

@@ -1,10 +1,21 @@
 """Bad usage, and the small commands."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from soc.__main__ import main, parser
 from soc.commands.scenario import parameters
 from soc.errors import ConfigurationError
+
+DOCTOR = ("-m", "soc", "doctor")
+
+
+def soc(*words: str, **streams: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "soc", *words]
+    return subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60, **streams)
 
 
 @pytest.mark.parametrize(
@@ -16,6 +27,8 @@ from soc.errors import ConfigurationError
         (["run", "x", "--max-insns", "0"], "'0' is not a positive whole number"),
         (["run", "x", "--ram-mb", "many"], "'many' is not a positive whole number"),
         (["boot", "--max-virtual", "3x"], "cannot read duration '3x'"),
+        (["run", "x", "--until", ""], "--until: a text that is not empty is needed"),
+        (["run", "x", "--out", ""], "--out: a text that is not empty is needed"),
         (["boot", "--tier", "warp"], "invalid choice: 'warp'"),
         (["boot", "--platform", "pc"], "invalid choice: 'pc'"),
         (["fetch"], "WHAT"),
@@ -30,7 +43,7 @@ def test_bad_usage_exits_2_and_says_why(arguments, why, capsys):
     assert why in error
 
 
-def test_every_option_of_the_contract_is_there():
+def test_the_options_that_scripts_use_are_there():
     boot = "--platform virt --cpus 1 --ram-mb 512 --kernel F --initrd F --append S --disk I --script F --until T"
     boot += " --max-virtual 120s --max-insns 5 --hypervisor kvm --vcpus 1 --place all=process --slice 9 --tier auto"
     arguments = parser().parse_args(["boot", *boot.split(), "--strict", "--out", "D"])
@@ -69,6 +82,47 @@ def test_parameters_have_the_types_of_their_defaults():
 def test_bad_parameters_are_named(words, why):
     with pytest.raises(ConfigurationError, match=why):
         parameters(words, DEFAULTS)
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith("loongson-soc")
+
+
+def test_help_for_a_scenario_has_its_parameters(capsys):
+    assert main(["scenario", "run", "first_light", "--rounds", "3", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("usage: soc scenario run NAME") and "--rounds 100\n" in shown
+
+
+def test_placing_a_device_that_no_machine_of_a_scenario_has_is_bad_input(capsys):
+    assert main(["scenario", "run", "first_light", "--rounds", "1", "--place", "uart=inprocess,pump=inprocess"]) == 2
+    assert capsys.readouterr().err.endswith("soc: --place: no machine of first_light has a device pump.\n")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this host has no /dev/full")
+def test_output_that_the_host_refuses_is_told():
+    with open("/dev/full", "w") as full:
+        told = soc("scenario", "list", stdout=full)
+    assert (told.returncode, told.stderr) == (1, "soc: cannot write: No space left on device.\n")
+
+
+def test_output_that_nobody_reads_ends_without_a_word():
+    reading, writing = os.pipe()
+    os.close(reading)
+    told = soc("scenario", "list", stdout=writing)
+    os.close(writing)
+    assert (told.returncode, told.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_closed_standard_stream_leads_nowhere(closed):
+    program = f"import os, runpy; os.close({closed}); os.execv({sys.executable!r}, {[sys.executable, *DOCTOR]!r})"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert told.returncode == 0 and told.stderr == ""
+    assert (told.stdout == "") == (closed == 1)
 
 
 def test_an_unknown_scenario_lists_those_there_are(capsys):

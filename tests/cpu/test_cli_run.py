@@ -1,4 +1,4 @@
-"""`python -m soc run`: exit status, limits, the dump, and files that cannot run (contract, sections 1 and 4)."""
+"""`python -m soc run`: exit status, limits, the dump, and files that cannot run."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_an_instruction_that_is_not_modelled_is_1_and_named(soc):
     assert "deret" in error and f"{assemble('nop').base + 4:#018x}" in error
 
 
-def test_the_dump_has_the_contracts_format(soc, tmp_path):
+def test_the_dump_has_its_format(soc, tmp_path):
     path = tmp_path / "state.json"
     assert soc(HELLO, "--dump-state", str(path))[0] == 0
     dump = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""Compiled code follows its sources: an edit in a callee under cpu/ shows in the next process (design section 8).
+"""Compiled code follows its sources: an edit in a callee under cpu/ shows in the next process.
 
 The packages are copied, so that nothing here touches the cache of the tree under test.
 """

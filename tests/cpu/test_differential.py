@@ -16,7 +16,7 @@ from tests.oracles import qemu
 from tests.oracles.compare import describe, explained, shrink
 from tests.oracles.fuzz import fuzz
 from tests.oracles.interpreter import MachineError, run_case
-from tests.oracles.layout import KERNEL, MAPPED, OWN, USER
+from tests.oracles.layout import KERNEL, MAPPED, NARROW, OWN, USER
 from tests.oracles.sequences import BRANCHES, JUMPS, LEFT_OUT, generate, rows
 from tests.oracles.tiers import TierError, open_tier
 
@@ -55,16 +55,18 @@ def test_a_tier_agrees_with_bare_metal_qemu(tier):
 @needs_system
 @pytest.mark.qemu
 @pytest.mark.parametrize("tier", [*FAST, "reference"])
-def test_a_tier_agrees_with_qemu_in_user_mode_behind_the_tlb(tier):
-    agree(tier, MAPPED, 2000 if tier == "threaded" else 900)
+@pytest.mark.parametrize("layout", [MAPPED, NARROW], ids=lambda layout: layout.name)
+def test_a_tier_agrees_with_qemu_in_user_mode_behind_the_tlb(tier, layout):
+    agree(tier, layout, 2000 if tier == "threaded" else 900)
 
 
 @needs_system
 @pytest.mark.qemu
 @pytest.mark.slow
 @pytest.mark.parametrize(("tier", "sequences"), [*((tier, 100_000) for tier in FAST), ("reference", 10_000)])
-def test_a_tier_agrees_with_qemu_in_user_mode_behind_the_tlb_for_long(tier, sequences):
-    agree(tier, MAPPED, sequences)
+@pytest.mark.parametrize("layout", [MAPPED, NARROW], ids=lambda layout: layout.name)
+def test_a_tier_agrees_with_qemu_in_user_mode_behind_the_tlb_for_long(tier, sequences, layout):
+    agree(tier, layout, sequences)
 
 
 @needs_system
@@ -84,7 +86,7 @@ def test_the_int_backend_agrees_with_user_mode_qemu_for_long():
     agree("int", USER, 50_000)
 
 
-@pytest.mark.parametrize("layout", [USER, KERNEL, MAPPED], ids=lambda layout: layout.name)
+@pytest.mark.parametrize("layout", [USER, KERNEL, MAPPED, NARROW], ids=lambda layout: layout.name)
 def test_a_case_depends_on_its_seed_and_number_alone(layout):
     for number in range(50):
         case = generate(layout, SEED, number)
@@ -92,7 +94,7 @@ def test_a_case_depends_on_its_seed_and_number_alone(layout):
         assert case != generate(layout, SEED + 1, number)
 
 
-@pytest.mark.parametrize("layout", [USER, KERNEL, MAPPED], ids=lambda layout: layout.name)
+@pytest.mark.parametrize("layout", [USER, KERNEL, MAPPED, NARROW], ids=lambda layout: layout.name)
 def test_every_row_comes_up_once_in_a_round(layout):
     names = rows(layout)
     cases = [generate(layout, SEED, number) for number in range(len(names))]
@@ -100,7 +102,7 @@ def test_every_row_comes_up_once_in_a_round(layout):
     assert not set(names) & set(LEFT_OUT)
 
 
-@pytest.mark.parametrize("layout", [USER, KERNEL, MAPPED], ids=lambda layout: layout.name)
+@pytest.mark.parametrize("layout", [USER, KERNEL, MAPPED, NARROW], ids=lambda layout: layout.name)
 def test_cases_stay_within_what_the_manual_defines(layout):
     for number in range(1000):
         case = generate(layout, SEED, number)

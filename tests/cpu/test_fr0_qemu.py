@@ -41,6 +41,8 @@ def step(random: Random, row, odd_wide: bool) -> Step:
             fields[f.name] = random.randrange(FIRST, LAST + 1)
         elif f.name in ("offset", "off8"):
             fields[f.name] = 8 * random.randrange(8)
+        elif f.name == "off_q":
+            fields[f.name] = random.randrange(4)
         elif f.name == "fcr":
             fields[f.name] = 31 if row.name == "cfc1" else 25
         else:

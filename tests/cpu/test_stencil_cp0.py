@@ -9,8 +9,8 @@ import pytest
 
 from cpu.cp0.registers import READ_AS_STORED, READ_WIDE, READ_WORD, REGISTERS
 from cpu.engine import shared
-from tests.cpu.core_rig import CPU, STATUS, TIERS, UM, D, G, Rig, V, lo, needs_stencil
-from tests.cpu.vz_rig import GE, HC, GuestRun, VzRig
+from tests.cpu.core_rig import CPU, RI, STATUS, SYS, TIERS, UM, D, G, Rig, V, lo, needs_stencil
+from tests.cpu.vz_rig import CP0, D0, GE, GPSI, HC, GuestRun, VzRig
 
 USER = 0x10000
 RESULTS = 0x20000
@@ -96,3 +96,38 @@ def test_a_guest_reads_its_own(tier):
     rig.go_guest(GuestRun(LOOP.format(read=read("dmfc0", "epc")), gcp0={"epc": 0x5678}))
     assert rig.exit == (GE, HC)
     assert rig.reg("v0") == 0x5678
+
+
+USERLOCAL = "rdhwr $t1, $29"
+ENABLED = {"hwrena": 1 << 29, "userlocal": 0x1234}
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_userlocal_is_read_in_user_mode_while_hwrena_allows_it(tier):
+    rig = Rig(tier, hot_after=0)
+    rig.tlb(0, USER, lo(USER, V | G), lo(USER + 0x1000, V | G))
+    text = LOOP.format(read=USERLOCAL) + "syscall 0"
+    outcome = rig.go(text, USER, USER, status=STATUS | UM, cp0=ENABLED)
+    assert (outcome.code, outcome["v0"]) == (SYS, 0x1234)
+    rig.set(pc=USER, status=STATUS | UM, cp0=ENABLED | {"hwrena": 0xF})
+    assert rig.finish().code == RI
+    rig.set(pc=USER, status=STATUS, cp0=ENABLED | {"hwrena": 0})
+    outcome = rig.finish()
+    assert (outcome.code, outcome["v0"]) == (SYS, 0x1234), "kernel mode needs no leave"
+
+
+@needs_stencil
+def test_reading_userlocal_leaves_no_block_to_tier_t():
+    rig = Rig("stencil", hot_after=0)
+    rig.go(LOOP.format(read=USERLOCAL) + "wait 0", cp0=ENABLED)
+    assert rig.memory.shared[shared.BLOCKS_TRANSLATED] == 2
+
+
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize(("control", "reason"), [(D0, HC), (D0 & ~CP0, GPSI)])
+def test_a_guest_has_its_own_userlocal_if_root_lets_it(tier, control, reason):
+    rig = VzRig(tier, hot_after=0)
+    root = {"guestctl0": control, "hwrena": 0, "userlocal": 0x9999}
+    rig.go_guest(GuestRun(LOOP.format(read=USERLOCAL), root=root, gcp0=ENABLED, gpr={"v0": 0}))
+    assert rig.exit == (GE, reason)
+    assert rig.reg("v0") == (0x1234 if reason == HC else 0)

@@ -44,6 +44,8 @@ LOOPS = RowLoops(
     cp0={"config5_msaen": 1},
 )
 NUMBERS = {S: "<f", D: "<d"}
+# Where half precision, Q15 and Q31 end, and numbers of them begin to be rounded.
+NARROW = {S: (65504.0, 65520.0, 65536.0, 2.0**-14, 2.0**-24, 1.0, 1 - 2.0**-16), D: (1.0, 1 - 2.0**-32, 0.5, 2.0**-32)}
 # Exponents of products at which a guard begins or ends.
 ENDS = {S: (1, 2, 3, S.top - 2, S.top - 1, S.top), D: (1, 2, 63, 64, 65, D.top - 4, D.top - 3, D.top - 2, D.top - 1)}
 INTEGERS = {
@@ -64,6 +66,18 @@ def ordinary(random: Random, fmt: Format2008) -> float:
     return random.randrange(-(1 << bits), 1 << bits) * 2.0 ** random.randrange(-8, 9)
 
 
+def small(random: Random, fmt: Format2008) -> tuple[int, int, int]:
+    """Elements of Q15 or Q31, some of them halfway between two."""
+    bits = fmt.width // 2 + 1
+    return tuple(encoding(fmt, random.randrange(1 - (1 << bits), 1 << bits) * 2.0**-bits) for _ in range(3))
+
+
+def scaled(random: Random, fmt: Format2008) -> tuple[int, int, int]:
+    """Elements whose second one is an integer: the power of FEXP2."""
+    a, _, c = lanes(random, fmt)
+    return a, random.randrange(-20, 20) % (1 << fmt.width), c
+
+
 def lanes(random: Random, fmt: Format2008) -> tuple[int, int, int]:
     """Elements of ws, wt, wd."""
     a, b = ordinary(random, fmt), ordinary(random, fmt)
@@ -73,10 +87,16 @@ def lanes(random: Random, fmt: Format2008) -> tuple[int, int, int]:
 
 
 def wild(random: Random, fmt: Format2008) -> tuple[int, int, int]:
-    if not random.randrange(6):
+    kind = random.randrange(6)
+    if kind == 0:
         return tuple(random.choice(INTEGERS[fmt]) % (1 << fmt.width) for _ in range(3))
+    if kind == 1:
+        return tuple(encoding(fmt, random.choice(NARROW[fmt])) + random.choice((-1, 0, 1)) for _ in range(3))
     a = floating(random, fmt.width)
     exponent = a >> fmt.fraction & fmt.top
+    if kind == 2:
+        power = random.choice((0, 1, 2, fmt.top - 2, fmt.top - 1, fmt.top)) - exponent
+        return a, power % (1 << fmt.width), floating(random, fmt.width)
     b = floating(random, fmt.width, exponent)
     if random.randrange(2):
         other = max(0, min(fmt.top - 1, random.choice(ENDS[fmt]) + fmt.bias - exponent))
@@ -93,7 +113,8 @@ def records(random: Random, count: int) -> bytes:
         fmt = random.choice((S, D))
         count = 128 // fmt.width
         strange = random.choice((0, 0, 1, 1, count))
-        elements = [wild(random, fmt) for _ in range(strange)] + [lanes(random, fmt) for _ in range(count - strange)]
+        usual = random.choice((lanes, lanes, small, scaled))
+        elements = [wild(random, fmt) for _ in range(strange)] + [usual(random, fmt) for _ in range(count - strange)]
         random.shuffle(elements)
         data += struct.pack("<Q", msacsr)
         for register in zip(*elements, strict=True):

@@ -1,4 +1,4 @@
-"""`soc.testing` as the contract's section 2 states it: each sentence is a test."""
+"""`soc.testing`: what a script or a replay can rely on."""
 
 from __future__ import annotations
 

@@ -336,7 +336,7 @@ REACHED = {
     (SM, UX | SX | KX): {"useg", "xuseg", "xsseg", "sseg"},
     (SM, 0): {"useg", "sseg"},
     (UM, UX | SX | KX): {"useg", "xuseg"},
-    (UM, SX | KX): {"useg"},
+    (UM, SX | KX): {"useg", "xuseg", "xsseg", "xkseg", "xkphys"},  # useg, by the low 32 bits of the address
     (UM | EXL, UX | SX | KX): set(SEGMENTS),
     (SM | ERL, UX | SX | KX): set(SEGMENTS),
 }
@@ -350,6 +350,7 @@ def test_what_each_mode_reaches(rig, mode, wide):
         if "kseg0" not in name and name not in ("kseg1", "xkphys"):
             rig.tlb(10 + k, address, lo(DATA, V | D | G), lo(DATA, V | D | G))
     rig.tlb(0, 0x10000, lo(0x10000, V | D | G), lo(0x11000, V | D | G))
+    rig.tlb(1, DATA, lo(DATA, V | D | G), lo(DATA, V | D | G))
     reached = set()
     for name, address in SEGMENTS.items():
         end = rig.go("lbu $v0, 0($a0)\nsyscall 0", 0x10000, 0x10000, a0=address, status=status)

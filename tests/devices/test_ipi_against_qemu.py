@@ -97,7 +97,7 @@ def test_ipi_registers(qemu10, seed):
 def test_ipi_pins(qemu10, seed):
     """Actions are only set while enabled, and ENABLE only written while none is pending.
 
-    Else they differ (irqchip.md 5.5): QEMU looks at ENABLE when an action is set, not when ENABLE is written, and
+    Else they differ: QEMU looks at ENABLE when an action is set, not when ENABLE is written, and
     lowers a pin when the last action goes and something is enabled; here the pin is STATUS and ENABLE, at any time.
     """
     rng = random.Random(6000 + seed)

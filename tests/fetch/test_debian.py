@@ -47,6 +47,14 @@ def test_two_packages_make_a_bootable_cache(tmp_path):
     assert any("Linux version" in line for line in said)
 
 
+def test_a_cache_that_the_host_refuses_is_named(tmp_path, monkeypatch):
+    debs = write(tmp_path, kernel=deb(KERNEL, VMLINUZ), busybox=deb("busybox-static", BUSYBOX))
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(FetchError, match=r"cannot keep anything in .*: Not a directory.\nMake room there"):
+        debian.fetch(debs=debs)
+
+
 def test_a_complete_cache_is_used_as_it_is(tmp_path):
     debs = write(tmp_path, kernel=deb(KERNEL, VMLINUZ), busybox=deb("busybox-static", BUSYBOX))
     first = debian.fetch(debs=debs)

@@ -1,13 +1,12 @@
-"""The hand-off to a kernel or program: memory, registers, command line, initrd. Source: linux-boot.md 1.2, 1.3."""
+"""The hand-off to a kernel or program: memory, registers, command line, initrd."""
 
 import pytest
 
-from soc.firmware.boot import BootState, prepare
+from soc.firmware.boot import prepare
 from soc.firmware.cmdline import COMMAND_LINE_BYTES, argument_block, command_line
 from soc.firmware.errors import LoadError
 from soc.firmware.initrd import kernel_pointer, place_initrd
 from soc.firmware.memory_map import MIB
-from soc.firmware.release import released_by
 from tests.firmware.images import KERNEL_BASE, KSEG0_BASE, elf, vmlinuz
 
 RAM = 512 * MIB
@@ -101,11 +100,6 @@ def test_a_bare_program_starts_at_its_entry_with_nothing_but_the_rom_beside_it()
 def test_a_bare_program_takes_neither_initrd_nor_command_line(extra):
     with pytest.raises(LoadError, match="no Linux kernel"):
         prepare(elf(), ram=RAM, **extra)
-
-
-def test_a_secondary_core_is_released_by_mailbox_0():
-    assert released_by((0, 1, 2, 3)) is None
-    assert released_by((KSEG0_BASE, 1, 2, 3)) == BootState(KSEG0_BASE, {"sp": 1, "gp": 2, "a1": 3}, {})
 
 
 def test_the_same_input_gives_the_same_image():

@@ -11,13 +11,12 @@ import time
 
 import pytest
 
-from soc.errors import SocError
-from soc.fetch import debian
 from soc.firmware import lefi
 from soc.firmware.boot import prepare
 from soc.firmware.cmdline import argument_block
 from soc.firmware.memory_map import KSEG0, MIB
 from tests.firmware.images import elf, words
+from tests.material import debian_material
 
 QEMU = shutil.which("qemu-system-mips64el")
 RAM = 512 * MIB
@@ -39,12 +38,7 @@ def hand_off(pc: int, registers: dict[str, int]) -> bytes:
 @pytest.mark.skipif(QEMU is None, reason="qemu-system-mips64el is not installed")
 @pytest.mark.parametrize("append", ["", "nokaslr cryptomgr.notests"])
 def test_the_debian_kernel_boots_from_our_hand_off(tmp_path, append):
-    try:
-        material = debian.cached()
-    except SocError as error:
-        pytest.skip(f"the cache of guest material is unusable: {error}")
-    if material is None:
-        pytest.skip("no Debian kernel in the cache: `soc fetch debian` gets it")
+    material = debian_material()
     image = prepare(material.kernel, ram=RAM, initrd=material.initrd, append=append)
     arguments = argument_block(image.command_line, ARGUMENTS)
     registers = image.registers | {"a1": arguments.argv, "a2": KSEG0 + TABLES}
@@ -52,7 +46,7 @@ def test_the_debian_kernel_boots_from_our_hand_off(tmp_path, append):
     assert [address for address, _ in kernel_and_initrd] == [0x0020_0000, 0x0400_0000]
     parts = [
         *kernel_and_initrd,
-        (TABLES, lefi.virt_tables(RAM)),
+        (TABLES, lefi.tables("virt", RAM)),
         (ARGUMENTS, arguments.data),
         (HAND_OFF, hand_off(image.pc, registers)),
     ]

@@ -25,17 +25,19 @@ from cpu import state
 from cpu.cluster import Cluster
 from cpu.core import StopKind
 from cpu.cp0 import registers
-from cpu.cp0.timer import EXTIMER
+from cpu.cp0.fields import CONFIG6_EXTIMER
 from cpu.isa import TABLE
 from cpu.isa.assembler import assemble
 from cpu.kvm import onereg
 from cpu.kvm.emulate import Access
 from cpu.kvm.errors import KvmError
-from cpu.kvm.host import Host, ThreadState
+from cpu.kvm.host import Host
 from cpu.kvm.mips import Kvm
+from cpu.kvm.run import Steps
 from cpu.kvm.stats import REASONS
+from cpu.kvm.threads import ThreadState
 from cpu.kvm.uapi import MEM_READONLY, Cap, ExitReason, MemoryRegion
-from cpu.kvm.vcpu import Steps, Vcpu
+from cpu.kvm.vcpu import Vcpu
 from cpu.memory import Memory
 from soc.options import TIERS
 from soc.time import Clock
@@ -143,7 +145,7 @@ class Vmm:
         loongson = backend == "ls3acomp"
         self.cluster = Cluster(self.memory, cores, tier, WINDOW, vz=True, unmodelled_ri=True, lasx=loongson)
         for core in self.cluster.cores if loongson and seed & 1 else ():
-            core.vz.set_c0("config6", core.vz.c0("config6") | EXTIMER)
+            core.vz.set_c0("config6", core.vz.c0("config6") | CONFIG6_EXTIMER)
         slice_cycles = self.random.choice((5_000, 20_000))
         self.host = Host(self.cluster.cores, Clock(TIMING.core_clock), COSTS, self, slice_cycles)
         self.kvm = Kvm(self.host, backend, pages=self.host_pages)

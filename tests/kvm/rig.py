@@ -7,15 +7,16 @@ from typing import Any
 
 from cpu.cluster import Cluster
 from cpu.core import StopKind
-from cpu.cp0.timer import EXTIMER
+from cpu.cp0.fields import CONFIG6_EXTIMER
 from cpu.isa.assembler import assemble
 from cpu.kvm import onereg
 from cpu.kvm.emulate import Access
 from cpu.kvm.errors import KvmError
 from cpu.kvm.host import Host
 from cpu.kvm.mips import Kvm
+from cpu.kvm.run import Steps
 from cpu.kvm.uapi import PAGE_SIZE, Cap, ExitReason, MemoryRegion
-from cpu.kvm.vcpu import Steps, Vcpu
+from cpu.kvm.vcpu import Vcpu
 from cpu.memory import Memory
 from devices.board import Board
 from soc.irqchip import PlatformControllers
@@ -56,7 +57,7 @@ class Bench:
         self.cluster = Cluster(self.memory, cores, tier, WINDOW, vz=True, lasx=lasx)
         self.host = Host(self.cluster.cores, Clock(TIMING.core_clock), COSTS, self, slice_cycles)
         for core in self.cluster.cores if stable_timer else ():
-            core.vz.set_c0("config6", core.vz.c0("config6") | EXTIMER)
+            core.vz.set_c0("config6", core.vz.c0("config6") | CONFIG6_EXTIMER)
         self.kvm = Kvm(self.host, backend, pages=range(0, base, PAGE_SIZE))
         self.vm = self.kvm.create_vm()
         self.base = base

@@ -93,9 +93,7 @@ EXIT_CODES = {"vz": set(), "ls3acomp": {16, 19, 20}, "te": {4, 5, 8, 9, 10, 13, 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_a_back_end_has_the_callbacks_of_its_source(name):
     backend = find_backend(name)()
-    for member, kind in vars(Callbacks).items():
-        if not member.startswith("_"):
-            assert callable(getattr(backend, member)) is callable(kind), member
+    assert isinstance(backend, Callbacks)
     assert set(backend.more_handlers) == EXIT_CODES[name]
 
 

@@ -193,7 +193,7 @@ def test_the_dirty_log_is_what_was_written(cores):
 
 
 def test_a_page_that_user_space_takes_away_is_another_at_the_next_access():
-    """The canonical flush: unmap, remap, and every vCPU sees the new page (vz-kvm.md Q31)."""
+    """The canonical flush: unmap, remap, and every vCPU sees the new page."""
     bench = Bench(cores=2)
     text = f"dli t0, {KSEG0 + 0x700000:#x}\n1: ld s0, 0(t0)\n b 1b\n nop"
     vcpus = [bench.vcpu(text if not n else "", pc=P) for n in range(2)]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import msgpack
 import pytest
 
+from cpu.engine import tiers
 from cpu.isa.assembler import assemble
-from cpu.kvm import onereg
+from cpu.kvm import mips, onereg
 from cpu.kvm.errors import KvmError
 from scenarios.library import guest, loaded
-from soc import ConfigurationError, Machine, PoweredOff, migration
+from soc import ConfigurationError, Machine, PoweredOff, migration, options
 
 
 def run(name, **options):
@@ -58,6 +59,11 @@ def test_vcpus_on_fewer_and_as_many_cores(cores, backend):
     assert result.ended == "poweroff", result.reason
     ran = {vcpu.last_exec_core for vcpu in told.machine.hypervisor.vcpus}
     assert ran <= set(range(cores)) and -1 not in ran
+
+
+def test_the_options_name_the_back_ends_and_tiers_that_there_are():
+    assert set(options.BACKENDS) == set(mips.BACKENDS)
+    assert set(options.TIERS) == {"auto", *tiers.TIERS}
 
 
 def test_options_that_make_no_sense():

@@ -26,7 +26,7 @@ def gpa(gfn):
 
 
 def walked(table, address):
-    """The PTE as the core's refill finds it: by host addresses (vz-kvm.md, vector 92)."""
+    """The PTE as the core's refill finds it: by host addresses."""
 
     def entry(host, index):
         return ctypes.c_int64.from_address(host + 8 * index).value

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from cpu.isa.assembler import assemble
+from cpu.kvm.run import Mode
 from cpu.kvm.trace import Event
 from cpu.kvm.uapi import ExitReason
-from cpu.kvm.vcpu import Mode
 from cpu.vz import account
 from soc import Machine, PoweredOff
 from tests.soc.test_cluster import BASE, START, STORM, TYPED_AT, random_program

@@ -628,3 +628,13 @@ def test_it_moves_to_another_machine():
     migration.arrive(target, saved)
     target.run(until=PoweredOff, max_virtual="10 ms")
     assert source.console and source.console + target.console == b"12345678"
+
+
+def test_user_space_shows_the_guest_kscratch1_to_6():
+    """Linux 5.10: arch/mips/kvm/emulate.c, kvm_mips_config4_wrmask: M, and of KScrExist bits 2 to 7."""
+    bench = Bench(backend="te")
+    vcpu = bench.vcpu(END, pc=KERNEL)
+    config4 = onereg.cp0("config4")
+    vcpu.set_one_reg(config4, 0)
+    vcpu.set_one_reg(config4, 0xFFFFFFFF)
+    assert vcpu.get_one_reg(config4) == 1 << 31 | 0xFC << 16

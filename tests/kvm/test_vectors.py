@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.kvm import irqchip_vectors  # noqa: F401  adds its vectors
 from tests.kvm.vectors import NOT_HERE, VECTORS
 
 

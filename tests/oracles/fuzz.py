@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 from tests.oracles import qemu
 from tests.oracles.compare import Side, describe, explained, shrink
-from tests.oracles.layout import KERNEL, MAPPED, USER, Layout
+from tests.oracles.layout import KERNEL, MAPPED, NARROW, USER, Layout
 from tests.oracles.sequences import Case, generate
 from tests.oracles.tiers import TIERS, open_tier
 
 BATCH = 2000
-LAYOUTS = {"user": USER, "system": KERNEL, "mapped": MAPPED}
+LAYOUTS = {"user": USER, "system": KERNEL, "mapped": MAPPED, "narrow": NARROW}
 
 
 @dataclass
@@ -89,7 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--oracle",
         choices=sorted(LAYOUTS),
         default="system",
-        help="QEMU's side: user mode, bare metal (default), or bare metal with user mode behind the TLB",
+        help="QEMU's side: user mode, bare metal (default), or bare metal with user mode behind the TLB, with 64-bit "
+        "addresses (mapped) or without (narrow)",
     )
     parser.add_argument("--stop-after", type=int, default=10, metavar="N", help="end after N unexplained (default 10)")
     options = parser.parse_args(arguments)

@@ -81,6 +81,11 @@ OWN = Layout("own", KERNEL.runner, KERNEL.done, KERNEL.code, KERNEL.blocks, kern
 WINDOW = 0x1230000000
 WINDOW_BITS = 25
 MAPPED = Layout("mapped", KSEG0 + 0x1000, KSEG0 + 0x2000, WINDOW + 0x100000, WINDOW + 0x800000, True, WINDOW)
+# In user mode without 64-bit addresses (Status.UX = 0).
+NARROW_WINDOW = 0x40000000
+NARROW = Layout(
+    "narrow", KSEG0 + 0x1000, KSEG0 + 0x2000, NARROW_WINDOW + 0x100000, NARROW_WINDOW + 0x800000, True, NARROW_WINDOW
+)
 
 
 @dataclass(frozen=True)

@@ -191,8 +191,9 @@ def _handler(layout: Layout) -> list[int]:
     return [*words, _jump(layout.done), NOP]
 
 
-def _refill(layout: Layout, handler: int) -> list[int]:
-    """Maps the page of the window that was missed (4 KiB, cached, writable); any other miss is the case's own."""
+def _refill(layout: Layout, vector: int, handler: int) -> list[int]:
+    """Maps the page of the window that was missed (4 KiB, cached, writable); any other miss is the case's own. With
+    Status.UX = 0 `vector` is another."""
     low = layout.window & 0xFFFFFFFF
     t0, t1 = 8, 9
     words = [sd(t0, at.SAVED), sd(t1, at.SAVED + 8), dmfc0(K0, C0_BADVADDR)]
@@ -203,7 +204,7 @@ def _refill(layout: Layout, handler: int) -> list[int]:
     ours += [_i(0b011001, t0, t0, 0x40), dmtc0(t0, C0_ENTRYLO1), TLBWR]
     ours += [ld(t0, at.SAVED), ld(t1, at.SAVED + 8), ERET]
     words += [_i(0b000101, t1, ZERO, len(ours) + 1), NOP, *ours]
-    return [*words, ld(t0, at.SAVED), ld(t1, at.SAVED + 8), *_vector_entry(0x080, handler)]
+    return [*words, ld(t0, at.SAVED), ld(t1, at.SAVED + 8), *_vector_entry(vector, handler)]
 
 
 def _words(words: Sequence[int], order: str = "<") -> bytes:
@@ -225,13 +226,14 @@ def bare_runner(layout: Layout, first_block: int) -> list[tuple[int, bytes]]:
 
     It starts at `layout.runner` with the state block at address `first_block` and ends by a store to `RESET_REGISTER`.
     """
-    handler, refill = layout.runner - 0x100, layout.runner - 0x200
+    handler = layout.runner - 0x100
     image = [(layout.runner, _words(_entry(layout, first_block) + _kernel_exit()))]
     image.append((handler, _words(_handler(layout))))
     image += [(at.KSEG0 + v, _words(_vector_entry(v, handler))) for v in VECTORS]
     if layout.window is not None:
-        image.append((refill, _words(_refill(layout, handler))))
-        image.append((at.KSEG0 + 0x080, _words([_jump(refill), NOP])))
+        for vector, refill in ((0x000, handler - 0x100), (0x080, handler - 0x200)):
+            image.append((refill, _words(_refill(layout, vector, handler))))
+            image.append((at.KSEG0 + vector, _words([_jump(refill), NOP])))
     return [(_physical(address), data) for address, data in image]
 
 

@@ -26,6 +26,7 @@ FENR_FS = 1 << 2  # the flush bit, as CTC1 to FENR takes it
 FR, CU1, CU0, KX, SX, UX = 1 << 26, 1 << 29, 1 << 28, 1 << 7, 1 << 6, 1 << 5
 USUAL_STATUS = CU1 | CU0 | FR | KX | SX | UX
 USER_MODE_STATUS = CU1 | FR | KX | SX | UX | 2 << 3
+NARROW_STATUS, PX = CU1 | CU0 | FR | KX | SX | 2 << 3, 1 << 23
 
 BRANCHES = (Flow.BRANCH, Flow.LIKELY)
 JUMPS = (Flow.JUMP, Flow.JUMP_REGISTER)
@@ -55,7 +56,7 @@ WORD_RESULTS = WORD_OPERANDS | {
 # Operand size of the accesses that must be aligned on this core; all others may be unaligned.
 ALIGNED = {"ll": 4, "sc": 4, "lld": 8, "scd": 8}
 
-# QEMU 7.2 wants these aligned, unlike every other ordinary access of this core; the contract allows them unaligned too.
+# QEMU 7.2 wants these aligned, unlike every other ordinary access of this core; which takes them unaligned too.
 ALIGNED_INDEXED = ("lwxc1", "ldxc1", "swxc1", "sdxc1")
 
 # QEMU looks at the address of SC only when the link stands; the manual, and this core, let its faults come first.
@@ -230,6 +231,22 @@ def first_operand(name: str) -> str:
     return TABLE[name].operands.split(",")[0].strip()
 
 
+@cache
+def destinations(name: str) -> tuple[str, ...]:
+    """Names of the fields of general registers that a row may write."""
+    first = ("rt", "rd") if name == "gslq" else (first_operand(name),)
+    return tuple(field for field in first if field in ("rt", "rd"))
+
+
+@cache
+def offset_field(name: str) -> str | None:
+    """Name of the field that a load or store adds to its base."""
+    row = TABLE[name]
+    if "base" not in row.decode(0):
+        return None
+    return next((f.name for f in row.fields if f.name != "base" and f.signed), None)
+
+
 def count_down(register: int) -> Step:
     return Step("daddiu", (("rs", register), ("rt", register), ("imm", -1)))
 
@@ -272,6 +289,8 @@ class Builder:
                 self.words.discard(n)
         if not self.is_word(layout.code):
             self.words -= set(self.jumps)
+        if layout is at.NARROW:
+            self.words -= set(self.bases)
         self.protected = set(self.bases)
         if self.loop:
             # What a later instruction of the loop overwrites, an earlier one reads in the next turn.
@@ -304,12 +323,16 @@ class Builder:
         if self.loop:
             self.close_loop()
         status = USUAL_STATUS if self.layout.window is None else USER_MODE_STATUS
+        if self.layout is at.NARROW:
+            status = NARROW_STATUS | random.choice((0, PX, PX))
         if self.layout.window is not None and not random.randrange(16):
             status ^= CU1
         elif self.layout.kernel and not random.randrange(12):
             status ^= random.choice((CU1, UX, KX, SX, KX | SX | UX))
         elif not self.layout.quirks and not random.randrange(12):
             status ^= FR
+        if self.layout is at.NARROW and not status & UX:
+            self.widen_bases()
         config5 = 0 if self.layout.kernel and not random.randrange(24) else at.MSAEN
         code_words = len(self.steps) + 2
         start = self.layout.code_slot(self.number % at.SLOTS) + 4 * random.randrange(at.CODE_SLOT // 4 - code_words + 1)
@@ -331,6 +354,16 @@ class Builder:
             config5=config5,
             start=start,
         )
+
+    def widen_bases(self) -> None:
+        """Gives addresses upper halves, which do not count without 64-bit addresses. On QEMU they do where the offset
+        is 0; and an SC may fail whose sum is not that of its LL."""
+        offsets = ((step, offset_field(step.name)) for step in self.steps)
+        whole = {
+            step.get("base") for step, field in offsets if field and (step.get(field) == 0 or step.name in ALIGNED)
+        }
+        for n in set(self.bases) - whole:
+            self.registers[n] |= self.random.choice((0, self.random.getrandbits(32) << 32))
 
     def close_loop(self) -> None:
         """A branch back, which counts down in its delay slot: a case without it has no loop and always ends."""
@@ -410,8 +443,7 @@ class Builder:
         """Keeps book of what a step may have changed."""
         row = step.row
         changed = set()
-        if first_operand(step.name) in ("rt", "rd"):
-            changed.add(step.get(first_operand(step.name)))
+        changed.update(step.get(name) for name in destinations(step.name))
         if row.link is not None:
             changed.add(row.link if isinstance(row.link, int) else step.get(row.link))
         changed.discard(0)
@@ -466,7 +498,7 @@ class Builder:
     def register(self, name: str, field: str) -> int:
         """A general register: mostly among a few, so that results flow into later instructions."""
         random = self.random
-        writes = field == first_operand(name) and field in ("rt", "rd")
+        writes = field in destinations(name)
         if name in WORD_OPERANDS and self.layout.quirks and (not writes or name == "ins"):
             return random.choice(sorted(self.words - self.protected) if writes else sorted(self.words))
         previous = self.steps[-1] if self.steps else None
@@ -519,11 +551,11 @@ class Builder:
                 raise _Exhausted
             fields["index"] = random.choice(index if quirks else [*index, 0])
             origin += self.registers[fields["index"]]
-        offset = next((f for f in TABLE[name].fields if f.name not in ("index", "base") and f.signed), None)
-        if offset is None:
+        if offset_field(name) is None:
             return
+        offset = TABLE[name].field(offset_field(name))
         if base in self.faulting:
-            fields[offset.name] = random.randrange(-8, 8)
+            fields[offset.name] = random.randrange(-8, 8) or int(self.layout is at.NARROW)
             return
         # 16 bytes of room on both sides: for the widest access, and for those that align their address down.
         origin = (origin - self.scratch) & M64

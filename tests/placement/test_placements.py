@@ -13,12 +13,12 @@ from scenarios import list_scenarios, load
 from scenarios.library import guest
 from soc import Machine, PoweredOff
 from soc.errors import SocError
-from soc.fetch import debian
 from soc.fetch.cache import cache_root
 from soc.options import placed
 from soc.placement.supervision import Supervisor
 from soc.platforms import find
 from soc.trace import Trace
+from tests.material import debian_material
 from tests.placement.conftest import ROOT
 from tests.placement.test_strikes import second, undisturbed
 from tests.scenarios.test_scenarios import SMALL
@@ -52,10 +52,10 @@ def mix(seed, places):
 
 
 def needs_its_material(name):
-    if name == "debian_kvm" and not debian.cached():
-        pytest.skip("no Debian kernel: `soc fetch debian` gets one")
-    if name == "cyclictest" and not (debian.cached() and (cache_root() / "rt-tests" / "manifest.json").exists()):
-        pytest.skip("no Debian kernel or no rt-tests: `soc scenario run cyclictest` fetches what it needs")
+    if name in ("debian_kvm", "cyclictest"):
+        debian_material()
+    if name == "cyclictest" and not (cache_root() / "rt-tests" / "manifest.json").exists():
+        pytest.skip("rt-tests is not in the cache: `soc scenario run cyclictest` fetches it")
 
 
 def test_every_scenario_is_placed():
@@ -166,9 +166,7 @@ def test_what_cannot_be_placed_is_refused_with_the_device_named(platform, option
 
 
 def boots(platform, cpus, places, limits):
-    material = debian.cached()
-    if material is None:
-        pytest.skip("no Debian kernel was fetched: `soc fetch debian` gets it")
+    material = debian_material()
     found = []
     for place in places:
         with Machine(platform, cpus=cpus, placement=place, append="nokaslr cryptomgr.notests") as machine:

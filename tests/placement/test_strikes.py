@@ -21,7 +21,6 @@ from scenarios.library import PLACES, guest
 from soc import Machine, PoweredOff
 from soc.errors import UnmappedAccessError
 from soc.faults import STRIKES
-from soc.fetch import debian
 from soc.messages import InterruptLevel, MmioError, MmioRead, MmioWrite
 from soc.placement import supervision
 from soc.placement.serve import serve
@@ -29,6 +28,7 @@ from soc.placement.stream import Stream
 from soc.placement.subprocess import Connection
 from soc.ports import split
 from soc.time import PS_PER_SECOND
+from tests.material import debian_material
 
 GUEST = Path(__file__).with_name("every_device.S")
 """A second in 25 rounds, in each of which every device is told something twice or more."""
@@ -218,9 +218,7 @@ def test_fifty_strikes_at_a_guest_of_a_second(policy, kind, device, quick):
 
 def boot(placement, faults=(), **options):
     """A machine of four cores that has booted Debian, and its result."""
-    material = debian.cached()
-    if material is None:
-        pytest.skip("no Debian kernel was fetched: `soc fetch debian` gets it")
+    material = debian_material()
     words = "nokaslr cryptomgr.notests"
     machine = Machine("ls7a", cpus=4, append=words, placement=placement, faults=faults, **options)
     machine.load(material.kernel, initrd=material.initrd)

@@ -205,6 +205,7 @@ def test_a_checkpoint_goes_from_one_placement_to_another(undisturbed):
 
 
 def test_the_devices_go_when_the_machine_is_closed_or_forgotten():
+    gc.collect()  # machines of other tests
     before, two = children(), {"uart": "process", "rtc": "process"}
     machine = light(two)
     assert len(children() - before) == 2

@@ -18,7 +18,6 @@ from scenarios.library import guest
 from soc import Machine, PoweredOff
 from soc.__main__ import main
 from soc.errors import MessageError, ProtocolError, SocError
-from soc.fetch import debian
 from soc.messages import (
     KINDS,
     Configure,
@@ -34,6 +33,7 @@ from soc.placement.serve import Peer, allow
 from soc.placement.socket import TOKEN
 from soc.placement.stream import Stream, StreamClosed, StreamTimeout, frame
 from soc.placement.sync import Conversation, Waits
+from tests.material import debian_material
 from tests.placement.conftest import ROOT
 from tests.soc.test_messages import values
 
@@ -114,9 +114,7 @@ def test_the_device_in_c_comes_back_after_its_connection_broke(c_server):
 
 @pytest.mark.slow
 def test_the_device_in_c_boots_debian_with_the_same_hash(c_server):
-    material = debian.cached()
-    if material is None:
-        pytest.skip("no Debian kernel was fetched: `soc fetch debian` gets it")
+    material = debian_material()
 
     def boot(placement):
         with Machine("virt", placement=placement, append="nokaslr cryptomgr.notests") as machine:
@@ -310,6 +308,17 @@ def test_a_file_is_served_by_its_whole_path(tmp_path, monkeypatch):
     allowed = allow(["gpio.py:Gpio", "mine.gpio:Gpio"])
     assert allowed(f"{tmp_path}/gpio.py:Gpio") and allowed("mine.gpio:Gpio") and allowed("devices.rtc:GoldfishRtc")
     assert not (allowed("gpio.py:Gpio") or allowed("/elsewhere/gpio.py:Gpio") or allowed("os:system"))
+
+
+def test_a_model_that_could_never_be_served_is_refused():
+    with pytest.raises(SocError, match="'gpio' names no model; write module:Class"):
+        allow(["gpio"])
+
+
+def test_checking_a_server_that_is_not_there_is_bad_input(capsys):
+    assert main(["device", "check", "127.0.0.1:1", "devices.ls3a_router_irq:Ls3aRouterIrq"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("soc: no device server at 127.0.0.1:1: Connection refused.\n     `soc device")
 
 
 @pytest.mark.parametrize("text", ["here", "here:", ":1", "h:70000", "h:-1", "h:x"])

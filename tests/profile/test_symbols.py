@@ -5,8 +5,8 @@ import struct
 import pytest
 
 from soc.errors import ConfigurationError
-from soc.fetch import debian
 from soc.profile import kallsyms, symbols
+from tests.material import debian_material
 
 BASE = 0xFFFF_FFFF_8020_0000
 MAP = """\
@@ -100,9 +100,7 @@ def test_the_map_beside_a_kernel_is_found(tmp_path):
 
 
 def test_debians_kernel_names_itself():
-    material = debian.cached()
-    if material is None:
-        pytest.skip("no Debian kernel in the cache")
+    material = debian_material()
     from soc.firmware.kernel import read_kernel
 
     (segment,) = read_kernel(material.kernel.read_bytes(), "kernel", 512 << 20).segments

@@ -77,6 +77,13 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         example(out=tmp_path / "file" / "out")
 
 
+def test_an_artefact_that_the_host_refuses_is_told(tmp_path):
+    run = Run("x", {}, tmp_path)
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(ConfigurationError, match=r"cannot keep anything in .*: Is a directory"):
+        run.keep("taken", "text")
+
+
 def test_listing_and_loading():
     assert "first_light" in scenarios.list_scenarios()
     assert isinstance(scenarios.load("first_light"), Scenario)

@@ -13,10 +13,11 @@ import pytest
 from scenarios import cyclictest, debian, list_scenarios, load
 from scenarios.ipi_pingpong import round_trips
 from scenarios.library import FOLDER, loaded
-from soc.errors import ConfigurationError, SocError
+from soc.errors import ConfigurationError
 from soc.fetch import cpio
 from soc.fetch.cache import cache_root
 from soc.trace import Trace
+from tests.material import debian_material
 
 PAGE = Path(__file__).parents[2] / "docs" / "scenarios.md"
 SMALL = {
@@ -166,16 +167,8 @@ def test_the_page_names_every_scenario_and_its_parameters():
 # Debian.
 
 
-def fetched():
-    """The fetched kernel; skips without."""
-    try:
-        return debian.material()
-    except SocError as error:
-        pytest.skip(f"no Debian kernel: {str(error).splitlines()[0]}")
-
-
 def test_cyclictest_in_the_guest_and_the_simulator_agree(tmp_path):
-    fetched()
+    debian_material()
     if not (cache_root() / "rt-tests" / "manifest.json").exists():
         pytest.skip("rt-tests is not in the cache: `soc scenario run cyclictest` fetches it")
     run = load("cyclictest")(cpus=2, loops=20, out=tmp_path)
@@ -188,8 +181,7 @@ def test_cyclictest_in_the_guest_and_the_simulator_agree(tmp_path):
 
 @pytest.mark.slow
 def test_linux_reads_a_virtio_rng_by_msi(tmp_path):
-    if fetched().modules is None:
-        pytest.skip("the cache has no kernel modules: `soc fetch debian --refresh` gets them")
+    debian_material(modules=True)
     run = load("msi_path")(traffic="linux", cpus=2, rounds=5, out=tmp_path)
     assert run.ok, run.failures
     table = (tmp_path / "latency.txt").read_text()

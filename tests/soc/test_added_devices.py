@@ -135,7 +135,11 @@ class NoDevice:
         ("latch", {"model": Latch, "base": 0x8000_0000}, "latch at 0x80000000: the machine has memory there"),
         ("latch", {"model": Latch, "base": BASE, "pins": 3}, "unknown key 'pins'; allowed: model, base, size, wires"),
         ("latch", {"model": Latch, "base": BASE, "size": 0}, "size 0; a positive number of bytes"),
-        ("latch", {"model": Latch, "base": BASE, "options": {"pins": 3}}, "device latch: .*unexpected keyword.*'pins'"),
+        (
+            "latch",
+            {"model": Latch, "base": BASE, "options": {"pins": 3}},
+            "unknown option of Latch 'pins'; allowed: initial, strict",
+        ),
         (
             "latch",
             {"model": Latch, "base": BASE, "wires": {"irq": "uart.irq"}},

@@ -14,7 +14,7 @@ from soc.platforms.virt import PARTS, WINDOWS
 ONES = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFF_FFFF, 8: (1 << 64) - 1}
 
 
-# linux-boot.md 2.1 and the last paragraphs of 2.3.
+# Places that Linux looks at on the virtual platform, and what QEMU has there.
 @pytest.mark.parametrize(
     ("address", "reads"),
     [

@@ -37,6 +37,13 @@ any_message = st.one_of([st.builds(cls, *map(values, cls.FIELDS.values())) for c
 READ = MmioRead(1, 2, 3, 4, 5, core=0, space=0, address=0x1FE001E5, size=1, instructions=9)
 
 
+def test_a_message_is_shown_with_bits_and_addresses_in_hex():
+    own = "core=0, space=0, address=0x1fe001e5, size=1, instructions=9"
+    assert READ.shown(list(READ.FIELDS)[5:]) == own
+    assert repr(READ) == f"MmioRead(time=1, source=2, destination=3, sequence=4, cause=0x5, {own})"
+    assert repr(MmioReply(1, 2, 3, 4, 5, 6, "x")).endswith("request=6, value='x')")
+
+
 @given(any_message)
 def test_every_message_survives_the_wire(message):
     back = unpack(pack(message))

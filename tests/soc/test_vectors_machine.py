@@ -103,7 +103,7 @@ PROBE = """
 
 @pytest.mark.parametrize("tier", ["threaded", "reference"])
 def test_the_boot_probe_of_count_and_compare_T11(tier):
-    """Source: Linux 6.1, arch/mips/kernel/cevt-r4k.c, as irqchip.md 6.4 tells it."""
+    """Source: Linux 6.1, arch/mips/kernel/cevt-r4k.c."""
     program = assembled(PROBE)
     m = make_machine(ram_mb=16, tier=tier)
     m.mem_write(CODE, bytes(program.data))

@@ -40,6 +40,16 @@ def test_one_kind_hop_by_hop_with_everything(folder, capsys, tmp_path):
     assert "trace hash 5f1c9a000000" in (tmp_path / "p.html").read_text() and "wrote" in got.err
 
 
+def test_the_name_may_follow_options(folder, capsys):
+    assert main(["trace", "latency", folder, "--histogram", "ipi"]) == 0
+    after = capsys.readouterr().out
+    assert main(["trace", "latency", folder, "ipi", "--histogram"]) == 0
+    assert capsys.readouterr().out == after
+    with pytest.raises(SystemExit):
+        main(["trace", "latency", folder, "ipi", "--histogram", "uart"])
+    assert "unrecognized arguments: uart" in capsys.readouterr().err
+
+
 def test_through_a_controller(folder, capsys):
     assert main(["trace", "latency", folder, "--through", "eiointc"]) == 0
     assert "ls3a_ext_irq.message to cpu0.ip[2]" in capsys.readouterr().out
