@@ -12,8 +12,8 @@ from typing import Any
 from cpu import state
 from cpu.cp0.fields import ENTRYLO_D, ENTRYLO_V, ENTRYLO_XI, ST_ERL, ST_EXL, ST_IE
 from cpu.isa.disassembler import disassemble
-from cpu.words import M64
 from soc.errors import SocError
+from soc.gdb.registers import M64
 from soc.gdb.target import Target
 from soc.profile import symbols
 from soc.time import seconds
