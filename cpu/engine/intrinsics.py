@@ -1,12 +1,10 @@
-"""numba intrinsics over int64: raw memory, array elements, logical shifts, unsigned compares, sign
-extension, calls of code."""
+"""numba intrinsics over int64: raw memory, logical shifts, unsigned compares, sign extension, calls of code."""
 
 from __future__ import annotations
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
 
 I64 = ir.IntType(64)
 
@@ -44,18 +42,6 @@ def _store(bits: int):
 
 ld8, ld32, ld64 = _load(8, False), _load(32, False), _load(64, False)
 st8, st32, st64 = _store(8), _store(32), _store(64)
-
-
-@intrinsic
-def slot(typing, array, index):
-    """array[index] of an int64 array, for an index that is not negative. numba asks of every computed index whether it
-    counts from the end; in a loop over the TLB that costs more than the loads."""
-
-    def generate(context, builder, signature, args):
-        data = make_array(signature.args[0])(context, builder, args[0]).data
-        return builder.load(builder.gep(data, [args[1]]))
-
-    return types.int64(array, types.int64), generate
 
 
 @intrinsic

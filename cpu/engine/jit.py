@@ -11,10 +11,10 @@ constants make no further copies of it. Of numba's own passes only those run tha
 
 from __future__ import annotations
 
+import functools
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
 
 from cpu.engine import cache
 
@@ -26,7 +26,7 @@ from numba.core.codegen import JITCodeLibrary  # noqa: E402
 from numba.core.compiler import CompilerBase, Flags, compile_extra  # noqa: E402
 from numba.core.compiler_machinery import PassManager  # noqa: E402
 from numba.core.dispatcher import _FunctionCompiler  # noqa: E402
-from numba.core.registry import CPUDispatcher  # noqa: E402
+from numba.core.registry import CPUDispatcher, cpu_target  # noqa: E402
 from numba.core.runtime import rtsys  # noqa: E402
 from numba.core.typed_passes import (  # noqa: E402
     AnnotateTypes,
@@ -36,7 +36,10 @@ from numba.core.typed_passes import (  # noqa: E402
     NopythonTypeInference,
     PreLowerStripPhis,
 )
+from numba.core.typing import Context  # noqa: E402
 from numba.core.untyped_passes import FixupArgs, IRProcessing, ReconstructSSA, TranslateByteCode  # noqa: E402
+
+from cpu.engine.borrowed import ARRAY, BORROWED  # noqa: E402
 
 # By numpy's rules a division by 0 raises nothing, so that no function raises, and no call asks whether one has.
 _OPTIONS = {"nopython": True, "_nrt": False, "no_cfunc_wrapper": True, "error_model": "numpy"}
@@ -54,7 +57,13 @@ class _Passes(CompilerBase):
         return [passes]
 
 
-class _PartLibrary(JITCodeLibrary):
+class _Library(JITCodeLibrary):
+    def _optimize_functions(self, module) -> None:
+        # Not one by one, as the root does it for all.
+        module.data_layout = self._codegen._data_layout
+
+
+class _PartLibrary(_Library):
     """The IR of one part, and which parts it calls."""
 
     def finalize(self) -> None:
@@ -62,7 +71,7 @@ class _PartLibrary(JITCodeLibrary):
         self._finalized = True
 
 
-class _RootLibrary(JITCodeLibrary):
+class _RootLibrary(_Library):
     """A root and all the parts it needs, optimised as one module."""
 
     def finalize(self) -> None:
@@ -82,11 +91,34 @@ class _RootLibrary(JITCodeLibrary):
         for function in self._final_module.functions:
             if not function.is_declaration and function.linkage == Linkage.linkonce_odr:
                 function.linkage = "internal"
-        super()._optimize_final_module()
+        # One round of passes: numba's other one is for its reference counts. No loop here is one for vectors.
+        passes, builder = self._codegen._module_pass_manager(loop_vectorize=False, slp_vectorize=False)
+        passes.run(self._final_module, builder)
+
+
+class _Typing(Context):
+    """numba's typing context, which asks its templates only once what an operation makes of which types."""
+
+    def __init__(self, context: Context) -> None:
+        vars(self).update(vars(context))
+        self._known = {}
+
+    def resolve_function_type(self, func, args, kws):
+        if isinstance(func, types.Dispatcher) or kws:
+            return super().resolve_function_type(func, args, kws)
+        asked = func, tuple(args)
+        if asked not in self._known:
+            self._known[asked] = super().resolve_function_type(func, args, kws)
+        return self._known[asked]
+
+
+@functools.cache
+def _typing() -> _Typing:
+    return _Typing(cpu_target.typing_context)
 
 
 class _RootCompiler(_FunctionCompiler):
-    """numba's, but for the library."""
+    """numba's, but for the library and the typing context."""
 
     library = _RootLibrary
 
@@ -97,7 +129,7 @@ class _RootCompiler(_FunctionCompiler):
         library = self.library(target.target_context.codegen(), self.py_func.__qualname__)
         library.enable_object_caching()
         return compile_extra(
-            target.typing_context,
+            _typing(),
             target.target_context,
             self.py_func,
             args,
@@ -157,7 +189,7 @@ class _Root(CPUDispatcher):
         self._signature = signature
         self._part_options = _OPTIONS | {"forceinline": inline}
 
-    @cached_property
+    @functools.cached_property
     def _part(self) -> _Part:
         return _Part(self.py_func, self._part_options)
 
@@ -198,6 +230,8 @@ def _no_collection() -> Iterator[None]:
 
 def _widened(kind: types.Type) -> types.Type:
     kind = types.unliteral(kind)
+    if kind == ARRAY:
+        return BORROWED
     return types.int64 if kind == types.boolean or kind in types.signed_domain else kind
 
 

@@ -16,7 +16,7 @@ from cpu import state
 from cpu.cp0.fields import ST_ERL, ST_KX, ST_SX, ST_UX
 from cpu.cp0.registers import C0_ENTRYHI, C0_GUESTCTL0, C0_GUESTCTL1, C0_STATUS
 from cpu.engine import shared as m
-from cpu.engine.intrinsics import ld64, slot, st64
+from cpu.engine.intrinsics import ld64, st64
 from cpu.engine.jit import jit
 from cpu.engine.softmmu_layout import (
     CONTEXTS,
@@ -157,7 +157,7 @@ def note_fill(S, entry):
     at = state.GUEST_FILLS + S[state.TLB_LAST] * state.GUEST_FILL_ROOM
     count = S[at]
     for k in range(1, min(count + 1, state.GUEST_FILL_ROOM)):
-        if slot(S, at + k) == entry:
+        if S[at + k] == entry:
             return
     S[at] = count + 1
     if count + 1 < state.GUEST_FILL_ROOM:
@@ -177,7 +177,7 @@ def drop_guest_fills(S, e):
                 clear_context(S, context)
         return
     for k in range(1, count + 1):
-        entry = slot(S, at + k)
+        entry = S[at + k]
         page = ld64(entry)
         st64(entry, -1)
         table = entry - (entry - S[state.SOFTMMU_BASE]) % TABLE_BYTES

@@ -21,7 +21,7 @@ from cpu.engine import stencil_layout as e
 from cpu.engine.known import Sum, Term
 from cpu.engine.micro import OPS, MicroOp, written_gpr_fields
 from cpu.engine.stencils import CP0_READS, HELD, JUMPS, SHARED, Shape, functions, module_text
-from cpu.engine.threaded import host_code
+from cpu.engine.threaded import host_code, simplify
 from cpu.isa import Flow
 from cpu.isa.errors import TableError
 from cpu.isa.table import GPR_FIELDS
@@ -87,10 +87,7 @@ def _compile(held: list[str], direct: list[str], machine: llvm.TargetMachine) ->
     # The many short ones leave little to do. What knows a branch's condition on its ways would put constants in place
     # of values that are passed on.
     short = llvm.parse_assembly(module_text(held))
-    passes = llvm.create_new_module_pass_manager()
-    passes.add_instruction_combine_pass()
-    passes.add_simplify_cfg_pass()
-    passes.run(short, builder)
+    simplify(short, builder)
     module.link_in(short)
     return machine.emit_object(module)
 

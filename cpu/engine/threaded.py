@@ -386,6 +386,14 @@ def _features() -> str:
     return llvm.get_host_cpu_features().flatten()
 
 
+def simplify(module: llvm.ModuleRef, builder: llvm.PassBuilder) -> None:
+    """The two passes that find something to do in many short functions without loops."""
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_instruction_combine_pass()
+    passes.add_simplify_cfg_pass()
+    passes.run(module, builder)
+
+
 class Threaded:
     """The compiled tier. `prepare`, `enter` and `enter_slow` are host addresses; the object code is cached on disk."""
 
@@ -410,8 +418,5 @@ class Threaded:
 
     def _compile(self) -> bytes:
         module = llvm.parse_assembly(module_text())
-        options = llvm.create_pipeline_tuning_options(speed_level=2)
-        options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
-        builder = llvm.create_pass_builder(self._machine, options)
-        builder.getModulePassManager().run(module, builder)
+        simplify(module, llvm.create_pass_builder(self._machine, llvm.create_pipeline_tuning_options()))
         return self._machine.emit_object(module)

@@ -21,7 +21,6 @@ from cpu.cp0.registers import (
     C0_RANDOM,
     C0_WIRED,
 )
-from cpu.engine.intrinsics import slot
 from cpu.engine.jit import jit
 from cpu.engine.softmmu import KEY_GUEST, KEY_ID, drop_guest_fills, drop_mapping
 from cpu.tlb import ftlb
@@ -76,10 +75,10 @@ def drop_entry(S, bank, e):
 def drop_overlap(S, bank, e, guest_id, vpn2, mask, asid, is_global):
     """Drops entry e if it can match an address that an entry with those fields matches."""
     at = bank + state.TLB + e * state.TLB_FIELDS
-    both = mask | slot(S, at + 1) | 0x1FFF
-    if ((slot(S, at) ^ vpn2) & VPN2_MASK & ~both) != 0 or slot(S, at + 1) < 0:
+    both = mask | S[at + 1] | 0x1FFF
+    if ((S[at] ^ vpn2) & VPN2_MASK & ~both) != 0 or S[at + 1] < 0:
         return
-    if slot(S, at + 6) == guest_id and (is_global or slot(S, at + 3) or slot(S, at + 2) == asid):
+    if S[at + 6] == guest_id and (is_global or S[at + 3] or S[at + 2] == asid):
         drop_entry(S, bank, e)
 
 

@@ -30,7 +30,7 @@ from cpu.cp0.fields import (
     ST_UX,
 )
 from cpu.cp0.registers import C0_ENTRYHI, C0_GUESTCTL0, C0_GUESTCTL1, C0_PAGEGRAIN, C0_STATUS
-from cpu.engine.intrinsics import shr, sign32, slot, ult
+from cpu.engine.intrinsics import shr, sign32, ult
 from cpu.engine.jit import jit
 from cpu.tlb.ftlb import first_of_set, is_on
 from cpu.vz.choices import GVA
@@ -74,10 +74,10 @@ def effective(S, ea):
 def matches(S, bank, e, va, asid, guest_id):
     """Whether entry e of a context's TLB is valid and maps the address for that ASID and GuestID."""
     at = bank + state.TLB + e * state.TLB_FIELDS
-    mask = slot(S, at + 1)
-    if ((va ^ slot(S, at)) & VPN2_MASK & ~mask) != 0 or mask < 0:
+    mask = S[at + 1]
+    if ((va ^ S[at]) & VPN2_MASK & ~mask) != 0 or mask < 0:
         return False
-    return (slot(S, at + 3) != 0 or slot(S, at + 2) == asid) and slot(S, at + 6) == guest_id
+    return (S[at + 3] != 0 or S[at + 2] == asid) and S[at + 6] == guest_id
 
 
 @jit

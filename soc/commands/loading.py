@@ -22,7 +22,8 @@ def loading() -> Iterator[None]:
 
 def say_when_compiling(tier: str) -> None:
     """A word to who waits: a version's first run, in the reference interpreter or in a compiled tier, takes longer."""
-    from cpu.engine import cache
+    from cpu.engine import cache, tiers
 
-    if not any(cache.directory().glob("*/*.nbi" if tier == "reference" else "threaded-*.o")):
+    done = any(cache.directory().glob("*/*.nbi")) if tier == "reference" else tiers.is_compiled(tier)
+    if not done:
         say(f"soc: the first run of this version compiles the core, which takes seconds; kept in {cache.directory()}")

@@ -139,10 +139,11 @@ def test_what_is_derived_from_the_sources_is_derived_once_and_a_damaged_file_is_
     assert cache.kept("rows", derive) == first and len(calls) == 2
 
 
-def test_a_part_takes_every_integer_as_int64_and_is_no_code_of_its_own():
+def test_a_part_takes_integers_as_int64_and_arrays_as_addresses_and_is_no_code_of_its_own():
     from numba import types
 
     from cpu.cp0.exceptions import take_address_exception
+    from cpu.engine.borrowed import BORROWED
     from cpu.engine.jit import jit
 
     @jit
@@ -152,7 +153,48 @@ def test_a_part_takes_every_integer_as_int64_and_is_no_code_of_its_own():
 
     faults.compile((types.Array(types.int64, 1, "C"), types.boolean))
     (arguments,) = take_address_exception._part.overloads
-    assert arguments[1:] == (types.int64,) * 4
+    assert arguments == (BORROWED, *(types.int64,) * 4)
     (part,) = take_address_exception._part.overloads.values()
     with pytest.raises(RuntimeError, match="no compiled object"):
         part.library._get_compiled_object()
+
+
+def test_borrowed_arrays_are_read_and_written_through_parts():
+    import numpy as np
+
+    from cpu.engine.jit import jit
+
+    @jit
+    def add(words, at, value):
+        words[at] += value
+        words[0] = at
+        return words[at]
+
+    @jit
+    def in_rows(rows, words):
+        for row in range(rows.shape[0]):
+            add(rows[row], row + 1, True)
+        return add(words, 2, words[1])
+
+    rows, words = np.zeros((2, 4), np.int64), np.array([0, -5, 7], np.int64)
+    assert in_rows(rows, words) == 2
+    assert rows.tolist() == [[1, 1, 0, 0], [2, 0, 1, 0]] and words.tolist() == [2, -5, 2]
+
+
+def test_compiling_leaves_the_collection_of_garbage_as_it_was():
+    import gc
+
+    import numpy as np
+
+    from cpu.engine.jit import jit
+
+    def half(words):
+        return words[0] >> 1
+
+    words = np.array([6], np.int64)
+    assert jit(half)(words) == 3 and gc.isenabled()
+    gc.disable()
+    try:
+        assert jit(half)(words) == 3 and not gc.isenabled()
+    finally:
+        gc.enable()
