@@ -12,7 +12,8 @@ from cpu.core import Core, CoreError, StopKind, storage
 from cpu.costs import Costs
 from cpu.cp0 import timer
 from cpu.engine import loop, shared, tiers
-from cpu.memory import Memory
+from cpu.engine.softmmu import flush_all
+from cpu.memory import Memory, Watch
 from cpu.vz.short_access import WRITE
 from cpu.windows import (
     ALL_WAIT,
@@ -53,12 +54,15 @@ class Request(NamedTuple):
 
 
 class ClusterStop(NamedTuple):
-    """Why the cores came back: HORIZON (requests, or the target is reached), SLICE, LIMIT, PC, DEADLOCK, UNMODELLED,
-    EXIT (the core is in root mode, which is the hypervisor's; calling `run` again goes on)."""
+    """Why the cores came back: HORIZON (requests, or the target is reached), SLICE, LIMIT, PC (the core stands before
+    one of `stops`), WATCH (it stands before an access that `watch` is about, or behind the delay slot that made it),
+    STEP (it has done what `step` asked for), DEADLOCK, UNMODELLED, EXIT (the core is in root mode, which is the
+    hypervisor's). Calling `run` again goes on from SLICE, PC, WATCH, STEP and EXIT."""
 
     kind: StopKind
     core: int = 0
     text: str = ""
+    watch: Watch | None = None
 
 
 AT_HORIZON = ClusterStop(StopKind.HORIZON)
@@ -103,6 +107,10 @@ class Cluster:
         self._views = [core.words for core in self.cores]
         self._control_view, self._nothing_view = memoryview(self.control), memoryview(self._nothing)
         self.limit(None)
+        self.stops: frozenset[int] = frozenset()
+        """The pcs before which a core stops, each time it comes there. Nothing else depends on them."""
+        self.watches: tuple[Watch, ...] = ()
+        """The addresses at whose access a core stops; likewise."""
         self._run = run_cluster
         if self.cores[0].tier.name == "reference":
             self._run = interpreted({core.number: core.interpreter.run for core in self.cores})
@@ -167,6 +175,16 @@ class Cluster:
         for core in self.cores:
             core.S[state.LIMIT] = limit if len(self.cores) == 1 else timer.NEVER
 
+    def step(self, core: int | None) -> None:
+        """Stop as soon as the core has executed one instruction more, with its delay slot, or taken an exception. What
+        else happens is what happens anyway: others may go on first. None: no core is to step."""
+        for each in self.cores:
+            S = each.S
+            if each.number == core:
+                S[state.STEP], S[state.STEP_PC], S[state.STEP_DONE] = state.ONE, S[state.PC], S[state.INSTRUCTIONS]
+            elif S[state.STEP] == state.ONE:
+                S[state.STEP] = 0
+
     def answer_open_bus(self, latency: int, ranges: Iterable[tuple[int, int, bool]] = ()) -> None:
         """As of cpu.open_bus.describe: accesses that no `requests` tells of, but `open_bus_accesses`."""
         open_bus.describe(self._nothing, latency, ranges)
@@ -190,8 +208,10 @@ class Cluster:
         """Runs whole windows up to the grid point `target` (None: no end), or until a core sends a request."""
         control = self._control_view
         control[TARGET] = timer.NEVER if target is None else target
-        if self.memory.stops:
-            self.memory.set_stops(())
+        if self.stops or self.memory.stops:
+            self.memory.set_stops(self.stops)
+        if self.memory.watches != self.watches:
+            self._watch()
         control[SLICE] = slice_cycles
         what = int(self._run(self.states, self.memory.shared, self._nothing, self.control))
         if what == ALL_WAIT:
@@ -202,7 +222,16 @@ class Cluster:
             return self._exits[int(control[STOPPED_CORE])]
         core = self.cores[int(control[STOPPED_CORE])]
         stop = core.stop_of(what)
-        return ClusterStop(stop.kind, core.number, stop.text)
+        if what != loop.STOP_WATCH:
+            return ClusterStop(stop.kind, core.number, stop.text)
+        hit, core.S[state.WATCH_HIT] = int(core.S[state.WATCH_HIT]) - 1, 0
+        return ClusterStop(stop.kind, core.number, watch=self.watches[hit])
+
+    def _watch(self) -> None:
+        """Pages with watched addresses are kept out of the soft-MMUs, so that each access to them is looked at."""
+        self.memory.set_watches(self.watches)
+        for core in self.cores:
+            flush_all(core.S)
 
     def save(self) -> dict:
         """The grid, the window in progress, and every core, as msgpack types."""

@@ -53,6 +53,8 @@ class StopKind(IntEnum):
     DEADLOCK = 6
     UNMODELLED = 7
     EXIT = 8
+    STEP = 9
+    WATCH = 10
 
 
 class Stop(NamedTuple):
@@ -172,7 +174,8 @@ class Core:
         S[state.UNTIL] = timer.NEVER if until is None else until
         S[state.SLICE_END] = self.cycles + slice_cycles
         S[state.LIMIT] = timer.NEVER if max_insns is None else self.instructions + max_insns
-        if stop_pcs or self.memory.shared[shared.STOP_COUNT]:
+        S[state.STEP] = 0
+        if stop_pcs or self.memory.stops:
             self.memory.set_stops(stop_pcs)
         code = int(self._run())
         if code in (loop.STOP_READ, loop.STOP_WRITE):
@@ -194,6 +197,10 @@ class Core:
             return Stop(StopKind.LIMIT, cycle=self.cycles)
         if code == loop.STOP_PC:
             return Stop(StopKind.PC, address=self.pc, cycle=self.cycles)
+        if code == loop.STOP_STEP:
+            return Stop(StopKind.STEP, address=self.pc, cycle=self.cycles)
+        if code == loop.STOP_WATCH:
+            return Stop(StopKind.WATCH, address=self.pc, cycle=self.cycles)
         if code == loop.STOP_EXIT:
             return Stop(StopKind.EXIT, cycle=self.cycles)
         if code == loop.STOP_DEADLOCK:
@@ -337,9 +344,13 @@ class Core:
         """Instructions that are real but not modelled and raised RI."""
         return int(self.S[state.UNMODELLED_COUNT])
 
-    def translate(self, va: int) -> int | None:
-        """Physical address of a virtual one for a fetch in the current mode, or None."""
-        pa, status = translate(self.S, signed(va), FETCH)
+    def translate(self, va: int, access: int = FETCH) -> int | None:
+        """Physical address of a virtual one for an access in the current mode, or None. It leaves no trace."""
+        S, tried_first = self.S, (state.TLB_LAST, state.TLB_LAST + state.GUEST)
+        kept = [S[at] for at in tried_first]
+        pa, status = translate(S, signed(va), access)
+        for at, value in zip(tried_first, kept, strict=True):
+            S[at] = value
         return None if status else int(pa)
 
     def word_at(self, va: int) -> int | None:

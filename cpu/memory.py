@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,10 +19,20 @@ if TYPE_CHECKING:
 PAGE = 4096
 POOL_WORDS = 4 << 20
 CHUNK_LIMIT = 16384
+MOST_WATCHES = 64
+WATCH_LOADS, WATCH_STORES = 1, 2
 
 
 class MemoryRangeError(SocError):
     """An access outside memory, or an impossible size."""
+
+
+class Watch(NamedTuple):
+    """Virtual addresses `first` to `last` that are watched; `kinds` is WATCH_LOADS, WATCH_STORES or both."""
+
+    first: int
+    last: int
+    kinds: int
 
 
 class Memory:
@@ -47,6 +57,8 @@ class Memory:
         self.charges = np.zeros(0, np.int64)
         self._stops = np.zeros(4096, np.int64)
         self.stops: frozenset[int] = frozenset()
+        self._watches = np.zeros(MOST_WATCHES * m.WATCH_WORDS, np.int64)
+        self.watches: tuple[Watch, ...] = ()
         self.code_buffer: CodeBuffer | None = None  # of tier E
         self.shared = shared = np.zeros(m.SIZE, np.int64)
         shared[m.RAM] = self.image.ctypes.data
@@ -59,6 +71,7 @@ class Memory:
             (m.POOL, self.pool),
             (m.SIDE, self._side),
             (m.STOPS, self._stops),
+            (m.WATCHES, self._watches),
         ):
             shared[slot] = array.ctypes.data
         shared[m.CHUNK_NEXT], shared[m.CHUNK_LIMIT] = 1, CHUNK_LIMIT
@@ -106,13 +119,30 @@ class Memory:
         self.image[at : at + len(data)] = np.frombuffer(data, np.uint8)
 
     def set_stops(self, pcs) -> None:
-        """The pcs before which a run stops."""
-        pcs = list(pcs)
-        if len(pcs) > len(self._stops):
-            raise MemoryRangeError(f"{len(pcs)} stop pcs, at most {len(self._stops)}")
-        self.stops = frozenset(signed(pc) for pc in pcs)
-        self._stops[: len(pcs)] = np.array([pc & (1 << 64) - 1 for pc in pcs], np.uint64).view(np.int64)
-        self.shared[m.STOP_COUNT] = len(pcs)
+        """The pcs before which a run stops; blocks are built accordingly."""
+        stops = frozenset(signed(pc) for pc in pcs)
+        if len(stops) > len(self._stops):
+            raise MemoryRangeError(f"{len(stops)} stop pcs, at most {len(self._stops)}")
+        changed, self.stops = self.stops ^ stops, stops
+        if not changed:
+            return
+        self._stops[: len(stops)] = sorted(stops)
+        self.shared[m.STOP_COUNT] = len(stops)
+        if self.shared[m.BLOCKS_BUILT]:
+            from cpu.engine.blocks import drop_around
+
+            for pc in changed:
+                drop_around(self.shared, pc)
+
+    def set_watches(self, watches: Iterable[Watch]) -> None:
+        """The virtual addresses at whose access a run stops. The cores' soft-MMUs must be empty of them."""
+        watches = tuple(watches)
+        if len(watches) > MOST_WATCHES:
+            raise MemoryRangeError(f"{len(watches)} watches, at most {MOST_WATCHES}")
+        for n, (first, last, kinds) in enumerate(watches):
+            self._watches[n * m.WATCH_WORDS : (n + 1) * m.WATCH_WORDS] = signed(first), signed(last), kinds
+        self.watches = watches
+        self.shared[m.WATCH_COUNT] = len(watches)
 
     def set_charges(self, charges: np.ndarray) -> None:
         """What each micro-op takes from the budget (cpu/costs.py). Blocks hold it, so it is for good once some are

@@ -49,6 +49,12 @@ INSTRUCTIONS = _slot("instructions")  # completed since reset, as of CYCLES
 UNTIL = _slot("until", host=True)  # horizon given by the caller
 SLICE_END = _slot("slice_end", host=True)  # cycle at which the host gets a look in
 LIMIT = _slot("limit", host=True)  # completed instructions at which to stop exactly
+STEP = _slot("step", host=True)  # how the core goes on from where a debugger saw it stand
+PASS, ONE = 1, 2  # past the stop pc there, which has been told of; likewise, and it stops behind one instruction
+STEP_PC = _slot("step_pc", host=True)  # where that one instruction began, and what was completed then
+STEP_DONE = _slot("step_done", host=True)
+WATCH_STOPPED = _slot("watch_stopped", host=True)  # 1 + completed before an access that a watch has stopped: it passes
+WATCH_HIT = _slot("watch_hit", host=True)  # 1 + the number of that watch until it is told of, else 0
 COUNT_BASE = _slot("count_base")  # Count - cycles / COUNT_DIVIDER, modulo 2^32
 COUNT_DIVIDER = _slot("count_divider")  # cycles per Count
 CORE_CLOCK = _slot("core_clock")  # Hz

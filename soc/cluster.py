@@ -171,6 +171,9 @@ class ClusterComponent:
         self.predicate: Callable[[], bool] | None = None
         self.visit: tuple[int, Callable[[], None]] | None = None
         """Model time in ps, and what is called at the first grid point at or after it; that changes nothing."""
+        self.debugger: Callable[[Any], None] | None = None
+        """Called with the stop where a core comes to one that a debugger has asked for, and before the run ends because
+        a core cannot go on."""
         self.host: Callable[[], None] | None = None
         """Called between runs of the cores: progress, pacing."""
         self.pace: Callable[[int], float] | None = None
@@ -317,6 +320,11 @@ class ClusterComponent:
             if name == "EXIT":
                 self.hypervisor(stop.core)
                 continue
+            if name in ("PC", "WATCH", "STEP"):
+                self.debugger(stop)
+                if self.host is not None:
+                    self.host()
+                continue
             if self._trace.keeps:
                 for core in self.cluster.cores:
                     self.note_taken(core)
@@ -353,6 +361,8 @@ class ClusterComponent:
             port.restore(state)
 
     def _stopped(self, name: str, stop: Any) -> None:
+        if name != "LIMIT" and self.debugger is not None:
+            self.debugger(stop)
         if name == "LIMIT":
             self._end(
                 "limit", f"{sum(core.instructions for core in self.cluster.cores) - self.done_before} instructions"

@@ -26,13 +26,14 @@ from soc.messages import Message, pack, unpack
 from soc.options import Options
 from soc.placement.sharing import Sharing
 from soc.platforms import Platform
-from soc.result import Result
+from soc.result import EXIT_STATUS, Result
 from soc.time import PS_PER_SECOND, duration, seconds
 from soc.timing import Timing
 from soc.trace import Trace
 from soc.trace.file import TraceFileError
 
 if TYPE_CHECKING:
+    from soc.gdb import GdbServer
     from soc.profile.profile import Profile
 
 KERNEL_IRQCHIP = ("ls3a_", "ls7a_irq", "ls7a_msi", "stable_timer")
@@ -320,6 +321,17 @@ class Machine:
         self._interrupted = True
         self._cluster.wake.set()
 
+    @property
+    def is_interrupted(self) -> bool:
+        """`interrupt` was called during this run."""
+        return self._interrupted
+
+    def debug(self, address: str | int, **limits: Any) -> Result:
+        """`run` under gdb: waits at "[HOST:]PORT" for its `target remote` and obeys it. ConfigurationError when nobody
+        can listen there."""
+        with import_module("soc.gdb").GdbServer(address) as server:
+            return self.run(debugger=server, **limits)
+
     def run(
         self,
         *,
@@ -333,6 +345,7 @@ class Machine:
         digest: bool = True,
         at: tuple[str | int, Callable[[Machine], Any]] | None = None,
         profile: Profile | None = None,
+        debugger: GdbServer | None = None,
     ) -> Result:
         """Run until power-off, `until`, a limit, or deadlock. Limits count from the present state.
 
@@ -342,7 +355,8 @@ class Machine:
         of the wall clock, for a person at the console; a machine that then waits for input goes on waiting. Without
         `digest` the trace hash leaves out registers and RAM. `at` is a model time since reset and a function that is
         called with the machine at the first grid point from there on, as to save it; it must change nothing. `profile`
-        (soc.profile.profile) says afterwards where host time went and what the guest executed.
+        (soc.profile.profile) says afterwards where host time went and what the guest executed. `debugger`
+        (soc.gdb.GdbServer) has gdb say when the machine stops and goes on, see docs/debugging.md.
 
         An error the guest runs into ends the run as "error"; wrong arguments raise ConfigurationError.
         """
@@ -365,8 +379,10 @@ class Machine:
         cluster.host = self._host(progress, progress_ms, sharing)
         cluster.pace = (lambda time: seconds(time - start) - (host.monotonic() - began)) if pace else None
         cluster.stop_at = None if window is None else (start + window, f"{seconds(window):g} s of model time")
-        self._drive(sharing, profile)
+        self._drive(sharing, profile, debugger)
         ended, reason = self._ended or ("deadlock", cluster.waits_for())
+        if debugger is not None:
+            debugger.ended(EXIT_STATUS[ended])
         wall = host.monotonic() - began
         done = self.instructions - instructions
         return Result(
@@ -406,10 +422,10 @@ class Machine:
             return lambda: until(self)
         raise ConfigurationError(f"until = {until!r}; allowed: console text, a predicate of the machine, PoweredOff")
 
-    def _drive(self, sharing: Sharing | None, profile: Profile | None) -> None:
+    def _drive(self, sharing: Sharing | None, profile: Profile | None, debugger: GdbServer | None) -> None:
         """Has the cores run until the run ends; what the guest or a device runs into ends it as an error."""
         try:
-            with sharing or nullcontext(), self._profiled(profile):
+            with sharing or nullcontext(), self._profiled(profile), self._debugged(debugger):
                 self._cluster.drive()
         except (UnmappedAccessError, TraceFileError) as error:
             self._ended = ("error", str(error))
@@ -483,6 +499,9 @@ class Machine:
         }
         channels = [channel for channel in self._links.channels.values() if channel is not None]
         return profile.around(self._cluster, channels, self.memory, places)
+
+    def _debugged(self, debugger: GdbServer | None) -> AbstractContextManager[None]:
+        return nullcontext() if debugger is None else debugger.around(self, self._cluster, self._end_soon)
 
     def _processes(self) -> list[int]:
         """The device processes on this host."""

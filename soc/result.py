@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+EXIT_STATUS = {"poweroff": 0, "until": 0, "limit": 3, "deadlock": 1, "error": 1}
+"""Of a command, by how its run ended. Contract, section 4."""
+
 
 @dataclass
 class Result:

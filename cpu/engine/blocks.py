@@ -77,6 +77,7 @@ def side_block(side):
 
 @jit
 def is_stop(M, pc):
+    """Whether a run stops before it executes the instruction at pc."""
     for k in range(M[m.STOP_COUNT]):
         if ld64(M[m.STOPS] + 8 * k) == pc:
             return True
@@ -170,7 +171,7 @@ def build(M, k, pc, host, limit, next_host, modes):
     if M[m.CODE] != 0 and block >= m.POOL_START:
         k = emit(M, k, B_COUNT | M[m.HOT_AFTER] << 16, block, 0, 0)
     while True:
-        if at & INSTRUCTIONS >= limit or (at > 0 and M[m.STOP_COUNT] > 0 and is_stop(M, pc)):
+        if at & INSTRUCTIONS >= limit or (at > 0 and is_stop(M, pc)):
             k = emit_stop(M, k, pc, block, at)
             break
         word = ld32(host + pc - start)
@@ -396,6 +397,19 @@ def drop_page(M, page, chunk):
 
 
 @jit
+def drop_around(M, pc):
+    """Drops the pages with a block that holds an instruction at virtual `pc`, in whatever address space."""
+    for page in range(M[m.PAGES]):
+        block = ld64(M[m.PAGE_BLOCKS] + 8 * page)
+        while block != 0:
+            at = M[m.POOL] + 8 * block
+            if 0 <= pc - ld64(at + 8 * m.H_PC) < 4 * ld64(at + 8 * m.H_COUNT):
+                drop_code(M, page)
+                break
+            block = ld64(at + 8 * m.H_NEXT)
+
+
+@jit
 def written(M, offset, size):
     """Memory at image offset..offset + size is about to change, by whomever: blocks that hold a word of it go."""
     for page in range(offset >> 12, ((offset + size - 1) >> 12) + 1):
@@ -464,18 +478,16 @@ def raise_fetch(S, status, va, pc, delay_slot):
 
 @jit
 def known_block(S, M, pc):
-    """What the jump cache knows: the address of the first micro-op of the block at pc, or 0. Of no use for stop pcs."""
+    """What the jump cache knows: the address of the first micro-op of the block at pc, or 0. It knows no stop pc."""
     entry = S[state.SOFTMMU] + JUMP_CACHE_OFFSET + ((pc << 2) & (JUMP_CACHE_MASK << 4))
-    if M[m.STOP_COUNT] > 0 or ld64(entry) != pc:
-        return 0
-    return ld64(entry + 8)
+    return ld64(entry + 8) if ld64(entry) == pc else 0
 
 
 @jit
 def find_block(S, M, pc, limit):
     """Address of the first micro-op of the block at pc, or 0 after taking the exception of a fetch that failed. With a
-    `limit` below NO_LIMIT, or stop pcs, the block is built for one use."""
-    once = limit < NO_LIMIT or M[m.STOP_COUNT] > 0
+    `limit` below NO_LIMIT, or at a stop pc, the block is built for one use."""
+    once = limit < NO_LIMIT or is_stop(M, pc)
     if not once:
         ip = known_block(S, M, pc)
         if ip != 0:

@@ -52,13 +52,23 @@ from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, SOONER, WAIT, WRITE
 from cpu.engine.intrinsics import call_code, ld64, st64
 from cpu.engine.jit import jit, jit_inline
 from cpu.engine.micro import R_HELPER, R_HOT, R_LINK, R_MEMORY, R_STOP, R_STORED, R_TRAP, R_UNIT, UNITS
-from cpu.engine.slow_access import CROSSING, FAULTED, FILLED, MMIO, PARTIAL, SLOWLY, finish_crossing, slow_access
+from cpu.engine.slow_access import (
+    CROSSING,
+    FAULTED,
+    FILLED,
+    MMIO,
+    PARTIAL,
+    SLOWLY,
+    WATCHED,
+    finish_crossing,
+    slow_access,
+)
 from cpu.engine.translation import link_native, translate_block
 from cpu.vz.mode import HALVES, is_hypervisors
 from cpu.vz.short_exit import answer
 
 (STOP_HORIZON, STOP_SLICE, STOP_READ, STOP_WRITE, STOP_LIMIT, STOP_PC, STOP_DEADLOCK, STOP_UNMODELLED, STOP_STORM,
- STOP_PARTIAL, STOP_EXIT) = range(11)  # fmt: skip
+ STOP_PARTIAL, STOP_EXIT, STOP_STEP, STOP_WATCH) = range(13)  # fmt: skip
 
 GOES_ON, AGAIN = -1, -2  # beside the stops: what a step of the loop comes to
 STORM = 64
@@ -243,6 +253,33 @@ def is_quiet(S, now):
 
 
 @jit
+def has_stepped(S):
+    """Whether the core that was to execute one instruction has: it is completed, or ended in an exception. What a
+    hypervisor in Python does on the way does not count."""
+    if S[state.STEP] != state.ONE or is_hypervisors(S):
+        return False
+    return S[state.INSTRUCTIONS] != S[state.STEP_DONE] or S[state.PC] != S[state.STEP_PC]
+
+
+@jit
+def stepped(S):
+    """The stop of a core that has done its one instruction."""
+    S[state.STEP] = 0
+    return STOP_WATCH if S[state.WATCH_HIT] else STOP_STEP
+
+
+@jit
+def stops_here(S, M, pc):
+    """Whether the core stops before the instruction at pc, where it stands. The next time it goes on from there."""
+    if S[state.STEP] == 0 and is_stop(M, pc):
+        S[state.STEP] = state.PASS
+        return True
+    if S[state.STEP] == state.PASS:
+        S[state.STEP] = 0
+    return False
+
+
+@jit
 def prepare(M):
     """Makes the host's thread ready for the tiers' code; nothing that `run` does changes that."""
     call_code(M[m.PREPARE], 0, 0, 0, 0, 0)
@@ -259,7 +296,7 @@ def go_straight(S, M):
     """What `run` mostly does: from a boundary at which nothing is due, through translated code, to the next one it
     would look at. False: `run` has to go on from here."""
     now, pc = S[state.CYCLES], S[state.PC]
-    if not S[state.SAMPLE] or not is_quiet(S, now) or is_hypervisors(S):
+    if not S[state.SAMPLE] or S[state.STEP] or not is_quiet(S, now) or is_hypervisors(S):
         return False
     until = budget_end(S, now, S[state.LIMIT] - S[state.INSTRUCTIONS])
     ip = known_block(S, M, pc)
@@ -287,6 +324,8 @@ def start(S, M):
 @jit
 def next_block(S, M):
     """(GOES_ON, first micro-op of the block at PC), with a budget up to DEADLINE; or (AGAIN or a stop, 0)."""
+    if S[state.STEP] and has_stepped(S):
+        return stepped(S), 0
     now = S[state.CYCLES]
     if now >= S[state.SLICE_END]:
         return STOP_SLICE, 0
@@ -307,12 +346,14 @@ def next_block(S, M):
     room = S[state.LIMIT] - S[state.INSTRUCTIONS]
     if room <= 0:
         return STOP_LIMIT, 0
-    if M[m.STOP_COUNT] > 0 and is_stop(M, pc):
+    if stops_here(S, M, pc):
         return STOP_PC, 0
+    if S[state.STEP]:
+        room = 1
     # A block holds at most 65 instructions: near the limit blocks are cut to size.
     cut = room <= 2 * LONGEST
-    if cut or M[m.STOP_COUNT] > 0 or not quiet:
-        until = now  # look again at the block's end: the jump cache knows neither stops nor a near limit
+    if cut or not quiet:
+        until = now  # look again at the block's end: the jump cache does not know of a near limit
     else:
         until = budget_end(S, now, room)
     ip = 0 if cut else known_block(S, M, pc)
@@ -329,7 +370,7 @@ def follow_link(S, M):
     """At a boundary with some budget left: (GOES_ON, first micro-op of the block at PC), which the link just left leads
     to from now on; or (AGAIN or a stop, 0)."""
     link, flushes = S[state.EXIT_CODE], M[m.POOL_FLUSHES]
-    if M[m.STOP_COUNT] > 0 or S[state.LIMIT] - S[state.INSTRUCTIONS] <= 2 * LONGEST:
+    if is_stop(M, S[state.PC]) or S[state.LIMIT] - S[state.INSTRUCTIONS] <= 2 * LONGEST:
         return AGAIN, 0
     S[state.SAMPLE] = 0
     ip = find_block(S, M, S[state.PC], NO_LIMIT)
@@ -363,6 +404,15 @@ def after_memory(S, M, op, ip, pc, delay_slot, start, done):
         return GOES_ON, outcome
     if outcome == FAULTED:
         return after_exception(S), 0
+    if outcome == WATCHED and delay_slot:
+        # A branch is not carried out twice: the core stops behind its delay slot, where the block ends.
+        S[state.STEP], S[state.STEP_DONE] = state.ONE, S[state.INSTRUCTIONS]
+        S[state.DEADLINE], S[state.DONE], S[state.EXIT_N] = start, done, 0
+        return GOES_ON, 0
+    if outcome == WATCHED:
+        S[state.PC] = pc
+        S[state.SAMPLE] = 0
+        return STOP_WATCH, 0
     if outcome == PARTIAL:
         return not_modelled(S, M, STOP_PARTIAL, pc, delay_slot), 0
     park(S, start, done, pc, delay_slot, m.RESUME_SLOW, ip, state.MEMORY_SPACE)
@@ -481,11 +531,11 @@ def run(S, M):
             elif reason == R_HELPER:
                 what = after_helper(S, M, uop, ip, pc, delay_slot, start, done)
                 ip += 8
-                n = S[state.EXIT_N]
             else:
                 what = after_trap(S, M, op, reason, pc, delay_slot)
             if what >= 0:
                 return what
+            n = S[state.EXIT_N]
         if what == AGAIN:
             ip = 0
 

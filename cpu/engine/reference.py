@@ -17,6 +17,7 @@ from cpu.engine.blocks import BOUNDARY_BYTES, note_instruction, raise_fetch
 from cpu.engine.decode import decode_for, pack
 from cpu.engine.helpers import JUMP, NEXT, RAISED, READ_CSR, SOONER, WAIT, WRITE_CSR, finish_csr, run_helper
 from cpu.engine.micro import HELPER_ID, OPS, UNIT_ENABLES
+from cpu.engine.slow_access import stops_access
 from cpu.isa import Flow
 from cpu.isa.values import EXC_CODES, MAX_SCALAR_BYTES, VECTOR_BITS, GuestTrap, IntOperands
 from cpu.tlb.translate import FETCH, ROOT, effective, translate
@@ -31,6 +32,10 @@ class Mmio(Exception):
     def __init__(self, address: int, size: int, is_store: bool, value: int = 0):
         super().__init__(hex(address))
         self.address, self.size, self.is_store, self.value = address, size, is_store, value
+
+
+class Watched(Exception):
+    """A watch stops the access."""
 
 
 class AddressFault(Exception):
@@ -112,6 +117,9 @@ class Registers:
         device = [not self._is_memory(pa, is_store) for pa, _ in pieces]
         if any(device) and (len(pieces) > 1 or ea & (size - 1)):
             raise AddressFault(error, bad)
+        M, kinds = self.core.memory.shared, 1 << is_store
+        if M[shared.WATCH_COUNT] and self.reply is None and stops_access(self.S, M, signed(ea), size, kinds):
+            raise Watched
         return pieces
 
     def _is_memory(self, pa: int, is_store: bool) -> bool:
@@ -169,6 +177,8 @@ class Reference:
                 if outcome is not None:
                     return outcome
         while True:
+            if self._has_stepped():
+                return int(loop.stepped(S))
             if S[state.CYCLES] >= S[state.SLICE_END]:
                 return loop.STOP_SLICE
             if S[state.SAMPLE]:
@@ -185,7 +195,7 @@ class Reference:
                 return loop.STOP_EXIT
             if self._is_full():
                 return loop.STOP_LIMIT
-            if self._is_stop(int(S[state.PC])):
+            if (S[state.STEP] or self.M[shared.STOP_COUNT]) and loop.stops_here(S, self.M, int(S[state.PC])):
                 return loop.STOP_PC
             self.index, self.block_pc, self.target = 0, int(S[state.PC]), None
             outcome = self._block()
@@ -195,8 +205,18 @@ class Reference:
     def _is_stop(self, pc: int) -> bool:
         return bool(self.M[shared.STOP_COUNT]) and pc in self.core.memory.stops
 
+    def _has_stepped(self) -> bool:
+        return self.S[state.STEP] == state.ONE and bool(loop.has_stepped(self.S))
+
     def _is_full(self) -> bool:
         return self.S[state.INSTRUCTIONS] >= self.S[state.LIMIT]
+
+    def _is_cut(self, pc: int) -> bool:
+        """Whether the block ends before the instruction at pc, which is neither its first nor in a delay slot, nor one
+        whose access is under way."""
+        if self.target is not None or not self.index or self.registers.reply is not None:
+            return False
+        return self._is_full() or self._is_stop(signed(pc)) or self._has_stepped()
 
     @property
     def pc(self) -> int:
@@ -267,7 +287,7 @@ class Reference:
         """Runs from `index` to the block's end. None, or a stop."""
         while True:
             pc = self.pc
-            if self.target is None and self.index and (self._is_full() or self._is_stop(signed(pc))):
+            if self._is_cut(pc):
                 self._leave(pc, False)
                 return None
             word = self._fetch(pc, self.target is not None)
@@ -312,9 +332,20 @@ class Reference:
             return self._raise(pc, take_address_exception, fault.status, signed(fault.va))
         except Mmio as access:
             return self._park(access, pc)
+        except Watched:
+            return self._stop_access(pc)
         except PartialStore:
             return self._not_modelled(loop.STOP_PARTIAL, pc)
         return None if self._done() else False
+
+    def _stop_access(self, pc: int):
+        """A watch stops the access at pc, or, in a delay slot, what comes behind it."""
+        S = self.S
+        if self.target is None:
+            self._leave(pc, False)
+            return loop.STOP_WATCH
+        S[state.STEP], S[state.STEP_DONE] = state.ONE, S[state.INSTRUCTIONS]
+        return False
 
     def _decode(self, word: int) -> int:
         return int(decode_for(int(self.S[state.UNITS]) & MODES, word))

@@ -31,6 +31,8 @@ _names = [
     "POOL_FLUSHES",
     "STOPS",  # address of stop pcs, sorted
     "STOP_COUNT",
+    "WATCHES",  # address of the watches: WATCH_WORDS each
+    "WATCH_COUNT",
     "CHARGES",  # per micro-op: cycles << 20 | 1, see budget.py
     "HOT_AFTER",  # tier E: how often a block runs in tier T first
     "CODE",  # tier E: the code buffer, 0: no tier E; it begins with the way to tier T
@@ -54,6 +56,8 @@ SIZE = len(_names)
 CHUNK_WORDS = 1024 + 16 + 1
 CHUNK_SHARED = 1024 + 16  # 1: a block of the page before has its delay slot here
 FAR_LINK = 1  # in place of a link: the target lies in another page, only the jump cache may know it
+# A watch: its first and last virtual address, and which accesses it means, of 1 << LOAD | 1 << STORE.
+WATCH_FIRST, WATCH_LAST, WATCH_KINDS, WATCH_WORDS = range(4)
 SCRATCH_WORDS = 1024  # per core, at the start of the pool: blocks that are used once
 MAX_CORES = 16
 POOL_START = SCRATCH_WORDS * (MAX_CORES + 1)

@@ -13,15 +13,16 @@ from cpu.engine import micro
 from cpu.engine import shared as m
 from cpu.engine.blocks import note_instruction, written
 from cpu.engine.decode import ACCESS, ACCESS_ALIGNED, ACCESS_SIZE
-from cpu.engine.intrinsics import ld8, ld64, st8, st64
+from cpu.engine.intrinsics import ld8, ld64, st8, st64, ult
 from cpu.engine.jit import jit
 from cpu.engine.softmmu import host_offset, note_fill
 from cpu.engine.softmmu_layout import TABLE_MASK, WRITE_OFFSET
 from cpu.tlb.translate import LOAD, ROOT, STORE, effective, translate
 
-FILLED, SLOWLY, FAULTED, DEVICE, PARTIAL = range(5)
+FILLED, SLOWLY, FAULTED, DEVICE, PARTIAL, WATCHED = range(6)
 """What a slow access comes to: a page is filled in, so do it again; by the slow handler; an exception was taken; a read
-leaves the core; it is one of a device that is not modelled."""
+leaves the core; it is one of a device that is not modelled; a watch stops it."""
+ANY_ACCESS = 1 << LOAD | 1 << STORE
 DIRECT, CROSSING, MMIO = range(3)
 """PENDING_STORE: a slow store goes to memory itself, or by the bounce buffer to two pages or to the bus."""
 
@@ -49,6 +50,30 @@ def fault(S, M, status, va, pc, delay_slot):
     """The exception of a load or store whose address `va` failed."""
     note_instruction(S, M, pc, delay_slot)
     take_address_exception(S, status, va, pc, delay_slot)
+
+
+@jit
+def find_watch(M, first, last, kinds):
+    """Number of a watch that an access of one of `kinds` to these virtual addresses touches, or -1."""
+    for k in range(M[m.WATCH_COUNT]):
+        at = M[m.WATCHES] + 8 * m.WATCH_WORDS * k
+        apart = ult(last, ld64(at + 8 * m.WATCH_FIRST)) or ult(ld64(at + 8 * m.WATCH_LAST), first)
+        if not apart and ld64(at + 8 * m.WATCH_KINDS) & kinds:
+            return k
+    return -1
+
+
+@jit
+def stops_access(S, M, ea, size, kinds):
+    """Whether a watch stops the access about to be made, which the next time it lets pass."""
+    this = S[state.INSTRUCTIONS] + 1
+    if this == S[state.WATCH_STOPPED]:
+        return False
+    watch = find_watch(M, ea, ea + size - 1, kinds)
+    if watch >= 0:
+        S[state.WATCH_STOPPED] = this
+        S[state.WATCH_HIT] = watch + 1
+    return watch >= 0
 
 
 @jit
@@ -92,6 +117,8 @@ def slow_access(S, M, op, pc, delay_slot):
     if status != 0:
         fault(S, M, status, pa + va - ea if status & ROOT else va, pc, delay_slot)
         return FAULTED
+    if M[m.WATCH_COUNT] > 0 and stops_access(S, M, ea, size, 1 << wanted):
+        return WATCHED
     offset = host_offset(M, pa)
     if is_store and offset >= M[m.RAM_BYTES]:
         offset = -1  # ROM: stores go to the bus, which knows what they do
@@ -116,8 +143,10 @@ def slow_access(S, M, op, pc, delay_slot):
             S[state.SLOW_POINTER] = host
             S[state.PENDING_STORE] = DIRECT
             return SLOWLY
-    fill(S, M, ea, host, is_store)
-    if ea & (size - 1) or ea != S[state.EXIT_EA]:
+    watched = M[m.WATCH_COUNT] > 0 and find_watch(M, ea & ~0xFFF, ea | 0xFFF, ANY_ACCESS) >= 0
+    if not watched:
+        fill(S, M, ea, host, is_store)
+    if watched or ea & (size - 1) or ea != S[state.EXIT_EA]:
         S[state.SLOW_POINTER] = host
         S[state.PENDING_STORE] = DIRECT
         return SLOWLY

@@ -69,6 +69,7 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-insns", type=count, metavar="N", help="end after N instructions")
     parser.add_argument("--slice", type=count, metavar="N", help="instructions per host slice; never changes a result")
     parser.add_argument("--out", type=text, metavar="DIR", help="keep result.json, console.log and the trace in DIR")
+    parser.add_argument("--gdb", type=text, metavar="[HOST:]PORT", help="wait there for gdb and obey it; port 0 is any")
     parser.add_argument("--profile", action="store_true", help="show where host time went and what the guest executed")
     parser.add_argument(
         "--profile-every", type=count, metavar="N", help="a sample of the guest about every N instructions"

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from soc.commands.checkpoint import Saving, rest_of
+from soc.commands.debugging import listening
 from soc.commands.loading import loading, say_when_compiling
 from soc.commands.options import devices, placement
-from soc.commands.output import BAD_INPUT, FAILED, INTERRUPTED, LIMIT, OK, done, error_text, refusal, result_line, say
+from soc.commands.output import BAD_INPUT, FAILED, INTERRUPTED, done, error_text, refusal, result_line, say
 from soc.commands.profiling import Profiling
 from soc.commands.progress import EVERY_MS, Progress
 from soc.commands.run_folder import RunFolder
@@ -20,9 +21,9 @@ from soc.commands.summary import summary
 from soc.commands.terminal import ConsoleWriter, interactive, keyboard
 from soc.errors import ConfigurationError, SocError
 from soc.options import Options
+from soc.result import EXIT_STATUS
 from soc.trace.file import NAME as TRACE
 
-STATUS = {"poweroff": OK, "until": OK, "limit": LIMIT, "deadlock": FAILED, "error": FAILED}
 NOTHING_RAN = {
     "instructions": 0,
     "virtual_s": 0.0,
@@ -95,12 +96,14 @@ def session(
             max_virtual = rest_of(arguments.max_virtual, machine)
         if arguments.out:
             folder = _folder(arguments.out, machine)
-        status = FAILED
-        with machine:
+        with machine, listening(arguments.gdb) as debugger:
+            status = FAILED
             writer = ConsoleWriter(sys.stdout.buffer, machine.interrupt, folder.console if folder else None)
             try:
                 live = person and interactive()
-                result, interrupted = _run(machine, arguments, writer, saving, max_virtual, live, profiling.profile)
+                result, interrupted = _run(
+                    machine, arguments, writer, saving, max_virtual, live, profiling.profile, debugger
+                )
             except SocError:
                 done(machine.trace.close)
                 raise
@@ -130,7 +133,7 @@ def session(
     say(result_line(data))
     if writer.refused or saving.failed or not all(left):
         return FAILED
-    return INTERRUPTED if interrupted else STATUS[data["ended"]]
+    return INTERRUPTED if interrupted else EXIT_STATUS[data["ended"]]
 
 
 def _folder(path: str, machine: Any) -> RunFolder:
@@ -157,6 +160,7 @@ def _run(
     max_virtual: int | None,
     live: bool,
     profile: Any,
+    debugger: Any,
 ) -> tuple[Any, bool]:
     machine.on_console(writer)
     progress = Progress(writer) if sys.stderr.isatty() else None
@@ -182,6 +186,7 @@ def _run(
                 pace=live,
                 at=saving.at,
                 profile=profile,
+                debugger=debugger,
             )
         finally:
             if progress is not None:

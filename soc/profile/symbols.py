@@ -55,6 +55,10 @@ class Symbols:
             return Function(self._names[at], self._starts[at])
         return Function(f"page {pc & -PAGE:#x}", pc & -PAGE)
 
+    def address(self, name: str) -> int | None:
+        """Where the function of that name begins, or None."""
+        return next((start for start, known in zip(self._starts, self._names, strict=True) if known == name), None)
+
 
 def from_elf(data: bytes, source: str) -> Symbols:
     """The functions and labels in the executable sections of an ELF; none where it is stripped or no ELF."""
