@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 EXIT_STATUS = {"poweroff": 0, "until": 0, "limit": 3, "deadlock": 1, "error": 1}
-"""Of a command, by how its run ended. Contract, section 4."""
+"""Of a command, by how its run ended (docs/machines.md)."""
 
 
 @dataclass
