@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,6 @@ class Boot:
         return answer(self.console, command)
 
 
-@cache
 def boot(folder: Path, append: str = "", script: Sequence[str] = SCRIPT, options: Sequence[str] = ()) -> Boot:
     """One `soc boot` with the script, in a process of its own."""
     path = folder / "script"

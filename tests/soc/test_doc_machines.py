@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from soc.commands.session import STATUS
 from soc.machine import Machine
 from soc.options import Options
-from soc.result import Result
+from soc.result import EXIT_STATUS, Result
 
 PAGE = (Path(__file__).parents[2] / "docs/machines.md").read_text("utf-8")
 BLOCKS = dict(re.findall(r'```\w+ title="(\S+)"\n(.*?)```', PAGE, re.DOTALL))
@@ -34,4 +33,4 @@ def test_the_tables_have_every_option_and_every_key(what):
 
 
 def test_the_table_of_ends_has_every_end():
-    assert set(STATUS) <= FIRST_COLUMN
+    assert set(EXIT_STATUS) <= FIRST_COLUMN
