@@ -63,7 +63,7 @@ class CodeBuffer:
 
     def attach(self, shared: np.ndarray, hot_after: int = HOT_AFTER) -> None:
         """Makes this the buffer of the machine with descriptor `shared`, whose blocks run `hot_after` times in tier T
-        before they are translated."""
+        before they are translated. ExecutableMemoryError where it has no room for a block."""
         for slot, array in (
             (m.CODE, self.code),
             (m.STENCIL_CODE, self._stencils.code),
@@ -80,6 +80,10 @@ class CodeBuffer:
         leave_end = int(place(shared, shared[m.CODE_LEAVE], e.TO_LOOP, 0, 0, 0, 0, 0)) - int(shared[m.CODE])
         at = leave_end + -leave_end % CONSTANTS_ALIGN
         end = at + len(self._stencils.constants)
+        if len(self.code) - end <= MARGIN:
+            raise ExecutableMemoryError(
+                f"a code buffer of {len(self.code)} bytes; more than {end + MARGIN} are needed for one block"
+            )
         self.code[at:end] = self._stencils.constants
         shared[m.CODE_CONSTANTS] = shared[m.CODE] + at
         shared[m.CODE_FIRST] = shared[m.CODE] + end

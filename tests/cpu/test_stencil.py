@@ -118,6 +118,12 @@ def test_a_full_buffer_is_emptied_and_nothing_else_changes(number):
     assert different(whole_state(rig), run_whole(program, "threaded")) == {}
 
 
+def test_a_buffer_without_room_for_a_block_is_refused():
+    rig = Program(551).prepare("stencil")
+    with pytest.raises(ExecutableMemoryError, match="are needed for one block"):
+        small_buffer(rig, 0)
+
+
 def test_the_buffer_is_never_written_beyond_its_ends():
     rig = Program(551).prepare("stencil")
     small_buffer(rig, 4096)
