@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from devices.bits import lowest
 from devices.errors import DeviceError
-from devices.ls3a_ext_irq import CORES, HALF, Ls3aExtIrq, lowest
+from devices.ls3a_ext_irq import CORES, HALF, Ls3aExtIrq
 from devices.registers import Internal, RegisterArray
 
 PINS = 4

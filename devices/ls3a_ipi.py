@@ -6,7 +6,7 @@ from devices.device import Device
 from devices.errors import DeviceError
 from devices.lines import LineOuts
 from devices.ports import CsrOut, MailOuts, index
-from devices.registers import Register, RegisterArray
+from devices.registers import SIZES, Register, RegisterArray
 
 CORES = 4
 NODES = 16
@@ -41,7 +41,7 @@ class Ls3aIpi(Device):
         count=(CORES, 4),
         stride=(BLOCK, 8),
         width=8,
-        accepts=(1, 2, 4, 8),
+        accepts=SIZES,
         doc="Mailbox j of core i: PC, SP, GP, A1.",
     )
     ipi_send = Register(

@@ -3,7 +3,7 @@
 from devices.device import Device
 from devices.lines import LineIns, LineOuts
 from devices.ports import index
-from devices.registers import Internal, Register, RegisterArray
+from devices.registers import SIZES, Internal, Register, RegisterArray
 
 CSR_INTISR = 0x1010
 PINS_OF_ENTRY = [
@@ -29,7 +29,7 @@ class Ls3aRouterIrq(Device):
         0x00,
         count=32,
         width=1,
-        accepts=(1, 2, 4, 8),
+        accepts=SIZES,
         fields={"core": (3, 0), "int": (7, 4)},
         doc="Routing of source i.",
     )
@@ -68,7 +68,7 @@ class Ls3aRouterIrq(Device):
 
     def settle(self) -> None:
         """Gate, split by core, route. Everything follows within the access or line change that caused it."""
-        pending = self.inten & (self.intedge & self.latch | ~self.intedge & self.input.levels)
+        pending = self.inten & self.latched()
         self.intisr = pending
         by_core = [0, 0, 0, 0]
         pins = 0

@@ -5,13 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices import CLASSES, device_class
+from devices.bits import bits
 from devices.board import Board
 from devices.device import Device
 from devices.errors import DeviceError
 from devices.ls3a_ext_irq import Ls3aExtIrq
 from devices.ls3a_ht_irq import Ls3aHtIrq
 from devices.ls3a_ipi import Ls3aIpi
-from devices.ls7a_irq import Ls7aIrq, bits
+from devices.ls7a_irq import Ls7aIrq
 from devices.registers import markdown
 from devices.stable_timer import StableTimer
 from tests.devices.revive import EXAMPLES, left, powered
