@@ -111,7 +111,9 @@ class FakeOutside:
         self.now = end
 
     def transfer(self) -> None:
-        """Do the transfer that was asked for first. Outside RAM and doorbell it is refused."""
+        """Do the transfer that was asked for first. Outside RAM and doorbell it is refused. DeviceError without one."""
+        if not self.waiting:
+            raise DeviceError(f"{self.device.name} waits for no transfer")
         address, what, token = self.waiting.popleft()
         size = what if isinstance(what, int) else len(what)
         inside = RAM_BASE <= address and address + size <= RAM_BASE + RAM_BYTES
