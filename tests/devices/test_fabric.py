@@ -330,6 +330,19 @@ def test_a_board_refuses_wires_that_do_not_fit():
             board.wire(source, target)
 
 
+def test_a_board_names_what_is_not_on_it():
+    board = hw_board()
+    for act in (
+        lambda: board.read("pci", 0, 4),
+        lambda: board.line("pci.irq", 1),
+        lambda: board.wire("pic.lo", "pci.x"),
+    ):
+        with pytest.raises(DeviceError, match="no device 'pci' is on the board; there are pic, msi, htv, ext"):
+            act()
+    with pytest.raises(DeviceError, match="pic has no output line 'irq'; it has intn0, intn1"):
+        board.level("pic.irq")
+
+
 def test_a_wire_takes_over_a_level_that_is_high_already():
     board = Board()
     board.add("fd", "irqfd", assigned=[(1, 4, True)])
