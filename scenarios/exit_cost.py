@@ -67,8 +67,7 @@ def exit_cost(run: Run, rounds: int, kvm: str, tier: str) -> None:
     run.result(result, guest.machine)
     timing = guest.machine.timing
     for name, handler in (("privileged_read", "gpsi"), ("field_change", "gsfc"), ("hypercall", "hc")):
-        exits = {"privileged_read": "vz_gpsi", "field_change": "vz_gsfc", "hypercall": "vz_hc"}[name]
-        run.expect((costs[name].exits - alone.exits)[exits], equals=rounds, what=f"exits of {name}")
+        run.expect((costs[name].exits - alone.exits)[f"vz_{handler}"], equals=rounds, what=f"exits of {name}")
         bare = timing.kvm_exit + getattr(timing, f"kvm_handle_{handler}") + timing.kvm_entry
         run.expect(costs[name].cycles - alone.cycles, above=bare - 3, below=bare + 4, what=f"cycles of {name}")
     run.expect(costs["user_read"].cycles, above=costs["kernel_read"].cycles, what="cycles of a load in user space")
