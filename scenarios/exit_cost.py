@@ -11,6 +11,7 @@ from scenarios.registry import Run, scenario
 from scenarios.table import table
 
 MOST_ROUNDS = 4096
+"""So many pages of 16 KiB are touched for the first time."""
 OPERATIONS = (
     ("nothing", "the loop alone"),
     ("privileged_read", "MFC0 of PRId"),
