@@ -60,14 +60,14 @@ class FakeOutside:
     def vector(self, port: str, vector: int) -> None:
         self.left("vector", port, vector)
 
-    def event(self, port: str, descriptor: int, count: int) -> None:
+    def event(self, port: str, descriptor: int, count: int = 1) -> None:
         self.left("event", port, (descriptor, count))
 
     def csr_write(self, port: str, core: int, offset: int, size: int, value: int) -> None:
         self.left("csr", port, (core, offset, size, value))
 
-    def mailbox(self, port: str, box: int, value: int) -> None:
-        self.left("mailbox", port, (box, value))
+    def mailbox(self, port: str, mailbox: int, value: int) -> None:
+        self.left("mailbox", port, (mailbox, value))
 
     def output(self, port: str, data: bytes) -> None:
         self.outputs[port] += data

@@ -5,13 +5,11 @@ from typing import Any
 
 from devices.bits import lowest
 from devices.device import Device
-from devices.errors import DeviceError
 from devices.lines import LineOut, LineOuts
+from devices.node import CORES, NODES, checked_node
 from devices.ports import VectorIn, VectorOuts, index
 from devices.registers import SIZES, Internal, Register, RegisterArray
 
-CORES = 4
-NODES = 16
 VECTORS = 256
 EXT_INT_EN = 1 << 48
 HALF = 0xFFFF_FFFF
@@ -79,9 +77,7 @@ class Ls3aExtIrq(Device):
     pin = LineOuts(4 * CORES, "IP2..IP5 of the four cores.")
 
     def __init__(self, *, node: int = 0, **options: Any) -> None:
-        if not 0 <= node < NODES:
-            raise DeviceError(f"node {node}: there are nodes 0 to {NODES - 1}")
-        self.node = node
+        self.node = checked_node(node)
         self._warned = 0
         # The vector that is being sent on to another node, as its bit.
         self._passing = 0

@@ -3,11 +3,9 @@
 from typing import Any
 
 from devices.bits import lowest
-from devices.errors import DeviceError
 from devices.ls3a_router_irq import Ls3aRouterIrq
+from devices.node import CORES, checked_online
 from devices.registers import SIZES, Internal, Register, RegisterArray
-
-CORES = 4
 
 
 class Ls3aRouterIrqKvm(Ls3aRouterIrq):
@@ -36,9 +34,7 @@ class Ls3aRouterIrqKvm(Ls3aRouterIrq):
     """One bit per output pin that a source holds."""
 
     def __init__(self, *, online: int = CORES, **options: Any) -> None:
-        if not 1 <= online <= CORES:
-            raise DeviceError(f"online {online}: 1 to {CORES} cores")
-        self.online = online
+        self.online = checked_online(online)
         super().__init__(**options)
 
     def on_line_input(self, source: int, level: int) -> None:
