@@ -89,8 +89,8 @@ def _repeated(built: Callable[[], bytes], iterations: int) -> bytes:
 
 
 def build(name: str, system: str = "bare") -> bytes:
-    """The ELF of `name`.c for one of `SYSTEMS`. Raises ConfigurationError when there is no such
-    program or system, no compiler, or it fails."""
+    """The ELF of `name`.c for one of `SYSTEMS`. Raises ConfigurationError when there is no such program or system, when
+    there is no compiler, and when it fails."""
     _choice("program in C", name, UNITS)
     _choice("system", system, SYSTEMS)
     options = [*SYSTEMS[system], *UNITS[name], *OPTIONS]
