@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devices import device_class
+from devices.bits import bits
 from devices.errors import DeviceError, UnknownDevice
 from devices.fake import FakeOutside
 from devices.ls3a_ext_irq import EXT_INT_EN
-from devices.ls7a_irq import bits
+from devices.registers import SIZES
 
 EXT_INT_EN_AT = 0x420
 """Register that holds the enable of extended interrupts."""
@@ -101,7 +102,7 @@ ADAPTERS: dict[str, type[AloneDevice]] = {"pchpic": _PchPic, "eiointc": _Eiointc
 
 
 def _checked(size: int) -> int:
-    if size not in (1, 2, 4, 8):
+    if size not in SIZES:
         raise DeviceError(f"access size {size}: a bus access has 1, 2, 4 or 8 bytes")
     return size
 

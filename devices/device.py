@@ -112,24 +112,29 @@ class Device:
         return cls.declarations(Line)
 
     @classmethod
+    def port_names(cls, *kinds: type[Port]) -> list[str]:
+        """Names of the ports of these kinds, an element of an array each, in the order of declaration."""
+        return [port for made in cls.declarations(kinds).values() for port in made.ports]
+
+    @classmethod
     def input_lines(cls) -> list[str]:
         """Names `line_in` accepts."""
-        return [port for line in cls.declarations(LineIn).values() for port in line.ports]
+        return cls.port_names(LineIn)
 
     @classmethod
     def output_lines(cls) -> list[str]:
         """Names the device uses with `outside.line`."""
-        return [port for line in cls.declarations(LineOut).values() for port in line.ports]
+        return cls.port_names(LineOut)
 
     @classmethod
     def input_ports(cls) -> list[str]:
         """Names a wire can end at: lines, vectors, events."""
-        return [port for made in cls.declarations((LineIn, VectorIn, EventIn)).values() for port in made.ports]
+        return cls.port_names(LineIn, VectorIn, EventIn)
 
     @classmethod
     def output_ports(cls) -> list[str]:
         """Names a wire can start from: lines, vectors, events, writes to configuration registers."""
-        return [port for made in cls.declarations((LineOut, *SENDERS)).values() for port in made.ports]
+        return cls.port_names(LineOut, *SENDERS)
 
     @staticmethod
     def csr_view(offset: int, core: int) -> int | None:

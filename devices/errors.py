@@ -8,7 +8,7 @@ class DeviceError(SocError):
 
 
 class UnknownDevice(DeviceError):
-    """No device class has this name, or it is not built yet."""
+    """No device class has this name, or there is no such module, file or class."""
 
 
 class UndecodedAccess(DeviceError):

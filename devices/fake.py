@@ -60,14 +60,14 @@ class FakeOutside:
     def vector(self, port: str, vector: int) -> None:
         self.left("vector", port, vector)
 
-    def event(self, port: str, descriptor: int, count: int) -> None:
+    def event(self, port: str, descriptor: int, count: int = 1) -> None:
         self.left("event", port, (descriptor, count))
 
     def csr_write(self, port: str, core: int, offset: int, size: int, value: int) -> None:
         self.left("csr", port, (core, offset, size, value))
 
-    def mailbox(self, port: str, box: int, value: int) -> None:
-        self.left("mailbox", port, (box, value))
+    def mailbox(self, port: str, mailbox: int, value: int) -> None:
+        self.left("mailbox", port, (mailbox, value))
 
     def output(self, port: str, data: bytes) -> None:
         self.outputs[port] += data
@@ -111,7 +111,9 @@ class FakeOutside:
         self.now = end
 
     def transfer(self) -> None:
-        """Do the transfer that was asked for first. Outside RAM and doorbell it is refused."""
+        """Do the transfer that was asked for first. Outside RAM and doorbell it is refused. DeviceError without one."""
+        if not self.waiting:
+            raise DeviceError(f"{self.device.name} waits for no transfer")
         address, what, token = self.waiting.popleft()
         size = what if isinstance(what, int) else len(what)
         inside = RAM_BASE <= address and address + size <= RAM_BASE + RAM_BYTES

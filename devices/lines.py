@@ -53,6 +53,7 @@ class Input:
         self.levels = initial
 
     def load(self, levels: int) -> None:
+        """Take over saved levels without calling the device."""
         self.level = self.levels = levels
 
     def drive(self, index: int, level: int) -> bool:

@@ -1,10 +1,9 @@
 """The configuration page of a Loongson-3A node: what the chip is and can do, and a few words software sets."""
 
 from devices.device import Device
-from devices.registers import Register
+from devices.registers import SIZES, Register
 
-SIZES = (1, 2, 4, 8)
-MSI, EXT_IOI, IPI, NODE_COUNTER, TEMPERATURE = 1 << 2, 1 << 3, 1 << 4, 1 << 1, 1 << 0
+NODE_COUNTER, MSI, EXT_IOI, IPI = 1 << 1, 1 << 2, 1 << 3, 1 << 4
 
 
 def _text(text: str) -> int:
@@ -14,7 +13,7 @@ def _text(text: str) -> int:
 class Ls3aConfig(Device):
     """Identification, features and chip words, at 0x1fe00000 and as configuration registers of the same number.
 
-    The temperature word reads 0; software that wants one divides by what it finds in the features.
+    There is no sensor: both temperature registers read 0, and the feature bit that announces one is clear.
 
     Source: Linux 6.1: arch/mips/include/asm/mach-loongson64/loongson_regs.h.
     """

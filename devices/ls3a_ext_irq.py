@@ -3,26 +3,19 @@
 import logging
 from typing import Any
 
+from devices.bits import lowest
 from devices.device import Device
-from devices.errors import DeviceError
 from devices.lines import LineOut, LineOuts
+from devices.node import CORES, NODES, checked_node
 from devices.ports import VectorIn, VectorOuts, index
-from devices.registers import Internal, Register, RegisterArray
+from devices.registers import SIZES, Internal, Register, RegisterArray
 
-CORES = 4
-NODES = 16
 VECTORS = 256
-ANY_SIZE = (1, 2, 4, 8)
 EXT_INT_EN = 1 << 48
 HALF = 0xFFFF_FFFF
 NONE_YET = -1
 
 log = logging.getLogger(__name__)
-
-
-def lowest(mask: int) -> int:
-    """Number of the lowest bit set in `mask`, which is not 0."""
-    return (mask & -mask).bit_length() - 1
 
 
 class Ls3aExtIrq(Device):
@@ -47,29 +40,29 @@ class Ls3aExtIrq(Device):
 
     size = 0x1D00
 
-    other_func = Register(0x420, width=8, accepts=ANY_SIZE, fields={"ext_int_en": 48}, doc="Other functions; stored.")
+    other_func = Register(0x420, width=8, accepts=SIZES, fields={"ext_int_en": 48}, doc="Other functions; stored.")
     ext_ioi_send = Register(0x1140, access="wo", fields={"vector": (7, 0)}, doc="Makes a vector pending.")
-    node_type = RegisterArray(0x14A0, count=16, width=2, accepts=ANY_SIZE, doc="Bitmap of nodes, chosen by COREMAP.")
+    node_type = RegisterArray(0x14A0, count=16, width=2, accepts=SIZES, doc="Bitmap of nodes, chosen by COREMAP.")
     ipmap = RegisterArray(
-        0x14C0, count=8, width=1, accepts=ANY_SIZE, fields={"int": (3, 0)}, doc="Pin of vectors 32i to 32i+31."
+        0x14C0, count=8, width=1, accepts=SIZES, fields={"int": (3, 0)}, doc="Pin of vectors 32i to 32i+31."
     )
-    en = RegisterArray(0x1600, count=4, width=8, accepts=ANY_SIZE, doc="Enabled vectors.")
-    bounce = RegisterArray(0x1680, count=4, width=8, accepts=ANY_SIZE, doc="Vectors that take turns.")
-    isr = RegisterArray(0x1700, count=4, width=8, access="ro", accepts=ANY_SIZE, doc="Pending vectors.")
+    en = RegisterArray(0x1600, count=4, width=8, accepts=SIZES, doc="Enabled vectors.")
+    bounce = RegisterArray(0x1680, count=4, width=8, accepts=SIZES, doc="Vectors that take turns.")
+    isr = RegisterArray(0x1700, count=4, width=8, access="ro", accepts=SIZES, doc="Pending vectors.")
     core_isr = RegisterArray(
         0x1800,
         count=(CORES, 4),
         stride=(0x100, 8),
         width=8,
         access="w1c",
-        accepts=ANY_SIZE,
+        accepts=SIZES,
         doc="Vectors pending at core i; write 1 to clear.",
     )
     coremap = RegisterArray(
         0x1C00,
         count=VECTORS,
         width=1,
-        accepts=ANY_SIZE,
+        accepts=SIZES,
         fields={"core": (3, 0), "node_type": (7, 4)},
         doc="Target of vector i.",
     )
@@ -84,12 +77,10 @@ class Ls3aExtIrq(Device):
     pin = LineOuts(4 * CORES, "IP2..IP5 of the four cores.")
 
     def __init__(self, *, node: int = 0, **options: Any) -> None:
-        if not 0 <= node < NODES:
-            raise DeviceError(f"node {node}: there are nodes 0 to {NODES - 1}")
-        self.node = node
+        self.node = checked_node(node)
         self._warned = 0
+        # The vector that is being sent on to another node, as its bit.
         self._passing = 0
-        # The vector that is being sent on to another node.
         super().__init__(**options)
 
     @staticmethod

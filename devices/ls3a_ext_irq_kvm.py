@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from devices.errors import DeviceError
-from devices.ls3a_ext_irq import CORES, HALF, Ls3aExtIrq, lowest
+from devices.bits import lowest
+from devices.ls3a_ext_irq import HALF, Ls3aExtIrq
+from devices.node import CORES, checked_online
 from devices.registers import Internal, RegisterArray
 
 PINS = 4
@@ -27,9 +28,7 @@ class Ls3aExtIrqKvm(Ls3aExtIrq):
     """Per core and pin: bit quad+1 while a vector of that group of 64 holds the pin."""
 
     def __init__(self, *, online: int = CORES, **options: Any) -> None:
-        if not 1 <= online <= CORES:
-            raise DeviceError(f"online {online}: 1 to {CORES} cores")
-        self.online = online
+        self.online = checked_online(online)
         super().__init__(**options)
 
     def write(self, offset: int, size: int, value: int, core: int = 0, space: str = "memory") -> None:

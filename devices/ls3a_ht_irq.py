@@ -6,10 +6,9 @@ from devices.device import Device
 from devices.errors import DeviceError
 from devices.lines import LineIn, LineOuts
 from devices.ports import VectorIn, VectorOut, index
-from devices.registers import Register, RegisterArray
+from devices.registers import SIZES, Register, RegisterArray
 
 VECTORS = 256
-ANY_SIZE = (1, 2, 4, 8)
 
 
 def line_of(vector: int, lines: int, stripe: int) -> int:
@@ -38,9 +37,9 @@ class Ls3aHtIrq(Device):
     size = 0x278
 
     vector = RegisterArray(
-        0x80, count=8, access="w1c", accepts=ANY_SIZE, doc="Pending vectors 32i to 32i+31; write 1 to clear."
+        0x80, count=8, access="w1c", accepts=SIZES, doc="Pending vectors 32i to 32i+31; write 1 to clear."
     )
-    enable = RegisterArray(0xA0, count=8, accepts=ANY_SIZE, doc="1: the vector drives its line.")
+    enable = RegisterArray(0xA0, count=8, accepts=SIZES, doc="1: the vector drives its line.")
     int_trans_lo = Register(0x270, fields={"allow": 30, "enable": 31}, doc="Stored: EXT_INT_en alone decides.")
     int_trans_hi = Register(0x274, doc="Stored.")
 

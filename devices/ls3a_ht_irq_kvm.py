@@ -1,8 +1,8 @@
 """The HyperTransport interrupt vectors as a guest of the older Loongson KVM meets them."""
 
-from devices.ls3a_ht_irq import ANY_SIZE, Ls3aHtIrq
+from devices.ls3a_ht_irq import Ls3aHtIrq
 from devices.ports import VectorIn
-from devices.registers import RegisterArray
+from devices.registers import SIZES, RegisterArray
 
 
 class Ls3aHtIrqKvm(Ls3aHtIrq):
@@ -14,10 +14,10 @@ class Ls3aHtIrqKvm(Ls3aHtIrq):
 
     size = 0x100
 
-    plain_low = RegisterArray(0x00, count=0x80, width=1, accepts=ANY_SIZE, doc="Memory.")
-    vector = RegisterArray(0x80, count=8, access="w1c", accepts=ANY_SIZE, writes=(4, 8), doc="Pending vectors.")
-    enable = RegisterArray(0xA0, count=8, accepts=ANY_SIZE, writes=(4, 8), doc="Enabled vectors.")
-    plain_high = RegisterArray(0xC0, count=0x40, width=1, accepts=ANY_SIZE, doc="Memory.")
+    plain_low = RegisterArray(0x00, count=0x80, width=1, accepts=SIZES, doc="Memory.")
+    vector = RegisterArray(0x80, count=8, access="w1c", accepts=SIZES, writes=(4, 8), doc="Pending vectors.")
+    enable = RegisterArray(0xA0, count=8, accepts=SIZES, writes=(4, 8), doc="Enabled vectors.")
+    plain_high = RegisterArray(0xC0, count=0x40, width=1, accepts=SIZES, doc="Memory.")
 
     withdrawn = VectorIn("Vectors that are taken back.")
 

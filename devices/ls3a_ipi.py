@@ -3,13 +3,11 @@
 from typing import Any
 
 from devices.device import Device
-from devices.errors import DeviceError
 from devices.lines import LineOuts
+from devices.node import CORES, checked_node
 from devices.ports import CsrOut, MailOuts, index
-from devices.registers import Register, RegisterArray
+from devices.registers import SIZES, Register, RegisterArray
 
-CORES = 4
-NODES = 16
 BLOCK = 0x100
 CSR_SET, CSR_MAILBOX = 0x1008, 0x1020
 WORD = 0xFFFF_FFFF
@@ -41,7 +39,7 @@ class Ls3aIpi(Device):
         count=(CORES, 4),
         stride=(BLOCK, 8),
         width=8,
-        accepts=(1, 2, 4, 8),
+        accepts=SIZES,
         doc="Mailbox j of core i: PC, SP, GP, A1.",
     )
     ipi_send = Register(
@@ -68,9 +66,7 @@ class Ls3aIpi(Device):
     csr = CsrOut("Writes of configuration registers that are not in this block.")
 
     def __init__(self, *, node: int = 0, **options: Any) -> None:
-        if not 0 <= node < NODES:
-            raise DeviceError(f"node {node}: there are nodes 0 to {NODES - 1}")
-        self.node = node
+        self.node = checked_node(node)
         super().__init__(**options)
 
     @staticmethod

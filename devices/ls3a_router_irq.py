@@ -2,12 +2,13 @@
 
 from devices.device import Device
 from devices.lines import LineIns, LineOuts
+from devices.node import CORES
 from devices.ports import index
-from devices.registers import Internal, Register, RegisterArray
+from devices.registers import SIZES, Internal, Register, RegisterArray
 
 CSR_INTISR = 0x1010
 PINS_OF_ENTRY = [
-    sum(1 << 4 * core + pin for core in range(4) for pin in range(4) if entry >> core & 1 and entry >> 4 + pin & 1)
+    sum(1 << 4 * core + pin for core in range(CORES) for pin in range(4) if entry >> core & 1 and entry >> 4 + pin & 1)
     for entry in range(256)
 ]
 """The output pins one source drives, by its routing byte: a product per source, so that two sources never mix."""
@@ -29,7 +30,7 @@ class Ls3aRouterIrq(Device):
         0x00,
         count=32,
         width=1,
-        accepts=(1, 2, 4, 8),
+        accepts=SIZES,
         fields={"core": (3, 0), "int": (7, 4)},
         doc="Routing of source i.",
     )
@@ -41,16 +42,16 @@ class Ls3aRouterIrq(Device):
     intedge = Register(0x34, doc="0 level, 1 edge.")
     bounce = Register(0x38, doc="Stored; no effect on Loongson-3.")
     auto = Register(0x3C, doc="Stored; no effect on Loongson-3.")
-    core_intisr = RegisterArray(0x40, count=4, stride=8, access="ro", doc="INTISR of the sources routed to core i.")
+    core_intisr = RegisterArray(0x40, count=CORES, stride=8, access="ro", doc="INTISR of the sources routed to core i.")
 
     latch = Internal(0)
 
     input = LineIns(32, "Interrupt sources.")
-    pin = LineOuts(16, "IP2..IP5 of the four cores.")
+    pin = LineOuts(4 * CORES, "IP2..IP5 of the four cores.")
 
     @staticmethod
     def csr_view(offset: int, core: int) -> int | None:
-        return 0x40 + 8 * (core % 4) + offset - CSR_INTISR if CSR_INTISR <= offset < CSR_INTISR + 4 else None
+        return 0x40 + 8 * (core % CORES) + offset - CSR_INTISR if CSR_INTISR <= offset < CSR_INTISR + 4 else None
 
     def on_line_input(self, source: int, level: int) -> None:
         if level:
@@ -68,16 +69,16 @@ class Ls3aRouterIrq(Device):
 
     def settle(self) -> None:
         """Gate, split by core, route. Everything follows within the access or line change that caused it."""
-        pending = self.inten & (self.intedge & self.latch | ~self.intedge & self.input.levels)
+        pending = self.inten & self.latched()
         self.intisr = pending
-        by_core = [0, 0, 0, 0]
+        by_core = [0] * CORES
         pins = 0
         while pending:
             bit = pending & -pending
             pending ^= bit
             entry = self.entry[bit.bit_length() - 1]
             pins |= PINS_OF_ENTRY[entry]
-            for core in range(4):
+            for core in range(CORES):
                 if entry >> core & 1:
                     by_core[core] |= bit
         self.core_intisr = by_core

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from devices.errors import DeviceError
+from devices.bits import lowest
 from devices.ls3a_router_irq import Ls3aRouterIrq
-from devices.registers import Internal, Register, RegisterArray
-
-CORES = 4
+from devices.node import CORES, checked_online
+from devices.registers import SIZES, Internal, Register, RegisterArray
 
 
 class Ls3aRouterIrqKvm(Ls3aRouterIrq):
@@ -26,7 +25,7 @@ class Ls3aRouterIrqKvm(Ls3aRouterIrq):
     auto = Internal(0)
     bounce = Internal(0)
     intedge = Register(0x38, doc="1: taken back by an INTENCLR that does not name it.")
-    entry = RegisterArray(0x00, count=32, width=1, accepts=(1, 2, 4, 8), doc="Routing of source i.")
+    entry = RegisterArray(0x00, count=32, width=1, accepts=SIZES, doc="Routing of source i.")
     inten = Register(0x24, access="ro", doc="Enabled sources.")
     intenset = Register(0x28, access="w1s", of=inten, accepts=(4, 8), doc="Enables sources.")
     intenclr = Register(0x2C, access="w1c", of=inten, accepts=(4, 8), doc="Disables sources.")
@@ -35,9 +34,7 @@ class Ls3aRouterIrqKvm(Ls3aRouterIrq):
     """One bit per output pin that a source holds."""
 
     def __init__(self, *, online: int = CORES, **options: Any) -> None:
-        if not 1 <= online <= CORES:
-            raise DeviceError(f"online {online}: 1 to {CORES} cores")
-        self.online = online
+        self.online = checked_online(online)
         super().__init__(**options)
 
     def on_line_input(self, source: int, level: int) -> None:
@@ -45,9 +42,9 @@ class Ls3aRouterIrqKvm(Ls3aRouterIrq):
         if not self.inten & bit:
             return
         cores, pins = self.entry[source] & 0xF, self.entry[source] >> 4
-        core = (cores & -cores).bit_length() - 1 if cores else 0
+        core = lowest(cores) if cores else 0
         core = core if core < self.online else 0
-        pin = 1 << 4 * core + (pins & -pins).bit_length() - 1 if cores and pins else 0
+        pin = 1 << 4 * core + lowest(pins) if cores and pins else 0
         if level:
             self.intisr |= bit
             self.core_intisr[core] |= bit

@@ -2,15 +2,15 @@
 
 from typing import Any
 
+from devices.bits import bits
 from devices.device import Device
 from devices.errors import DeviceError
 from devices.lines import LineIns, LineOut
 from devices.ports import VectorOut
-from devices.registers import Internal, Register, RegisterArray
+from devices.registers import SIZES, Internal, Register, RegisterArray
 
 PINS = 64
 EVERY_PIN = (1 << PINS) - 1
-ANY_SIZE = (1, 2, 4, 8)
 LO, HI = 1, 2
 """Bits of a route: the two outputs."""
 RESET_VECTORS = tuple(pin if pin < 32 else pin + 32 for pin in range(PINS))
@@ -39,29 +39,29 @@ class Ls7aIrq(Device):
         width=8,
         access="ro",
         reset=0x003F_0001_0700_0000,
-        accepts=ANY_SIZE,
+        accepts=SIZES,
         fields={"id": (31, 24), "version": (39, 32), "last_pin": (55, 48)},
         doc="Identification.",
     )
-    int_mask = Register(0x020, width=8, reset=EVERY_PIN, accepts=ANY_SIZE, doc="1 masked.")
-    htmsi_en = Register(0x040, width=8, accepts=ANY_SIZE, doc="1 HT message, 0 output line.")
-    intedge = Register(0x060, width=8, accepts=ANY_SIZE, doc="0 level, 1 edge.")
-    intisr = Register(0x3A0, width=8, access="ro", accepts=ANY_SIZE, doc="Pins in service.")
+    int_mask = Register(0x020, width=8, reset=EVERY_PIN, accepts=SIZES, doc="1 masked.")
+    htmsi_en = Register(0x040, width=8, accepts=SIZES, doc="1 HT message, 0 output line.")
+    intedge = Register(0x060, width=8, accepts=SIZES, doc="0 level, 1 edge.")
+    intisr = Register(0x3A0, width=8, access="ro", accepts=SIZES, doc="Pins in service.")
     intclr = Register(
-        0x080, width=8, access="w1c", of=intisr, accepts=ANY_SIZE, doc="Ends service, forgets edge requests."
+        0x080, width=8, access="w1c", of=intisr, accepts=SIZES, doc="Ends service, forgets edge requests."
     )
-    auto_ctrl0 = Register(0x0C0, width=8, accepts=ANY_SIZE, doc="Low bit of the distribution mode.")
-    auto_ctrl1 = Register(0x0E0, width=8, accepts=ANY_SIZE, doc="High bit: 00 fixed, 01 rotate, 10 idle, 11 busy.")
+    auto_ctrl0 = Register(0x0C0, width=8, accepts=SIZES, doc="Low bit of the distribution mode.")
+    auto_ctrl1 = Register(0x0E0, width=8, accepts=SIZES, doc="High bit: 00 fixed, 01 rotate, 10 idle, 11 busy.")
     route_entry = RegisterArray(
-        0x100, count=PINS, width=1, reset=LO, accepts=ANY_SIZE, fields={"lo": 0, "hi": 1}, doc="Outputs of pin i."
+        0x100, count=PINS, width=1, reset=LO, accepts=SIZES, fields={"lo": 0, "hi": 1}, doc="Outputs of pin i."
     )
     htmsi_vector = RegisterArray(
-        0x200, count=PINS, width=1, resets=RESET_VECTORS, accepts=ANY_SIZE, doc="HT vector of pin i."
+        0x200, count=PINS, width=1, resets=RESET_VECTORS, accepts=SIZES, doc="HT vector of pin i."
     )
-    intisr_chip0 = Register(0x300, width=8, access="ro", accepts=ANY_SIZE, doc="In service at output 0.")
-    intisr_chip1 = Register(0x320, width=8, access="ro", accepts=ANY_SIZE, doc="In service at output 1.")
-    intirr = Register(0x380, width=8, access="ro", accepts=ANY_SIZE, doc="Requests: active level pins, latched edges.")
-    int_polarity = Register(0x3E0, width=8, accepts=ANY_SIZE, doc="0 active high, 1 active low.")
+    intisr_chip0 = Register(0x300, width=8, access="ro", accepts=SIZES, doc="In service at output 0.")
+    intisr_chip1 = Register(0x320, width=8, access="ro", accepts=SIZES, doc="In service at output 1.")
+    intirr = Register(0x380, width=8, access="ro", accepts=SIZES, doc="Requests: active level pins, latched edges.")
+    int_polarity = Register(0x3E0, width=8, accepts=SIZES, doc="0 active high, 1 active low.")
 
     latch = Internal(0)
     last_hi = Internal(EVERY_PIN)
@@ -79,8 +79,8 @@ class Ls7aIrq(Device):
             raise DeviceError(f"pins {pins}: the controller has 1 to {PINS}")
         super().__init__(**options)
         self.pins = pins
+        # The pin whose message is being sent, as its bit.
         self._issuing = 0
-        # The pin whose message is being sent.
         for port in self.input_lines()[pins:]:
             del self._inputs[port]
 
@@ -141,13 +141,3 @@ class Ls7aIrq(Device):
             return HI if self.last_hi >> pin & 1 else LO
         more = self.intisr_chip1.bit_count() - self.intisr_chip0.bit_count()
         return HI if (more < 0 if mode == 2 else more > 0) else LO
-
-
-def bits(mask: int) -> list[int]:
-    """Numbers of the bits set in `mask`, lowest first."""
-    found = []
-    while mask:
-        low = mask & -mask
-        found.append(low.bit_length() - 1)
-        mask ^= low
-    return found

@@ -1,6 +1,7 @@
 """The LS7A interrupt controller as a guest of Loongson's KVM meets it."""
 
-from devices.ls7a_irq import PINS, Ls7aIrq, bits
+from devices.bits import bits
+from devices.ls7a_irq import PINS, Ls7aIrq
 from devices.ports import VectorOut
 from devices.registers import Internal, Register, RegisterArray
 

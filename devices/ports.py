@@ -1,8 +1,8 @@
 """Ports of a device that carry messages: interrupt vectors, events, mail, and writes to configuration registers.
 
 Declared as class attributes, like lines. An output is sent with ``self.lo.send(8)``. An input calls a handler:
-``on_vector_<name>(vector)`` or ``on_event_<name>(descriptor, count)``. Elements of an array are ``node[3]``; their
-handlers get the index first.
+``on_vector_<name>(vector)`` or ``on_event_<name>(descriptor, count)``. Arrays are of outputs only; their elements are
+``node[3]``.
 """
 
 from __future__ import annotations

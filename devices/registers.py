@@ -28,6 +28,7 @@ from typing import Any, ClassVar, Protocol
 from soc.errors import SocError
 
 SIZES = (1, 2, 4, 8)
+"""All sizes of a bus access, in bytes."""
 ACCESSES = ("rw", "ro", "wo", "w1c", "w1s")
 
 Reader = Callable[[Any], int]
@@ -48,7 +49,8 @@ class Register:
     writes   sizes of writes where they are others than those of reads
     bank     decoded only while the device has selected this bank (``Device.select_bank``); default in all banks
     space    address space: "memory", or "csr" for Loongson's configuration registers
-    fields   {name: bit or (high, low)}, for the handbook
+    fields   {name: bit or (high, low)}, for the handbook and for vectors
+    doc      what it is for, for the handbook
 
     Raises RegisterError for a width, access, offset, reset or mask that is out of range.
     """
@@ -116,6 +118,7 @@ class Register:
 
     @property
     def is_array(self) -> bool:
+        """True when instances hold a list of values."""
         return bool(self.counts)
 
     @property
@@ -193,6 +196,7 @@ class Internal:
     kept: bool = False
 
     def fresh(self) -> Any:
+        """The initial value, for one instance alone."""
         return list(self.initial) if isinstance(self.initial, list) else self.initial
 
 
@@ -446,8 +450,8 @@ def markdown(owner: type) -> str:
         meaning = [register.doc] if register.doc else []
         for name, place in register.fields.items():
             meaning.append(f"{name}[{place}]" if isinstance(place, int) else f"{name}[{place[0]}:{place[1]}]")
-        first = getattr(register, "resets", None)
-        reset = "per element" if first else f"{register.reset:#x}" if register.stored else "\u2013"
+        resets = getattr(register, "resets", None)
+        reset = "per element" if resets else f"{register.reset:#x}" if register.stored else "\u2013"
         sizes = "/".join(str(size) for size in register.accepts)
         if register.writes != register.accepts:
             sizes += ", writes " + "/".join(str(size) for size in register.writes)

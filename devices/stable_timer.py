@@ -5,11 +5,11 @@ from typing import Any
 
 from devices.device import Device
 from devices.lines import LineOuts
+from devices.node import CORES
 from devices.ports import VectorIn
 from devices.registers import Internal, Register, RegisterArray
 from soc.time import Clock
 
-CORES = 4
 BLOCK = 0x100
 TICKS = (1 << 48) - 1
 PERIODIC, ENABLE, ALWAYS_ONE = 1 << 62, 1 << 61, 1 << 63

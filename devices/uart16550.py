@@ -273,6 +273,7 @@ class Uart16550(Device):
     def _modem_levels(self) -> int:
         mcr = self.mcr
         if mcr & MCR_LOOP:
+            # RTS comes back as CTS, DTR as DSR, OUT1 as RI, OUT2 as DCD.
             return (mcr & 2) << 3 | (mcr & 1) << 5 | (mcr & 4) << 4 | (mcr & 8) << 4
         return self.cts.level << 4 | self.dsr.level << 5 | self.ri.level << 6 | self.dcd.level << 7
 

@@ -11,6 +11,7 @@ from scenarios.registry import Run, scenario
 from scenarios.table import table
 
 MOST_ROUNDS = 4096
+"""So many pages of 16 KiB are touched for the first time."""
 OPERATIONS = (
     ("nothing", "the loop alone"),
     ("privileged_read", "MFC0 of PRId"),
@@ -67,8 +68,7 @@ def exit_cost(run: Run, rounds: int, kvm: str, tier: str) -> None:
     run.result(result, guest.machine)
     timing = guest.machine.timing
     for name, handler in (("privileged_read", "gpsi"), ("field_change", "gsfc"), ("hypercall", "hc")):
-        exits = {"privileged_read": "vz_gpsi", "field_change": "vz_gsfc", "hypercall": "vz_hc"}[name]
-        run.expect((costs[name].exits - alone.exits)[exits], equals=rounds, what=f"exits of {name}")
+        run.expect((costs[name].exits - alone.exits)[f"vz_{handler}"], equals=rounds, what=f"exits of {name}")
         bare = timing.kvm_exit + getattr(timing, f"kvm_handle_{handler}") + timing.kvm_entry
         run.expect(costs[name].cycles - alone.cycles, above=bare - 3, below=bare + 4, what=f"cycles of {name}")
     run.expect(costs["user_read"].cycles, above=costs["kernel_read"].cycles, what="cycles of a load in user space")

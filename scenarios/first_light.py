@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from scenarios.library import guest
+from scenarios.library import KSEG0_BITS, guest, within
 from scenarios.registry import Run, scenario
-from soc.errors import ConfigurationError
 from soc.time import PS_PER_SECOND, duration, in_ns
-
-KSEG0_BITS = 0x1FFFFFFF
 
 
 @scenario(rounds=100, typing="first light", type_at="50 us", tier="auto")
@@ -17,8 +14,7 @@ def first_light(run: Run, rounds: int, typing: str, type_at: str, tier: str) -> 
     """Runs `guests/first_light.S`: `rounds` timer and transmit interrupts, and a person who types `typing`."""
     from soc import Machine, PoweredOff
 
-    if not 1 <= rounds <= 10_000_000:
-        raise ConfigurationError(f"rounds = {rounds}; allowed: 1 to 10000000")
+    within("rounds", rounds, 1, 10_000_000)
     machine = Machine("virt", trace=True, tier=tier)
     program = guest("first_light.S", rounds=rounds)
     machine.load(program.to_elf())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from scenarios.ipi_pingpong import round_trips
+from scenarios.ipi_pingpong import MOST_ROUNDS, round_trips
 from scenarios.kvm import each, in_vm, reasons
 from scenarios.library import Loaded, loaded, within
 from scenarios.registry import Run, scenario
@@ -17,7 +17,7 @@ FEW = 2
 @scenario(rounds=100, cpus=2, platform="virt", kvm="vz", tier="auto")
 def ipi_in_guest(run: Run, rounds: int, cpus: int, platform: str, kvm: str, tier: str) -> None:
     """Two vCPUs on `cpus` cores play ping-pong, with controllers in the kernel and in user space; and bare."""
-    within("rounds", rounds, FEW + 1, 16_384)
+    within("rounds", rounds, FEW + 1, MOST_ROUNDS)
     within("cpus", cpus, 1, 2)
     trips: dict[str, list[int]] = {}
     taken: dict[str, Counter[str]] = {}

@@ -9,6 +9,7 @@ from scenarios.registry import Run, scenario
 from scenarios.table import spreads
 
 MOST_ROUNDS = 16_384
+"""So many stamps has ipi_pingpong.S room for."""
 
 
 @scenario(cpus=2, rounds=1000, partner=1, platform="virt", tier="auto")

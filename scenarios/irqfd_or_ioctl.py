@@ -15,6 +15,8 @@ from scenarios.table import spreads, table
 from soc.time import duration
 
 MSI_VECTOR, MESSAGE, GSI = 0x46, 8, 64
+MOST_ROUNDS = 4096
+"""So many stamps has inject.S room for."""
 FIRST = 500_000_000
 """When the first signal leaves, in ps: the guest is ready."""
 WAYS = {"bare": None, "irqfd": "kernel", "ioctl": "kernel", "ioctl, user irqchip": "user"}
@@ -50,7 +52,7 @@ class InjectingThread(Device):
 @scenario(rounds=100, interval="60 us", asleep=False, kvm="vz", tier="auto")
 def irqfd_or_ioctl(run: Run, rounds: int, interval: str, asleep: bool, kvm: str, tier: str) -> None:
     """One vCPU on one core, awake or `asleep`, gets a message every `interval`."""
-    within("rounds", rounds, 1, 4096)
+    within("rounds", rounds, 1, MOST_ROUNDS)
     late: dict[str, list[int]] = {}
     rows = []
     for way in WAYS:

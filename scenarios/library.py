@@ -17,6 +17,7 @@ FOLDER = Path(__file__).parent / "guests"
 SHARED = ("common.S", "cores.S")
 ON_CORES = '.include "cores.S"'
 KSEG0_BITS = 0x1FFF_FFFF
+"""Bits of an address in kseg0 that are the physical address."""
 UNCACHED = 0x9000_0000_0000_0000
 PLACES = {
     "virt": {"uart_source": 0},
@@ -65,7 +66,7 @@ class Loaded:
 
     def __init__(
         self, name: str, platform: str | Platform, cpus: int, options: dict[str, Any], parameters: dict[str, int]
-    ):
+    ) -> None:
         from soc import Machine
 
         places = PLACES[getattr(platform, "name", platform)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scenarios.exit_cost import OPERATIONS
+from scenarios.exit_cost import MOST_ROUNDS, OPERATIONS
 from scenarios.kvm import each, in_vm, kvm_counter, reasons
 from scenarios.library import loaded, within
 from scenarios.registry import Run, scenario
@@ -15,7 +15,7 @@ NAMES = [name for name, _ in OPERATIONS]
 @scenario(rounds=200, kvm="vz", tier="auto")
 def mmio_in_kernel_or_user(run: Run, rounds: int, kvm: str, tier: str) -> None:
     """Loads and stores of the interrupt router: on the bare core, with KVM's router, with the VMM's."""
-    within("rounds", rounds, 2, 4096)
+    within("rounds", rounds, 2, MOST_ROUNDS)
     rows, cycles = [], {}
     for way in WAYS:
         for access in ("kernel_read", "kernel_write"):

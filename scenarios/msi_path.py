@@ -35,12 +35,11 @@ def msi_path(run: Run, cpus: int, rounds: int, traffic: str, tier: str) -> None:
             run.show(machine.machine.console.decode("utf-8", "replace"), result.reason)
             break
         if traffic == "virtio":
-            path, counts = (
-                machine.machine.trace.latency("virtio_rng"),
-                [machine.counters(core)[0] for core in range(cpus)],
-            )
+            path = machine.machine.trace.latency("virtio_rng")
+            counts = [machine.counters(core)[0] for core in range(cpus)]
         else:
-            path, counts = routes.latency(machine, name), [routes.served(machine, name, core) for core in range(cpus)]
+            path = routes.latency(machine, name)
+            counts = [routes.served(machine, name, core) for core in range(cpus)]
         run.show(f"{traffic}, by {way}", f"interrupts of each core: {counts}", path.table(), "")
         run.keep(f"latency-{name}.txt", path.table() + "\n")
         times[f"{traffic}, {way}"] = path.totals

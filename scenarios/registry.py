@@ -35,7 +35,7 @@ def _keeping(folder: str | Path) -> Iterator[None]:
 class Run:
     """One run of a scenario: collects what it shows, keeps its artefacts, and judges its expectations."""
 
-    def __init__(self, name: str, parameters: dict[str, Any], out: str | Path | None = None):
+    def __init__(self, name: str, parameters: dict[str, Any], out: str | Path | None = None) -> None:
         self.name, self.parameters = name, parameters
         self.shown: list[str] = []
         """Everything printed so far, one text per item."""
@@ -140,7 +140,7 @@ class Run:
 class Scenario:
     """A function with parameters; calling it runs it and gives the `Run`."""
 
-    def __init__(self, function: Callable[..., None], defaults: dict[str, Any]):
+    def __init__(self, function: Callable[..., None], defaults: dict[str, Any]) -> None:
         self.function = function
         self.scenario_defaults = defaults
         """Parameter -> default value; a value given must be of the default's type."""

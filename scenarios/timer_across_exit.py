@@ -6,7 +6,7 @@ from scenarios.kvm import each, in_vm, reasons
 from scenarios.library import Loaded, loaded, within
 from scenarios.registry import Run, scenario
 from scenarios.table import spreads, table
-from scenarios.timer_jitter import LOADS, counted
+from scenarios.timer_jitter import LOADS, MOST_ROUNDS, counted
 
 FEW_TICKS = 100
 """How far a guest's Count may be from host time when the run ends: KVM rounds at each change of its timer."""
@@ -17,7 +17,7 @@ def timer_across_exit(run: Run, cpus: int, rounds: int, tick: str, tier: str) ->
     """Every vCPU takes `rounds` interrupts of its Compare under each load of timer_jitter: bare, in a VM with a core
     for each vCPU, and with twice as many vCPUs as cores, `tick` being the host's time slice."""
     within("cpus", cpus, 1, 8)
-    within("rounds", rounds, 1, 4096)
+    within("rounds", rounds, 1, MOST_ROUNDS)
     late: dict[str, list[int]] = {}
     exits, drift = [], {}
     for way, vcpus in (("bare", cpus), ("VM", cpus), ("shared", 2 * cpus)):

@@ -13,6 +13,7 @@ from soc.errors import ConfigurationError, choose
 LOADS = ("asleep", "arithmetic", "memory", "registers")
 TIMERS = ("compare", "stable", "both")
 MOST_ROUNDS = 4096
+"""So many interrupts of each core has timer_jitter.S room for."""
 
 
 @scenario(cpus=4, rounds=200, load="all", timer="both", tier="auto")

@@ -16,13 +16,16 @@ MEMORY_ENABLE, BUS_MASTER, INTX_DISABLE = 1 << 1, 1 << 2, 1 << 10
 INTERRUPT_STATUS, CAPABILITIES = 1 << 3, 1 << 4
 MSIX_AT = 0x40
 CAPABILITIES_AT = 0x50
+MSIX_TABLE_AT, MSIX_PENDING_AT = 0x4000, 0x5000
+"""Where MSI-X is in BAR 0."""
 MSIX_ENABLE, MSIX_MASK_ALL = 1 << 15, 1 << 14
 VECTORS = 4
 VENDOR_SPECIFIC, MSIX = 0x09, 0x11
 ANY = (1, 2, 4)
 
 
-def _config(offset: int, width: int, access: str = "ro", **options: Any) -> Register:
+def config_register(offset: int, width: int, access: str = "ro", **options: Any) -> Register:
+    """A register at `offset` of configuration space; `options` are those of `Register`."""
     return Register(offset, width=width, access=access, accepts=ANY, space="config", **options)
 
 
@@ -40,36 +43,36 @@ class PciFunction(DmaDevice):
     subsystem: ClassVar[tuple[int, int]] = (0, 0)
     revision_number: ClassVar[int] = 0
 
-    vendor_id = _config(0x00, 2)
-    device_id = _config(0x02, 2)
-    command = _config(0x04, 2, "rw", mask=MEMORY_ENABLE | BUS_MASTER | INTX_DISABLE)
-    status = _config(0x06, 2)
-    revision = _config(0x08, 1)
-    programming_interface = _config(0x09, 1)
-    class_code = _config(0x0A, 2)
-    cache_line_size = _config(0x0C, 1, "rw")
-    latency_timer = _config(0x0D, 1)
-    header_type = _config(0x0E, 1)
+    vendor_id = config_register(0x00, 2)
+    device_id = config_register(0x02, 2)
+    command = config_register(0x04, 2, "rw", mask=MEMORY_ENABLE | BUS_MASTER | INTX_DISABLE)
+    status = config_register(0x06, 2)
+    revision = config_register(0x08, 1)
+    programming_interface = config_register(0x09, 1)
+    class_code = config_register(0x0A, 2)
+    cache_line_size = config_register(0x0C, 1, "rw")
+    latency_timer = config_register(0x0D, 1)
+    header_type = config_register(0x0E, 1)
     bar = RegisterArray(0x10, count=6, width=4, access="rw", accepts=ANY, space="config")
-    subsystem_vendor_id = _config(0x2C, 2)
-    subsystem_id = _config(0x2E, 2)
-    capability_pointer = _config(0x34, 1, reset=MSIX_AT)
-    interrupt_line = _config(0x3C, 1, "rw")
-    interrupt_pin = _config(0x3D, 1, reset=1, doc="INTA#.")
+    subsystem_vendor_id = config_register(0x2C, 2)
+    subsystem_id = config_register(0x2E, 2)
+    capability_pointer = config_register(0x34, 1, reset=MSIX_AT)
+    interrupt_line = config_register(0x3C, 1, "rw")
+    interrupt_pin = config_register(0x3D, 1, reset=1, doc="INTA#.")
 
-    msix_id = _config(MSIX_AT, 1, reset=MSIX)
-    msix_next = _config(MSIX_AT + 1, 1, reset=CAPABILITIES_AT)
-    msix_control = _config(MSIX_AT + 2, 2, "rw", reset=VECTORS - 1, mask=MSIX_ENABLE | MSIX_MASK_ALL)
-    msix_table = _config(MSIX_AT + 4, 4, reset=0x4000, doc="BAR 0, offset 0x4000.")
-    msix_pending = _config(MSIX_AT + 8, 4, reset=0x5000, doc="BAR 0, offset 0x5000.")
+    msix_id = config_register(MSIX_AT, 1, reset=MSIX)
+    msix_next = config_register(MSIX_AT + 1, 1, reset=CAPABILITIES_AT)
+    msix_control = config_register(MSIX_AT + 2, 2, "rw", reset=VECTORS - 1, mask=MSIX_ENABLE | MSIX_MASK_ALL)
+    msix_table = config_register(MSIX_AT + 4, 4, reset=MSIX_TABLE_AT, doc="BAR 0, offset 0x4000.")
+    msix_pending = config_register(MSIX_AT + 8, 4, reset=MSIX_PENDING_AT, doc="BAR 0, offset 0x5000.")
     capability = RegisterArray(CAPABILITIES_AT, count=18, width=4, access="ro", accepts=ANY, space="config")
 
     _table = {"count": VECTORS, "stride": 16, "width": 4, "accepts": (4, 8), "space": "bar0"}
-    message_address = RegisterArray(0x4000, mask=0xFFFF_FFFC, **_table)
-    message_address_high = RegisterArray(0x4004, **_table)
-    message_data = RegisterArray(0x4008, **_table)
-    message_control = RegisterArray(0x400C, reset=1, mask=1, doc="Bit 0: masked.", **_table)
-    pending = Register(0x5000, width=8, access="ro", accepts=(4, 8), space="bar0")
+    message_address = RegisterArray(MSIX_TABLE_AT, mask=0xFFFF_FFFC, **_table)
+    message_address_high = RegisterArray(MSIX_TABLE_AT + 4, **_table)
+    message_data = RegisterArray(MSIX_TABLE_AT + 8, **_table)
+    message_control = RegisterArray(MSIX_TABLE_AT + 12, reset=1, mask=1, doc="Bit 0: masked.", **_table)
+    pending = Register(MSIX_PENDING_AT, width=8, access="ro", accepts=(4, 8), space="bar0")
 
     irq = LineOut("INTA#")
 

@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 from devices.device import Device
-from devices.pci.function import MEMORY_ENABLE
-from devices.registers import Internal, Register
+from devices.pci.function import MEMORY_ENABLE, config_register
+from devices.registers import Internal
 
 _COMMAND, _BAR, _BARS_END = 0x04, 0x10, 0x28
+_NO_BUS = 0x100
+"""Stands for a bus that nothing is on."""
 
 
 class Config(NamedTuple):
@@ -22,10 +24,6 @@ class Config(NamedTuple):
     bus: int
     devfn: int
     register: int
-
-
-def _config(offset: int, width: int, access: str = "ro", **options: Any) -> Register:
-    return Register(offset, width=width, access=access, accepts=(1, 2, 4), space="config", **options)
 
 
 class PciHost(Device):
@@ -39,13 +37,13 @@ class PciHost(Device):
     memory: ClassVar[range] = range(0x4000_0000, 0x8000_0000)
     """PCI memory addresses, the same as physical ones."""
 
-    vendor_id = _config(0x00, 2)
-    device_id = _config(0x02, 2)
-    command = _config(0x04, 2, "rw", mask=0x0006)
-    status = _config(0x06, 2)
-    class_code = _config(0x0A, 2, reset=0x0600, doc="Host bridge.")
-    header_type = _config(0x0E, 1)
-    interrupt_line = _config(0x3C, 1, "rw")
+    vendor_id = config_register(0x00, 2)
+    device_id = config_register(0x02, 2)
+    command = config_register(0x04, 2, "rw", mask=0x0006)
+    status = config_register(0x06, 2)
+    class_code = config_register(0x0A, 2, reset=0x0600, doc="Host bridge.")
+    header_type = config_register(0x0E, 1)
+    interrupt_line = config_register(0x3C, 1, "rw")
 
     commands = Internal([])
     bases = Internal([])
@@ -155,12 +153,14 @@ class Ls7aHost(PciHost):
     def decode(self, address: int) -> Config | None:
         if address in self.window0:
             offset = address - self.window0.start
-            bus = offset >> 16 & 0xFF
-            # Without the type 1 bit the bus bits are not part of the address of a root function.
-            return Config(bus if offset >> 24 else (0 if not bus else 0x100), offset >> 8 & 0xFF, offset & 0xFF)
+            return Config(_bus(offset, 24), offset >> 8 & 0xFF, offset & 0xFF)
         if address in self.window1:
             offset = address - self.window1.start
-            bus = offset >> 16 & 0xFF
-            register = offset & 0xFF | offset >> 16 & 0xF00
-            return Config(bus if offset >> 28 else (0 if not bus else 0x100), offset >> 8 & 0xFF, register)
+            return Config(_bus(offset, 28), offset >> 8 & 0xFF, offset & 0xFF | offset >> 16 & 0xF00)
         return None
+
+
+def _bus(offset: int, type1_bit: int) -> int:
+    """The bus at `offset` of a window whose accesses of type 1 have `type1_bit`; of type 0 they have no bus bits."""
+    bus = offset >> 16 & 0xFF
+    return bus if offset >> type1_bit or not bus else _NO_BUS

@@ -24,6 +24,8 @@ MOST_SECTORS = 1 << 16
 class VirtioBlk(VirtioDevice):
     """A disk from `image`, or any `disk`; see `open_disk` for the options. Raises DiskError.
 
+    serial   what the guest reads as the disk's name, of which 20 bytes count
+
     A host error (a full file system under an overlay) is an I/O error for the guest and is kept in `troubles`.
     """
 

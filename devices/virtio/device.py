@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 from devices.dma import DmaFault, Process
 from devices.errors import DeviceError
-from devices.pci.function import VECTORS, VENDOR_SPECIFIC, PciFunction
-from devices.registers import Internal, Register, RegisterArray
+from devices.pci.function import CAPABILITIES_AT, MSIX_TABLE_AT, VECTORS, VENDOR_SPECIFIC, PciFunction
+from devices.registers import SIZES, Internal, Register, RegisterArray
 from devices.virtio.queue import Chain, QueueError, Ring, Steps, peek, put, take
 
 log = logging.getLogger(__name__)
@@ -27,8 +27,12 @@ QUEUES = 4
 QUEUE_SIZE = 256
 
 COMMON, ISR, DEVICE, NOTIFY = 0x0000, 0x1000, 0x2000, 0x3000
+"""Where the structures are in BAR 0."""
+COMMON_CFG, NOTIFY_CFG, ISR_CFG, DEVICE_CFG, PCI_CFG = 1, 2, 3, 4, 5
 NOTIFY_MULTIPLIER = 4
-_PCI_CFG_AT = 0x50 + 16 + 16 + 16 + 20
+VENDOR, DEVICE_BASE = 0x1AF4, 0x1040
+_PCI_CFG_AT = CAPABILITIES_AT + 16 + 16 + 16 + 20
+"""It follows three capabilities of 16 bytes and one of 20."""
 
 
 def _common(offset: int, width: int, access: str = "rw", **options: Any) -> Register:
@@ -46,6 +50,9 @@ class VirtioDevice(PciFunction):
     pci_class: ClassVar[int] = 0xFF0000
     queues: ClassVar[int] = 1
     """Virtqueues the device has, at most 4."""
+    kept: ClassVar[tuple[str, ...]] = ()
+    """Internals that a driver's reset leaves alone, such as data that arrived from outside."""
+    revision_number = 1
 
     device_feature_select = _common(0x00, 4)
     device_feature = _common(0x04, 4, "ro")
@@ -66,7 +73,7 @@ class VirtioDevice(PciFunction):
 
     isr = Register(ISR, width=1, access="ro", space="bar0", doc="Bit 0 queue, bit 1 configuration; a read clears it.")
     device_configuration = RegisterArray(
-        DEVICE, count=64, width=1, access="ro", accepts=(1, 2, 4, 8), space="bar0", doc="Of the device type."
+        DEVICE, count=64, width=1, access="ro", accepts=SIZES, space="bar0", doc="Of the device type."
     )
     notify = RegisterArray(NOTIFY, count=QUEUES, stride=4, width=2, access="wo", accepts=(2, 4), space="bar0")
 
@@ -92,10 +99,8 @@ class VirtioDevice(PciFunction):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.identity = (0x1AF4, 0x1040 + cls.device_type, cls.pci_class)
-        cls.subsystem = (0x1AF4, 0x1040 + cls.device_type)
-
-    revision_number = 1
+        cls.identity = (VENDOR, DEVICE_BASE + cls.device_type, cls.pci_class)
+        cls.subsystem = (VENDOR, DEVICE_BASE + cls.device_type)
 
     # What a device type gives.
 
@@ -136,18 +141,18 @@ class VirtioDevice(PciFunction):
         return bool(self.device_status & DRIVER_OK) and not self.device_status & NEEDS_RESET and not self.leaving
 
     def capabilities(self) -> bytes:
-        at = 0x50
+        at = CAPABILITIES_AT
         found = b""
         for kind, offset, size, more in (
-            (1, COMMON, 0x38, b""),
-            (3, ISR, 1, b""),
-            (4, DEVICE, 64, b""),
-            (2, NOTIFY, NOTIFY_MULTIPLIER * QUEUES, struct.pack("<I", NOTIFY_MULTIPLIER)),
-            (5, 0, 0, bytes(4)),
+            (COMMON_CFG, COMMON, 0x38, b""),
+            (ISR_CFG, ISR, 1, b""),
+            (DEVICE_CFG, DEVICE, 64, b""),
+            (NOTIFY_CFG, NOTIFY, NOTIFY_MULTIPLIER * QUEUES, struct.pack("<I", NOTIFY_MULTIPLIER)),
+            (PCI_CFG, 0, 0, bytes(4)),
         ):
             size_of_it = 16 + len(more)
             at += size_of_it
-            following = 0 if kind == 5 else at
+            following = 0 if kind == PCI_CFG else at
             found += struct.pack("<BBBBBxxxII", VENDOR_SPECIFIC, following, size_of_it, kind, 0, offset, size) + more
         return found
 
@@ -335,10 +340,7 @@ class VirtioDevice(PciFunction):
             self.__dict__.update(header)
             self.__dict__.update(kept)
 
-    kept: ClassVar[tuple[str, ...]] = ()
-    """Internals that a driver's reset leaves alone, such as data that arrived from outside."""
-
 
 def _outlives(register: Register) -> bool:
     """True for what the driver's reset does not touch: the PCI header and MSI-X."""
-    return register.stored and (register.space == "config" or register.offset >= 0x4000)
+    return register.stored and (register.space == "config" or register.offset >= MSIX_TABLE_AT)

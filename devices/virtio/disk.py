@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Protocol
@@ -213,11 +214,11 @@ def open_disk(image: str | Path, readonly: bool = False, overlay: str | Path | N
 def _open(path: Path, flags: int) -> int:
     try:
         if path.is_dir():
-            raise IsADirectoryError(21, "it is a directory")
+            raise IsADirectoryError(errno.EISDIR, "it is a directory")
         return os.open(path, flags | os.O_CLOEXEC, 0o644)
     except OSError as cause:
         writing = "write" if flags & os.O_RDWR else "read"
         advice = "Check the path; `truncate -s 64M FILE` makes an empty disk."
-        if isinstance(cause, PermissionError) or cause.errno == 30:
+        if isinstance(cause, PermissionError) or cause.errno == errno.EROFS:
             advice = "Give `readonly`, or `overlay=memory`, to leave the image as it is."
         raise DiskError(f"cannot {writing} disk image {path}: {cause.strerror}.\n{advice}") from cause

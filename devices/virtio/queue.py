@@ -63,10 +63,12 @@ class Chain(NamedTuple):
 
     @property
     def to_read(self) -> int:
+        """Bytes the device reads."""
         return sum(buffer.size for buffer in self.readable)
 
     @property
     def to_write(self) -> int:
+        """Bytes the device may write."""
         return sum(buffer.size for buffer in self.writable)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Any
 
+from devices.errors import DeviceError
 from devices.registers import Internal
 from devices.virtio.device import VirtioDevice
 from devices.virtio.queue import Chain, Steps, scatter
@@ -14,7 +15,7 @@ _BLOCK = 64
 
 
 class VirtioRng(VirtioDevice):
-    """Fills each buffer, up to 4096 bytes of it, from the stream of `seed` (an integer of 64 bits)."""
+    """Fills each buffer, up to 4096 bytes of it, from the stream of `seed`, 0 to 2**64 - 1. Raises DeviceError."""
 
     device_type = 4
     queues = 1
@@ -24,7 +25,9 @@ class VirtioRng(VirtioDevice):
     """Bytes of the stream given out."""
 
     def __init__(self, *, seed: int = 0, **options: Any) -> None:
-        self._key = (seed & (1 << 64) - 1).to_bytes(8, "little")
+        if not 0 <= seed < 1 << 64:
+            raise DeviceError(f"seed {seed}: a whole number from 0 to 2**64 - 1")
+        self._key = seed.to_bytes(8, "little")
         super().__init__(**options)
 
     def stream(self, start: int, size: int) -> bytes:

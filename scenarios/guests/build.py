@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -73,7 +73,7 @@ def _part(name: str, part: str, parts: Sequence[str], system: str = "bare") -> b
     return with_word(build(name, system), "part", parts.index(part) + 1)
 
 
-def _choice(what: str, name: str, allowed: Sequence[str]) -> None:
+def _choice(what: str, name: str, allowed: Collection[str]) -> None:
     if name not in allowed:
         raise ConfigurationError(choose(what, name, allowed))
 
@@ -89,7 +89,10 @@ def _repeated(built: Callable[[], bytes], iterations: int) -> bytes:
 
 
 def build(name: str, system: str = "bare") -> bytes:
-    """The ELF of `name`.c for one of `SYSTEMS`. Raises ConfigurationError when there is no compiler or it fails."""
+    """The ELF of `name`.c for one of `SYSTEMS`. Raises ConfigurationError when there is no such program or system, when
+    there is no compiler, and when it fails."""
+    _choice("program in C", name, UNITS)
+    _choice("system", system, SYSTEMS)
     options = [*SYSTEMS[system], *UNITS[name], *OPTIONS]
     return compiled(f"{name}-{system}", [FOLDER / f"{name}.c"], [SCRIPT, *sorted(FOLDER.glob("*.h"))], options)
 

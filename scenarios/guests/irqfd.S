@@ -1,7 +1,7 @@
-# Serves interrupts that something outside the machine injects, until each core has had `rounds` of either kind.
+# Serves interrupts that something outside the machine injects, until `rounds` of either kind have come.
 #
-# Pin `pin` + core of the PCH-PIC, a level pin, leads to its vector 16 + core, and vector MSI + core comes alone; HTVEC
-# gives both to the router, which sends vectors 0 to 31 and 64 to 95 to core `pin_core` and core `msi_core`.
+# Pin PIN of the PCH-PIC, a level pin, leads to its vector PIN_VECTOR, and vector MSI_VECTOR comes alone; HTVEC gives
+# both to the router, which sends vectors 0 to 31 to core `pin_core` and vectors 64 to 95 to core `msi_core`.
 # As Linux does, the handler masks the level pin, acknowledges at HTVEC, clears the pin at the PCH-PIC, which is what a
 # resampling descriptor waits for, and unmasks it: by then the line has fallen, and the pin is not issued twice.
 

@@ -158,6 +158,8 @@ def test_all_that_can_be_built_is_measured():
 def test_a_part_that_does_not_exist_is_refused():
     with pytest.raises(ConfigurationError, match="unknown part of the compute set 'msa'"):
         build.compute("msa")
+    with pytest.raises(ConfigurationError, match="unknown system 'windows'; allowed: bare, linux"):
+        build.vector("dot", system="windows")
     with pytest.raises(ConfigurationError, match="unknown operation of the system 'sleep'"):
         build.system("sleep")
     with pytest.raises(ConfigurationError, match="iterations = 0; allowed"):

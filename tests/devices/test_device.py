@@ -183,3 +183,9 @@ def test_devices_load_neither_the_simulator_nor_the_engine():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_transfer_that_nobody_waits_for_is_refused(rig):
+    rig.device("devices.virtio.rng:VirtioRng")
+    with pytest.raises(DeviceError, match="VirtioRng waits for no transfer"):
+        rig.outside.transfer()

@@ -5,13 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices import CLASSES, device_class
+from devices.bits import bits
 from devices.board import Board
 from devices.device import Device
 from devices.errors import DeviceError
 from devices.ls3a_ext_irq import Ls3aExtIrq
 from devices.ls3a_ht_irq import Ls3aHtIrq
 from devices.ls3a_ipi import Ls3aIpi
-from devices.ls7a_irq import Ls7aIrq, bits
+from devices.ls7a_irq import Ls7aIrq
 from devices.registers import markdown
 from devices.stable_timer import StableTimer
 from tests.devices.revive import EXAMPLES, left, powered
@@ -327,6 +328,19 @@ def test_a_board_refuses_wires_that_do_not_fit():
     for source, target in (("pic.lo", "lio.input[0]"), ("pic.intn0", "htv.message"), ("ext.pin[0]", "lio.input[32]")):
         with pytest.raises(DeviceError, match="cannot be wired"):
             board.wire(source, target)
+
+
+def test_a_board_names_what_is_not_on_it():
+    board = hw_board()
+    for act in (
+        lambda: board.read("pci", 0, 4),
+        lambda: board.line("pci.irq", 1),
+        lambda: board.wire("pic.lo", "pci.x"),
+    ):
+        with pytest.raises(DeviceError, match="no device 'pci' is on the board; there are pic, msi, htv, ext"):
+            act()
+    with pytest.raises(DeviceError, match="pic has no output line 'irq'; it has intn0, intn1"):
+        board.level("pic.irq")
 
 
 def test_a_wire_takes_over_a_level_that_is_high_already():

@@ -10,6 +10,7 @@ from devices.virtio.rng import VirtioRng
 from scenarios import eiointc_pins, irqfd_injection, irqfd_or_ioctl, msi_path, routes, timer_jitter
 from scenarios.library import guests, loaded
 from scenarios.routes import ROUTES
+from soc.errors import ConfigurationError
 from soc.messages import InterruptLevel, InterruptVector
 from soc.timing import Timing
 
@@ -18,8 +19,6 @@ UNEVEN = Timing(
     irq_line="7 ns", core_pin="3 ns", ht_vector="41 ns", ipi_pin="11 ns", mmio_request="53 ns", core_window="50 ns"
 )
 """No two sums of these are equal by chance."""
-
-
 SMALL = {
     "ipi_pingpong.S": lambda **o: loaded("ipi_pingpong.S", "virt", 2, o, rounds=5),
     "ipi_storm.S": lambda **o: loaded("ipi_storm.S", "virt", 4, o, rounds=3),
@@ -32,8 +31,6 @@ SMALL = {
     "inject.S": lambda **o: irqfd_or_ioctl.prepare("bare", 3, 2_000_000, False, **o),
 }
 """A small run of each guest for several cores; options are the Machine's, or at least `tier`."""
-
-
 WITHOUT_INTERRUPTS = ("exit_cost.S", "pages.S")
 """In tests/scenarios/test_kvm.py."""
 
@@ -112,8 +109,6 @@ def test_every_path_reaches_every_core(cpus):
 
 
 def test_a_path_of_the_bridge_is_refused_where_there_is_none():
-    from soc.errors import ConfigurationError
-
     with pytest.raises(
         ConfigurationError, match="unknown path of platform virt 'msi_htvec'; allowed: uart, ipi, timer"
     ):

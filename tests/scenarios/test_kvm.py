@@ -100,7 +100,9 @@ def test_the_log_names_the_pages_that_four_vcpus_have_written(cpus, interval):
     assert logged == changed
     pages = set(range(FIELD >> PAGE_SHIFT, (FIELD >> PAGE_SHIFT) + 64))
     assert changed & pages == {
-        (FIELD >> PAGE_SHIFT) + page for page in range(64) if any(field(found, 64)[page << 14 : page + 1 << 14])
+        (FIELD >> PAGE_SHIFT) + page
+        for page in range(64)
+        if any(field(found, 64)[page << PAGE_SHIFT : page + 1 << PAGE_SHIFT])
     }
 
 

@@ -141,7 +141,7 @@ def test_wrong_parameters_are_refused_with_what_is_allowed(name, wrong, said, tm
         load(name)(out=tmp_path, **wrong)
 
 
-def test_round_trips_are_equal_and_longer_across_nothing():
+def test_round_trips_are_equal_and_no_longer_to_another_node():
     near, far = (
         loaded("ipi_pingpong.S", "virt", cpus, rounds=6, partner=partner) for cpus, partner in ((2, 1), (8, 5))
     )

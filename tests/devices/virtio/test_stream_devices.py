@@ -24,6 +24,12 @@ def test_random_bytes_come_from_the_seed_in_order():
     assert len(set(first)) > 50, "they look random"
 
 
+@pytest.mark.parametrize("seed", [-1, 1 << 64])
+def test_a_seed_of_more_than_64_bits_is_refused(seed):
+    with pytest.raises(DeviceError, match=f"seed {seed}: a whole number from 0"):
+        VirtioRng(seed=seed)
+
+
 def test_console_output_leaves_and_input_waits_for_a_buffer():
     driver = Driver(VirtioConsole())
     driver.request(1, [b"hello ", b"world"], [])

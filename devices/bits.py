@@ -1,0 +1,15 @@
+"""The bits of a mask, by number."""
+
+
+def lowest(mask: int) -> int:
+    """Number of the lowest bit set in `mask`, which is not 0."""
+    return (mask & -mask).bit_length() - 1
+
+
+def bits(mask: int) -> list[int]:
+    """Numbers of the bits set in `mask`, lowest first."""
+    found = []
+    while mask:
+        found.append(lowest(mask))
+        mask &= mask - 1
+    return found
