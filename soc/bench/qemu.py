@@ -36,6 +36,7 @@ class Qemu:
 
     @property
     def name(self) -> str:
+        """As the tables call it."""
         return f"QEMU {self.version} {self.cpu}"
 
     def _machine(self) -> list[str]:
@@ -78,6 +79,7 @@ class UserQemu:
 
     @property
     def name(self) -> str:
+        """As the tables call it."""
         return f"QEMU {self.version} user mode {USER_CPU}"
 
     def run(self, elf: Path) -> Outcome:
