@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-A0 = 4
-KSEG0_BYTES = 0x2000_0000
+from soc.firmware.boot import BootState
+from soc.firmware.memory_map import physical
 
 
 def load(machine: Any, source: Path, a0: int) -> None:
@@ -12,7 +12,5 @@ def load(machine: Any, source: Path, a0: int) -> None:
     from cpu.isa.assembler import assemble_file
 
     program = assemble_file(source)
-    machine.memory.write(program.base % KSEG0_BYTES, program.data)
-    registers = [0] * 32
-    registers[A0] = a0
-    machine.cpu[0].set_state({"pc": program.entry, "gpr": registers})
+    machine.memory.write(physical(program.base), program.data)
+    machine.cpu[0].set_state(BootState(program.entry, {"a0": a0}).state())
