@@ -435,7 +435,7 @@ class Machine:
 
     def waits(self) -> str:
         """Which channel waited how long for which device in another process, in wall time: a table."""
-        from soc.placement.profile import table, waits
+        from soc.placement.waits import table, waits
 
         remote = [component for component in self.components.values() if component.remote]
         return table(waits(remote, self.trace.wiring, self._links.ports), remote)

@@ -191,6 +191,11 @@ class Message(tuple):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.shown(self.FIELDS)})"
 
+    @classmethod
+    def own_fields(cls) -> list[str]:
+        """The names of the fields besides those that every message has."""
+        return list(cls.FIELDS)[len(_Head._fields) :]
+
     def shown(self, names: Iterable[str]) -> str:
         """The fields `names`, as in a call; bits and addresses in hex."""
         return ", ".join(
@@ -469,8 +474,7 @@ def describe() -> str:
     """The messages as a Markdown table, for docs/wire.md: kind, name, own fields with their widths, meaning."""
     lines = ["| kind | message | phase | its own fields | |", "|---|---|---|---|---|"]
     for kind, cls in sorted(KINDS.items()):
-        own = list(cls.FIELDS.items())[len(_Head._fields) :]
-        fields = ", ".join(f"`{name}` {_width(spec)}" for name, spec in own)
+        fields = ", ".join(f"`{name}` {_width(cls.FIELDS[name])}" for name in cls.own_fields())
         meaning = " ".join((cls.__doc__ or "").split("\n\n")[0].split())
         lines.append(f"| {kind} | {cls.__name__} | {cls.PHASE.name.lower()} | {fields} | {meaning} |")
     return "\n".join(lines)

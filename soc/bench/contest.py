@@ -60,6 +60,11 @@ class Program:
         return self.instructions / median(self.wall_s) / 1e6
 
     @property
+    def each_instructions(self) -> float:
+        """Instructions of an iteration."""
+        return self.instructions / (self.iterations - SHORT)
+
+    @property
     def each_ns(self) -> float:
         """Time of an iteration in ns, start-up left out, median of the rounds."""
         return median(self.engine_s) / (self.iterations - SHORT) * 1e9

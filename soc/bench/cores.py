@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from soc.bench import bare
 from soc.bench.contest import Say
 from soc.bench.errors import BenchError
 from soc.timing import Timing
@@ -87,14 +88,11 @@ def _measure(machines: Sequence[tuple[int, str | None]], rounds: int, instructio
 
 
 def _machine(cores: int, window: str | None) -> Any:
-    from cpu.isa.assembler import assemble_file
     from soc.machine import Machine
 
     timing = Timing() if window is None else Timing(core_window=window, mmio_request=window)
     machine = Machine("virt", cpus=cores, ram="16 MiB", timing=timing)
-    program = assemble_file(GUEST)
-    machine.memory.write(program.base & 0x1FFF_FFFF, program.data)
-    machine.cpu[0].set_state({"pc": program.entry, "gpr": [0] * 4 + [cores] + [0] * 27})
+    bare.load(machine, GUEST, cores)
     return machine
 
 

@@ -21,6 +21,8 @@ PROGRAM = "qemu-system-mips64el"
 USER_PROGRAM = "qemu-mips64el"
 USER_CPU = "Loongson-3A4000"
 MACHINE = "loongson3-virt"
+CPU = "Loongson-3A1000"
+"""The processor model of that machine unless another is asked for."""
 RAM_MIB = 512
 EM_MIPS, ET_EXEC, PT_LOAD, EF_MIPS_ARCH_64R2 = 8, 2, 1, 0x8000_0000
 EHDR, PHDR = "<16sHHIQQQIHHHHHH", "<IIQQQQQQ"
@@ -36,6 +38,7 @@ class Qemu:
 
     @property
     def name(self) -> str:
+        """As the tables call it."""
         return f"QEMU {self.version} {self.cpu}"
 
     def _machine(self) -> list[str]:
@@ -78,6 +81,7 @@ class UserQemu:
 
     @property
     def name(self) -> str:
+        """As the tables call it."""
         return f"QEMU {self.version} user mode {USER_CPU}"
 
     def run(self, elf: Path) -> Outcome:
@@ -85,7 +89,7 @@ class UserQemu:
         return run([*self.command, "-cpu", USER_CPU, elf])
 
 
-def find(program: str = PROGRAM, cpu: str = "Loongson-3A1000") -> Qemu | None:
+def find(program: str = PROGRAM, cpu: str = CPU) -> Qemu | None:
     """QEMU at `program` (a path or a name to look up); None when it is absent or has no such machine."""
     path = shutil.which(program)
     return None if path is None else probe((path,), cpu)

@@ -10,13 +10,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from soc.bench import bare
+from soc.bench.boots import FAST
 from soc.bench.contest import Say
 from soc.bench.errors import BenchError
 
 ACCESSES = 20_000
 IDLE_INSTRUCTIONS = 100_000_000
 HERE, THERE = "inprocess", "process"
-WORDS = "nokaslr cryptomgr.notests"
 _FOLDER = Path(__file__).parent
 
 
@@ -96,19 +97,16 @@ def _waits(machine: Any) -> tuple[int, int, int]:
 
 
 def _bare(guest: str, place: str) -> Any:
-    from cpu.isa.assembler import assemble_file
     from soc.machine import Machine
 
     machine = Machine("virt", ram="16 MiB", placement=place)
-    program = assemble_file(_FOLDER / guest)
-    machine.memory.write(program.base & 0x1FFF_FFFF, program.data)
-    machine.cpu[0].set_state({"pc": program.entry, "gpr": [0] * 4 + [1] + [0] * 27})
+    bare.load(machine, _FOLDER / guest, 1)
     return machine
 
 
 def _boot(material: Any, place: str) -> Any:
     from soc.machine import Machine
 
-    machine = Machine("virt", placement=place, append=WORDS)
+    machine = Machine("virt", placement=place, append=FAST)
     machine.load(material.kernel, initrd=material.initrd)
     return machine

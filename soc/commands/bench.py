@@ -24,7 +24,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--quick", action="store_true", help="a small slice: one round of short runs, few machines")
     parser.add_argument("--rounds", type=count, metavar="N", help=f"rounds (default {ROUNDS}; quick {QUICK_ROUNDS})")
     parser.add_argument("--qemu", metavar="PROGRAM", help="the qemu-system-mips64el to compare with")
-    parser.add_argument("--qemu-cpu", default="Loongson-3A1000", metavar="CPU", help="its processor model")
+    parser.add_argument("--qemu-cpu", metavar="CPU", help="its processor model")
     parser.add_argument("--qemu-user", metavar="PROGRAM", help="the qemu-mips64el to compare vector instructions with")
     parser.add_argument("--out", metavar="FILE.json", help="keep every figure of every round, section by section")
     parser.set_defaults(command=bench)
@@ -112,7 +112,7 @@ def _qemus(arguments: argparse.Namespace) -> tuple[Any, Any]:
     """QEMU's machine and its user mode; None for what is not here. Raises ConfigurationError for what was asked for."""
     from soc.bench import qemu
 
-    machine = qemu.find(arguments.qemu or qemu.PROGRAM, arguments.qemu_cpu)
+    machine = qemu.find(arguments.qemu or qemu.PROGRAM, arguments.qemu_cpu or qemu.CPU)
     user = qemu.find_user(arguments.qemu_user or qemu.USER_PROGRAM)
     if machine is None and arguments.qemu:
         raise ConfigurationError(

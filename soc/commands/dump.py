@@ -7,12 +7,8 @@ from typing import Any
 
 from soc.errors import ConfigurationError
 
-# CP0 registers that are 64 bits wide on a MIPS64 core; all others are 32. MIPS64 PRA, volume III, chapter 9.
-CP0_WIDE = frozenset(
-    "entrylo0 entrylo1 context contextconfig userlocal pagemask badvaddr entryhi epc nestedepc ebase cdmmbase "
-    "cmgcrbase lladdr watchlo xcontext xcontextconfig depc errorepc desave segctl0 segctl1 segctl2 pwbase pwfield "
-    "pwsize gtoffset kscratch1 kscratch2 kscratch3 kscratch4 kscratch5 kscratch6 taglo datalo taghi datahi".split()
-)
+SHOWN_WIDE = frozenset(("pagemask", "gtoffset", "lladdr", "taglo", "datalo", "taghi", "datahi"))
+"""CP0 registers that have 32 bits here and may have 64 by MIPS64 PRA, volume III, chapter 9: shown with 16 digits."""
 
 
 def dump(states: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -31,9 +27,15 @@ def _core(state: Mapping[str, Any]) -> dict[str, Any]:
         "fcsr": _narrow(state["fcsr"]),
         "msacsr": _narrow(state["msacsr"]),
         "cp0": {
-            name: _wide(value) if name in CP0_WIDE else _narrow(value) for name, value in sorted(state["cp0"].items())
+            name: _wide(value) if _is_wide(name) else _narrow(value) for name, value in sorted(state["cp0"].items())
         },
     }
+
+
+def _is_wide(name: str) -> bool:
+    from cpu.cp0.registers import REGISTERS
+
+    return name in SHOWN_WIDE or (name in REGISTERS and REGISTERS[name].width == 64)
 
 
 def _wide(value: int) -> str:

@@ -1,6 +1,7 @@
 """`soc run`: a bare-metal ELF program on the machine."""
 
 import argparse
+from typing import Any
 
 from soc.commands.checkpoint import add_saving, restored
 from soc.commands.dump import write_dump
@@ -27,7 +28,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Runs the program until it powers the machine off or a limit is reached."""
 
-    def prepare():
+    def prepare() -> Any:
         refuse_malformed(arguments)
         if arguments.restore:
             return restored(arguments)
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         machine.load(image)
         return machine
 
-    def finish(machine) -> None:
+    def finish(machine: Any) -> None:
         if arguments.dump_state:
             cpus = machine.hypervisor.vcpus if machine.hypervisor else machine.cpu
             write_dump(arguments.dump_state, [cpu.get_state() for cpu in cpus])

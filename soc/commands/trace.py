@@ -11,7 +11,9 @@ from soc.commands.output import FAILED, OK, error_text, say
 from soc.errors import ConfigurationError, SocError
 from soc.trace.file import NAME, TraceFileError
 from soc.trace.latency import Latency, Spread, spreads
+from soc.trace.path import TIMER
 from soc.trace.trace import Trace
+from soc.trace.wiring import component
 
 FORMATS = {
     "perfetto": "Perfetto (JSON trace events), with a flow arrow for each interrupt",
@@ -108,8 +110,7 @@ def overview(trace: Trace) -> str:
 
 def origins(trace: Trace) -> list[str]:
     """Names for `Trace.latency`: the components that interrupts came from, the cores' timers as one."""
-    found = {"timer" if path.kind == "timer" else path.origin.partition(".")[0] for path in trace.activity.paths}
-    return sorted(found)
+    return sorted({TIMER if path.kind == TIMER else component(path.origin) for path in trace.activity.paths})
 
 
 def facts(trace: Trace) -> dict[str, Any]:

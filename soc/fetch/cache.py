@@ -6,6 +6,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from soc.fetch.errors import FetchError
 
@@ -43,14 +44,16 @@ class Material:
     """A kernel and an initrd in the cache, and the manifest that describes them."""
 
     directory: Path
-    manifest: dict
+    manifest: dict[str, Any]
 
     @property
     def kernel(self) -> Path:
+        """The vmlinuz, as its package has it."""
         return self.directory / self.manifest["kernel"]["file"]
 
     @property
     def initrd(self) -> Path:
+        """The initramfs: busybox and an init."""
         return self.directory / self.manifest["initrd"]["file"]
 
     @property
@@ -59,7 +62,7 @@ class Material:
         return self.directory / self.manifest["modules"]["file"] if "modules" in self.manifest else None
 
 
-def store(directory: Path, manifest: dict, files: dict[str, bytes]) -> Material:
+def store(directory: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> Material:
     """Keeps `files` (by role: kernel, initrd, modules) and then the manifest, which makes them valid."""
     for role, data in files.items():
         manifest[role] = {**manifest[role], "file_sha256": sha256(data), "bytes": len(data)}

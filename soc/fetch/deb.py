@@ -25,14 +25,17 @@ class Package:
 
     @property
     def name(self) -> str:
+        """The control field Package."""
         return self.control["Package"]
 
     @property
     def version(self) -> str:
+        """The control field Version."""
         return self.control["Version"]
 
     @property
     def architecture(self) -> str:
+        """The control field Architecture."""
         return self.control["Architecture"]
 
     def find(self, wanted: Callable[[str], bool]) -> tuple[str, bytes]:
@@ -99,7 +102,7 @@ def control_fields(text: str) -> dict[str, str]:
     return fields
 
 
-def _files(package: Package, stem: str):
+def _files(package: Package, stem: str) -> Iterator[tuple[str, Callable[[], bytes]]]:
     """(path, function giving the contents) of each regular file in the tar member called `stem` plus a suffix."""
     name = next((member for member in package.members if member.startswith(stem)), None)
     if name is None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from soc.firmware import cmdline, lefi, rom
 from soc.firmware.elf import Segment, read_elf
@@ -29,7 +30,7 @@ class BootState:
     registers: dict[str, int] = field(default_factory=dict)
     cp0: dict[str, int] = field(default_factory=dict)
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """The same as a state dictionary of a core: pc, gpr (32 values) and cp0."""
         gpr = [0] * 32
         for name, value in self.registers.items():
@@ -65,10 +66,11 @@ def prepare(
     `program` and `initrd` are paths, or the bytes of such files; `ram` is in bytes. `kind` is 'bare' for a program of
     its own, 'linux' for a kernel with boot parameters, 'auto' to tell by the file. `append` is added to the
     kernel's command line. `run_stub` starts a vmlinuz at its decompressor. `user_kernel`: it is linked to the kseg0 of
-    a guest under trap and emulate. Raises LoadError.
+    a guest under trap and emulate. Raises LoadError; TableError for `cpus` or a clock that the tables cannot hold.
     """
-    if kind not in KINDS:
-        raise LoadError("the program", f"kind {kind!r} is unknown", f"Choose one of {', '.join(KINDS)}.")
+    for what, given, allowed in (("kind", kind, KINDS), ("platform", platform, rom.PLATFORMS)):
+        if given not in allowed:
+            raise LoadError("the program", f"{what} {given!r} is unknown", f"Choose one of {', '.join(allowed)}.")
     name, data = _read(program, "kernel" if kind == "linux" else "program")
     image = None if kind == "linux" else read_elf(data, name, ram, user_kernel=user_kernel)
     if image is None or (kind == "auto" and looks_like_linux(image)):

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from elftools.common.exceptions import ELFError
 from elftools.construct import ConstructError
+from elftools.construct.lib import Container
 from elftools.elf.elffile import ELFFile
+from elftools.elf.segments import Segment as ElfSegment
 
 from soc.firmware.errors import LoadError
 from soc.firmware.identify import describe, machine_name
@@ -33,6 +35,7 @@ class Segment:
 
     @property
     def end(self) -> int:
+        """First physical address after it."""
         return self.address + len(self.data)
 
 
@@ -67,30 +70,29 @@ def read_elf(data: bytes, name: str, ram_bytes: int, advice: str = BUILD_ELF, us
     of a guest under trap and emulate. Raises LoadError for every file this machine cannot run: foreign, damaged,
     wrongly linked, or too large.
     """
-    what = name
-    _check_identity(data, what, advice)
+    _check_identity(data, name, advice)
     try:
         elf = ELFFile(io.BytesIO(data))
         header = elf.header
         headers = [segment.header for segment in elf.iter_segments() if not _is_notes(elf, segment)]
     except (ELFError, ConstructError, ValueError, KeyError) as cause:
-        raise LoadError(what, f"its ELF headers are damaged ({cause})", advice) from cause
-    _check_kind(header, what, advice)
-    segments = tuple(_segment(data, h, what, ram_bytes, advice, user_kernel) for h in headers if _loads(h))
+        raise LoadError(name, f"its ELF headers are damaged ({cause})", advice) from cause
+    _check_kind(header, name, advice)
+    segments = tuple(_segment(data, h, name, ram_bytes, advice, user_kernel) for h in headers if _loads(h))
     if not segments:
-        raise LoadError(what, "it has no PT_LOAD segment, so there is nothing to load", advice)
+        raise LoadError(name, "it has no PT_LOAD segment, so there is nothing to load", advice)
     entry = canonical(header.e_entry)
     start = physical(entry, user_kernel)
     if start is None or entry % 4 or not any(s.address <= start and start + 4 <= s.end for s in segments):
-        raise LoadError(what, f"its entry {entry:#x} is not an aligned address inside its segments", advice)
+        raise LoadError(name, f"its entry {entry:#x} is not an aligned address inside its segments", advice)
     return ElfImage(name, entry, start, segments)
 
 
-def _loads(header) -> bool:
+def _loads(header: Container) -> bool:
     return header.p_type == "PT_LOAD" and header.p_memsz > 0
 
 
-def _is_notes(elf: ELFFile, segment) -> bool:
+def _is_notes(elf: ELFFile, segment: ElfSegment) -> bool:
     """True for a segment outside the kernel's addresses that holds nothing but the linker's notes.
 
     GNU ld, told only where the text goes, leaves headers and ABI flags in a read-only segment at the user program base.
@@ -125,7 +127,7 @@ def _truncated(what: str, part: str, end: int, size: int) -> None:
     raise LoadError(what, f"it is truncated: {part} ends at byte {end}, the file has {size}", advice)
 
 
-def _check_kind(header, what: str, advice: str) -> None:
+def _check_kind(header: Container, what: str, advice: str) -> None:
     if header.e_machine != "EM_MIPS":
         raise LoadError(what, f"it is for {machine_name(header.e_machine)}", advice)
     if header.e_type == "ET_REL":
@@ -135,7 +137,7 @@ def _check_kind(header, what: str, advice: str) -> None:
         raise LoadError(what, f"it is built for {release_6}, this machine runs release 2", advice)
 
 
-def _segment(data: bytes, header, what: str, ram_bytes: int, advice: str, user_kernel: bool) -> Segment:
+def _segment(data: bytes, header: Container, what: str, ram_bytes: int, advice: str, user_kernel: bool) -> Segment:
     end = header.p_offset + header.p_filesz
     if end > len(data):
         _truncated(what, f"its segment for {header.p_vaddr:#x}", end, len(data))

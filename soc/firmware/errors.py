@@ -13,7 +13,7 @@ class LoadError(FirmwareError):
     The text is one line of fact, then one line of advice, so that a command can print it as it stands.
     """
 
-    def __init__(self, what: str, why: str, advice: str):
+    def __init__(self, what: str, why: str, advice: str) -> None:
         super().__init__(f"cannot load {what}: {why}.\n{advice}")
         self.what = what
         self.why = why

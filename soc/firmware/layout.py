@@ -19,6 +19,7 @@ class Field:
 
     @property
     def size(self) -> int:
+        """In bytes."""
         return WIDTHS[self.kind] if self.kind in WIDTHS else int(self.kind.removeprefix("char[").removesuffix("]"))
 
     def encode(self, value: Any) -> bytes:
@@ -44,6 +45,7 @@ class Array:
 
     @property
     def size(self) -> int:
+        """In bytes."""
         return self.element.size * self.count
 
 

@@ -4,6 +4,8 @@ Offsets inside are relative to loongson_params, not to the start of the block. A
 Source: Linux 6.1: arch/mips/include/asm/mach-loongson64/boot_param.h; values: QEMU 10.0: hw/mips/loongson3_bootp.c.
 """
 
+from typing import Any
+
 from soc.firmware.errors import TableError
 from soc.firmware.layout import Array, Field, Struct
 from soc.firmware.memory_map import HIGH_RAM, KSEG1, LOW_RAM, LOW_RAM_REPORTED, MIB
@@ -229,7 +231,7 @@ def tables(platform: str, ram_bytes: int, cpus: int = 1, cpu_clock_hz: int = 800
     return bytes(block)
 
 
-def _memory_map(ram_bytes: int) -> dict:
+def _memory_map(ram_bytes: int) -> dict[str, Any]:
     entries = [{"mem_type": MEMORY_LOW, "mem_start": 0, "mem_size": LOW_RAM_REPORTED // MIB}]
     high = (ram_bytes - LOW_RAM) // MIB
     if high > 0:

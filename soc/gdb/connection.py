@@ -45,6 +45,7 @@ class Connection:
         return any(found is Token.INTERRUPT or isinstance(found, bytes) for found in self._waiting)
 
     def close(self) -> None:
+        """Ends it. May be called again."""
         self.is_gone = True
         self._socket.close()
 

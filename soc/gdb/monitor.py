@@ -99,7 +99,7 @@ def _half(low: int) -> str:
 
 def _irq(target: Target, core: int, words: list[str]) -> Iterator[str]:
     """irq: each core's pending and enabled interrupts (IP7 to IP0), and the inputs that are high"""
-    for it, port in zip(target.cores, target.ports, strict=False):
+    for it, port in zip(target.cores, target.ports, strict=True):
         status, cause = it.cp0("status"), it.cp0("cause")
         taken = "are taken" if status & (ST_IE | ST_EXL | ST_ERL) == ST_IE else "are held off"
         yield (

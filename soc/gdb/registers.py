@@ -44,10 +44,11 @@ class Register:
     type: str = "int"
 
     def read(self, core: Any) -> bytes:
+        """Its REGISTER_BYTES bytes, as gdb has them."""
         return self.get(core).to_bytes(REGISTER_BYTES, "little")
 
     def write(self, core: Any, data: bytes) -> None:
-        """Raises RegisterRefused."""
+        """Raises RegisterRefused for one that is only read, and while the core is in the middle of an access."""
         value = int.from_bytes(data, "little")
         if self.put is None:
             raise RegisterRefused(f"{self.name} is read-only")

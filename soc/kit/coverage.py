@@ -43,6 +43,7 @@ class Device:
     touched: dict[str, Touched] = field(default_factory=dict)
 
     def of(self, register: Register) -> Touched:
+        """What of `register` was touched so far, to be added to."""
         return self.touched.setdefault(register.name, Touched())
 
 

@@ -91,7 +91,7 @@ def _touches(record: Any, only: tuple[str, ...]) -> bool:
 
 def _message(record: Any) -> str:
     message, link = record
-    own = [name for name in list(message.FIELDS)[5:] if name not in ("instructions", "request")]
+    own = [name for name in message.own_fields() if name not in ("instructions", "request")]
     fields = ", ".join(f"{name}={_value(getattr(message, name))}" for name in own)
     where = link.name if link is not None else f"timer of port {message.source}"
     return f"{in_ns(message.time):>16} ns  {where}  {type(message).__name__}({fields})"

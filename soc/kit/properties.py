@@ -54,9 +54,8 @@ def check_device(
     examples  how many random sequences each of the properties tries
     skip      registers whose stored value the device derives or changes by itself, left out of `accesses`
     only      some of PROPERTIES
-
     seed      other numbers try other sequences
-    invariant(device) is called after every step of `guest`, and asserts what always holds of this device
+    invariant called with the device after every step of `guest`, asserts what always holds of this one
 
     Raises ConfigurationError for a name there is not.
     """
@@ -67,7 +66,7 @@ def check_device(
 
 def _check(bench: _Bench, examples: int, skip: set[str], only: Iterable[str], seed: int) -> None:
     __tracebackhide__ = True
-    for name in skip - bench.registers.keys():
+    for name in sorted(skip - bench.registers.keys()):
         raise ConfigurationError(choose("register", name, bench.registers))
     for name in only:
         if name not in PROPERTIES:
@@ -131,7 +130,7 @@ class _Cell:
     def __init__(self, bench: _Bench, bank: str | None, register: Register, index: int, offset: int) -> None:
         self.bench, self.bank, self.register, self.index, self.offset = bench, bank, register, index, offset
         self.name = f"{bench.cls.__name__}.{register.name}" + (f"[{index}]" if register.is_array else "")
-        self.reads_by_handler = hasattr(bench.cls, f"on_read_{register.name}")
+        self.reads_by_handler = getattr(bench.cls, f"on_read_{register.name}", None) is not None
         self.writes_by_handler = getattr(bench.cls, f"on_write_{register.name}", None) is not None
         self.alone = not any(
             other.register is not register and other.offset < offset + register.width and offset < other.end
@@ -165,10 +164,10 @@ class _Cell:
 
     def check_reset(self) -> None:
         register = self.register
-        initial = register.initial()
-        reset = initial[self.index] if register.is_array else initial
         if self.reads_by_handler or not self.alone:
             return
+        initial = register.initial()
+        reset = initial[self.index] if register.is_array else initial
         for size in register.accepts:
             if size > register.width:
                 continue
@@ -190,9 +189,7 @@ class _Cell:
         target = register.of or register
         if register.width not in register.writes or not self.alone:
             return
-        device = self.fresh()
-        if register.access in ("w1c", "w1s"):
-            self.load(device, target, ~value >> 1 & register.bits)
+        device = self.before_write(target, value)
         old = self.held(device, target)
         ones = value & register.mask
         expected = {
@@ -211,12 +208,17 @@ class _Cell:
             whole = sum(self.read(device, size, lane) << 8 * lane for lane in lanes)
             self.expect(whole, seen, f"holds {expected:#x}; read by {size} bytes it gives")
         for size in (size for size in register.writes if size < register.width):
-            other = self.fresh()
-            if register.access in ("w1c", "w1s"):
-                self.load(other, target, ~value >> 1 & register.bits)
+            other = self.before_write(target, value)
             for lane in range(0, register.width, size):
                 self.write(other, size, value >> 8 * lane & (1 << 8 * size) - 1, lane)
             self.expect(self.held(other, target), expected, f"{did}, written by {size} bytes,")
+
+    def before_write(self, target: Register, value: int) -> Device:
+        """A fresh device; where a write of `value` clears or sets bits of `target`, with some of these up already."""
+        device = self.fresh()
+        if self.register.access in ("w1c", "w1s"):
+            self.load(device, target, ~value >> 1 & self.register.bits)
+        return device
 
     def load(self, device: Device, register: Register, value: int) -> None:
         """Have the device hold `value`, where it stays when it is put there."""

@@ -129,6 +129,8 @@ class RemoteComponent:
         # Requests not answered yet, by reply link: sequence to cause. Lines that are high: the cause they rose by.
         self._asked: dict[tuple[int, int], dict[int, int]] = {}
         self._high: dict[tuple[int, int], int] = {}
+        self._saved: Mapping[str, Any] = {}
+        # What `restore` was given, for `restored`.
 
     # Building.
 
@@ -239,9 +241,10 @@ class RemoteComponent:
         """Timers and counters are restored too: tell the device."""
         self._due = self._timers.deadlines()
         saved = self._saved
-        state = saved.get("opaque") or msgpack.packb(
-            {"component": saved, "source": self._source.save(), "timers": self._due}
-        )
+        if "opaque" in saved:
+            state = saved["opaque"]
+        else:
+            state = msgpack.packb({"component": saved, "source": self._source.save(), "timers": self._due})
         self.supervisor.restore(self._kernel._now, state)
 
     def owns(self, tick: Message) -> bool:

@@ -72,12 +72,13 @@ HELLO_BYTES = 4096
 
 
 class Present:
-    """Stands for the kernel: the time of the message being handled, in ps."""
+    """Stands for the kernel, which here only knows what time it is."""
 
     _now = 0
 
     @property
     def now(self) -> int:
+        """The time of the message being handled, in ps."""
         return self._now
 
 
@@ -90,6 +91,7 @@ class OutLink:
         self._source, self._answer = source, answer
 
     def send(self, kind: type[Message], sent: int, cause: int, *fields: Any) -> int:
+        """Have a message leave at `sent` ps; returns its sequence number."""
         source = self._source
         source.sequence = sequence = source.sequence + 1
         message = kind(sent + self.latency, self.origin[1], self.target[1], sequence, cause, *fields)
@@ -107,12 +109,14 @@ class OutTimers:
         self._present, self._source, self._answer = present, source, answer
 
     def after(self, delay: int, token: str, kind: type[Message]) -> None:
+        """Arm the timer `token` to tick in `delay` ps; armed already, it is armed anew."""
         source = self._source
         source.sequence = sequence = source.sequence + 1
         time = self.armed[token] = self._present._now + delay
         self._answer += frame(pack(kind(time, self.port, self.port, sequence, 0, token)))
 
     def cancel(self, token: str) -> None:
+        """Disarm it, if it is armed."""
         if self.armed.pop(token, None) is not None:
             self._answer += frame(pack(TimerCancel(self._present._now, self.port, self.port, 0, 0, token)))
 

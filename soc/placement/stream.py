@@ -41,7 +41,7 @@ class Stream:
 
     def __init__(self, sock: socket.socket, watchdog: float | None = None, limit: int = MAX_BYTES) -> None:
         self.limit = limit
-        self._socket, self._watchdog = sock, watchdog
+        self._socket = sock
         self._buffer = bytearray()
         self._at = 0
         self._deadline = 0.0

@@ -146,7 +146,7 @@ def page(profile: Profile, symbols: Symbols, title: str) -> str:
     ]
     rows = "\n".join(
         f'<tr><td>{escape(one.mode)}<td>{escape(one.function)}<td class="n">{one.samples}<td class="n">'
-        f"{one.instructions:,}<td class=n>{one.share:.1%}"
+        f'{one.instructions:,}<td class="n">{one.share:.1%}'
         for one in hot
     )
     heads = "<tr><th>mode<th>function<th>samples<th>instructions<th>share"

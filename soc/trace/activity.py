@@ -27,7 +27,9 @@ from soc.trace.path import MSI, TIMER, Path
 from soc.trace.wiring import Wiring, commanded, component
 
 if TYPE_CHECKING:
+    from soc.link import Link
     from soc.trace.trace import Record
+    from soc.trace.wiring import Channel
 
 IP7 = 1 << 7
 MEMORY = "memory"
@@ -168,7 +170,7 @@ class _Reader:
 
     # Accesses.
 
-    def _request(self, message, link) -> None:
+    def _request(self, message: Any, link: Link | Channel) -> None:
         owner = component(link.target[0])
         # A forwarded access has left its core before.
         self.reached.setdefault(owner, set()).add(message.time)
@@ -184,11 +186,11 @@ class _Reader:
         if is_store:
             self.stores[message.cause] = origin, left, owner, message.time
 
-    def _csr(self, message, link) -> None:
+    def _csr(self, message: Any, link: Link | Channel) -> None:
         # A store that another node passes on.
         self.reached.setdefault(component(link.target[0]), set()).add(message.time)
 
-    def _reply(self, message, link) -> None:
+    def _reply(self, message: Any, link: Link | Channel) -> None:
         if not link.target[0].startswith("cpu"):
             return
         found = self.waiting.pop(message.cause, None)
@@ -197,14 +199,14 @@ class _Reader:
             accesses = self.into.accesses[core]
             accesses[index] = accesses[index]._replace(back=message.time)
 
-    def _dma(self, message, link) -> None:
+    def _dma(self, message: Any, link: Link | Channel) -> None:
         if len(message.data) == 4:
             entry = (link.origin[0], message.time - link.latency, message.time, message.data)
             self.writes.setdefault(message.cause, []).append(entry)
 
     # Lines and vectors.
 
-    def _level(self, message, link) -> None:
+    def _level(self, message: Any, link: Link | Channel) -> None:
         port, sent = link.origin[0], message.time - link.latency
         owner = component(port)
         if message.level:
@@ -234,7 +236,7 @@ class _Reader:
             else:
                 drivers.pop(message.source, None)
 
-    def _sent(self, message, link) -> None:
+    def _sent(self, message: Any, link: Link | Channel) -> None:
         vector = message.vector if type(message) is InterruptVector else message.descriptor
         sent = Sent(message.time - link.latency, message.time, vector, message.cause, link.target[0])
         self.into.vectors.setdefault(link.origin[0], []).append(sent)
@@ -243,7 +245,7 @@ class _Reader:
         path.vector_at = owner, vector, message.time
         self.joined.append((path, owner, vector, message.time))
 
-    def _hop(self, message, link, sent: int) -> Path:
+    def _hop(self, message: Any, link: Link | Channel, sent: int) -> Path:
         """The path of an edge or vector that left `link.origin` at `sent`: the one it goes on, or a new one."""
         port, cause = link.origin[0], message.cause
         owner = component(port)
@@ -254,7 +256,7 @@ class _Reader:
         path.reach(link.target[0], message.time, core if core.startswith("cpu") else None)
         return path
 
-    def _begin(self, message, link, sent: int, owner: str) -> Path:
+    def _begin(self, message: Any, link: Link | Channel, sent: int, owner: str) -> Path:
         cause = message.cause
         path = Path(cause, link.origin[0], sent)
         function = self._function(message, sent) if owner == MEMORY else None
@@ -274,7 +276,7 @@ class _Reader:
         self.into.paths.append(path)
         return path
 
-    def _function(self, message, time: int) -> tuple[str, int] | None:
+    def _function(self, message: Any, time: int) -> tuple[str, int] | None:
         """The write of a PCI function that memory turned into this vector: its port, and when it left."""
         data = message.vector.to_bytes(4, "little") if type(message) is InterruptVector else b""
         for port, left, arrived, written in self.writes.get(message.cause, ()):
@@ -330,6 +332,11 @@ class _Reader:
                 path.joined = port
                 if stay.by_access:
                     path.falls[port] = stay.fell
+
+
+def ip_bits(mask: int) -> str:
+    """Bits of Cause.IP by name: 0x84 -> "IP2+IP7"."""
+    return "+".join(f"IP{bit}" for bit in range(8) if mask >> bit & 1)
 
 
 def _merge(records: Iterable[Record], taken: list[Taken]) -> Iterator[Record | Taken]:

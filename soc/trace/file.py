@@ -54,6 +54,7 @@ class Piece(NamedTuple):
 
     @classmethod
     def of(cls, data: bytes, count: int) -> Piece:
+        """`count` packed messages."""
         return cls(zlib.compress(data, _LEVEL), count)
 
     def data(self) -> bytes:

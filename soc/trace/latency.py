@@ -6,14 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from soc.errors import SocError
 from soc.time import in_ns
+from soc.trace.activity import Activity, ip_bits
 from soc.trace.path import INSIDE, Path
-
-if TYPE_CHECKING:
-    from soc.trace.activity import Activity
 
 _CORE = re.compile(r"\bcpu\d+")
 _BAR = " ▏▎▍▌▋▊▉█"
@@ -196,7 +194,7 @@ class Meanwhile(NamedTuple):
     def __str__(self) -> str:
         parts = []
         if self.interrupts:
-            told = ", ".join(f"{_ips(mask)} at {in_ns(time)} ns" for time, mask in self.interrupts[:_MOST_TOLD])
+            told = ", ".join(f"{ip_bits(mask)} at {in_ns(time)} ns" for time, mask in self.interrupts[:_MOST_TOLD])
             more = f" and {len(self.interrupts) - _MOST_TOLD} more" if len(self.interrupts) > _MOST_TOLD else ""
             parts.append(f"took {told}{more}")
         if self.accesses:
@@ -244,8 +242,10 @@ class Outlier:
     def _kept_off(self, since: int) -> str:
         """Why a pending interrupt is not taken at the next block boundary: software keeps it off."""
         before = [t for t in self._activity.taken.get(self.path.core or "", ()) if t.time < since]
-        last = f", the last being {_ips(before[-1].mask)} {in_ns(since - before[-1].time)} ns before" if before else ""
-        return f"interrupts off or masked{last}"
+        if not before:
+            return "interrupts off or masked"
+        last = before[-1]
+        return f"interrupts off or masked, the last being {ip_bits(last.mask)} {in_ns(since - last.time)} ns before"
 
 
 def _meanwhile(path: Path, start: int, end: int, activity: Activity) -> Meanwhile:
@@ -259,7 +259,3 @@ def _meanwhile(path: Path, start: int, end: int, activity: Activity) -> Meanwhil
     ]
     stamps = (accesses[0].instructions, accesses[-1].instructions) if accesses else None
     return Meanwhile(len(accesses), dict(Counter(a.target for a in accesses)), stamps, parked, taken)
-
-
-def _ips(mask: int) -> str:
-    return "+".join(f"IP{bit}" for bit in range(8) if mask >> bit & 1)

@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path as FilePath
 from typing import Any
 
-from soc.trace.activity import Activity
+from soc.trace.activity import Activity, ip_bits
 from soc.trace.path import MSI, TIMER, Path
 from soc.trace.wiring import component
 
@@ -99,8 +99,7 @@ def _cores(activity: Activity, tracks: _Tracks) -> Iterator[dict[str, Any]]:
             end = ends.get((core, this.time), this.time)
             if following is not None:
                 end = min(end, following.time)
-            bits = "+".join(f"IP{bit}" for bit in range(8) if this.mask >> bit & 1)
-            yield _slice(f"interrupt {bits}", HANDLER, place, this.time, end, mask=this.mask)
+            yield _slice(f"interrupt {ip_bits(this.mask)}", HANDLER, place, this.time, end, mask=this.mask)
         place = tracks.place(core, ACCESSES)
         for access in activity.accesses.get(core, ()):
             end = activity.end if access.back is None else access.back

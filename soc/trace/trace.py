@@ -31,7 +31,7 @@ class Record(NamedTuple):
 
     def __str__(self) -> str:
         message, link = self
-        own = message.shown(list(message.FIELDS)[5:])
+        own = message.shown(message.own_fields())
         where = link.name if link is not None else f"timer of port {message.source}"
         return f"{in_ns(message.time):>16} ns  {where}  {type(message).__name__}({own})  cause {message.cause:#x}"
 
@@ -52,6 +52,10 @@ class Trace:
         """Whether more than the hash is kept."""
         self.wiring = Wiring()
         """Channels, cores and clock: what the records mean."""
+        self.about: dict[str, Any] = {}
+        """What a loaded file says about its run."""
+        self.run_hash = ""
+        """The trace hash of the run a loaded file is of; empty when the file does not say."""
         self._pieces: list[file.Piece] = []
         self._before = self._in_pieces = 0
         # Messages delivered before the first that is kept, and up to the end of the last piece.
@@ -174,11 +178,6 @@ class Trace:
         if problem:
             raise file.TraceFileError(problem, trace if trace.messages else None)
         return trace
-
-    about: dict[str, Any] = {}
-    """What a loaded file says about its run."""
-    run_hash = ""
-    """The trace hash of the run a loaded file is of; empty when the file does not say."""
 
     # Looking.
 

@@ -26,6 +26,7 @@ class Channel(NamedTuple):
 
     @property
     def name(self) -> str:
+        """ORIGIN -> TARGET, as of a `soc.link.Link`."""
         return f"{self.origin[0]} -> {self.target[0]}"
 
 

@@ -8,8 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from cpu.cp0 import registers
 from soc.__main__ import main
 from soc.commands import boot, run
+from soc.commands.dump import dump
 from soc.commands.run_folder import RunFolder
 from soc.commands.session import settled
 from soc.errors import SocError
@@ -131,6 +133,14 @@ def test_the_state_dump_has_its_form(with_machine, program, tmp_path):
     assert core["msa"][0] == ["0x0000000000000001", "0x0000000000000002"]
     assert core["fcsr"] == "0x00000000"
     assert core["cp0"] == {"cause": "0x00000000", "epc": "0xffffffff80000000", "status": "0x100000e0"}
+
+
+def test_the_state_dump_cuts_no_register():
+    full = {row.name: (1 << row.width) - 1 for row in registers.REGISTERS.values()}
+    wide = dict.fromkeys(("pc", "hi", "lo", "fcsr", "msacsr"), 0)
+    (core,) = dump([{**wide, "gpr": [], "fpr": [], "msa": [], "cp0": full}])["cpus"]
+    assert {name: int(text, 0) for name, text in core["cp0"].items()} == full
+    assert (core["cp0"]["perfcnt0"], core["cp0"]["status"]) == ("0xffffffffffffffff", "0xffffffff")
 
 
 def test_an_error_of_the_run_is_a_failure_with_a_result_line(with_machine, program, capsys):

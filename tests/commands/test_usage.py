@@ -3,13 +3,17 @@
 import os
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
 from soc.__main__ import main, parser
+from soc.commands import doctor
 from soc.commands.scenario import parameters
 from soc.errors import ConfigurationError
 
+ROOT = Path(__file__).parents[2]
 DOCTOR = ("-m", "soc", "doctor")
 
 
@@ -50,6 +54,13 @@ def test_the_options_that_scripts_use_are_there():
     assert (arguments.max_virtual, arguments.slice, arguments.strict) == (120 * 10**12, 9, True)
     run = "run P.elf --cpus 1 --ram-mb 512 --max-insns 7 --dump-state F.json"
     assert parser().parse_args(run.split()).dump_state == "F.json"
+
+
+def test_doctor_looks_for_the_packages_that_the_project_asks_for():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = [word for words in project["optional-dependencies"].values() for word in words]
+    assert [word.partition(">=")[0] for word in project["dependencies"]] == list(doctor.REQUIRED)
+    assert [word.partition(">=")[0] for word in extras] == list(doctor.EXTRAS)
 
 
 def test_doctor_reports_python_packages_tools_and_material(capsys, monkeypatch, tmp_path):

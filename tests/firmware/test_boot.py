@@ -76,6 +76,7 @@ def test_the_kernel_is_told_of_high_ram_by_an_xkphys_address():
         ({"ram": 255 * MIB}, "255 MiB is too little memory"),
         ({"append": "a\0b"}, "zero byte"),
         ({"kind": "windows"}, "kind 'windows' is unknown"),
+        ({"platform": "malta"}, "platform 'malta' is unknown"),
         ({"initrd": "/nonexistent/initrd"}, "cannot load initrd /nonexistent/initrd: No such file"),
     ],
 )

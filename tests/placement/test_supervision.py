@@ -18,6 +18,8 @@ from scenarios.library import guest
 from soc import Machine, PoweredOff
 from soc.checkpoint import CheckpointError
 from soc.errors import DeviceLost, UnmappedAccessError
+from soc.kernel import Kernel
+from soc.link import Source, Timers
 from soc.messages import (
     VERSION,
     Failure,
@@ -33,12 +35,14 @@ from soc.messages import (
     unpack,
 )
 from soc.placement import supervision
+from soc.placement.places import Place
 from soc.placement.remote import RemoteComponent
 from soc.placement.serve import Peer
 from soc.placement.stream import HEADER, Stream, StreamClosed, frame
 from soc.placement.subprocess import Connection
 from soc.placement.supervision import Supervisor
 from soc.time import NEVER
+from soc.trace import Trace
 from tests.placement.conftest import ROOT, children
 
 DEVICES = ("uart", "ls3a_router_irq", "power")
@@ -202,6 +206,21 @@ def test_a_checkpoint_goes_from_one_placement_to_another(undisturbed):
             saved = machine.save()
         with Machine.restore(saved, placement=there or "inprocess") as machine:
             assert machine.run(until=PoweredOff).trace_hash == undisturbed[0], (here, there)
+
+
+@pytest.mark.parametrize("form", [b"", b"of its own"])
+def test_a_state_in_a_form_of_its_own_comes_back_as_it_was(form, monkeypatch):
+    kernel, source, given = Kernel(), Source("device", 1), []
+    component = RemoteComponent(
+        "device", "a:B", None, {}, Place("process"), kernel, source,
+        lambda tick: Timers(kernel, Trace(), 1, source, 1, tick), lambda name, reason: None,
+    )  # fmt: skip
+    supervisor = component.supervisor = Supervisor("device", component.place, b"", b"")
+    monkeypatch.setattr(supervisor, "state", lambda now: form)
+    monkeypatch.setattr(supervisor, "restore", lambda now, state: given.append(state))
+    component.restore(component.save(), {})
+    component.restored()
+    assert given == [form]
 
 
 def test_the_devices_go_when_the_machine_is_closed_or_forgotten():
