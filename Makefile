@@ -49,10 +49,12 @@ clean: ## remove what tests and tools leave behind
 distclean: clean ## also remove the virtual environment
 	rm -rf $(VENV)
 
-# Some systems ship venv without ensurepip; pip of the host then installs into the environment.
+# Some systems ship venv without ensurepip; pip of the host then installs into the environment. An editable install
+# leaves the byte code to the first run, which a host may forbid to write it (PYTHONDONTWRITEBYTECODE).
 define INSTALL
 @if [ -x $(VENV)/bin/pip ]; then $(PY) -m pip install -q --disable-pip-version-check $(1); \
  else $(PYTHON) -m pip --python $(PY) install -q --disable-pip-version-check $(1); fi
+@$(PY) -m compileall -q soc cpu devices scenarios
 endef
 
 $(PY):
