@@ -66,7 +66,7 @@ class Ls3aHtIrq(Device):
         return sum(pending << 32 * word for word, pending in enumerate(self.vector))
 
     def behind(self, port: str) -> int:
-        return self._asking() & self._members[index(port)]
+        return self._asking() & self._members[index(port)] if port.startswith("line") else 0
 
     def _asking(self) -> int:
         return sum((self.vector[word] & self.enable[word]) << 32 * word for word in range(8))

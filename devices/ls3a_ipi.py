@@ -110,11 +110,11 @@ class Ls3aIpi(Device):
 
     def behind(self, port: str) -> int:
         core = index(port)
-        return (self.status[core] & self.enable[core]) << 32 * core
+        return self._asking(core) << 32 * core if port.startswith("pin") else 0
+
+    def _asking(self, core: int) -> int:
+        """The actions for which the pin of `core` is high."""
+        return self.status[core] & self.enable[core]
 
     def settle(self) -> None:
-        pins = 0
-        for core in range(CORES):
-            if self.status[core] & self.enable[core]:
-                pins |= 1 << core
-        self.pin.levels = pins
+        self.pin.levels = sum(1 << core for core in range(CORES) if self._asking(core))

@@ -26,5 +26,8 @@ class Ls3aIpiKvm(Ls3aIpi):
         if offset & 0xFF00 in (0x1600, 0x1C00) or 0x420 <= offset < 0x428 or 0x14A0 <= offset < 0x14C8:
             super().on_write_any_send(value, old)
 
+    def _asking(self, core: int) -> int:
+        return self.status[core]
+
     def settle(self) -> None:
         self.pin.levels = self.raised

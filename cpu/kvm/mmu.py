@@ -19,6 +19,7 @@ import numpy as np
 
 from cpu.kvm.errors import KvmError
 from cpu.kvm.uapi import MEM_LOG_DIRTY_PAGES, MEM_READONLY, PAGE_SHIFT, PAGE_SIZE
+from soc.bits import bits
 
 ENTRIES = 2048
 PTE_BITS = 11
@@ -261,10 +262,8 @@ class GpaTable(PageTable):
     def mkclean_masked(self, base: int, mask: int) -> bool:
         """`mkclean` for the pages from gfn `base` whose bit is set in `mask`."""
         changed = False
-        while mask:
-            bit = (mask & -mask).bit_length() - 1
-            changed |= self.mkclean(base + bit, base + bit)
-            mask &= mask - 1
+        for page in bits(mask):
+            changed |= self.mkclean(base + page, base + page)
         return changed
 
     def mkold(self, start: int, end: int) -> bool:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from soc.bits import bits
 from soc.errors import ProtocolError, SocError, UnmappedAccessError
 from soc.link import Link, Source, Timers
 from soc.messages import (
@@ -226,9 +227,7 @@ class DeviceComponent:
             del known[bit]
         fresh = held & ~sum(1 << bit for bit in known)
         cause = self._handled.cause if self._handled is not None else 0
-        while fresh:
-            bit = (fresh & -fresh).bit_length() - 1
-            fresh ^= 1 << bit
+        for bit in bits(fresh):
             known[bit] = cause or self._source.new_cause()
 
     def _noted(self, message: Message) -> None:

@@ -1,6 +1,6 @@
 """Causes of interrupts that wait in a controller: behind a mask, or behind a line that is up already."""
 
-from soc.messages import InterruptLevel, InterruptVector, MmioWrite
+from soc.messages import CsrWrite, InterruptLevel, InterruptVector, MmioWrite
 from soc.trace.path import COMPLETE, INSIDE
 from tests.soc.fakes import machine
 from tests.trace.test_machines import HT, IPI, PIC, ROUTER
@@ -65,6 +65,21 @@ def test_an_action_that_is_masked_keeps_the_cause_of_its_store():
     (path,) = m.trace.latency("ipi").complete
     assert path.began == sent.time - m.timing.mmio_request
     assert path.hops["cpu0.ip[6]"] - path.hops["ls3a_ipi"] > m.timing.core.time(HOLD), "the wait, in its own hop"
+
+
+def test_an_action_for_another_node_has_the_cause_of_its_own_store():
+    elsewhere = 4 << 16 | 1
+
+    def program(core):
+        yield ("write", IPI + 4, 4, 1)
+        yield ("write", IPI + 8, 4, 1)
+        yield ("write", IPI + 0x40, 4, elsewhere)
+        yield ("unmodelled", "done")
+
+    m = machine(program, platform="ls7a", trace=True)
+    m.run(max_virtual="1 ms")
+    assert m.devices["ls3a_ipi"].pin.levels == 1, "its own is still to be served"
+    assert causes(m, CsrWrite, "ls3a_ipi.csr") == [store(m, IPI + 0x40, elsewhere).cause]
 
 
 def test_vectors_that_are_unmasked_later_keep_their_own_causes():
