@@ -5,10 +5,11 @@ from typing import Any
 
 from devices.device import Device
 from devices.lines import LineOut, LineOuts
-from devices.node import CORES, NODES, checked_node
+from devices.node import NODES, checked_node
 from devices.ports import VectorIn, VectorOuts, index
 from devices.registers import SIZES, Internal, Register, RegisterArray
 from soc.bits import bits, lowest
+from soc.nodes import CORES
 
 VECTORS = 256
 EXT_INT_EN = 1 << 48

@@ -3,10 +3,11 @@
 from typing import Any
 
 from devices.ls3a_ext_irq import HALF, Ls3aExtIrq
-from devices.node import CORES, checked_online
+from devices.node import checked_online
 from devices.ports import index
 from devices.registers import Internal, RegisterArray
 from soc.bits import lowest
+from soc.nodes import CORES
 
 PINS = 4
 QUAD = (1 << 64) - 1

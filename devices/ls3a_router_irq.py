@@ -2,10 +2,10 @@
 
 from devices.device import Device
 from devices.lines import LineIns, LineOuts
-from devices.node import CORES
 from devices.ports import index
 from devices.registers import SIZES, Internal, Register, RegisterArray
 from soc.bits import bits
+from soc.nodes import CORES
 
 CSR_INTISR = 0x1010
 PINS_OF_ENTRY = [

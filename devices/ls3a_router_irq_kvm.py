@@ -3,10 +3,11 @@
 from typing import Any
 
 from devices.ls3a_router_irq import Ls3aRouterIrq
-from devices.node import CORES, checked_online
+from devices.node import checked_online
 from devices.ports import index
 from devices.registers import SIZES, Internal, Register, RegisterArray
 from soc.bits import bits, lowest
+from soc.nodes import CORES
 
 
 class Ls3aRouterIrqKvm(Ls3aRouterIrq):

@@ -12,6 +12,7 @@ from soc.errors import ConfigurationError, choose
 from soc.faults import FaultyLink, inject
 from soc.link import Link
 from soc.links import Links
+from soc.nodes import CORES
 from soc.nothing import Nothing
 from soc.options import Options
 from soc.placement.inprocess import DeviceComponent
@@ -21,8 +22,6 @@ from soc.ports import split
 
 if TYPE_CHECKING:
     from soc.placement.remote import RemoteComponent
-
-CORES_PER_NODE = 4
 
 
 class Assembly:
@@ -55,7 +54,7 @@ class Assembly:
 
     def build(self) -> None:
         """Make and join everything; devices elsewhere start here. Raises ConfigurationError."""
-        parts = [part for part in self.platform.parts if CORES_PER_NODE * part.node < self.options.processors]
+        parts = [part for part in self.platform.parts if CORES * part.node < self.options.processors]
         open_bus = self._in_process("open_bus", OpenBusDevice(self.open_bus))
         for part in parts:
             self._place(part)
@@ -166,7 +165,7 @@ class Assembly:
         for core in self.cluster.ports:
             core.csrs = AddressMap()
             for part in parts:
-                if part.csr and part.node == core.number // CORES_PER_NODE:
+                if part.csr and part.node == core.number // CORES:
                     component = self.components[part.name]
                     link = self._registers(core, component, f"{part.name}.iocsr", 0, self.strict)
                     for number, size in load(part.model).ranges("csr"):

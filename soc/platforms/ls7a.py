@@ -28,10 +28,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from soc.bus import Window
+from soc.nodes import CORES, MAX_CPUS
 from soc.platforms import Part, PciBus, Platform, Range, Wire, load
 
 CHIP = 0x1FE0_0000
-CORES, NODES = 4, 4
+NODES = MAX_CPUS // CORES
 
 
 def _at(model: str, base: int) -> tuple[Range, ...]:

@@ -8,9 +8,11 @@ tree routes router input 0 to IP2, all others to IP3; that is software's choice:
 from __future__ import annotations
 
 from soc.bus import Window
+from soc.nodes import CORES, MAX_CPUS
 from soc.platforms import Part, PciBus, Platform, Range, Wire, load
 
 CHIP = 0x1FE0_0000
+NODES = MAX_CPUS // CORES
 STABLE_TIMER = "devices.stable_timer:StableTimer"
 
 
@@ -43,11 +45,11 @@ PARTS = (
             lambda timing, node=node: {"node": node},
             node=node,
         )
-        for node in range(4)
+        for node in range(NODES)
     ),
     Part("rtc", "devices.rtc:GoldfishRtc", (0x1008_1000,), 0x1000),
     Part("power", "devices.power:Power", (0x1008_0000,), 0x100),
-    *(_timer_part(node) for node in range(4)),
+    *(_timer_part(node) for node in range(NODES)),
 )
 
 WINDOWS = (
@@ -61,17 +63,18 @@ WINDOWS = (
 
 def wires(cpus: int) -> tuple[Wire, ...]:
     """Interrupt lines of a machine with `cpus` cores."""
+    cores = [(core, *divmod(core, CORES)) for core in range(cpus)]
     return (
         Wire("uart.irq", "ls3a_router_irq.input[0]", "irq_line"),
         Wire("rtc.irq", "ls3a_router_irq.input[1]", "irq_line"),
         *(
             Wire(f"ls3a_router_irq.pin[{4 * core + k}]", f"cpu{core}.ip[{2 + k}]", "core_pin")
-            for core in range(min(cpus, 4))
+            for core in range(min(cpus, CORES))
             for k in range(4)
         ),
-        *(Wire(f"{ipi(core // 4)}.pin[{core % 4}]", f"cpu{core}.ip[6]", "ipi_pin") for core in range(cpus)),
-        *(Wire(f"{ipi(core // 4)}.mail[{core % 4}]", f"cpu{core}.mailbox", "ipi_pin") for core in range(cpus)),
-        *(Wire(f"{stable_timer(core // 4)}.pin[{core % 4}]", f"cpu{core}.ip[7]", "core_pin") for core in range(cpus)),
+        *(Wire(f"{ipi(node)}.pin[{place}]", f"cpu{core}.ip[6]", "ipi_pin") for core, node, place in cores),
+        *(Wire(f"{ipi(node)}.mail[{place}]", f"cpu{core}.mailbox", "ipi_pin") for core, node, place in cores),
+        *(Wire(f"{stable_timer(node)}.pin[{place}]", f"cpu{core}.ip[7]", "core_pin") for core, node, place in cores),
     )
 
 
