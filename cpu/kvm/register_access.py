@@ -12,14 +12,14 @@ import numpy as np
 
 from cpu import state
 from cpu.cp0.fields import ST_FR
+from cpu.isa.fpu import FIR
+from cpu.isa.msa_move import MSAIR
 from cpu.kvm import fpu, onereg
 from cpu.kvm.errors import KvmError
 from cpu.words import M32, M64, signed
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu
-
-FIR, MSAIR = 0x00770501, 0x140
 
 
 def count(vcpu: Vcpu) -> int:
