@@ -9,10 +9,12 @@ from types import MappingProxyType
 from typing import Any
 
 from scenarios import kvm, vmm
-from scenarios.debian import FAST, READY, material
+from scenarios.debian import material
 from scenarios.library import within
 from scenarios.registry import Run, scenario
 from scenarios.table import table
+from soc.fetch.initramfs import READY
+from soc.firmware.cmdline import FAST
 from soc.nodes import MAX_CPUS
 from soc.result import Result
 
