@@ -1,6 +1,6 @@
-"""A processor is a node. How many cores there are, in one and in all."""
+"""A processor is a node. How many cores it has, and how many a machine can have."""
 
 CORES = 4
-"""Cores of a node."""
-MAX_CPUS = 4 * CORES
-"""Cores that a machine can have: those of four nodes."""
+"""Of a node."""
+MAX_NODES = 4
+MAX_CPUS = MAX_NODES * CORES
