@@ -6,12 +6,11 @@ from typing import Any
 from devices.device import Device
 from devices.lines import LineOut, LineOuts
 from devices.node import NODES, checked_node
-from devices.ports import VectorIn, VectorOuts, index
+from devices.ports import VECTORS, VectorIn, VectorOuts, index
 from devices.registers import SIZES, Internal, Register, RegisterArray
 from soc.bits import bits, lowest
 from soc.nodes import CORES
 
-VECTORS = 256
 EXT_INT_EN = 1 << 48
 HALF = 0xFFFF_FFFF
 NONE_YET = -1

@@ -5,10 +5,8 @@ from typing import Any
 from devices.device import Device
 from devices.errors import DeviceError
 from devices.lines import LineIn, LineOuts
-from devices.ports import VectorIn, VectorOut, index
+from devices.ports import VECTORS, VectorIn, VectorOut, index
 from devices.registers import SIZES, Register, RegisterArray
-
-VECTORS = 256
 
 
 def line_of(vector: int, lines: int, stripe: int) -> int:
