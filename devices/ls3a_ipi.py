@@ -111,11 +111,11 @@ class Ls3aIpi(Device):
 
     def behind(self, port: str) -> int:
         core = index(port)
-        return self._asking(core) << 32 * core if port.startswith("pin") else 0
-
-    def _asking(self, core: int) -> int:
-        """The actions for which the pin of `core` is high."""
-        return self.status[core] & self.enable[core]
+        return (self.status[core] & self.enable[core]) << 32 * core if port.startswith("pin") else 0
 
     def settle(self) -> None:
-        self.pin.levels = sum(1 << core for core in range(CORES) if self._asking(core))
+        pins = 0
+        for core in range(CORES):
+            if self.status[core] & self.enable[core]:
+                pins |= 1 << core
+        self.pin.levels = pins

@@ -93,8 +93,8 @@ class Trace:
 
     def taken(self, core: int, time: int, mask: int, came_due: int, injected: Iterable[tuple[int, int]] = ()) -> None:
         """Core `core` took an interrupt: its handler's first instruction is at `time`; `mask` has the IP bits that were
-        pending and enabled. `came_due` is when the timer last did; `injected` has pairs of an IP bit and when KVM made
-        it pending, where the core is a virtual CPU."""
+        pending and enabled. `came_due` is when its timer last came due; `injected` has pairs of an IP bit and when KVM
+        made it pending, where the core is a virtual CPU."""
         if self.keeps:
             self._taken.append(Taken(time, core, mask, came_due if mask & _IP7 else None, tuple(injected)))
 

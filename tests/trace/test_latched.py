@@ -113,6 +113,7 @@ def test_pins_that_are_unmasked_later_keep_their_own_causes():
         for pin in (20, 21):
             yield ("write", PIC + 0x20, 8, ((1 << 64) - 1) & ~(1 << pin))
         yield ("run", HOLD)
+        yield ("write", PIC + 0x80, 8, 1 << 20)
         yield ("unmodelled", "done")
 
     m = machine(program, platform="ls7a", trace=True)
@@ -124,3 +125,4 @@ def test_pins_that_are_unmasked_later_keep_their_own_causes():
     asked = [causes(m, InterruptLevel, f"ls7a_irqfd.pin[{pin}]")[0] for pin in (20, 21)]
     assert len(set(asked)) == 2
     assert causes(m, InterruptVector, "ls7a_irq.lo") == asked
+    assert causes(m, InterruptVector, "ls7a_irq.cleared") == asked[:1], "pin 21 was asserted later"
