@@ -11,7 +11,7 @@ from cpu import open_bus, state
 from cpu.core import Core, CoreError, StopKind, storage
 from cpu.costs import Costs
 from cpu.cp0 import timer
-from cpu.engine import loop, shared, tiers
+from cpu.engine import loop, tiers
 from cpu.engine.softmmu import flush_all
 from cpu.memory import Memory, Watch
 from cpu.vz.short_access import WRITE
@@ -32,6 +32,7 @@ from cpu.windows import (
     run_cluster,
 )
 from cpu.words import signed
+from soc.nodes import MAX_CPUS
 
 SAVED = (GRID, END, AWAKE, LONE, RAN)
 """Of the control array, what a snapshot holds."""
@@ -86,8 +87,8 @@ class Cluster:
     ):
         """`window`: core cycles, no longer than the shortest link that leaves a core. `costs`, `csr`, `vz`,
         `unmodelled_ri`, `ftlb`, `lasx`: as of `Core`."""
-        if not 1 <= count <= shared.MAX_CORES:
-            raise CoreError(f"{count} cores: 1 to {shared.MAX_CORES} are possible")
+        if not 1 <= count <= MAX_CPUS:
+            raise CoreError(f"{count} cores: 1 to {MAX_CPUS} are possible")
         if window < 1:
             raise CoreError(f"a window of {window} cycles; at least 1 is needed")
         if tier != "reference":

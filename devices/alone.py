@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devices import device_class
-from devices.bits import bits
 from devices.errors import DeviceError, UnknownDevice
 from devices.fake import FakeOutside
 from devices.ls3a_ext_irq import EXT_INT_EN
 from devices.registers import SIZES
+from soc.bits import bits
 
 EXT_INT_EN_AT = 0x420
 """Register that holds the enable of extended interrupts."""

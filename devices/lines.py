@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from devices.ports import Port
+from soc.bits import bits
 
 if TYPE_CHECKING:
     from devices.device import Device
@@ -87,9 +88,7 @@ class Output:
             return
         self._levels = levels
         line = self._device.outside.line
-        while changed:
-            index = (changed & -changed).bit_length() - 1
-            changed &= changed - 1
+        for index in bits(changed):
             line(self._ports[index], levels >> index & 1)
 
     @property

@@ -3,14 +3,14 @@
 import logging
 from typing import Any
 
-from devices.bits import lowest
 from devices.device import Device
 from devices.lines import LineOut, LineOuts
-from devices.node import CORES, NODES, checked_node
-from devices.ports import VectorIn, VectorOuts, index
+from devices.node import NODES, checked_node
+from devices.ports import VECTORS, VectorIn, VectorOuts, index
 from devices.registers import SIZES, Internal, Register, RegisterArray
+from soc.bits import bits, lowest
+from soc.nodes import CORES
 
-VECTORS = 256
 EXT_INT_EN = 1 << 48
 HALF = 0xFFFF_FFFF
 NONE_YET = -1
@@ -124,10 +124,8 @@ class Ls3aExtIrq(Device):
         """Deliver what is pending, enabled and held by no core; then the pins."""
         for quad in range(4):
             waiting = self.isr[quad] & self.en[quad] and self.isr[quad] & self.en[quad] & ~self._held(quad)
-            while waiting:
-                bit = waiting & -waiting
-                waiting ^= bit
-                self._deliver(quad, bit)
+            for place in bits(waiting):
+                self._deliver(64 * quad + place)
         pins = 0
         for core in range(CORES):
             for quad in range(4):
@@ -145,13 +143,14 @@ class Ls3aExtIrq(Device):
             held |= self.core_isr[4 * core + quad]
         return held
 
-    def _deliver(self, quad: int, bit: int) -> None:
-        node, core = self._target(64 * quad + lowest(bit))
+    def _deliver(self, vector: int) -> None:
+        node, core = self._target(vector)
+        quad, bit = vector // 64, 1 << vector % 64
         if node == self.node:
             self.core_isr[4 * core + quad] |= bit
         else:
-            self._passing = bit << 64 * quad
-            self.to_node[node].send(core << 8 | 64 * quad + lowest(bit))
+            self._passing = 1 << vector
+            self.to_node[node].send(core << 8 | vector)
             self.isr[quad] &= ~bit
 
     def _target(self, vector: int) -> tuple[int, int]:
@@ -160,13 +159,7 @@ class Ls3aExtIrq(Device):
         cores = entry & 0xF or 1
         if not self.bounce[vector // 64] >> vector % 64 & 1:
             return lowest(nodes), lowest(cores)
-        places = [
-            CORES * node + core
-            for node in range(NODES)
-            if nodes >> node & 1
-            for core in range(CORES)
-            if cores >> core & 1
-        ]
+        places = [CORES * node + core for node in bits(nodes) for core in bits(cores)]
         place = next((place for place in places if place > self.last[vector]), places[0])
         self.last[vector] = place
         return divmod(place, CORES)

@@ -2,12 +2,15 @@
 
 from typing import Any
 
-from devices.bits import lowest
 from devices.ls3a_ext_irq import HALF, Ls3aExtIrq
-from devices.node import CORES, checked_online
+from devices.node import checked_online
+from devices.ports import index
 from devices.registers import Internal, RegisterArray
+from soc.bits import lowest
+from soc.nodes import CORES
 
 PINS = 4
+QUAD = (1 << 64) - 1
 
 
 class Ls3aExtIrqKvm(Ls3aExtIrq):
@@ -66,6 +69,10 @@ class Ls3aExtIrqKvm(Ls3aExtIrq):
                 self.ip_mask[place] |= 2 << quad
             elif named >> pin & 1:
                 self.ip_mask[place] &= ~(2 << quad)
+
+    def behind(self, port: str) -> int:
+        held = self.ip_mask[index(port)]
+        return super().behind(port) & sum(QUAD << 64 * quad for quad in range(4) if held & 2 << quad)
 
     def settle(self) -> None:
         self.pin.levels = sum(1 << place for place, held in enumerate(self.ip_mask) if held)

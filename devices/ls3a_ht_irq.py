@@ -5,10 +5,8 @@ from typing import Any
 from devices.device import Device
 from devices.errors import DeviceError
 from devices.lines import LineIn, LineOuts
-from devices.ports import VectorIn, VectorOut, index
+from devices.ports import VECTORS, VectorIn, VectorOut, index
 from devices.registers import SIZES, Register, RegisterArray
-
-VECTORS = 256
 
 
 def line_of(vector: int, lines: int, stripe: int) -> int:
@@ -66,7 +64,7 @@ class Ls3aHtIrq(Device):
         return sum(pending << 32 * word for word, pending in enumerate(self.vector))
 
     def behind(self, port: str) -> int:
-        return self._asking() & self._members[index(port)]
+        return self._asking() & self._members[index(port)] if port.startswith("line") else 0
 
     def _asking(self) -> int:
         return sum((self.vector[word] & self.enable[word]) << 32 * word for word in range(8))

@@ -4,9 +4,10 @@ from typing import Any
 
 from devices.device import Device
 from devices.lines import LineOuts
-from devices.node import CORES, checked_node
+from devices.node import checked_node
 from devices.ports import CsrOut, MailOuts, index
 from devices.registers import SIZES, Register, RegisterArray
+from soc.nodes import CORES
 
 BLOCK = 0x100
 CSR_SET, CSR_MAILBOX = 0x1008, 0x1020
@@ -110,7 +111,7 @@ class Ls3aIpi(Device):
 
     def behind(self, port: str) -> int:
         core = index(port)
-        return (self.status[core] & self.enable[core]) << 32 * core
+        return (self.status[core] & self.enable[core]) << 32 * core if port.startswith("pin") else 0
 
     def settle(self) -> None:
         pins = 0

@@ -1,6 +1,7 @@
 """Inter-processor interrupts as a guest of Loongson's KVM meets them."""
 
 from devices.ls3a_ipi import Ls3aIpi
+from devices.ports import index
 from devices.registers import Internal
 
 
@@ -25,6 +26,10 @@ class Ls3aIpiKvm(Ls3aIpi):
         offset = value & 0xFFFF
         if offset & 0xFF00 in (0x1600, 0x1C00) or 0x420 <= offset < 0x428 or 0x14A0 <= offset < 0x14C8:
             super().on_write_any_send(value, old)
+
+    def behind(self, port: str) -> int:
+        core = index(port)
+        return self.status[core] << 32 * core if port.startswith("pin") else 0
 
     def settle(self) -> None:
         self.pin.levels = self.raised

@@ -2,14 +2,14 @@
 
 from devices.device import Device
 from devices.lines import LineIns, LineOuts
-from devices.node import CORES
 from devices.ports import index
 from devices.registers import SIZES, Internal, Register, RegisterArray
+from soc.bits import bits
+from soc.nodes import CORES
 
 CSR_INTISR = 0x1010
 PINS_OF_ENTRY = [
-    sum(1 << 4 * core + pin for core in range(CORES) for pin in range(4) if entry >> core & 1 and entry >> 4 + pin & 1)
-    for entry in range(256)
+    sum(1 << 4 * core + pin for core in bits(entry & 0xF) for pin in bits(entry >> 4)) for entry in range(256)
 ]
 """The output pins one source drives, by its routing byte: a product per source, so that two sources never mix."""
 
@@ -65,7 +65,7 @@ class Ls3aRouterIrq(Device):
 
     def behind(self, port: str) -> int:
         pin = 1 << index(port)
-        return sum(1 << n for n, entry in enumerate(self.entry) if self.intisr >> n & 1 and PINS_OF_ENTRY[entry] & pin)
+        return sum(1 << source for source in bits(self.intisr) if PINS_OF_ENTRY[self.entry[source]] & pin)
 
     def settle(self) -> None:
         """Gate, split by core, route. Everything follows within the access or line change that caused it."""
@@ -73,13 +73,10 @@ class Ls3aRouterIrq(Device):
         self.intisr = pending
         by_core = [0] * CORES
         pins = 0
-        while pending:
-            bit = pending & -pending
-            pending ^= bit
-            entry = self.entry[bit.bit_length() - 1]
+        for source in bits(pending):
+            entry = self.entry[source]
             pins |= PINS_OF_ENTRY[entry]
-            for core in range(CORES):
-                if entry >> core & 1:
-                    by_core[core] |= bit
+            for core in bits(entry & 0xF):
+                by_core[core] |= 1 << source
         self.core_intisr = by_core
         self.pin.levels = pins

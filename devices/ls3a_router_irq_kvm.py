@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from devices.bits import lowest
 from devices.ls3a_router_irq import Ls3aRouterIrq
-from devices.node import CORES, checked_online
+from devices.node import checked_online
+from devices.ports import index
 from devices.registers import SIZES, Internal, Register, RegisterArray
+from soc.bits import bits, lowest
+from soc.nodes import CORES
 
 
 class Ls3aRouterIrqKvm(Ls3aRouterIrq):
@@ -41,10 +43,7 @@ class Ls3aRouterIrqKvm(Ls3aRouterIrq):
         bit = 1 << source
         if not self.inten & bit:
             return
-        cores, pins = self.entry[source] & 0xF, self.entry[source] >> 4
-        core = lowest(cores) if cores else 0
-        core = core if core < self.online else 0
-        pin = 1 << 4 * core + lowest(pins) if cores and pins else 0
+        core, pin = self._target(source)
         if level:
             self.intisr |= bit
             self.core_intisr[core] |= bit
@@ -57,6 +56,20 @@ class Ls3aRouterIrqKvm(Ls3aRouterIrq):
 
     def on_write_intenclr(self, value: int, old: int) -> None:
         self.intisr &= ~(self.intedge & ~value)
+
+    def _target(self, source: int) -> tuple[int, int]:
+        """The core of `source`, and its output pin as a bit of `held`, 0 for none."""
+        cores, pins = self.entry[source] & 0xF, self.entry[source] >> 4
+        core = lowest(cores) if cores else 0
+        core = core if core < self.online else 0
+        return core, 1 << 4 * core + lowest(pins) if cores and pins else 0
+
+    def latched(self) -> int:
+        return self.intisr
+
+    def behind(self, port: str) -> int:
+        pin = 1 << index(port)
+        return sum(1 << source for source in bits(self.intisr) if self._target(source)[1] == pin)
 
     def settle(self) -> None:
         self.pin.levels = self.held

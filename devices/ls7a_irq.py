@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from devices.bits import bits
 from devices.device import Device
 from devices.errors import DeviceError
 from devices.lines import LineIns, LineOut
 from devices.ports import VectorOut
 from devices.registers import SIZES, Internal, Register, RegisterArray
+from soc.bits import bits
 
 PINS = 64
 EVERY_PIN = (1 << PINS) - 1
@@ -80,7 +80,7 @@ class Ls7aIrq(Device):
         super().__init__(**options)
         self.pins = pins
         # The pin whose message is being sent, as its bit.
-        self._issuing = 0
+        self._sent_for = 0
         for port in self.input_lines()[pins:]:
             del self._inputs[port]
 
@@ -94,6 +94,7 @@ class Ls7aIrq(Device):
     def on_write_intclr(self, value: int, old: int) -> None:
         self.latch &= ~value
         for pin in bits(value):
+            self._sent_for = 1 << pin
             self.cleared.send(pin)
 
     def on_write_htmsi_en(self, value: int, old: int) -> None:
@@ -103,9 +104,8 @@ class Ls7aIrq(Device):
         return self.intirr
 
     def behind(self, port: str) -> int:
-        if port in ("lo", "hi"):
-            return self._issuing
-        return (self.intisr_chip1 if port == "intn1" else self.intisr_chip0) & ~self.htmsi_en
+        in_service = {"intn0": self.intisr_chip0, "intn1": self.intisr_chip1}.get(port)
+        return self._sent_for if in_service is None else in_service & ~self.htmsi_en
 
     def settle(self) -> None:
         """Derive requests, end the service of pins that lost theirs, issue the others, drive the lines."""
@@ -123,7 +123,7 @@ class Ls7aIrq(Device):
                 self.intisr_chip0 |= 1 << pin
             elif output == HI:
                 self.intisr_chip1 |= 1 << pin
-            self._issuing = 1 << pin
+            self._sent_for = 1 << pin
             if output and self.htmsi_en >> pin & 1:
                 (self.lo if output == LO else self.hi).send(self.htmsi_vector[pin])
         self.intn0.level = self.intisr_chip0 & ~self.htmsi_en != 0

@@ -1,9 +1,9 @@
 """The LS7A interrupt controller as a guest of Loongson's KVM meets it."""
 
-from devices.bits import bits
 from devices.ls7a_irq import PINS, Ls7aIrq
 from devices.ports import VectorOut
 from devices.registers import Internal, Register, RegisterArray
+from soc.bits import bits
 
 DWORD = (8,)
 BYTE = (1,)
@@ -67,17 +67,18 @@ class Ls7aIrqKvm(Ls7aIrq):
     def on_write_intclr(self, value: int, old: int) -> None:
         self.intisr = old
         self._lower(value)
-        for pin in bits(value):
-            self.cleared.send(pin)
+        super().on_write_intclr(value, old)
 
     def _raise(self, pins: int) -> None:
         for pin in bits(pins & self.intirr & ~self.int_mask & ~self.intisr):
             self.intisr |= 1 << pin
+            self._sent_for = 1 << pin
             self.lo.send(self.htmsi_vector[pin])
 
     def _lower(self, pins: int) -> None:
         for pin in bits(pins & self.intisr):
             self.intisr &= ~(1 << pin)
+            self._sent_for = 1 << pin
             self.withdrawn.send(self.htmsi_vector[pin])
 
     def settle(self) -> None:

@@ -6,12 +6,11 @@ from typing import Any
 from devices.device import Device
 from devices.errors import DeviceError
 from devices.lines import LineOuts
-from devices.ports import EventIn, EventOut, VectorIn, VectorOut
+from devices.ls7a_irq import PINS
+from devices.ports import VECTORS, EventIn, EventOut, VectorIn, VectorOut
 from devices.registers import Internal
 
-PINS = 64
 GSIS = 4096
-VECTORS = 256
 TARGETS = {"pin": PINS, "msi": VECTORS}
 
 

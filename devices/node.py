@@ -1,11 +1,10 @@
-"""What the devices of a Loongson-3A node know of nodes and cores."""
+"""Node and core numbers that devices of a Loongson-3A node are given."""
 
 from devices.errors import DeviceError
+from soc.nodes import CORES
 
-CORES = 4
-"""Cores of a node."""
 NODES = 16
-"""Nodes that there can be."""
+"""Nodes that addresses and registers can name."""
 
 
 def checked_node(node: int) -> int:

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from devices.device import Device
 
+VECTORS = 256
+"""Interrupt vectors that a message can carry."""
+
 
 class Port:
     """A named place where something enters or leaves a device or, with `count`, an array of them."""
@@ -33,7 +36,7 @@ class Port:
 class VectorIn(Port):
     """Interrupt vectors arrive here, 0 <= vector < `vectors`."""
 
-    def __init__(self, doc: str = "", *, vectors: int = 256) -> None:
+    def __init__(self, doc: str = "", *, vectors: int = VECTORS) -> None:
         super().__init__(doc)
         self.vectors = vectors
 

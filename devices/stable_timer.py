@@ -5,9 +5,9 @@ from typing import Any
 
 from devices.device import Device
 from devices.lines import LineOuts
-from devices.node import CORES
 from devices.ports import VectorIn
 from devices.registers import Internal, Register, RegisterArray
+from soc.nodes import CORES
 from soc.time import Clock
 
 BLOCK = 0x100

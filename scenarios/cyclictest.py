@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from scenarios.debian import FAST, READY, RT_TESTS, material, programs
+from scenarios.debian import RT_TESTS, material, programs
 from scenarios.library import within
 from scenarios.registry import Run, scenario
 from scenarios.table import spreads, table
+from soc.fetch.initramfs import READY
+from soc.firmware.cmdline import FAST
 from soc.result import Result
 
 COMMAND = "cyclictest"

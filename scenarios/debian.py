@@ -9,10 +9,6 @@ from typing import Any
 
 from soc.errors import ConfigurationError, SocError
 
-READY = "INIT-UP"
-"""What the initramfs says when its shell comes up (soc.fetch.initramfs)."""
-FAST = "nokaslr cryptomgr.notests"
-"""Words for the command line of a kernel that is to boot soon, and every time at the same addresses."""
 MULTIARCH = "mips64el-linux-gnuabi64"
 RT_TESTS = {
     "rt-tests": {"usr/bin/cyclictest": "bin/cyclictest"},

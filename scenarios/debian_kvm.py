@@ -9,10 +9,13 @@ from types import MappingProxyType
 from typing import Any
 
 from scenarios import kvm, vmm
-from scenarios.debian import FAST, READY, material
+from scenarios.debian import material
 from scenarios.library import within
 from scenarios.registry import Run, scenario
 from scenarios.table import table
+from soc.fetch.initramfs import READY
+from soc.firmware.cmdline import FAST
+from soc.nodes import MAX_CPUS
 from soc.result import Result
 
 MIB = 1 << 20
@@ -32,7 +35,7 @@ MOST_VIRTUAL = "60 s"
 def debian_kvm(run: Run, cpus: int, vcpus: int, compare: bool, platform: str, tier: str) -> None:
     """Debian on `cpus` cores with VZ runs `vmm`, whose guest is the same Debian on `vcpus` virtual CPUs."""
     within("cpus", cpus, 1, 16)
-    within("vcpus", vcpus, 1, vmm.MAX_CPUS)
+    within("vcpus", vcpus, 1, MAX_CPUS)
     archive = initrd(vcpus)
     run.keep("initrd.cpio", archive)
     run.keep("machine.toml", f'[machine]\nplatform = "{platform}"\nvz = true\ncpus = {cpus}\nram = {RAM_MIB}\n')

@@ -10,6 +10,7 @@ from scenarios.library import Loaded, loaded, within
 from scenarios.registry import Run, scenario
 from scenarios.table import spreads
 from soc.errors import ConfigurationError, choose
+from soc.firmware.cmdline import FAST
 
 TRAFFIC = ("doorbell", "virtio", "linux")
 READ = "dd if=/dev/hwrng of=/dev/null bs=64 count={rounds}"
@@ -90,6 +91,6 @@ def boot(material: Any, cpus: int, rounds: int, tier: str = "auto") -> Any:
         raise ConfigurationError("the cache has no kernel modules.\n`soc fetch debian --refresh` gets them.")
     machine = Machine("ls7a", cpus=cpus, tier=tier, trace=True, devices={"virtio_rng": {"seed": SEED}})
     drivers = material.initrd.read_bytes() + material.modules.read_bytes()
-    machine.load(material.kernel, initrd=drivers, append=debian.FAST, kind="linux")
+    machine.load(material.kernel, initrd=drivers, append=FAST, kind="linux")
     machine.script([READ.format(rounds=rounds), "poweroff -f"])
     return machine

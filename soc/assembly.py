@@ -12,6 +12,8 @@ from soc.errors import ConfigurationError, choose
 from soc.faults import FaultyLink, inject
 from soc.link import Link
 from soc.links import Links
+from soc.messages import Message
+from soc.nodes import CORES
 from soc.nothing import Nothing
 from soc.options import Options
 from soc.placement.inprocess import DeviceComponent
@@ -21,8 +23,6 @@ from soc.ports import split
 
 if TYPE_CHECKING:
     from soc.placement.remote import RemoteComponent
-
-CORES_PER_NODE = 4
 
 
 class Assembly:
@@ -55,7 +55,7 @@ class Assembly:
 
     def build(self) -> None:
         """Make and join everything; devices elsewhere start here. Raises ConfigurationError."""
-        parts = [part for part in self.platform.parts if CORES_PER_NODE * part.node < self.options.processors]
+        parts = [part for part in self.platform.parts if CORES * part.node < self.options.processors]
         open_bus = self._in_process("open_bus", OpenBusDevice(self.open_bus))
         for part in parts:
             self._place(part)
@@ -166,7 +166,7 @@ class Assembly:
         for core in self.cluster.ports:
             core.csrs = AddressMap()
             for part in parts:
-                if part.csr and part.node == core.number // CORES_PER_NODE:
+                if part.csr and part.node == core.number // CORES:
                     component = self.components[part.name]
                     link = self._registers(core, component, f"{part.name}.iocsr", 0, self.strict)
                     for number, size in load(part.model).ranges("csr"):
@@ -186,37 +186,41 @@ class Assembly:
         )
 
     def _connect(self, source: str, destination: str, latency: int) -> None:
-        sender, out = split(source)
-        receiver, into = split(destination)
-        if sender == "memory" and self.dma is None:
+        if source.startswith("memory.") and self.dma is None:
             # A doorbell that no function can reach.
             return
-        if sender not in self.components and sender != "memory":
-            raise ConfigurationError(f"wire {source} -> {destination}: {choose('component', sender, self.components)}")
-        origin = self.dma if sender == "memory" else self.components[sender]
-        outputs = getattr(getattr(origin, "device", origin), "output_ports", lambda: [out])()
-        if out not in outputs:
-            raise ConfigurationError(f"wire {source} -> {destination}: {choose(f'output of {sender}', out, outputs)}")
+        try:
+            origin, port = self._sender(source)
+            deliver = self._receiver(destination)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"wire {source} -> {destination}: {error}") from None
+        origin.connect(port, self.links.link(source, destination, latency, deliver))
+
+    def _sender(self, source: str) -> tuple[Any, str]:
+        """The component that a wire begins at, and which of its outputs. Raises ConfigurationError."""
+        name, port = split(source)
+        if name != "memory" and name not in self.components:
+            raise ConfigurationError(choose("component", name, self.components))
+        origin = self.dma if name == "memory" else self.components[name]
+        outputs = getattr(getattr(origin, "device", origin), "output_ports", lambda: [port])()
+        if port not in outputs:
+            raise ConfigurationError(choose(f"output of {name}", port, outputs))
+        return origin, port
+
+    def _receiver(self, destination: str) -> Callable[[Message], None]:
+        """What takes the messages of a wire that ends there. Raises ConfigurationError."""
+        name, port = split(destination)
         number = self.links.port(destination)[1]
         cores = {core.name: core for core in self.cluster.ports}
-        if receiver in cores:
-            if into == "mailbox":
-                deliver = cores[receiver].mail
-            elif not into.startswith("ip[") or not 2 <= int(into[3:-1]) <= 7:
-                raise ConfigurationError(
-                    f"wire {source} -> {destination}: a core has ip[2] to ip[6], mailbox, ip[7] (stable timer)"
-                )
-            else:
-                deliver = cores[receiver].pin(int(into[3:-1]), number)
-        elif receiver in self.components:
-            inputs = getattr(self.components[receiver].device, "input_ports", lambda: [into])()
-            if into not in inputs:
-                raise ConfigurationError(
-                    f"wire {source} -> {destination}: {choose(f'input of {receiver}', into, inputs)}"
-                )
-            deliver = self.components[receiver].input(into, number)
-        else:
-            raise ConfigurationError(
-                f"wire {source} -> {destination}: {choose('component', receiver, [*self.components, *cores])}"
-            )
-        origin.connect(out, self.links.link(source, destination, latency, deliver))
+        if name in cores:
+            if port == "mailbox":
+                return cores[name].mail
+            if not port.startswith("ip[") or not 2 <= int(port[3:-1]) <= 7:
+                raise ConfigurationError("a core has ip[2] to ip[6], mailbox, ip[7] (stable timer)")
+            return cores[name].pin(int(port[3:-1]), number)
+        if name not in self.components:
+            raise ConfigurationError(choose("component", name, [*self.components, *cores]))
+        inputs = getattr(self.components[name].device, "input_ports", lambda: [port])()
+        if port not in inputs:
+            raise ConfigurationError(choose(f"input of {name}", port, inputs))
+        return self.components[name].input(port, number)

@@ -28,7 +28,6 @@ _MEMORY = int(Space.MEMORY)
 _CSR = int(Space.CSR)
 _LOW_HALF = 0xFFFF_FFFF
 _NAP_S = 0.02
-IP7 = 1 << 7
 MOST_PASSED_OVER = 4096
 """Windows without a look at the host."""
 RELEASE_REGISTERS = (29, 28, 5)
@@ -395,7 +394,7 @@ class ClusterComponent:
     def _note_taken(self, core: Any) -> None:
         time = self._clock.time
         for cycle, mask, came_due in core.drain_irq_log():
-            self._trace.taken(core.number, time(cycle), mask, time(came_due) if mask & IP7 else None)
+            self._trace.taken(core.number, time(cycle), mask, time(came_due))
 
     def _pace(self) -> None:
         # Only the host waits here: virtual time is ahead of the wall clock.

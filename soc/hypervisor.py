@@ -24,7 +24,7 @@ from cpu.kvm.stats import REASONS
 from cpu.kvm.threads import Thread, ThreadState
 from cpu.kvm.uapi import MEM_READONLY, PAGE_SIZE, Cap, ExitReason, Ioctl, MemoryRegion
 from cpu.kvm.vcpu import Vcpu
-from soc.cluster import IP7, RELEASE_REGISTERS
+from soc.cluster import RELEASE_REGISTERS
 from soc.irqchip import controllers
 from soc.messages import InterruptLevel
 from soc.ram import HIGH_BASE, LOW_BYTES, ROM_BASE
@@ -308,7 +308,7 @@ class Hypervisor:
         for cycle, mask, came_due in core.drain_irq_log():
             vcpu = self.host.cpus[core.number].thread.vcpu
             injected = [(ip, time(at)) for ip, at in vcpu.injected.items() if mask >> ip & 1]
-            self._trace.taken(vcpu.number, time(cycle), mask, time(came_due) if mask & IP7 else None, injected)
+            self._trace.taken(vcpu.number, time(cycle), mask, time(came_due), injected)
 
     def details(self) -> dict[str, int]:
         """Exits by reason and KVM's other counters, summed over the vCPUs, and root refills."""

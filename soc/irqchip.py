@@ -13,10 +13,12 @@ from cpu.kvm.irqchip import Route, State
 from cpu.kvm.uapi import IrqchipId
 from devices.device import Device
 from devices.ls7a_irqfd import Ls7aIrqfd
+from soc.nodes import MAX_NODES
+from soc.platforms import of_node
 
 PARTS = {
     IrqchipId.LS7A_IOAPIC: ("ls7a_irq",),
-    IrqchipId.LS3A_GIPI: ("ls3a_ipi", "ls3a_ipi_1", "ls3a_ipi_2", "ls3a_ipi_3"),
+    IrqchipId.LS3A_GIPI: tuple(of_node("ls3a_ipi", node) for node in range(MAX_NODES)),
     IrqchipId.LS3A_EXTIRQ: ("ls3a_ext_irq",),
     IrqchipId.LS3A_IPMASK: ("ls3a_ext_irq",),
 }

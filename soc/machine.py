@@ -132,16 +132,24 @@ class Machine:
 
         self.memory = (make_memory or _make_memory)(self.ram)
         self.clock = self.timing.core
-        guest = self.options.hypervisor is not None
-        shortest = min(self.timing.mmio_request, self.timing.kvm_kick) if guest else self.timing.mmio_request
-        window = window_cycles(self.timing.core_window, shortest, self.clock)
-        make_cluster = make_cluster or partial(_make_cluster, options=self.options)
-        cluster = make_cluster(self.memory, self.options.cpus, self.options.tier, window)
-        self.cpu: list[Any] = cluster.cores
-        sources = [self._links.source(f"cpu{number}") for number in range(self.options.processors)]
-        self._cluster = ClusterComponent(cluster, self.kernel, self.trace, sources, self.clock, self._end)
-        self.hypervisor: Any = self._make_hypervisor() if guest else None
+        self._cluster = self._make_cores(make_cluster or partial(_make_cluster, options=self.options))
+        self.cpu: list[Any] = self._cluster.cluster.cores
+        self.hypervisor: Any = self._make_hypervisor() if self.options.hypervisor else None
         """The KVM model (soc.hypervisor.Hypervisor), or None on the bare machine."""
+        self._assemble()
+
+    # Building.
+
+    def _make_cores(self, make_cluster: Callable[[Any, int, str, int], Any]) -> ClusterComponent:
+        options, timing = self.options, self.timing
+        shortest = min(timing.mmio_request, timing.kvm_kick) if options.hypervisor else timing.mmio_request
+        window = window_cycles(timing.core_window, shortest, self.clock)
+        cluster = make_cluster(self.memory, options.cpus, options.tier, window)
+        sources = [self._links.source(f"cpu{number}") for number in range(options.processors)]
+        return ClusterComponent(cluster, self.kernel, self.trace, sources, self.clock, self._end)
+
+    def _assemble(self) -> None:
+        """Everything else. What has started already ends where a part cannot be made."""
         assembly = Assembly(self.options, self._links, self._cluster, self.memory, self._stop, self._strict_stop)
         self.devices, self.components, self.open_bus = assembly.devices, assembly.components, assembly.open_bus
         self.bus = HostBus(self, assembly.map)
@@ -153,8 +161,6 @@ class Machine:
         self.dma, self.faults, self._console = assembly.dma, assembly.faults, assembly.console
         if self.hypervisor is not None:
             self.hypervisor.control(self.components, self.options.irqchip == "kernel")
-
-    # Building.
 
     def _make_hypervisor(self) -> Any:
         options, source = self.options, self._links.source("host")

@@ -13,6 +13,7 @@ from typing import Any
 
 from soc.errors import ConfigurationError, choose
 from soc.faults import Fault
+from soc.nodes import MAX_CPUS
 from soc.placement.places import Place
 from soc.platforms import Platform, find
 from soc.platforms.added import anchored
@@ -24,7 +25,6 @@ HYPERVISORS = ("kvm",)
 BACKENDS = ("vz", "ls3acomp", "te")
 """Of KVM, as cpu/kvm/mips.py has them. Nothing of cpu is imported before there is a machine to build."""
 IRQCHIPS = ("kernel", "user")
-MAX_CPUS = 16
 _TABLES = ("machine", "placement", "timing", "devices")
 _LISTS = ("fault",)
 """Tables that may be there several times, as [[fault]]."""

@@ -1,8 +1,8 @@
 """Where compiled code is kept between runs, keyed by everything it depends on.
 
 numba's own cache sees neither edits in callees of other files nor changed globals, so the directory's name holds a
-hash of all sources under cpu/, the host CPU and the versions of numba, llvmlite and Python. Set before numba is
-imported. cpu/kvm is left out: nothing in it is compiled.
+hash of all sources under cpu/ and the constants of `soc` that they compile in, the host CPU and the versions of numba,
+llvmlite and Python. Set before numba is imported. cpu/kvm is left out: nothing in it is compiled.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_COMPILED = "kvm"
+CONSTANTS = ("soc/ram.py", "soc/nodes.py")
 KEPT_VERSIONS = 8
 
 
@@ -29,10 +30,9 @@ KEPT_VERSIONS = 8
 def source_hash() -> str:
     """Hash of every source file the compiled code derives from."""
     digest = hashlib.sha256()
-    for path in sorted(ROOT.rglob("*.py")):
-        if path.relative_to(ROOT).parts[0] == NOT_COMPILED:
-            continue
-        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0")
+    own = [path for path in sorted(ROOT.rglob("*.py")) if path.relative_to(ROOT).parts[0] != NOT_COMPILED]
+    for path in (*own, *(ROOT.parent / name for name in CONSTANTS)):
+        digest.update(path.relative_to(ROOT.parent).as_posix().encode() + b"\0")
         digest.update(path.read_bytes())
     for name in ("numba", "llvmlite", "numpy"):
         digest.update(f"{name} {metadata.version(name)}".encode())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from soc.nodes import MAX_CPUS
+
 _names = [
     "RAM",  # address of the memory image: RAM, then ROM
     "RAM_BYTES",
@@ -59,8 +61,7 @@ FAR_LINK = 1  # in place of a link: the target lies in another page, only the ju
 # A watch: its first and last virtual address, and which accesses it means, of 1 << LOAD | 1 << STORE.
 WATCH_FIRST, WATCH_LAST, WATCH_KINDS, WATCH_WORDS = range(4)
 SCRATCH_WORDS = 1024  # per core, at the start of the pool: blocks that are used once
-MAX_CORES = 16
-POOL_START = SCRATCH_WORDS * (MAX_CORES + 1)
+POOL_START = SCRATCH_WORDS * (MAX_CPUS + 1)
 
 # How a parked core goes on inside its block: in the slow handler of the access at RESUME_IP; behind a store; behind the
 # read of a configuration register, whose value is still to be written. RESUME_EXIT: not parked, but the tiers' code has

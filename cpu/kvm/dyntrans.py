@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cpu.kvm import commpage
+from cpu.kvm.inst import ERRCTL
 from cpu.kvm.shadow import Fault
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 SPECIAL, REGIMM, LW, SW = 0x00, 0x01, 0x23, 0x2B
 ADD, SYNCI, NOP = 0x20, 0x1F, 0
 RS, RT, RD = 21, 16, 11
-ERRCTL = (26, 0)
 
 
 def cache_index(vcpu: Vcpu, where: int) -> None:

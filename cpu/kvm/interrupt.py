@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from cpu.kvm.errors import KvmError
+from soc.bits import bits
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu
@@ -81,12 +82,8 @@ def deliver(vcpu: Vcpu) -> None:
     """Before the guest runs: all clears, then all deliveries, in ascending priority (kvm_mips_deliver_interrupts)."""
     pending = vcpu.pending
     if pending.clear:
-        for priority in _bits(pending.clear):
+        for priority in bits(pending.clear):
             vcpu.vm.callbacks.irq_clear(vcpu, priority)
     if pending.set:
-        for priority in _bits(pending.set):
+        for priority in bits(pending.set):
             vcpu.vm.callbacks.irq_deliver(vcpu, priority)
-
-
-def _bits(word: int) -> list[int]:
-    return [n for n in range(word.bit_length()) if word >> n & 1]

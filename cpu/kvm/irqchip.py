@@ -30,6 +30,7 @@ from cpu.kvm.uapi import (
     IrqRoutingEntry,
     Msi,
 )
+from soc.nodes import CORES
 
 if TYPE_CHECKING:
     from cpu.kvm.mips import Vm
@@ -95,8 +96,6 @@ IMAGES = {
 """What KVM copies (arch/mips/kvm/*.h), which for the PCH-PIC is not what the interface's header declares: int_id comes
 first. The EIOINTC's pending vectors of each core are not in its image; node 0 alone has one."""
 GIPI_CORE = (Field("status", 4), Field("enable", 4), Field("", 4, 2), Field("mailbox", 8, 4))
-CORES = 4
-"""Cores of a node's inter-processor block."""
 
 
 def ioctls(vm: Vm) -> dict[int, Callable[[Any], int]]:

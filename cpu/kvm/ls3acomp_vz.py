@@ -22,10 +22,10 @@ from cpu.cp0.fields import (
 from cpu.cp0.registers import CPUCFG1_LASX
 from cpu.kvm import hypcall, interrupt, irqchip, lasx, onereg, vcpu_state
 from cpu.kvm.callback import Resume
+from cpu.kvm.inst import CONFIG, PAGEGRAIN
 from cpu.kvm.stable_timer import StableTimer
 from cpu.kvm.uapi import Cap, ExitReason
 from cpu.kvm.vz import Vz, host_cpucfg
-from cpu.kvm.vz_exits import CONFIG, PAGEGRAIN
 from cpu.vz.guestctl import CGI
 from cpu.words import M64, signed
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from errno import EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, ENOTTY
+from errno import EEXIST, EINVAL, ENOENT, ENOMEM, ENOTTY
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -349,23 +349,25 @@ class Vm:
         self.irqchip = self.controllers if saved["irqchip"] else None
         self.messages = list(saved["messages"])
 
-    # The MMU notifier: the memory behind the slots changes.
+    # The MMU notifier: what the host's memory management says of user space's memory, by its address there.
 
-    def unmap(self, address: int, size: int) -> None:
-        """User space gives up root physical [address, address + size): the next guest access asks for it again."""
-        if self.gpa.unmap_range(list(self.slots.values()), address, address + size):
+    def unmap_hva_range(self, address: int, size: int) -> None:
+        """[address, address + size) is unmapped: the next guest access faults, and finds what is mapped then."""
+        if self.gpa.unmap_range(self.slots.values(), address, address + size):
             self.flush_remote_tlbs()
 
-    def age(self, address: int, size: int) -> bool:
-        """Whether the guest has used the range since the last call."""
-        young = self.gpa.age(list(self.slots.values()), address, address + size)
+    def change_pte(self, address: int, page: int) -> None:
+        """The page at `address` is the one at root physical `page` now, until it is unmapped."""
+        if self.gpa.change_pte(self.slots.values(), address, page):
+            self.flush_remote_tlbs()
+
+    def age_hva(self, address: int, size: int) -> bool:
+        """Whether the guest has used [address, address + size) since the last call."""
+        young = self.gpa.age(self.slots.values(), address, address + size)
         if young:
             self.flush_remote_tlbs()
         return young
 
-    def require(self, gpa: int, size: int) -> int:
-        """Root physical address of guest memory that lies in one slot. EFAULT where it does not."""
-        slot = self.find_slot(gpa >> PAGE_SHIFT)
-        if slot is None or gpa + size > slot.end_gfn << PAGE_SHIFT:
-            raise KvmError(EFAULT, f"{size} bytes at guest physical {gpa:#x} are not in one memory slot")
-        return slot.address(gpa >> PAGE_SHIFT) + gpa % PAGE_SIZE
+    def test_age_hva(self, address: int) -> bool:
+        """What `age_hva` would say of the page at `address`, which stays as it is."""
+        return self.gpa.test_age(self.slots.values(), address)

@@ -10,7 +10,7 @@ PTEs are left for the root TLB to find: whoever takes rights away flushes the TL
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from errno import EFAULT
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 
 from cpu.kvm.errors import KvmError
 from cpu.kvm.uapi import MEM_LOG_DIRTY_PAGES, MEM_READONLY, PAGE_SHIFT, PAGE_SIZE
+from soc.bits import bits
 
 ENTRIES = 2048
 PTE_BITS = 11
@@ -261,10 +262,8 @@ class GpaTable(PageTable):
     def mkclean_masked(self, base: int, mask: int) -> bool:
         """`mkclean` for the pages from gfn `base` whose bit is set in `mask`."""
         changed = False
-        while mask:
-            bit = (mask & -mask).bit_length() - 1
-            changed |= self.mkclean(base + bit, base + bit)
-            mask &= mask - 1
+        for page in bits(mask):
+            changed |= self.mkclean(base + page, base + page)
         return changed
 
     def mkold(self, start: int, end: int) -> bool:
@@ -280,24 +279,24 @@ class GpaTable(PageTable):
                 part[present] &= keep
         return changed
 
-    # The notifier: the memory behind the slots changes its mind (MMU notifier hooks).
+    # The MMU notifier's hooks. User addresses are root physical ones, where nothing has changed a PTE.
 
-    def unmap_range(self, slots: list[Slot], start: int, end: int) -> bool:
-        """Root physical [start, end) is no longer what the slots' pages are."""
+    def unmap_range(self, slots: Iterable[Slot], start: int, end: int) -> bool:
+        """The slots' pages at user addresses [start, end) are gone."""
         self.sequence += 1
         return any([self.flush(first, last) for _, first, last in _overlaps(slots, start, end)])
 
-    def age(self, slots: list[Slot], start: int, end: int) -> bool:
-        """Mark the pages of root physical [start, end) old; whether one was young."""
+    def age(self, slots: Iterable[Slot], start: int, end: int) -> bool:
+        """Mark the pages at user addresses [start, end) old; whether one was young."""
         return any([self.mkold(first, last) for _, first, last in _overlaps(slots, start, end)])
 
-    def test_age(self, slots: list[Slot], address: int) -> bool:
-        """Whether the page at a root physical address is young."""
+    def test_age(self, slots: Iterable[Slot], address: int) -> bool:
+        """Whether the page at a user address is young."""
         found = next(_overlaps(slots, address, address + 1), None)
         return found is not None and bool(self.pte(found[1]) & ACCESSED)
 
-    def change_pte(self, slots: list[Slot], address: int, new: int) -> bool:
-        """The page at a root physical address is another one now; whether TLBs may hold what it was."""
+    def change_pte(self, slots: Iterable[Slot], address: int, new: int) -> bool:
+        """The page at a user address is root physical `new` now; whether TLBs may hold what it was."""
         self.sequence += 1
         changed = False
         for slot, gfn, _ in _overlaps(slots, address, address + PAGE_SIZE):
@@ -315,8 +314,8 @@ class GpaTable(PageTable):
         return changed
 
 
-def _overlaps(slots: list[Slot], start: int, end: int) -> Iterator[tuple[Slot, int, int]]:
-    """Slots whose memory lies in root physical [start, end), with the first and last gfn."""
+def _overlaps(slots: Iterable[Slot], start: int, end: int) -> Iterator[tuple[Slot, int, int]]:
+    """Slots whose memory lies at user addresses [start, end), with the first and last gfn."""
     for slot in slots:
         low = max(start, slot.userspace_addr)
         high = min(end, slot.userspace_addr + (slot.npages << PAGE_SHIFT))

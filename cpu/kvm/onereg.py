@@ -57,7 +57,7 @@ _WIDE = frozenset(
 )
 _ONLY_HERE = {
     "maari": (17, 2), "config7": (16, 7), "xcontextconfig": (4, 3), "kscratch4": (31, 5), "kscratch5": (31, 6),
-    "kscratch6": (31, 7),
+    "kscratch6": (31, 7), "maar": (17, 1),
 }  # fmt: skip
 """Registers of the interface that the core's own table may lack: (register, select)."""
 

@@ -30,20 +30,16 @@ from cpu.cp0.fields import (
     ST_IE,
     ST_NMI,
 )
-from cpu.kvm import dyntrans, exceptions, fpu, hypcall, trace
+from cpu.kvm import dyntrans, exceptions, fpu, hypcall, inst, trace
 from cpu.kvm.callback import Resume
 from cpu.kvm.errors import KvmError
 from cpu.kvm.shadow import GUEST_TLB_SIZE, Fault, in_kernel_mode
+from cpu.vz.short_exit import CACHE, INDEX_INVALIDATE_I, INDEX_WRITEBACK_INV_D
 from cpu.words import M32, M64, signed
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu
 
-COP0, SPECIAL3, CACHE, RDHWR = 0x10, 0x1F, 0x2F, 0x3B
-MFC0, DMFC0, MTC0, DMTC0, MFMC0, WRPGPR = 0, 1, 4, 5, 11, 14
-TLBR, TLBWI, TLBWR, TLBP, ERET, WAIT, HYPCALL = 0x01, 0x02, 0x06, 0x08, 0x18, 0x20, 0x28
-INDEX, COUNT, ENTRYHI, COMPARE, STATUS, CAUSE = (0, 0), (9, 0), (10, 0), (11, 0), (12, 0), (13, 0)
-SRSCTL, EBASE, CONFIG5, HWRENA, ERRCTL = (12, 2), (15, 1), (16, 5), (7, 0), (26, 0)
 CAUSE_WRITABLE = CAUSE_DC | CAUSE_IV | 3 << 8
 EBASE_WRITABLE = 0x1FFFF000
 SYNCI_STEP, CCRES = 16, 2
@@ -55,8 +51,6 @@ _READS = {
     HWR_ULR: lambda vcpu: signed(vcpu.soft("userlocal")),
 }
 MI_EI = 1 << 5
-INDEX_OPERATIONS, PRIMARY_CACHES = 0x00, (0, 1)
-"""CACHE by index: Index Invalidate of the instruction cache, Index Writeback Invalidate of the data cache."""
 HIT_INVALIDATE_I, HIT_INVALIDATE_D, HIT_WRITEBACK_INVALIDATE_D = 0x10, 0x11, 0x15
 
 
@@ -67,7 +61,7 @@ def instruction(vcpu: Vcpu) -> Resume:
     try:
         if word >> 26 == CACHE:
             return _cache(vcpu, word, where)
-        if word >> 26 != COP0:
+        if word >> 26 != inst.COP0:
             raise _no("the privileged instruction", word)
         return _operation(vcpu, word) if word >> 25 & 1 else _move(vcpu, word, where)
     except KvmError:
@@ -81,7 +75,7 @@ def read_hardware(vcpu: Vcpu) -> Resume:
     word, before = vcpu.exit.badinstr, vcpu.pc
     vcpu.advance()
     rt, number = word >> 16 & 31, word >> 11 & 31
-    is_rdhwr = word >> 26 == SPECIAL3 and word & 0x3F == RDHWR and not word & (31 << 21 | 3 << 9)
+    is_rdhwr = word >> 26 == inst.SPECIAL3 and word & 0x3F == inst.RDHWR and not word & (31 << 21 | 3 << 9)
     if not is_rdhwr or number not in _READS or not (in_kernel_mode(vcpu) or vcpu.soft("hwrena") >> number & 1):
         vcpu.pc = before
         exceptions.inject(vcpu, EXCCODE_RI)
@@ -107,21 +101,21 @@ def _set(vcpu: Vcpu, rt: int, value: int) -> None:
 def _operation(vcpu: Vcpu, word: int) -> Resume:
     function = word & 0x3F
     shadow = vcpu.shadow
-    if function == ERET:
+    if function == inst.ERET:
         _eret(vcpu)
         return Resume.GUEST
     vcpu.advance()
-    if function == TLBR:
+    if function == inst.TLBR:
         shadow.read_entry(vcpu.soft("index") % GUEST_TLB_SIZE)
-    elif function == TLBWI:
+    elif function == inst.TLBWI:
         shadow.write_entry(vcpu.soft("index") % GUEST_TLB_SIZE)
-    elif function == TLBWR:
+    elif function == inst.TLBWR:
         shadow.write_entry(shadow.next_random())
-    elif function == TLBP:
+    elif function == inst.TLBP:
         vcpu.set_soft("index", shadow.lookup(vcpu.soft("entryhi")) & M32)
-    elif function == WAIT:
+    elif function == inst.WAIT:
         return _wait(vcpu)
-    elif function == HYPCALL and not word >> 11 & 0x3FF:
+    elif function == inst.HYPCALL and not word >> 11 & 0x3FF:
         return hypcall.refuse(vcpu)
     else:
         raise _no("the coprocessor 0 operation", word)
@@ -151,27 +145,27 @@ def _move(vcpu: Vcpu, word: int, where: int) -> Resume:
     rs, rt, register = word >> 21 & 31, word >> 16 & 31, (word >> 11 & 31, word & 7)
     place = 8 * register[0] + register[1]
     vcpu.advance()
-    if rs == MFC0:
-        value = 0 if register == ERRCTL else vcpu.timer.read() if register == COUNT else int(vcpu.image[place])
-        value = signed(value, 32)
+    if rs == inst.MFC0:
+        value = vcpu.timer.read() if register == inst.COUNT else int(vcpu.image[place])
+        value = 0 if register == inst.ERRCTL else signed(value, 32)
         _set(vcpu, rt, value)
         vcpu.emit("kvm_hwr", trace.HWR_MFC0, place, value)
-        if register != COUNT:
+        if register != inst.COUNT:
             dyntrans.mfc0(vcpu, where, rt, register)
-    elif rs == DMFC0:
+    elif rs == inst.DMFC0:
         _set(vcpu, rt, int(vcpu.image[place]))
         vcpu.emit("kvm_hwr", trace.HWR_DMFC0, place, int(vcpu.image[place]))
-    elif rs == MTC0:
+    elif rs == inst.MTC0:
         value = int(vcpu.gprs[rt])
         vcpu.emit("kvm_hwr", trace.HWR_MTC0, place, value)
         _write(vcpu, register, value)
-        if register not in _WRITES or (register == STATUS and not vcpu.has_fpu):
+        if register not in _WRITES or (register == inst.STATUS and not vcpu.has_fpu):
             dyntrans.mtc0(vcpu, where, rt, register)
-    elif rs == MFMC0:
+    elif rs == inst.MFMC0:
         status = vcpu.soft("status")
         _set(vcpu, rt, signed(status, 32))
         vcpu.set_soft("status", status | ST_IE if word & MI_EI else status & ~ST_IE)
-    elif rs == WRPGPR and not vcpu.image[8 * SRSCTL[0] + SRSCTL[1]] & (0xF << 6 | 0xF):
+    elif rs == inst.WRPGPR and not vcpu.image[8 * inst.SRSCTL[0] + inst.SRSCTL[1]] & (0xF << 6 | 0xF):
         _set(vcpu, register[0], int(vcpu.gprs[rt]))
     else:
         raise _no("the coprocessor 0 move", word)
@@ -180,7 +174,7 @@ def _move(vcpu: Vcpu, word: int, where: int) -> Resume:
 
 def _write(vcpu: Vcpu, register: tuple[int, int], value: int) -> None:
     """MTC0: into the image, unless more is to be done."""
-    if register == INDEX and not 0 <= value < GUEST_TLB_SIZE:
+    if register == inst.INDEX and not 0 <= value < GUEST_TLB_SIZE:
         raise KvmError(EINVAL, f"Index {value:#x}; the guest's TLB has entries 0 to {GUEST_TLB_SIZE - 1}")
     if register in _WRITES:
         _WRITES[register](vcpu, value)
@@ -237,14 +231,14 @@ def write_ebase(vcpu: Vcpu, value: int, writable: int = EBASE_WRITABLE) -> None:
 
 
 _WRITES = {
-    EBASE: write_ebase,
-    ENTRYHI: lambda vcpu, value: vcpu.shadow.change_entryhi(value),
-    COUNT: lambda vcpu, value: vcpu.timer.write(value & M32),
-    COMPARE: lambda vcpu, value: vcpu.timer.write_compare(value & M32, True),
-    STATUS: _write_status,
-    CONFIG5: _write_config5,
-    CAUSE: _write_cause,
-    HWRENA: _write_hwrena,
+    inst.EBASE: write_ebase,
+    inst.ENTRYHI: lambda vcpu, value: vcpu.shadow.change_entryhi(value),
+    inst.COUNT: lambda vcpu, value: vcpu.timer.write(value & M32),
+    inst.COMPARE: lambda vcpu, value: vcpu.timer.write_compare(value & M32, True),
+    inst.STATUS: _write_status,
+    inst.CONFIG5: _write_config5,
+    inst.CAUSE: _write_cause,
+    inst.HWRENA: _write_hwrena,
 }
 """Registers of which a write does more than change the image; none of these writes is replaced, but that of Status for
 a guest without FPU."""
@@ -262,7 +256,7 @@ def _cache(vcpu: Vcpu, word: int, where: int) -> Resume:
     operation = word >> 16 & 31
     address = int(vcpu.gprs[word >> 21 & 31]) + signed(word, 16) & M64
     vcpu.advance()
-    if operation & 0x1C == INDEX_OPERATIONS and operation & 3 in PRIMARY_CACHES:
+    if operation in (INDEX_INVALIDATE_I, INDEX_WRITEBACK_INV_D):
         dyntrans.cache_index(vcpu, where)
     elif operation in (HIT_INVALIDATE_I, HIT_INVALIDATE_D, HIT_WRITEBACK_INVALIDATE_D):
         fault = vcpu.shadow.fault_in(address, write=False)

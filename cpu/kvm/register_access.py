@@ -12,14 +12,14 @@ import numpy as np
 
 from cpu import state
 from cpu.cp0.fields import ST_FR
+from cpu.isa.fpu import FIR
+from cpu.isa.msa_move import MSAIR
 from cpu.kvm import fpu, onereg
 from cpu.kvm.errors import KvmError
 from cpu.words import M32, M64, signed
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu
-
-FIR, MSAIR = 0x00770501, 0x140
 
 
 def count(vcpu: Vcpu) -> int:
@@ -100,22 +100,25 @@ def _double(vcpu: Vcpu, number: int, index: int) -> tuple[np.ndarray, int, int]:
     return *lane_of(vcpu, index, 0), 0
 
 
+def _need(there: bool, number: int, unit: str) -> None:
+    if not there:
+        raise KvmError(EINVAL, f"register {number:#x}: the guest has no {unit}")
+
+
 def _get_fpu(vcpu: Vcpu, number: int, index: int) -> int:
     if number in onereg.MSA_CONTROL or number & onereg.SIZE_MASK in (onereg.U128, onereg.U256):
-        if not vcpu.has_msa:
-            raise KvmError(EINVAL, f"register {number:#x}: the guest has no MSA")
+        _need(vcpu.has_msa, number, "MSA")
         if number == onereg.MSA_IR:
             return MSAIR
         if number == onereg.MSA_CSR:
             return vcpu.context.msacsr
-        if number & onereg.SIZE_MASK == onereg.U256 and not vcpu.has_lasx:
-            raise KvmError(EINVAL, f"register {number:#x}: the guest has no LASX")
+        if number & onereg.SIZE_MASK == onereg.U256:
+            _need(vcpu.has_lasx, number, "LASX")
         if not vcpu.gc0("status") & ST_FR or index > 31:
             raise KvmError(EINVAL, f"register {number:#x} with Status.FR = 0")
         places = [lane_of(vcpu, index, lane) for lane in range(onereg.size(number) // 8)]
         return sum((int(array[at]) & M64) << 64 * k for k, (array, at) in enumerate(places))
-    if not vcpu.has_fpu:
-        raise KvmError(EINVAL, f"register {number:#x}: the guest has no FPU")
+    _need(vcpu.has_fpu, number, "FPU")
     if number == onereg.FCR_IR:
         return FIR
     if number == onereg.FCR_CSR:
@@ -128,13 +131,11 @@ def _get_fpu(vcpu: Vcpu, number: int, index: int) -> int:
 
 def _set_fpu(vcpu: Vcpu, number: int, index: int, value: int) -> None:
     if number in onereg.MSA_CONTROL:
-        if not vcpu.has_msa:
-            raise KvmError(EINVAL, f"register {number:#x}: the guest has no MSA")
+        _need(vcpu.has_msa, number, "MSA")
         if number == onereg.MSA_CSR:
             vcpu.context.msacsr = value & M32
         return
-    if not vcpu.has_fpu:
-        raise KvmError(EINVAL, f"register {number:#x}: the guest has no FPU")
+    _need(vcpu.has_fpu, number, "FPU")
     if number == onereg.FCR_CSR:
         vcpu.context.fcr31 = value & M32
     elif number != onereg.FCR_IR:

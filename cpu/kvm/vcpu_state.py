@@ -10,9 +10,9 @@ from errno import EINVAL
 from typing import TYPE_CHECKING, Any
 
 from cpu.kvm.errors import KvmError
-from cpu.kvm.irqchip import CORES
 from cpu.kvm.uapi import CPUCFG_WORDS, GUESTDBG_ENABLE, GUESTDBG_SINGLESTEP, Ioctl, IrqchipId, VcpuState
 from cpu.kvm.vz import host_cpucfg
+from soc.nodes import CORES
 
 if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu

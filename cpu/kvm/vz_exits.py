@@ -15,13 +15,14 @@ from cpu.cp0.fields import (
     CAUSE_WP,
     DIAG_FTLB,
     DIAG_VTLB,
+    HWR_CC,
     ST_CU1,
     ST_ERL,
     ST_EXL,
     ST_FR,
     ST_IE,
 )
-from cpu.kvm import fpu, hypcall, tlb, trace
+from cpu.kvm import fpu, hypcall, inst, tlb, trace
 from cpu.kvm.callback import Resume
 from cpu.kvm.errors import KvmError
 from cpu.kvm.vz_timer import HardTimer
@@ -33,18 +34,12 @@ if TYPE_CHECKING:
     from cpu.kvm.vcpu import Vcpu
 
 NAMES = {GPSI: "gpsi", GSFC: "gsfc", HC: "hc", GRR: "grr", GVA: "gva", GHFC: "ghfc", GPA: "gpa"}
-COP0, SPECIAL3, LWC2 = 0x10, 0x1F, 0x32
-MFC0, DMFC0, MTC0, DMTC0 = 0, 1, 4, 5
-WAIT, RDHWR = 0x20, 0x3B
-HWR_CC = 2
-
-COUNT, COMPARE, STATUS, INTCTL, CAUSE = (9, 0), (11, 0), (12, 0), (12, 1), (13, 0)
-PRID, LLADDR, MAARI, DIAG, ERRCTL = (15, 0), (17, 0), (17, 2), (22, 0), (26, 0)
-MAAR, CONFIG, CONFIG5, CONFIG6, CONFIG7 = (17, 1), (16, 0), (16, 5), (16, 6), (16, 7)
-PAGEGRAIN = (5, 1)
+MOVES = {
+    inst.MFC0: trace.HWR_MFC0, inst.MTC0: trace.HWR_MTC0, inst.DMFC0: trace.HWR_DMFC0, inst.DMTC0: trace.HWR_DMTC0,
+}  # fmt: skip
 SOFTWARE = {
-    PRID: "prid", (15, 2): None, (15, 3): None, (12, 2): "srsctl", (12, 3): None, ERRCTL: "errctl", CONFIG6: "config6",
-    CONFIG7: "config7", DIAG: "diag",
+    inst.PRID: "prid", (15, 2): None, (15, 3): None, inst.SRSCTL: "srsctl", (12, 3): None, inst.ERRCTL: "errctl",
+    inst.CONFIG6: "config6", inst.CONFIG7: "config7", inst.DIAG: "diag",
 }  # fmt: skip
 """Registers that KVM answers from its image; None: CDMMBase, CMGCRBase, SRSMap, which read 0."""
 CAUSE_IP10 = 3 << 8
@@ -89,13 +84,13 @@ class GuestExits(HardTimer):
     def _gpsi(self, vcpu: Vcpu) -> Resume:
         word = vcpu.exit.badinstr
         major = word >> 26
-        if major == COP0:
+        if major == inst.COP0:
             return self._gpsi_cop0(vcpu, word)
         if major == CACHE:
             return self._gpsi_cache(vcpu, word)
-        if major == LWC2:
+        if major == inst.LWC2:
             return self._gpsi_lwc2(vcpu, word)
-        if major == SPECIAL3 and word & 0x3F == RDHWR and word >> 11 & 31 == HWR_CC and not word >> 6 & 31:
+        if major == inst.SPECIAL3 and word & 0x3F == inst.RDHWR and word >> 11 & 31 == HWR_CC and not word >> 6 & 31:
             vcpu.advance()
             self._set(vcpu, word >> 16 & 31, signed(self._count(vcpu), 32))
             vcpu.emit("kvm_hwr", trace.HWR_RDHWR, 0x100 | HWR_CC << 3, self._count(vcpu))
@@ -110,21 +105,20 @@ class GuestExits(HardTimer):
     def _gpsi_cop0(self, vcpu: Vcpu, word: int) -> Resume:
         vcpu.advance()
         if word >> 25 & 1:
-            if word & 0x3F == WAIT:
+            if word & 0x3F == inst.WAIT:
                 return self._wait(vcpu)
             raise _Unhandled(f"no emulation of the coprocessor 0 operation {word:#010x}")
         rs, rt, register = word >> 21 & 31, word >> 16 & 31, (word >> 11 & 31, word & 7)
-        if rs in (MFC0, DMFC0):
+        if rs in (inst.MFC0, inst.DMFC0):
             value = self._read(vcpu, register)
-            value = signed(value, 32 if rs == MFC0 else 64)
+            value = signed(value, 32 if rs == inst.MFC0 else 64)
             self._set(vcpu, rt, value)
-        elif rs in (MTC0, DMTC0):
+        elif rs in (inst.MTC0, inst.DMTC0):
             value = int(vcpu.gprs[rt])
-            self._write(vcpu, register, value, rs == DMTC0)
+            self._write(vcpu, register, value, rs == inst.DMTC0)
         else:
             raise _Unhandled(f"no emulation of the coprocessor 0 move {word:#010x}")
-        op = {MFC0: trace.HWR_MFC0, MTC0: trace.HWR_MTC0, DMFC0: trace.HWR_DMFC0, DMTC0: trace.HWR_DMTC0}[rs]
-        vcpu.emit("kvm_hwr", op, register[0] << 3 | register[1], value)
+        vcpu.emit("kvm_hwr", MOVES[rs], register[0] << 3 | register[1], value)
         return Resume.GUEST
 
     def _wait(self, vcpu: Vcpu) -> Resume:
@@ -139,15 +133,15 @@ class GuestExits(HardTimer):
         return Resume.BLOCK
 
     def _read(self, vcpu: Vcpu, register: tuple[int, int]) -> int:
-        if register == COUNT:
+        if register == inst.COUNT:
             return self._count(vcpu)
-        if register == COMPARE:
+        if register == inst.COMPARE:
             return vcpu.gc0("compare")
-        if register == LLADDR:
+        if register == inst.LLADDR:
             return vcpu.core.vz.gc0("lladdr") & LLB
-        if register == MAAR:
+        if register == inst.MAAR:
             return vcpu.maar[min(vcpu.soft("maari"), len(vcpu.maar) - 1)]
-        if register == MAARI:
+        if register == inst.MAARI:
             return vcpu.soft("maari")
         if register in SOFTWARE:
             name = SOFTWARE[register]
@@ -155,23 +149,23 @@ class GuestExits(HardTimer):
         raise _Unhandled(f"no emulation of a read of CP0 register {register[0]}, select {register[1]}")
 
     def _write(self, vcpu: Vcpu, register: tuple[int, int], value: int, wide: bool) -> None:
-        if register == COUNT and not wide:
+        if register == inst.COUNT and not wide:
             self._write_count(vcpu, value & 0xFFFFFFFF)
-        elif register == COMPARE and not wide:
+        elif register == inst.COMPARE and not wide:
             vcpu.timer.write_compare(value & 0xFFFFFFFF, True)
-        elif register == LLADDR:
+        elif register == inst.LLADDR:
             if not value & LLB:
                 vcpu.core.vz.set_gc0("lladdr", 0)
-        elif register == MAAR:
+        elif register == inst.MAAR:
             if vcpu.soft("maari") < len(vcpu.maar):
                 vcpu.maar[vcpu.soft("maari")] = value & MAAR_MASK
-        elif register == MAARI:
+        elif register == inst.MAARI:
             vcpu.set_soft("maari", min(value & 0x3F, len(vcpu.maar) - 1))
-        elif register == CONFIG6:
+        elif register == inst.CONFIG6:
             vcpu.set_soft("config6", value)
-        elif register == ERRCTL:
+        elif register == inst.ERRCTL:
             pass
-        elif register == DIAG:
+        elif register == inst.DIAG:
             self._flush_guest_tlb(vcpu, value)
         else:
             raise _Unhandled(f"no emulation of a write of CP0 register {register[0]}, select {register[1]}")
@@ -222,17 +216,17 @@ class GuestExits(HardTimer):
 
     def _gsfc(self, vcpu: Vcpu) -> Resume:
         word = vcpu.exit.badinstr
-        if word >> 26 != COP0 or word >> 21 & 31 != MTC0:
+        if word >> 26 != inst.COP0 or word >> 21 & 31 != inst.MTC0:
             raise _Unhandled(f"a field change by {word:#010x}, which is no MTC0")
         register, value = (word >> 11 & 31, word & 7), int(vcpu.gprs[word >> 16 & 31]) & 0xFFFFFFFF
         vcpu.advance()
-        if register == STATUS:
+        if register == inst.STATUS:
             self._change_status(vcpu, value)
-        elif register == CAUSE:
+        elif register == inst.CAUSE:
             self._change_cause(vcpu, value)
-        elif register == INTCTL:
+        elif register == inst.INTCTL:
             vcpu.set_gc0("intctl", value)
-        elif register == CONFIG5:
+        elif register == inst.CONFIG5:
             self._change_config5(vcpu, value)
         else:
             self._change_other(vcpu, register, value)

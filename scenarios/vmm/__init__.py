@@ -12,11 +12,10 @@ from pathlib import Path
 from scenarios.guests import build
 from soc.errors import ConfigurationError
 from soc.firmware.boot import BootImage
+from soc.nodes import MAX_CPUS
 from soc.ram import HIGH_BASE, LOW_BYTES, ROM_BASE
 
 FOLDER = Path(__file__).parent
-MAX_CPUS = 16
-"""So many has a VM of KVM/MIPS, and a kernel of the platform."""
 OPTIONS = (
     "-target mips64el-linux-muslabi64 -mcpu=mips64r2 -static -s -O2 "
     f"-Wall -Wextra -Werror -Wno-option-ignored -DMAX_CPUS={MAX_CPUS}"

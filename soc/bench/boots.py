@@ -14,7 +14,7 @@ from soc.bench.runs import Outcome
 from soc.bench.setting import Setting
 from soc.console import PROMPT
 from soc.fetch.cache import Material
-from soc.firmware.cmdline import DEFAULT_WORDS
+from soc.firmware.cmdline import DEFAULT_WORDS, FAST
 
 # Lines whose output depends neither on the processor model nor on time.
 SCRIPT = (
@@ -30,7 +30,6 @@ PARALLEL = (
     "cat /tmp/1 /tmp/2 /tmp/3 /tmp/4 /tmp/5 /tmp/6 /tmp/7 /tmp/8 | uniq -c",
     "poweroff -f",
 )
-FAST = "nokaslr cryptomgr.notests"
 COMMAND_LINES = ("", FAST)
 CPUS, QUICK_CPUS = (1, 2, 4, 8, 16), (1, 4)
 GUESTS, QUICK_GUESTS = ((1, 1), (4, 1), (4, 4)), ((1, 1),)

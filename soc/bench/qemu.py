@@ -4,13 +4,13 @@ qemu-mips64el, which runs Linux programs, for the vector instructions that no pr
 import os
 import select
 import shutil
-import struct
 import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cpu.isa.program import Program
 from soc.bench.errors import BenchError, UnfinishedError
 from soc.bench.runs import LOOK_S, TIMEOUT_S, Outcome, resident, run, text
 from soc.console import PROMPT
@@ -24,8 +24,6 @@ MACHINE = "loongson3-virt"
 CPU = "Loongson-3A1000"
 """The processor model of that machine unless another is asked for."""
 RAM_MIB = 512
-EM_MIPS, ET_EXEC, PT_LOAD, EF_MIPS_ARCH_64R2 = 8, 2, 1, 0x8000_0000
-EHDR, PHDR = "<16sHHIQQQIHHHHHH", "<IIQQQQQQ"
 
 
 @dataclass(frozen=True)
@@ -170,12 +168,4 @@ def kernel_elf(vmlinuz: Path) -> bytes:
     image = bytearray(end - start)
     for segment in kernel.segments:
         image[segment.address - start : segment.end - start] = segment.data
-    address = KSEG0 + start
-    at = 0x1000
-    identity = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
-    sizes = (struct.calcsize(EHDR), struct.calcsize(PHDR))
-    head = struct.pack(
-        EHDR, identity, ET_EXEC, EM_MIPS, 1, kernel.entry, sizes[0], 0, EF_MIPS_ARCH_64R2, *sizes, 1, 0, 0, 0
-    )
-    head += struct.pack(PHDR, PT_LOAD, 7, at, address, address, len(image), len(image), 0x1000)
-    return head.ljust(at, b"\0") + bytes(image)
+    return Program(KSEG0 + start, bytes(image), {}).to_elf(entry=kernel.entry)

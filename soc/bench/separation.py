@@ -11,9 +11,9 @@ from statistics import median
 from typing import Any
 
 from soc.bench import bare
-from soc.bench.boots import FAST
 from soc.bench.contest import Say
 from soc.bench.errors import BenchError
+from soc.firmware.cmdline import FAST
 
 ACCESSES = 20_000
 IDLE_INSTRUCTIONS = 100_000_000

@@ -1,16 +1,22 @@
 """`soc bench`: the engine's speed on this host, on programs, on boots and with many cores, beside QEMU's."""
 
+from __future__ import annotations
+
 import argparse
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from importlib import import_module
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from soc.commands.options import count
 from soc.commands.output import FAILED, INTERRUPTED, OK, error_text, say
 from soc.errors import ConfigurationError, SocError, choose
+
+if TYPE_CHECKING:
+    from soc.bench.results import Results
+    from soc.bench.setting import Setting
 
 ROUNDS, QUICK_ROUNDS = 5, 1
 
@@ -55,9 +61,8 @@ def bench(arguments: argparse.Namespace) -> int:
     """
     from soc.bench import report
     from soc.bench.errors import BenchError, NeedError
-    from soc.bench.results import Results, check_place
+    from soc.bench.results import check_place
     from soc.bench.sections import SECTIONS
-    from soc.bench.setting import Setting
 
     if arguments.only == "help":
         print(report.table([(name, section.title) for name, section in SECTIONS.items()], right=False))
@@ -65,20 +70,14 @@ def bench(arguments: argparse.Namespace) -> int:
     chosen = _chosen(arguments.only, list(SECTIONS))
     if arguments.out:
         check_place(Path(arguments.out))
-    machine, user = _qemus(arguments)
-    material = _material()
-    rounds = arguments.rounds or (QUICK_ROUNDS if arguments.quick else ROUNDS)
-    found = Results(report.host(), rounds, machine.name if machine else None, quick=arguments.quick)
-    if material is not None:
-        found.kernel = " ".join(material.manifest["kernel"][word] for word in ("package", "version"))
+    setting = _setting(arguments)
+    found, status = _no_results(setting), OK
     print(f"{found.host['processor']}, {found.host['processors']} processors, load {found.host['load']:.2f}")
-    tier = import_module("cpu.engine.tiers").choose("auto").name
-    status = OK
     for number, name in enumerate(chosen, 1):
         section = SECTIONS[name]
         try:
             with _progress(f"[{number}/{len(chosen)}] {name}") as show:
-                rows = section.measure(Setting(rounds, tier, arguments.quick, machine, user, material, show))
+                rows = section.measure(replace(setting, say=show))
         except NeedError as error:
             if arguments.only:
                 raise
@@ -92,7 +91,7 @@ def bench(arguments: argparse.Namespace) -> int:
             say("soc: interrupted.")
             return INTERRUPTED
         found.sections[name] = rows
-        print(f"\n{section.title}; {rounds} round{'s' if rounds > 1 else ''}")
+        print(f"\n{section.title}; {setting.rounds} round{'s' if setting.rounds > 1 else ''}")
         print(report.table(list(section.table(rows))), flush=True)
         if arguments.out:
             found.write(Path(arguments.out))
@@ -106,6 +105,30 @@ def _chosen(only: str | None, known: list[str]) -> list[str]:
         if name not in known:
             raise ConfigurationError(choose("section", name, known))
     return [name for name in known if name in wanted]
+
+
+def _setting(arguments: argparse.Namespace) -> Setting:
+    """What the options give to measure with. Raises ConfigurationError."""
+    from cpu.engine import tiers
+    from soc.bench.setting import Setting
+
+    rounds = arguments.rounds or (QUICK_ROUNDS if arguments.quick else ROUNDS)
+    return Setting(rounds, tiers.choose("auto").name, arguments.quick, *_qemus(arguments), _material())
+
+
+def _no_results(setting: Setting) -> Results:
+    """What the figures will depend on, and none of them yet."""
+    from soc.bench import report
+    from soc.bench.results import Results
+
+    kernel = setting.material.manifest["kernel"] if setting.material else None
+    return Results(
+        report.host(),
+        setting.rounds,
+        setting.qemu.name if setting.qemu else None,
+        f"{kernel['package']} {kernel['version']}" if kernel else None,
+        setting.quick,
+    )
 
 
 def _qemus(arguments: argparse.Namespace) -> tuple[Any, Any]:

@@ -4,6 +4,7 @@ from soc.console import PROMPT as _PROMPT
 from soc.fetch import cpio
 
 READY = "INIT-UP"
+"""What its init says in front of the shell."""
 PROMPT = _PROMPT.decode()
 
 # The shell opens ttyS0 as a session leader, so it has job control without complaint; a shell that ends starts again,

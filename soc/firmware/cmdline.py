@@ -12,6 +12,8 @@ from soc.firmware.memory_map import KSEG0
 BLOCK = 0x0FF0_0000
 COMMAND_LINE_BYTES = 4096  # COMMAND_LINE_SIZE of the kernel, the closing zero included
 DEFAULT_WORDS = ("console=ttyS0,115200", "rdinit=/init")
+FAST = "nokaslr cryptomgr.notests"
+"""Words for a kernel that is to boot soon, and every time at the same addresses."""
 
 NAME_AT = 0x10
 TEXT_AT = 0x12

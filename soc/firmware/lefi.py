@@ -10,6 +10,7 @@ from soc.firmware.errors import TableError
 from soc.firmware.layout import Array, Field, Struct
 from soc.firmware.memory_map import HIGH_RAM, KSEG1, LOW_RAM, LOW_RAM_REPORTED, MIB
 from soc.firmware.rom import RESET, SHUTDOWN, SUSPEND
+from soc.nodes import MAX_CPUS
 from soc.ram import ROM_BASE
 
 BLOCK = ROM_BASE + 0x1000
@@ -18,7 +19,6 @@ PARAMS_AT = 0x28
 PRID_3A4000 = 0x14C000
 CPUTYPE_LOONGSON_3A = 0x300
 MEMORY_LOW, MEMORY_HIGH = 1, 2
-MAX_CPUS = 16
 
 BOOT_PARAMS = Struct(
     "boot_params",

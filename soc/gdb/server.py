@@ -12,6 +12,7 @@ from soc.errors import ConfigurationError
 from soc.gdb.connection import Connection
 from soc.gdb.session import TURN_S, Mode, Session
 from soc.gdb.target import Target
+from soc.placement import places
 
 if TYPE_CHECKING:
     from cpu.cluster import ClusterStop
@@ -29,9 +30,8 @@ class GdbServer:
 
     def __init__(self, address: str | int = 0) -> None:
         """`address` is "[HOST:]PORT": port 0 is any, the host 127.0.0.1 unless given. Raises ConfigurationError."""
-        host, port = _split(str(address))
         try:
-            self._listener = socket.create_server((host, port))
+            self._listener = socket.create_server(places.address(str(address), HOST))
         except OSError as cause:
             raise ConfigurationError(
                 f"gdb {address}: cannot listen there: {cause.strerror or cause}.\nPort 0 takes any that is free."
@@ -112,10 +112,3 @@ class GdbServer:
             end("limit", "gdb killed the run")
         if self._session.mode in (Mode.KILLED, Mode.LEFT):
             self._session = None
-
-
-def _split(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    if not port.isascii() or not port.isdigit() or int(port) > 0xFFFF:
-        raise ConfigurationError(f"gdb {address!r}: no [HOST:]PORT.\nWrite 1234, or 0.0.0.0:1234 for other hosts.")
-    return host or HOST, int(port)

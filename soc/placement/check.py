@@ -1,163 +1,29 @@
 """Conformance of a device server: does it keep what docs/wire.md says?
 
-The device is put on a bench: one register port, its lines and timers, and a kernel that tells it random accesses, line
-changes, vectors and bytes. Everything it answers goes through the checks of a machine. The bench can hold a device in
-this process too, so that one device can be compared with another, message by message.
+The device is told random accesses, line changes and vectors on a bench, and its server what it must turn away. A device
+in this process on a bench of its own says what to expect, message by message.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 from devices.models import absolute, load
 from soc.errors import MessageError, ProtocolError, SocError
 from soc.kernel import Kernel
-from soc.link import Link, Source, Timers
-from soc.messages import (
-    VERSION,
-    Failure,
-    Hello,
-    InterruptLevel,
-    InterruptVector,
-    Message,
-    MmioError,
-    MmioRead,
-    MmioReply,
-    MmioWrite,
-    Phase,
-    pack,
-    unpack,
-)
+from soc.link import Source
+from soc.messages import VERSION, Failure, Hello, Message, MmioReply, pack, unpack
+from soc.placement.bench import LATENCY, NAME, TOLD, Bench, traffic
 from soc.placement.inprocess import DeviceComponent
 from soc.placement.places import Place
 from soc.placement.remote import RemoteComponent
 from soc.placement.socket import connect, token
 from soc.placement.stream import Stream, StreamClosed, StreamTimeout, frame
-from soc.trace import Trace
 
-NAME = "device"
-BASE = 0x1000_0000
-LATENCY = 10_000
-"""Of every link of the bench, in ps."""
-_TIMER = 1 << 20
-"""Port and channel of the device's timers, beyond all others."""
 PATIENCE_S = 5.0
-TOLD = 2000
-"""Messages of one round of random traffic."""
-
-
-class Step(NamedTuple):
-    """One thing that is told: at `time` ps, over the link number `link`, `kind` with `fields`."""
-
-    time: int
-    link: int
-    kind: type[Message]
-    fields: tuple[int, ...]
-
-
-class Bench:
-    """A device with nothing around it but the ends of its links. `component(kernel, source, timers, stop)` makes it."""
-
-    def __init__(self, model: Any, component: Callable[..., DeviceComponent | RemoteComponent]) -> None:
-        self.kernel, self.trace = Kernel(), Trace(records=True)
-        self._source = Source(NAME, 1)
-        self.device = component(self.kernel, self._source, self._timers, lambda name, reason: None)
-        self.replies: dict[int, Message] = {}
-        self._outside = Source("bench", 2)
-        self._number = self._channel = 0
-        self._ports: dict[str, tuple[str, int]] = {}
-        links: list[Link] = []
-        reply = self._link(f"{NAME}.mmio", "bench.core", self._replied, links)
-        arrive = self.device.registers(BASE, reply, None)
-        self.links = [self._link("bench.core", f"{NAME}.mmio", arrive, links)]
-        for port in model.input_ports():
-            arrive = self.device.input(port, self._port(f"{NAME}.{port}")[1])
-            self.links.append(self._link(f"bench.to_{self._number}", f"{NAME}.{port}", arrive, links))
-        for port in model.output_ports():
-            out = self._link(f"{NAME}.{port}", f"bench.from_{self._number}", lambda message: None, links)
-            self.device.connect(port, out)
-        if self.device.remote:
-            self.device.start(links)
-
-    def _port(self, name: str) -> tuple[str, int]:
-        if name not in self._ports:
-            self._number += 1
-            self._ports[name] = name, self._number
-        return self._ports[name]
-
-    def _link(self, origin: str, target: str, deliver: Callable[[Message], None], links: list[Link]) -> Link:
-        self._channel += 1
-        source = self._source if origin.startswith(f"{NAME}.") else self._outside
-        ends = self._port(origin), self._port(target)
-        links.append(Link(self.kernel, self.trace, self._channel, source, *ends, LATENCY, deliver))
-        return links[-1]
-
-    def _timers(self, tick: Callable[[Message], None]) -> Timers:
-        return Timers(self.kernel, self.trace, _TIMER, self._source, _TIMER, tick)
-
-    def _replied(self, message: Message) -> None:
-        if type(message) not in (MmioReply, MmioError):
-            raise ProtocolError(f"an access was answered with {message}")
-        self.replies[message.request] = message
-
-    def reset(self) -> None:
-        """Cold reset of the device."""
-        self.device.access(self.device.device.reset)
-
-    def tell(self, steps: list[Step]) -> list[Message]:
-        """Tell the device all of `steps`; returns every message that was delivered."""
-        asked = []
-        for step in steps:
-            sequence = self.links[step.link].send(step.kind, step.time, self._outside.new_cause(), *step.fields)
-            if step.kind in (MmioRead, MmioWrite):
-                asked.append(sequence)
-        # A device may have timers for ever: the bench stops with its own last message.
-        end = max(step.time for step in steps) + 4 * LATENCY
-        self.kernel.post(end, Phase.GRID, 0, end, lambda _: self.kernel.halt())
-        self.kernel.loop()
-        missing = [sequence for sequence in asked if sequence not in self.replies]
-        if missing:
-            raise ProtocolError(f"{len(missing)} of {len(asked)} accesses were not answered")
-        return [record.message for record in self.trace.records]
-
-
-def traffic(model: Any, seed: int, start: int, count: int = TOLD) -> list[Step]:
-    """Random messages for a device of `model`, from `start` ps on: accesses to registers and beside them, signals."""
-    rng = Random(seed)
-    cells = list(model.register_map().cells())
-    kinds: list[tuple[str, Any]] = [("access", None)] * 3
-    inputs = model.input_ports()
-    lines = set(model.input_lines())
-    kinds += [("signal", place) for place, port in enumerate(inputs, start=1) if port in lines or _vectors(model, port)]
-    steps, time = [], start
-    for _ in range(count):
-        time += rng.randrange(1, 200_000)
-        kind, place = rng.choice(kinds)
-        if kind == "signal":
-            port = inputs[place - 1]
-            if port in lines:
-                steps.append(Step(time, place, InterruptLevel, (rng.randrange(2),)))
-            else:
-                steps.append(Step(time, place, InterruptVector, (rng.randrange(_vectors(model, port)),)))
-            continue
-        size = rng.choice((1, 2, 4, 8))
-        cell = rng.choice(cells) if cells else None
-        offset = rng.randrange(0x1000) if cell is None or rng.random() < 0.05 else cell.offset
-        size = size if cell is None or rng.random() < 0.3 else cell.register.width
-        where = (rng.randrange(4), 0, BASE + offset, size)
-        if rng.random() < 0.5:
-            steps.append(Step(time, 0, MmioRead, (*where, 0)))
-        else:
-            steps.append(Step(time, 0, MmioWrite, (*where, rng.getrandbits(8 * size) & rng.getrandbits(8 * size), 0)))
-    return steps
-
-
-def _vectors(model: Any, port: str) -> int:
-    from devices.ports import VectorIn
-
-    return next((made.vectors for made in model.declarations(VectorIn).values() if port in made.ports), 0)
+"""Wall time within which the server must answer."""
 
 
 class Check:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from soc.bits import bits
 from soc.errors import ProtocolError, SocError, UnmappedAccessError
 from soc.link import Link, Source, Timers
 from soc.messages import (
@@ -79,7 +80,7 @@ class DeviceComponent:
         self.links: dict[str, list[Link]] = {}
         """Output port name to the links that leave there."""
         self.dropped: Counter[str] = Counter()
-        """Interrupt vectors and configuration-register writes that left where nothing is, by output port."""
+        """Messages that left where nothing is, by output port; lines and bytes are not counted."""
         self._inputs: dict[int, str] = {}
         self._kernel, self._source, self._stop = kernel, source, stop
         self._timers = timers(self._tick)
@@ -131,23 +132,25 @@ class DeviceComponent:
             link.send(InterruptLevel, self._kernel._now, cause, level)
 
     def vector(self, port: str, vector: int) -> None:
+        self._leave(port, InterruptVector, vector)
+
+    def mailbox(self, port: str, mailbox: int, value: int) -> None:
+        self._leave(port, Mailbox, mailbox, value)
+
+    def event(self, port: str, descriptor: int, count: int = 1) -> None:
+        self._leave(port, EventSignal, descriptor, count)
+
+    def csr_write(self, port: str, core: int, offset: int, size: int, value: int) -> None:
+        self._leave(port, CsrWrite, core, offset, size, value)
+
+    def _leave(self, port: str, kind: type[Message], *fields: int) -> None:
         links = self.links.get(port)
         if links is None:
             self.dropped[port] += 1
             return
         cause = self._cause(self._handled, port)
         for link in links:
-            link.send(InterruptVector, self._kernel._now, cause, vector)
-
-    def mailbox(self, port: str, mailbox: int, value: int) -> None:
-        cause = self._cause(self._handled, port)
-        for link in self.links.get(port, ()):
-            link.send(Mailbox, self._kernel._now, cause, mailbox, value)
-
-    def event(self, port: str, descriptor: int, count: int = 1) -> None:
-        cause = self._cause(self._handled, port)
-        for link in self.links.get(port, ()):
-            link.send(EventSignal, self._kernel._now, cause, descriptor, count)
+            link.send(kind, self._kernel._now, cause, *fields)
 
     def event_at(self, port: str, time: int, descriptor: int, count: int) -> None:
         """Signal an eventfd at `time` ps, from outside of model time: the host's hand in the machine.
@@ -163,15 +166,6 @@ class DeviceComponent:
             raise SocError(f"{self.name}: a signal for {time} ps; it is {kernel.now} ps: that time or a later one")
         for link in self.links.get(port, ()):
             link.send(EventSignal, time, self._source.new_cause(), descriptor, count)
-
-    def csr_write(self, port: str, core: int, offset: int, size: int, value: int) -> None:
-        links = self.links.get(port)
-        if links is None:
-            self.dropped[port] += 1
-            return
-        cause = self._cause(self._handled, port)
-        for link in links:
-            link.send(CsrWrite, self._kernel._now, cause, core, offset, size, value)
 
     def dma_read(self, address: int, size: int, token: str) -> None:
         spans = list(_pages(address, size))
@@ -226,9 +220,7 @@ class DeviceComponent:
             del known[bit]
         fresh = held & ~sum(1 << bit for bit in known)
         cause = self._handled.cause if self._handled is not None else 0
-        while fresh:
-            bit = (fresh & -fresh).bit_length() - 1
-            fresh ^= 1 << bit
+        for bit in bits(fresh):
             known[bit] = cause or self._source.new_cause()
 
     def _noted(self, message: Message) -> None:

@@ -14,12 +14,13 @@ INPROCESS = "inprocess"
 _FORMS = ("inprocess", "process", "tcp://HOST:PORT", "any of the last two with +restart or +disconnect")
 
 
-def address(text: str) -> tuple[str, int]:
-    """`"127.0.0.1:7001"` -> ("127.0.0.1", 7001). ConfigurationError for anything else."""
-    host, colon, port = text.rpartition(":")
-    if not (host and colon and port.isdecimal() and int(port) < 1 << 16):
-        raise ConfigurationError(f"{text!r} is no HOST:PORT, as in 127.0.0.1:7001")
-    return host.strip("[]"), int(port)
+def address(text: str, default: str = "") -> tuple[str, int]:
+    """`"127.0.0.1:7001"` -> ("127.0.0.1", 7001); with a `default` host, a port alone will do. ConfigurationError."""
+    host, _, port = text.rpartition(":")
+    if not (host or default) or not port.isdecimal() or int(port) >= 1 << 16:
+        form = "[HOST:]PORT" if default else "HOST:PORT"
+        raise ConfigurationError(f"{text!r} is no {form}, as in 127.0.0.1:7001")
+    return (host or default).strip("[]"), int(port)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,14 @@ FUNCTIONS = {
     "virtio_net": "devices.virtio.net:VirtioNet",
 }
 """PCI functions a machine can be given, by kind. A name may add a number, as in virtio_blk_2."""
+CHIP = 0x1FE0_0000
+"""Configuration registers of a processor, its node being in address bits 47:44."""
 _TEXTUAL = {"str", "int", "bool"}
+
+
+def of_node(part: str, node: int) -> str:
+    """The name of a part that every node has; that of node 0 has no number."""
+    return f"{part}_{node}" if node else part
 
 
 class Range(NamedTuple):
@@ -179,6 +186,11 @@ def load(model: str) -> Any:
     from devices.models import load
 
     return load(model)
+
+
+def decoded(model: str, base: int) -> tuple[Range, ...]:
+    """Just what `model` decodes, its offset 0 being at `base`: several devices share the chip's page."""
+    return tuple(Range(base + offset, size, base) for offset, size in load(model).ranges())
 
 
 def find(name: str) -> Platform:

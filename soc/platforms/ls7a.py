@@ -28,16 +28,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from soc.bus import Window
-from soc.platforms import Part, PciBus, Platform, Range, Wire, load
-
-CHIP = 0x1FE0_0000
-CORES, NODES = 4, 4
-
-
-def _at(model: str, base: int) -> tuple[Range, ...]:
-    """Just what the device decodes, its offset 0 being at `base`: several devices share the chip's page."""
-    return tuple(Range(base + offset, size, base) for offset, size in load(model).ranges())
-
+from soc.nodes import CORES, MAX_NODES
+from soc.platforms import CHIP, Part, PciBus, Platform, Range, Wire, decoded, of_node
 
 EXT_IRQ, TIMER, IPI = (f"soc.platforms.csr:{name}" for name in ("Ls3aExtIrq", "StableTimer", "Ls3aIpi"))
 CONFIG, ROUTER = "devices.ls3a_config:Ls3aConfig", "devices.ls3a_router_irq:Ls3aRouterIrq"
@@ -46,43 +38,39 @@ REACHED = (("ipi", "ls3a_ipi"), ("ext", "ls3a_ext_irq"), ("timer", "stable_timer
 """Outputs of the configuration-register network, and where they lead on each node."""
 
 
-def _name(model: str, node: int) -> str:
-    return f"{model}_{node}" if node else model
-
-
 def _node(node: int) -> tuple[Part, ...]:
     """What every node of four cores has, the node being in address bits 47:44."""
     above = node << 44
-    ipi = _at(IPI, above | 0x3FF0_1000) + _at(IPI, above | CHIP + 0x1000)
-    timer = (*_at(TIMER, above | CHIP), Range(above | 0x3FF0_0408, 8, above | 0x3FF0_0000))
+    ipi = decoded(IPI, above | 0x3FF0_1000) + decoded(IPI, above | CHIP + 0x1000)
+    timer = (*decoded(TIMER, above | CHIP), Range(above | 0x3FF0_0408, 8, above | 0x3FF0_0000))
     return (
-        Part(_name("ls3a_ipi", node), IPI, options=lambda timing: {"node": node}, windows=ipi, node=node, csr=True),
+        Part(of_node("ls3a_ipi", node), IPI, options=lambda timing: {"node": node}, windows=ipi, node=node, csr=True),
         Part(
-            _name("ls3a_ext_irq", node),
+            of_node("ls3a_ext_irq", node),
             EXT_IRQ,
             options=lambda timing: {"node": node},
-            windows=_at(EXT_IRQ, above | CHIP),
+            windows=decoded(EXT_IRQ, above | CHIP),
             node=node,
             csr=True,
         ),
         Part(
-            _name("ls3a_router_irq", node),
+            of_node("ls3a_router_irq", node),
             ROUTER,
             (above | 0x3FF0_1400,),
             0x64,
-            windows=_at(ROUTER, above | CHIP + 0x1400),
+            windows=decoded(ROUTER, above | CHIP + 0x1400),
             node=node,
             csr=True,
         ),
         Part(
-            _name("stable_timer", node),
+            of_node("stable_timer", node),
             TIMER,
             options=lambda timing: {"hz": timing.stable_clock},
             windows=timer,
             node=node,
             csr=True,
         ),
-        Part(_name("ls3a_config", node), CONFIG, windows=_at(CONFIG, above | CHIP), node=node, csr=True),
+        Part(of_node("ls3a_config", node), CONFIG, windows=decoded(CONFIG, above | CHIP), node=node, csr=True),
     )
 
 
@@ -90,7 +78,7 @@ PARTS = (
     Part(
         "uart", "devices.uart16550:Uart16550", (0x1FE0_0100, 0x1FE0_01E0), 0x8, lambda timing: {"clock_hz": 100_000_000}
     ),
-    *(part for node in range(NODES) for part in _node(node)),
+    *(part for node in range(MAX_NODES) for part in _node(node)),
     Part("ls3a_csr", "soc.platforms.csr:CsrNetwork"),
     Part("ls3a_ht_irq", HT_IRQ, (0xEFD_FB00_0000,), 0x278),
     Part("ls3a_ht_irq_hi", HT_IRQ, (0xFFD_FB00_0000,), 0x278, lambda timing: {"lines": 4}),
@@ -165,24 +153,25 @@ def _cores(cpus: int) -> Iterator[Wire]:
     """What reaches the inputs of each core."""
     for core in range(cpus):
         node, place = divmod(core, CORES)
-        for source in (_name("ls3a_router_irq", node), _name("ls3a_ext_irq", node)):
+        for source in (of_node("ls3a_router_irq", node), of_node("ls3a_ext_irq", node)):
             yield from (Wire(f"{source}.pin[{4 * place + k}]", f"cpu{core}.ip[{2 + k}]", "core_pin") for k in range(4))
         for port, pin in (("pin", "ip[6]"), ("mail", "mailbox")):
-            yield Wire(f"{_name('ls3a_ipi', node)}.{port}[{place}]", f"cpu{core}.{pin}", "ipi_pin")
-        yield Wire(f"{_name('stable_timer', node)}.pin[{place}]", f"cpu{core}.ip[7]", "core_pin")
+            yield Wire(f"{of_node('ls3a_ipi', node)}.{port}[{place}]", f"cpu{core}.{pin}", "ipi_pin")
+        yield Wire(f"{of_node('stable_timer', node)}.pin[{place}]", f"cpu{core}.ip[7]", "core_pin")
 
 
 def _between(cpus: int) -> Iterator[Wire]:
     """From node to node, as messages: vectors for other extended controllers, writes to configuration registers."""
     nodes = range(-(-cpus // CORES))
     for node in nodes:
-        yield Wire(f"{_name('ls3a_ipi', node)}.csr", "ls3a_csr.csr", "ht_vector")
+        yield Wire(f"{of_node('ls3a_ipi', node)}.csr", "ls3a_csr.csr", "ht_vector")
         for other in nodes:
             if other != node:
-                source, target = _name("ls3a_ext_irq", node), _name("ls3a_ext_irq", other)
+                source, target = of_node("ls3a_ext_irq", node), of_node("ls3a_ext_irq", other)
                 yield Wire(f"{source}.to_node[{other}]", f"{target}.from_node", "ht_vector")
     for core in range(cpus):
-        yield from (Wire(f"ls3a_csr.{way}[{core}]", f"{_name(d, core // CORES)}.csr", "irq_line") for way, d in REACHED)
+        for way, part in REACHED:
+            yield Wire(f"ls3a_csr.{way}[{core}]", f"{of_node(part, core // CORES)}.csr", "irq_line")
 
 
 PLATFORM = Platform(

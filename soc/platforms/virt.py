@@ -1,34 +1,28 @@
 """The virtual platform: QEMU's loongson3-virt as the device tree loongson64v_4core_virtio describes it.
 
-Source: QEMU hw/mips/loongson3_virt.c; Linux 6.1 arch/mips/boot/dts/loongson/loongson64v_4core_virtio.dts.
-The device
+Source: QEMU hw/mips/loongson3_virt.c; Linux 6.1 arch/mips/boot/dts/loongson/loongson64v_4core_virtio.dts. The device
 tree routes router input 0 to IP2, all others to IP3; that is software's choice: wires lead to IP2 to IP5 of every core.
 """
 
 from __future__ import annotations
 
-from soc.bus import Window
-from soc.platforms import Part, PciBus, Platform, Range, Wire, load
+from collections.abc import Iterator
 
-CHIP = 0x1FE0_0000
+from soc.bus import Window
+from soc.nodes import CORES, MAX_NODES
+from soc.platforms import CHIP, Part, PciBus, Platform, Range, Wire, decoded, of_node
+
 STABLE_TIMER = "devices.stable_timer:StableTimer"
 
 
-def ipi(node: int) -> str:
-    """The inter-processor interrupt block of a node of four cores; the node is in address bits 47:44."""
-    return f"ls3a_ipi_{node}" if node else "ls3a_ipi"
-
-
-def stable_timer(node: int) -> str:
-    """The stable timers of a node of four cores."""
-    return f"stable_timer_{node}" if node else "stable_timer"
-
-
 def _timer_part(node: int) -> Part:
-    base = node << 44 | CHIP
-    windows = tuple(Range(base + offset, size, base) for offset, size in load(STABLE_TIMER).ranges())
-    options = lambda timing: {"hz": timing.stable_clock}  # noqa: E731
-    return Part(stable_timer(node), STABLE_TIMER, options=options, windows=windows, node=node)
+    return Part(
+        of_node("stable_timer", node),
+        STABLE_TIMER,
+        options=lambda timing: {"hz": timing.stable_clock},
+        windows=decoded(STABLE_TIMER, node << 44 | CHIP),
+        node=node,
+    )
 
 
 PARTS = (
@@ -36,18 +30,18 @@ PARTS = (
     Part("ls3a_router_irq", "devices.ls3a_router_irq:Ls3aRouterIrq", (0x3FF0_1400,), 0x64),
     *(
         Part(
-            ipi(node),
+            of_node("ls3a_ipi", node),
             "devices.ls3a_ipi:Ls3aIpi",
             (node << 44 | 0x3FF0_1000,),
             0x400,
             lambda timing, node=node: {"node": node},
             node=node,
         )
-        for node in range(4)
+        for node in range(MAX_NODES)
     ),
     Part("rtc", "devices.rtc:GoldfishRtc", (0x1008_1000,), 0x1000),
     Part("power", "devices.power:Power", (0x1008_0000,), 0x100),
-    *(_timer_part(node) for node in range(4)),
+    *(_timer_part(node) for node in range(MAX_NODES)),
 )
 
 WINDOWS = (
@@ -66,13 +60,20 @@ def wires(cpus: int) -> tuple[Wire, ...]:
         Wire("rtc.irq", "ls3a_router_irq.input[1]", "irq_line"),
         *(
             Wire(f"ls3a_router_irq.pin[{4 * core + k}]", f"cpu{core}.ip[{2 + k}]", "core_pin")
-            for core in range(min(cpus, 4))
+            for core in range(min(cpus, CORES))
             for k in range(4)
         ),
-        *(Wire(f"{ipi(core // 4)}.pin[{core % 4}]", f"cpu{core}.ip[6]", "ipi_pin") for core in range(cpus)),
-        *(Wire(f"{ipi(core // 4)}.mail[{core % 4}]", f"cpu{core}.mailbox", "ipi_pin") for core in range(cpus)),
-        *(Wire(f"{stable_timer(core // 4)}.pin[{core % 4}]", f"cpu{core}.ip[7]", "core_pin") for core in range(cpus)),
+        *_to_cores(cpus, "ls3a_ipi", "pin", "ip[6]", "ipi_pin"),
+        *_to_cores(cpus, "ls3a_ipi", "mail", "mailbox", "ipi_pin"),
+        *_to_cores(cpus, "stable_timer", "pin", "ip[7]", "core_pin"),
     )
+
+
+def _to_cores(cpus: int, part: str, port: str, target: str, latency: str) -> Iterator[Wire]:
+    """From output `port` of every node's `part` to the input `target` of each of its cores."""
+    for core in range(cpus):
+        node, place = divmod(core, CORES)
+        yield Wire(f"{of_node(part, node)}.{port}[{place}]", f"cpu{core}.{target}", latency)
 
 
 # INTA# of slot n is router input 2 + n % 4; slot 0 is the bridge itself.

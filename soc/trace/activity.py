@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from soc.trace.trace import Record
     from soc.trace.wiring import Channel
 
-IP7 = 1 << 7
 MEMORY = "memory"
 
 
@@ -304,7 +303,7 @@ class _Reader:
                     if path is not None:
                         path.taken(core, taken.time, injected.get(ip))
         key = core, taken.deadline
-        if taken.mask & IP7 and taken.deadline is not None and key not in self.timers and key not in self.expiries:
+        if taken.deadline is not None and key not in self.timers and key not in self.expiries:
             path = Path(0, f"{core}.timer", taken.deadline)
             path.kind = TIMER
             path.begin(f"{core} timer deadline", taken.deadline)

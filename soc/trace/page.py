@@ -10,10 +10,9 @@ from importlib.resources import files
 from pathlib import Path as FilePath
 from typing import Any
 
-from soc.errors import SocError
 from soc.time import in_ns
 from soc.trace.latency import Latency, Spread, bins
-from soc.trace.picture import facts, label, main_hops, short, title
+from soc.trace.words import facts, label, main_hops, short, title
 
 BINS = 48
 OUTLIERS = 5
@@ -27,9 +26,7 @@ def write(latency: Latency, path: str | FilePath, about: dict[str, Any] | None =
 
 
 def page(latency: Latency, about: dict[str, Any] | None = None) -> str:
-    """The page's text."""
-    if not latency.complete:
-        raise SocError(f"{latency.name}: no interrupt came to its end, so there is nothing to draw")
+    """The page's text. SocError when no interrupt is complete."""
     hops = main_hops(latency)
     total = latency.total
     others = [hop for hop in latency.hops if hop not in hops]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from soc.trace.wiring import Channel
 
 _CHUNK = 1 << 16
+_IP7 = 1 << 7
 HASH_BYTES = 16
 
 
@@ -90,14 +91,12 @@ class Trace:
         self.messages -= 1
         del self._pending[-len(data) :]
 
-    def taken(
-        self, core: int, time: int, mask: int, deadline: int | None, injected: Iterable[tuple[int, int]] = ()
-    ) -> None:
+    def taken(self, core: int, time: int, mask: int, came_due: int, injected: Iterable[tuple[int, int]] = ()) -> None:
         """Core `core` took an interrupt: its handler's first instruction is at `time`; `mask` has the IP bits that were
-        pending and enabled. `deadline` is the timer's, where IP7 is among them; `injected` has pairs of an IP bit and
-        when KVM made it pending, where the core is a virtual CPU."""
+        pending and enabled. `came_due` is when its timer last came due; `injected` has pairs of an IP bit and when KVM
+        made it pending, where the core is a virtual CPU."""
         if self.keeps:
-            self._taken.append(Taken(time, core, mask, deadline, tuple(injected)))
+            self._taken.append(Taken(time, core, mask, came_due if mask & _IP7 else None, tuple(injected)))
 
     def _keep(self) -> None:
         fresh = bytes(self._pending[self._kept :])

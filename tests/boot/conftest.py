@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from soc.firmware.cmdline import FAST
 from tests.boot import rig
 from tests.material import debian_material
 from tests.oracles import qemu10
@@ -17,7 +18,7 @@ def material():
 @pytest.fixture(scope="session")
 def fast(material, tmp_path_factory) -> rig.Boot:
     """Our boot with the short command line."""
-    return rig.boot(tmp_path_factory.mktemp("fast"), rig.FAST)
+    return rig.boot(tmp_path_factory.mktemp("fast"), FAST)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ from typing import Any
 
 from soc.bench.runs import text
 
-FAST = "nokaslr cryptomgr.notests"
 SCRIPT = (
     "cat /proc/cpuinfo",
     "uname -a",

@@ -11,8 +11,8 @@ from collections import Counter
 import pytest
 
 from soc.bench.qemu import kernel_elf
-from soc.firmware.cmdline import DEFAULT_WORDS
-from tests.boot.rig import FAST, SCRIPT, answer, boot, fields, lines
+from soc.firmware.cmdline import DEFAULT_WORDS, FAST
+from tests.boot.rig import SCRIPT, answer, boot, fields, lines
 
 pytestmark = pytest.mark.qemu
 

@@ -8,8 +8,9 @@ import re
 
 import pytest
 
+from soc.firmware.cmdline import FAST
 from soc.timing import Timing
-from tests.boot.rig import FAST, fields, interrupts
+from tests.boot.rig import fields, interrupts
 
 MILESTONES = (
     "Linux version 6.1.0-",

@@ -5,6 +5,7 @@ from random import Random
 import pytest
 
 from soc import Machine
+from soc.firmware.cmdline import FAST
 from tests.boot import rig
 from tests.material import debian_material
 
@@ -20,7 +21,7 @@ SCRIPT = (
 
 def test_a_boot_goes_on_from_a_checkpoint(fast, tmp_path):
     file = str(tmp_path / "boot.ckpt")
-    saving = rig.boot(tmp_path, rig.FAST, options=["--save-at", "250 ms", "--checkpoint", file, "--until", "INIT-UP"])
+    saving = rig.boot(tmp_path, FAST, options=["--save-at", "250 ms", "--checkpoint", file, "--until", "INIT-UP"])
     assert saving.status == 0
     rest = rig.again(file)
     assert (rest.status, rest.result["trace_hash"]) == (0, fast.result["trace_hash"])
@@ -33,9 +34,9 @@ def test_a_boot_goes_on_from_a_checkpoint(fast, tmp_path):
 def test_a_guest_of_kvm_goes_on_from_a_checkpoint(material, tmp_path, backend):
     file = str(tmp_path / "boot.ckpt")
     options = ["--hypervisor", "kvm", "--kvm", backend, "--vcpus", "2", "--cpus", "1"]
-    whole = rig.boot(tmp_path, rig.FAST, options=options)
+    whole = rig.boot(tmp_path, FAST, options=options)
     saved = ["--save-at", "250 ms", "--checkpoint", file, "--until", "INIT-UP"]
-    assert rig.boot(tmp_path, rig.FAST, options=[*options, *saved]).status == 0
+    assert rig.boot(tmp_path, FAST, options=[*options, *saved]).status == 0
     rest = rig.again(file)
     assert (rest.status, rest.result["trace_hash"]) == (0, whole.result["trace_hash"])
     assert len(rest.console) < len(whole.console) and whole.console.endswith(rest.console)
@@ -52,7 +53,7 @@ def test_four_cores_and_every_pci_function_at_any_moment(tmp_path, platform):
     def build() -> Machine:
         m = Machine(platform, cpus=4, devices=devices)
         initrd = material.initrd.read_bytes() + material.modules.read_bytes()
-        m.load(material.kernel, initrd=initrd, append=rig.FAST, kind="linux")
+        m.load(material.kernel, initrd=initrd, append=FAST, kind="linux")
         m.script(SCRIPT)
         return m
 

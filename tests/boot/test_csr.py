@@ -6,8 +6,8 @@ import pytest
 
 from soc import Machine, PoweredOff
 from soc.firmware.boot import prepare
+from soc.firmware.cmdline import FAST
 from soc.messages import MmioWrite, Space
-from tests.boot.rig import FAST
 from tests.boot.test_boot import TROUBLE
 
 IPI_SEND, MAIL_SEND = 0x1040, 0x1048

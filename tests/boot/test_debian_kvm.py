@@ -13,11 +13,12 @@ import pytest
 
 from cpu.kvm.stats import REASONS
 from scenarios import debian_kvm
-from scenarios.debian import FAST, READY
 from scenarios.guests import build
 from soc import Machine
 from soc.bench.runs import text
 from soc.errors import ConfigurationError
+from soc.fetch.initramfs import READY
+from soc.firmware.cmdline import FAST
 from tests.boot.rig import answer, boot, fields, lines
 from tests.boot.test_boot import TROUBLE
 from tests.boot.test_many_cores import SCRIPT, interrupts

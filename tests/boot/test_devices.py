@@ -5,6 +5,7 @@ import hashlib
 import pytest
 
 from soc import Machine
+from soc.firmware.cmdline import FAST
 from tests.boot import rig
 from tests.material import debian_material
 
@@ -34,7 +35,7 @@ def image(tmp_path_factory):
 @pytest.mark.parametrize("platform", ["virt", "ls7a"])
 def test_a_disk_reads_back_what_the_host_put_there(drivers, image, tmp_path, platform):
     options = ("--platform", platform, "--disk", f"{image},readonly")
-    done = rig.boot(tmp_path, rig.FAST, COMMANDS, options)
+    done = rig.boot(tmp_path, FAST, COMMANDS, options)
     assert (done.status, done.result["ended"]) == (0, "poweroff")
     assert done.answer("sha256sum /dev/vda").split()[0] == hashlib.sha256(image.read_bytes()).hexdigest()
     counts = rig.interrupts(done.answer("cat /proc/interrupts"))
@@ -48,7 +49,7 @@ def test_every_device_works_and_counts_its_interrupts(material, drivers, image, 
     layer = tmp_path / "layer"
     disk = {"image": str(image), "overlay": str(layer)}
     m = Machine(platform, devices={"virtio_blk": disk, **DEVICES})
-    m.load(material.kernel, initrd=drivers, append=f"{rig.FAST} {append}", kind="linux")
+    m.load(material.kernel, initrd=drivers, append=f"{FAST} {append}", kind="linux")
     m.script(
         [
             "dd if=/dev/vda of=/dev/vda bs=64k count=4 seek=8 conv=fsync 2>/dev/null",
@@ -80,7 +81,7 @@ def test_every_device_works_and_counts_its_interrupts(material, drivers, image, 
 @pytest.mark.slow
 def test_ls7a_with_four_cores(drivers, image, tmp_path):
     options = ("--platform", "ls7a", "--cpus", "4", "--disk", f"{image},overlay=memory")
-    done = rig.boot(tmp_path, rig.FAST, ("nproc", *COMMANDS), options)
+    done = rig.boot(tmp_path, FAST, ("nproc", *COMMANDS), options)
     assert (done.status, done.answer("nproc").strip()) == (0, "4")
     for line in (
         "The bridge chip is LS7A",
@@ -105,6 +106,6 @@ def test_ls7a_with_four_cores(drivers, image, tmp_path):
 )
 def test_a_disk_that_cannot_be_used(drivers, tmp_path, disk, why):
     (tmp_path / "odd.img").write_bytes(bytes(700))
-    done = rig.boot(tmp_path, rig.FAST, COMMANDS, ("--disk", disk.format(tmp=tmp_path)))
+    done = rig.boot(tmp_path, FAST, COMMANDS, ("--disk", disk.format(tmp=tmp_path)))
     assert done.status == 2 and done.result["ended"] == "error"
     assert why in done.result["reason"]

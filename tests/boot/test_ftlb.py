@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.boot.rig import FAST, answer, boot, fields
+from soc.firmware.cmdline import FAST
+from tests.boot.rig import answer, boot, fields
 from tests.boot.test_boot import TROUBLE
 from tests.boot.test_many_cores import SCRIPT
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cpu.kvm.stats import REASONS
-from tests.boot.rig import FAST, Boot, boot, fields
+from soc.firmware.cmdline import FAST
+from tests.boot.rig import Boot, boot, fields
 from tests.boot.test_many_cores import SCRIPT, check
 
 PRID = "0014c000"

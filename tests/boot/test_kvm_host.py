@@ -14,7 +14,8 @@ from cpu.isa.assembler import assemble
 from soc import Machine, PoweredOff
 from soc.fetch import cpio
 from soc.firmware.boot import prepare
-from tests.boot.rig import FAST, answer, fields
+from soc.firmware.cmdline import FAST
+from tests.boot.rig import answer, fields
 from tests.boot.test_boot import TROUBLE
 
 HERE = Path(__file__).parent

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.boot.rig import FAST, boot, fields
+from soc.firmware.cmdline import FAST
+from tests.boot.rig import boot, fields
 from tests.boot.test_boot import MILESTONES, TROUBLE
 
 pytestmark = pytest.mark.slow

@@ -13,8 +13,8 @@ import pytest
 
 from soc.bench import qemu
 from soc.bench.errors import BenchError
-from soc.firmware.cmdline import DEFAULT_WORDS
-from tests.boot.rig import FAST, Boot, boot
+from soc.firmware.cmdline import DEFAULT_WORDS, FAST
+from tests.boot.rig import Boot, boot
 from tests.boot.test_boot import TROUBLE
 from tests.oracles import qemu10
 

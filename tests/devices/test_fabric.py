@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices import CLASSES, device_class
-from devices.bits import bits
 from devices.board import Board
 from devices.device import Device
 from devices.errors import DeviceError
@@ -15,6 +14,7 @@ from devices.ls3a_ipi import Ls3aIpi
 from devices.ls7a_irq import Ls7aIrq
 from devices.registers import markdown
 from devices.stable_timer import StableTimer
+from soc.bits import bits
 from tests.devices.revive import EXAMPLES, left, powered
 from tests.devices.vector_bench import Bench, hw_board
 from tests.devices.vectors import Vector
@@ -388,8 +388,16 @@ def test_kvm_eiointc_facts():
     device.write(0x1CFC, 4, 0xAA000000, **csr)
     device.write(0x1CFF, 1, 0xBB, **csr)
     assert device.coremap[252:] == [0, 0, 0, 0xAA]
+    assert (device.latched(), device.behind("pin[1]"), device.behind("pin[5]")) == (0b1100, 0b0100, 0)
     device.write(0x1800, 8, 0x10, **csr)
     assert (device.core_isr[0], device.pin.levels) == (4, 2)
+
+
+def test_kvm_ipi_enable_gates_nothing():
+    """Loongson 4.19 KVM: ls3a_ipi.c."""
+    device = powered(device_class("ls3a_ipi_kvm"))
+    device.write(0x108, 4, 0b101)
+    assert (device.pin.levels, device.behind("pin[1]"), device.behind("csr")) == (0b10, 0b101 << 32, 0)
 
 
 def test_kvm_router_facts():
@@ -400,6 +408,7 @@ def test_kvm_router_facts():
     for source, level in ((0, 1), (1, 1), (0, 0)):
         device.line_in(f"input[{source}]", level)
     assert device.pin.levels == 0b11
+    assert (device.latched(), device.behind("pin[0]"), device.behind("pin[1]")) == (0b10, 0, 0b10)
     device.line_in("input[1]", 0)
     assert device.pin.levels == 0b01
     device.line_in("input[0]", 1)

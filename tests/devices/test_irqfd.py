@@ -87,6 +87,7 @@ def test_kvm_v11_a_held_pin_falls_with_the_acknowledge_and_is_not_sent_again():
     board.event("fd.signal", 7)
     board.event("fd.signal", 7)
     assert (vectors(board), pic.intirr, pic.intisr) == ([16], 1 << 16, 1 << 16)
+    assert pic.behind("lo") == 1 << 16
     board.write("pic", 0x80, 8, 1 << 16)
     assert (vectors(board), pic.intirr, pic.intisr) == ([], 0, 0)
     assert left(fd, "event") == [("resample", (7, 1))]

@@ -12,7 +12,7 @@ from cpu.kvm.errors import KvmError
 from cpu.kvm.mips import BACKENDS, Kvm, find_backend
 from cpu.kvm.uapi import Cap, ExitReason, Ioctl, MemoryRegion, VcpuState
 from soc.errors import ConfigurationError
-from tests.kvm.rig import MIB, Bench, P
+from tests.kvm.rig import DEVICE, KSEG0, MIB, UNCACHED, Bench, P
 
 PAGE = 1 << 14
 M64 = (1 << 64) - 1
@@ -163,12 +163,42 @@ def test_memory_regions_that_are_refused(bench, region, refusal):
 
 def test_memory_regions_come_move_and_go(bench):
     bench.vm.set_user_memory_region(REGION)
-    assert bench.vm.require(16 * MIB + 5, 8) == 5
+    assert slot_at(bench, 16 * MIB) == 1
     bench.vm.set_user_memory_region(MemoryRegion(1, 32 * MIB, MIB, 0))
-    refused("EFAULT", bench.vm.require, 16 * MIB, 1)
-    assert bench.vm.require(32 * MIB, 1) == 0
+    assert (slot_at(bench, 16 * MIB), slot_at(bench, 32 * MIB)) == (None, 1)
     bench.vm.set_user_memory_region(MemoryRegion(1, 32 * MIB, 0))
-    refused("EFAULT", bench.vm.require, 32 * MIB, 1)
+    assert slot_at(bench, 32 * MIB) is None
+
+
+def slot_at(bench, gpa):
+    """The number of the slot that holds a guest physical address."""
+    slot = bench.vm.find_slot(gpa // PAGE)
+    return slot and slot.number
+
+
+def test_the_guest_sees_what_the_host_does_with_user_memory(bench):
+    page, other = 12 * MIB, 2 * MIB
+    bench.memory.write(page, b"\x11")
+    bench.memory.write(other, b"\x22")
+    bench.vcpu(
+        f"""dli t0, {KSEG0 + 4 * MIB:#x}
+        dli t1, {UNCACHED + DEVICE:#x}
+    1:  lbu v0, 0(t0)
+        b 1b
+        sb v0, 0(t1)"""
+    )
+
+    def reads():
+        bench.run(20_000)
+        return bench.accesses[-1].value
+
+    assert (reads(), bench.vm.test_age_hva(page)) == (0x11, True)
+    bench.vm.change_pte(page, other)
+    assert reads() == 0x22
+    bench.vm.unmap_hva_range(page, PAGE)
+    assert not bench.vm.test_age_hva(page)
+    assert reads() == 0x11
+    assert bench.vm.age_hva(page, PAGE) and not bench.vm.age_hva(page, PAGE)
 
 
 def test_memory_outside_the_machine_is_no_memory():

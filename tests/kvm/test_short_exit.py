@@ -78,7 +78,7 @@ def ran(short: bool, seed: int, vcpus: int, cores: int, tier: str = "auto") -> F
         elif what == 1:
             bench.host.interrupt(bench.vm.vcpus[n])
         elif what == 2:
-            bench.vm.age(bench.base, 1 << 20)
+            bench.vm.age_hva(bench.base, 1 << 20)
         else:
             bench.vm.vcpus[n].interrupt(2)
             bench.vm.vcpus[n].interrupt(-2)

@@ -539,7 +539,7 @@ def _():
     vcpu = bench.vcpu(TOUCH)
     bench.run(40_000)
     slow, fast = vcpu.stats["map_slow"], vcpu.stats["map_fast"]
-    assert bench.vm.age(8 * MIB, 8 * MIB)
+    assert bench.vm.age_hva(8 * MIB, 8 * MIB)
     bench.run(40_000)
     assert vcpu.stats["map_slow"] == slow
     assert vcpu.stats["map_fast"] - fast == 9, "eight pages of data and that of the code"

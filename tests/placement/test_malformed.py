@@ -31,7 +31,7 @@ from soc.messages import (
     unpack,
 )
 from soc.placement import serve, supervision
-from soc.placement.check import NAME, Bench
+from soc.placement.bench import NAME, Bench
 from soc.placement.places import Place
 from soc.placement.remote import RemoteComponent
 from soc.placement.stream import Stream, StreamClosed, frame

@@ -1,6 +1,6 @@
 """Causes of interrupts that wait in a controller: behind a mask, or behind a line that is up already."""
 
-from soc.messages import InterruptLevel, InterruptVector, MmioWrite
+from soc.messages import CsrWrite, InterruptLevel, InterruptVector, MmioWrite
 from soc.trace.path import COMPLETE, INSIDE
 from tests.soc.fakes import machine
 from tests.trace.test_machines import HT, IPI, PIC, ROUTER
@@ -67,6 +67,21 @@ def test_an_action_that_is_masked_keeps_the_cause_of_its_store():
     assert path.hops["cpu0.ip[6]"] - path.hops["ls3a_ipi"] > m.timing.core.time(HOLD), "the wait, in its own hop"
 
 
+def test_an_action_for_another_node_has_the_cause_of_its_own_store():
+    elsewhere = 4 << 16 | 1
+
+    def program(core):
+        yield ("write", IPI + 4, 4, 1)
+        yield ("write", IPI + 8, 4, 1)
+        yield ("write", IPI + 0x40, 4, elsewhere)
+        yield ("unmodelled", "done")
+
+    m = machine(program, platform="ls7a", trace=True)
+    m.run(max_virtual="1 ms")
+    assert m.devices["ls3a_ipi"].pin.levels == 1, "its own is still to be served"
+    assert causes(m, CsrWrite, "ls3a_ipi.csr") == [store(m, IPI + 0x40, elsewhere).cause]
+
+
 def test_vectors_that_are_unmasked_later_keep_their_own_causes():
     def program(core):
         yield ("write", ROUTER + 24, 1, 0x21)
@@ -98,6 +113,7 @@ def test_pins_that_are_unmasked_later_keep_their_own_causes():
         for pin in (20, 21):
             yield ("write", PIC + 0x20, 8, ((1 << 64) - 1) & ~(1 << pin))
         yield ("run", HOLD)
+        yield ("write", PIC + 0x80, 8, 1 << 20)
         yield ("unmodelled", "done")
 
     m = machine(program, platform="ls7a", trace=True)
@@ -109,3 +125,4 @@ def test_pins_that_are_unmasked_later_keep_their_own_causes():
     asked = [causes(m, InterruptLevel, f"ls7a_irqfd.pin[{pin}]")[0] for pin in (20, 21)]
     assert len(set(asked)) == 2
     assert causes(m, InterruptVector, "ls7a_irq.lo") == asked
+    assert causes(m, InterruptVector, "ls7a_irq.cleared") == asked[:1], "pin 21 was asserted later"

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from soc.errors import ConfigurationError, SocError
-from soc.trace import page, picture
+from soc.trace import page, picture, words
 from tests.trace.log import Log
 
 ABOUT = {"platform": "ls7a", "trace hash": "5f1c9a"}
@@ -87,4 +87,4 @@ def test_names_from_outside_cannot_break_the_page():
     ("ps", "text"), [(0, "0"), (999, "999 ps"), (1250, "1.25 ns"), (10_000, "10 ns"), (2_340_000, "2.34 us")]
 )
 def test_short_times(ps, text):
-    assert picture.short(ps) == text
+    assert words.short(ps) == text

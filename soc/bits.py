@@ -10,6 +10,7 @@ def bits(mask: int) -> list[int]:
     """Numbers of the bits set in `mask`, lowest first."""
     found = []
     while mask:
-        found.append(lowest(mask))
-        mask &= mask - 1
+        rest = mask & mask - 1
+        found.append((mask ^ rest).bit_length() - 1)
+        mask = rest
     return found
