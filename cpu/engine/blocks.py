@@ -11,6 +11,7 @@ from __future__ import annotations
 from cpu import state
 from cpu.cp0.exceptions import take_address_exception, take_exception
 from cpu.cp0.fields import EXCCODE_ADEL, EXCCODE_IBE
+from cpu.engine import jump_cache
 from cpu.engine import shared as m
 from cpu.engine.budget import INSTRUCTIONS, SHIFT, charge
 from cpu.engine.code_buffer import reset_code
@@ -31,12 +32,10 @@ from cpu.engine.decode import (
 from cpu.engine.intrinsics import ld32, ld64, shr, st8, st32, st64
 from cpu.engine.jit import jit, jit_as
 from cpu.engine.micro import FLOWS, OP
-from cpu.engine.softmmu import drop_all_jumps, drop_jumps, drop_writes, host_offset, note_fill
+from cpu.engine.softmmu import drop_all_jumps, drop_writes, host_offset, note_fill
 from cpu.engine.softmmu_layout import (
     CONTEXTS,
     FETCH_OFFSET,
-    JUMP_CACHE_MASK,
-    JUMP_CACHE_OFFSET,
     TABLE_BYTES,
     TABLE_MASK,
 )
@@ -289,7 +288,7 @@ def fetch_page(S, M, pc):
     if not is_unmapped(S, pc):
         # The jump cache must hold no pc of a mapped page that has left this table.
         if ld64(entry) != -1:
-            drop_jumps(S[state.SOFTMMU], ld64(entry))
+            jump_cache.forget_page(S[state.SOFTMMU], ld64(entry))
         st64(entry, page)
         st64(entry + 8, host & ~0xFFF)
         note_fill(S, entry)
@@ -385,10 +384,7 @@ def drop_page(M, page, chunk):
             for context in range(CONTEXTS):
                 if ld64(keys + 8 * context) == -1:
                     continue
-                jumps = M[m.TABLES] + core * M[m.TABLES_BYTES] + context * TABLE_BYTES + JUMP_CACHE_OFFSET
-                entry = jumps + ((pc << 2) & (JUMP_CACHE_MASK << 4))
-                if ld64(entry) == pc:
-                    st64(entry, -1)
+                jump_cache.forget(M[m.TABLES] + core * M[m.TABLES_BYTES] + context * TABLE_BYTES, pc)
         block = ld64(at + 8 * m.H_NEXT)
     st64(M[m.PAGE_BLOCKS] + 8 * page, 0)
     st64(M[m.PAGE_CHUNK] + 8 * page, 0)
@@ -477,19 +473,12 @@ def raise_fetch(S, status, va, pc, delay_slot):
 
 
 @jit
-def known_block(S, M, pc):
-    """What the jump cache knows: the address of the first micro-op of the block at pc, or 0. It knows no stop pc."""
-    entry = S[state.SOFTMMU] + JUMP_CACHE_OFFSET + ((pc << 2) & (JUMP_CACHE_MASK << 4))
-    return ld64(entry + 8) if ld64(entry) == pc else 0
-
-
-@jit
 def find_block(S, M, pc, limit):
     """Address of the first micro-op of the block at pc, or 0 after taking the exception of a fetch that failed. With a
     `limit` below NO_LIMIT, or at a stop pc, the block is built for one use."""
     once = limit < NO_LIMIT or is_stop(M, pc)
     if not once:
-        ip = known_block(S, M, pc)
+        ip = jump_cache.find(S[state.SOFTMMU], pc)
         if ip != 0:
             return ip
     host, status = fetch_page(S, M, pc)
@@ -506,7 +495,7 @@ def find_block(S, M, pc, limit):
             while block != 0:
                 at = M[m.POOL] + 8 * block
                 if ld64(at + 8 * m.H_PC) == pc and ld64(at + 8 * m.H_MODES) == modes:
-                    jump_cache(S, pc, at + 8 * m.HEADER)
+                    jump_cache.keep(S[state.SOFTMMU], pc, at + 8 * m.HEADER)
                     return at + 8 * m.HEADER
                 block = ld64(at + 8 * m.H_ALIAS)
     last = (pc | (BOUNDARY_BYTES - 1)) & ~3
@@ -548,12 +537,5 @@ def find_block(S, M, pc, limit):
     st64(at + 8 * m.H_NEXT, ld64(M[m.PAGE_BLOCKS] + 8 * page))
     st64(at + 8 * m.H_PAGE, page)
     st64(M[m.PAGE_BLOCKS] + 8 * page, k)
-    jump_cache(S, pc, at + 8 * m.HEADER)
+    jump_cache.keep(S[state.SOFTMMU], pc, at + 8 * m.HEADER)
     return at + 8 * m.HEADER
-
-
-@jit
-def jump_cache(S, pc, ip):
-    entry = S[state.SOFTMMU] + JUMP_CACHE_OFFSET + ((pc << 2) & (JUMP_CACHE_MASK << 4))
-    st64(entry, pc)
-    st64(entry + 8, ip)

@@ -29,6 +29,7 @@ from cpu.cp0.fields import (
     ST_CU1,
 )
 from cpu.cp0.registers import C0_CAUSE, C0_CONFIG, C0_CONFIG3, C0_CONFIG5, C0_CONFIG6, C0_GSCAUSE, C0_STATUS
+from cpu.engine import jump_cache
 from cpu.engine import shared as m
 from cpu.engine.blocks import (
     BOUNDARY,
@@ -42,7 +43,6 @@ from cpu.engine.blocks import (
     find_block,
     flush_pool,
     is_stop,
-    known_block,
     note_instruction,
     side_block,
 )
@@ -299,7 +299,7 @@ def go_straight(S, M):
     if not S[state.SAMPLE] or S[state.STEP] or not is_quiet(S, now) or is_hypervisors(S):
         return False
     until = budget_end(S, now, S[state.LIMIT] - S[state.INSTRUCTIONS])
-    ip = known_block(S, M, pc)
+    ip = jump_cache.find(S[state.SOFTMMU], pc)
     if ip == 0 or until <= now:
         return False
     S[state.SAMPLE] = 0
@@ -356,7 +356,7 @@ def next_block(S, M):
         until = now  # look again at the block's end: the jump cache does not know of a near limit
     else:
         until = budget_end(S, now, room)
-    ip = 0 if cut else known_block(S, M, pc)
+    ip = 0 if cut else jump_cache.find(S[state.SOFTMMU], pc)
     if ip == 0:
         ip = find_block(S, M, pc, room if cut else NO_LIMIT)
     if ip == 0:

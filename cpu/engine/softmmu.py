@@ -15,15 +15,14 @@ from __future__ import annotations
 from cpu import state
 from cpu.cp0.fields import ST_ERL, ST_KX, ST_SX, ST_UX
 from cpu.cp0.registers import C0_ENTRYHI, C0_GUESTCTL0, C0_GUESTCTL1, C0_STATUS
+from cpu.engine import jump_cache
 from cpu.engine import shared as m
 from cpu.engine.intrinsics import ld64, st64
 from cpu.engine.jit import jit
 from cpu.engine.softmmu_layout import (
     CONTEXTS,
     FETCH_OFFSET,
-    JUMP_CACHE_ENTRIES,
-    JUMP_CACHE_MASK,
-    JUMP_CACHE_OFFSET,
+    PAGE_ENTRIES,
     TABLE_BYTES,
     TABLE_MASK,
     WRITE_OFFSET,
@@ -34,7 +33,6 @@ from cpu.vz.mode import MODES, select_bank
 from soc.ram import HIGH_BASE, LOW_BYTES, ROM_BASE
 
 KEY_ERL, KEY_GUEST, KEY_DIRECT, KEY_ID, KEY_ROOT_ASID, KEY_MODES = 1 << 20, 1 << 21, 1 << 22, 24, 32, 42
-PAGE_JUMPS = 1024
 
 CKSEG = (-1 << 62) | 0x1FFFF << 31
 
@@ -54,23 +52,11 @@ def host_offset(M, pa):
 
 
 @jit
-def clear_tags(address, entries):
-    for k in range(entries):
-        st64(address + 16 * k, -1)
-
-
-@jit
 def clear_context(S, context):
-    clear_tags(S[state.SOFTMMU_BASE] + context * TABLE_BYTES, TABLE_BYTES // 16)
-
-
-@jit
-def drop_jumps(table, page):
-    """Empties the jump cache of a context's table of the pcs in the page of 4 KiB at `page`."""
-    first = table + JUMP_CACHE_OFFSET + ((page << 2) & (JUMP_CACHE_MASK << 4))
-    for k in range(PAGE_JUMPS):
-        if ld64(first + 16 * k) & ~0xFFF == page:
-            st64(first + 16 * k, -1)
+    table = S[state.SOFTMMU_BASE] + context * TABLE_BYTES
+    for k in range(PAGE_ENTRIES):
+        st64(table + 16 * k, -1)
+    jump_cache.clear(table)
 
 
 @jit
@@ -146,7 +132,7 @@ def drop_mapping(S, owner, vpn2, mask, asid, is_global):
                 st64(at + WRITE_OFFSET, -1)
             if ld64(at + FETCH_OFFSET) == page:
                 st64(at + FETCH_OFFSET, -1)
-                drop_jumps(table, page)
+                jump_cache.forget_page(table, page)
 
 
 @jit
@@ -182,7 +168,7 @@ def drop_guest_fills(S, e):
         st64(entry, -1)
         table = entry - (entry - S[state.SOFTMMU_BASE]) % TABLE_BYTES
         if page != -1 and entry - table >= FETCH_OFFSET:
-            drop_jumps(table, page)
+            jump_cache.forget_page(table, page)
 
 
 @jit
@@ -206,5 +192,4 @@ def drop_all_jumps(M):
     """Empties the jump caches of all cores."""
     for core in range(M[m.CORES]):
         for context in range(CONTEXTS):
-            base = M[m.TABLES] + core * M[m.TABLES_BYTES] + context * TABLE_BYTES
-            clear_tags(base + JUMP_CACHE_OFFSET, JUMP_CACHE_ENTRIES)
+            jump_cache.clear(M[m.TABLES] + core * M[m.TABLES_BYTES] + context * TABLE_BYTES)
