@@ -45,8 +45,8 @@ from cpu.vz.mode import MODES
 
 PLAIN, BOUNDARY, BRANCH, LIKELY = (FLOWS[f] for f in (Flow.PLAIN, Flow.BOUNDARY, Flow.BRANCH, Flow.LIKELY))
 JUMP, JUMP_REGISTER, TRAP = FLOWS[Flow.JUMP], FLOWS[Flow.JUMP_REGISTER], FLOWS[Flow.TRAP]
-B_GOTO, B_FAR, B_COND, B_REGISTER, B_TARGET = (
-    OP[name] for name in ("b_goto", "b_far", "b_cond", "b_register", "b_target")
+B_GOTO, B_FAR, B_COND, B_LIKELY, B_REGISTER, B_TARGET = (
+    OP[name] for name in ("b_goto", "b_far", "b_cond", "b_likely", "b_register", "b_target")
 )
 SET_TARGET, SET_LINK, CLEAR_SINK, B_STOP = (OP[name] for name in ("set_target", "set_link", "clear_sink", "b_stop"))
 B_COUNT = OP["b_count"]
@@ -235,8 +235,9 @@ def emit_branch(M, k, number, word, slot, slot_word, pc, block, at):
         return emit_goto(M, k, pc, target, whole, block, after, 1), whole
     if flow == LIKELY:
         if register > 0:
+            k = emit(M, k, pack(TEST_OP[number], word), block, at, 0)
             k = emit_link(M, k, pc, block, at, register)
-        k = emit(M, k, pack(number, word), block, at, 0)
+        k = emit(M, k, B_LIKELY if register > 0 else pack(number, word), block, at, 0)
         near = (pc ^ (pc + 8)) & ~0xFFF == 0
         if near:
             link_slot(M, block, k + 1)

@@ -20,6 +20,7 @@ INTERNAL = (
     "b_goto",  # [op][pc][link][charge]: go on at pc, same page
     "b_far",  # [op][pc][charge]: go on at pc through the jump cache
     "b_cond",  # like a fused branch, on the COND slot
+    "b_likely",  # like a branch likely, on the COND slot
     "b_register",  # [op b][charge]: go on at register b
     "b_target",  # [op][charge]: go on at the TARGET slot
     "set_target",  # TARGET = register b
@@ -160,7 +161,8 @@ def _build() -> list[MicroOp]:
         if instruction.flow in (Flow.JUMP, Flow.JUMP_REGISTER):
             variants = ("plain",)  # only a number for the decoder: the block builder makes internal operations of it
         else:
-            variants = ("", "test") if instruction.flow is Flow.BRANCH else ("", "odd") if odd else ("",)
+            tested = instruction.flow is Flow.BRANCH or (instruction.flow is Flow.LIKELY and instruction.link)
+            variants = ("", "test") if tested else ("", "odd") if odd else ("",)
         for variant in variants:
             ops.append(
                 MicroOp(

@@ -229,15 +229,13 @@ def _op_rows(shapes: dict[int, Shape], ids: dict[str, int], rows: list, holes: l
 def _kind(op: MicroOp) -> tuple[int, int]:
     """(what a translation does at this operation, its length in words)."""
     internal = {
-        "b_goto": (e.K_GOTO, 4), "b_far": (e.K_FAR, 3), "b_cond": (e.K_BRANCH, 6), "b_register": (e.K_REGISTER, 2),
-        "b_target": (e.K_REGISTER, 2), "set_target": (e.K_STRAIGHT, 1), "set_link": (e.K_STRAIGHT, 2),
-        "clear_sink": (e.K_STRAIGHT, 1),
+        "b_goto": (e.K_GOTO, 4), "b_far": (e.K_FAR, 3), "b_cond": (e.K_BRANCH, 6), "b_likely": (e.K_LIKELY, 4),
+        "b_register": (e.K_REGISTER, 2), "b_target": (e.K_REGISTER, 2), "set_target": (e.K_STRAIGHT, 1),
+        "set_link": (e.K_STRAIGHT, 2), "clear_sink": (e.K_STRAIGHT, 1),
     }  # fmt: skip
     if op.instruction is None:
         return internal.get(op.name, (e.K_LEAVE, 1))
     flow = op.instruction.flow
-    if flow is Flow.BRANCH and op.variant == "":
-        return e.K_BRANCH, 6
-    if flow is Flow.LIKELY:
-        return e.K_LIKELY, 4
-    return (e.K_STRAIGHT, 1) if flow in (Flow.PLAIN, Flow.BRANCH) else (e.K_LEAVE, 1)
+    if flow is Flow.PLAIN or op.variant == "test":
+        return e.K_STRAIGHT, 1
+    return {Flow.BRANCH: (e.K_BRANCH, 6), Flow.LIKELY: (e.K_LIKELY, 4)}.get(flow, (e.K_LEAVE, 1))

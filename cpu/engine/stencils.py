@@ -315,7 +315,7 @@ class Stencil(Frame):
 
     def internal(self) -> None:
         out, name = self.out, self.op.name
-        if name == "b_cond":
+        if name in ("b_cond", "b_likely"):
             self.branch(out.op(f"icmp ne i64 {out.load_slot(state.COND)}, 0"))
         elif name == "b_register":
             self.far_register(self.general(24))

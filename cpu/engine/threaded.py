@@ -202,6 +202,16 @@ class Handler(Frame):
         out.label(fall)
         self.go_linked(3, n)
 
+    def likely(self, condition: str) -> None:
+        """[op][fall pc][fall link][charge without the delay slot]"""
+        out = self.out
+        go, fall = out.fresh("taken"), out.fresh("fall")
+        out.do(f"br i1 {condition}, label %{go}, label %{fall}")
+        out.label(fall)
+        self.go_linked(1, out.op(f"sub i64 %n, {self.word_at(3)}"))
+        out.label(go)
+        self.next(4)
+
     # Bodies.
     def internal(self) -> None:
         out, name = self.out, self.op.name
@@ -213,6 +223,8 @@ class Handler(Frame):
             self.go_far(self.word_at(1), out.op(f"sub i64 %n, {self.word_at(2)}"))
         elif name == "b_cond":
             self.branch(out.op(f"icmp ne i64 {out.load_slot(state.COND)}, 0"))
+        elif name == "b_likely":
+            self.likely(out.op(f"icmp ne i64 {out.load_slot(state.COND)}, 0"))
         elif name == "b_register":
             self.go_far(out.load_slot(b()), out.op(f"sub i64 %n, {self.word_at(1)}"))
         elif name == "b_target":
@@ -262,13 +274,7 @@ class Handler(Frame):
         elif entry.flow is Flow.BRANCH:
             self.branch(result.ssa)
         elif entry.flow is Flow.LIKELY:
-            # [op][fall pc][fall link][charge without the delay slot]
-            go, fall = out.fresh("taken"), out.fresh("fall")
-            out.do(f"br i1 {result.ssa}, label %{go}, label %{fall}")
-            out.label(fall)
-            self.go_linked(1, out.op(f"sub i64 %n, {self.word_at(3)}"))
-            out.label(go)
-            self.next(4)
+            self.likely(result.ssa)
         elif entry.flow is Flow.TRAP:
             out.do("unreachable")
         elif self.slow and op.access[0] != "load":

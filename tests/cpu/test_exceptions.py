@@ -125,6 +125,18 @@ def test_hardware_registers_from_user_mode(rig):
 
 
 @pytest.mark.parametrize(
+    ("branch", "ra", "taken"),
+    [("bgezal", 5, True), ("bgezal", -5, False), ("bgezall", 5, True), ("bgezall", -5, False),
+     ("bltzal", 5, False), ("bltzal", -5, True), ("bltzall", 5, False), ("bltzall", -5, True)],
+)  # fmt: skip
+def test_a_branch_that_links_tests_what_ra_was(rig, branch, ra, taken):
+    """Unpredictable by the manual; so in QEMU. Jumps back to itself often enough to be translated."""
+    loop = f"1: move $ra, $s1\n{branch} $ra, 2f\nnop\nli $v1, 1\n2: addiu $s0, $s0, -1\nbgtz $s0, 1b\nnop\nwait 0"
+    end = rig.go(loop, s0=4, s1=ra & M64)
+    assert (end["v1"], end["ra"]) == (0 if taken else 1, CODE + 12)
+
+
+@pytest.mark.parametrize(
     ("branch", "slot_runs"),
     [("beql $0, $s0, 1f", False), ("bnel $0, $0, 1f", False), ("bgtzl $0, 1f", False), ("bltzl $0, 1f", False),
      ("beql $0, $0, 1f", True), ("bltzall $0, 1f", False), ("bgezall $0, 1f", True)],
