@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from soc.commands.options import count
-from soc.commands.output import FAILED, INTERRUPTED, OK, error_text, say
+from soc.commands.output import FAILED, OK, error_text, interrupted, say
 from soc.errors import ConfigurationError, SocError, choose
 
 ROUNDS, QUICK_ROUNDS = 5, 1
@@ -89,8 +89,7 @@ def bench(arguments: argparse.Namespace) -> int:
             status = FAILED
             continue
         except KeyboardInterrupt:
-            say("soc: interrupted.")
-            return INTERRUPTED
+            return interrupted()
         found.sections[name] = rows
         print(f"\n{section.title}; {rounds} round{'s' if rounds > 1 else ''}")
         print(report.table(list(section.table(rows))), flush=True)

@@ -13,7 +13,17 @@ from soc.commands.checkpoint import Saving, rest_of
 from soc.commands.debugging import listening
 from soc.commands.loading import loading, say_when_compiling
 from soc.commands.options import devices, placement
-from soc.commands.output import BAD_INPUT, FAILED, INTERRUPTED, done, error_text, refusal, result_line, say
+from soc.commands.output import (
+    BAD_INPUT,
+    FAILED,
+    INTERRUPTED,
+    done,
+    error_text,
+    interrupted,
+    refusal,
+    result_line,
+    say,
+)
 from soc.commands.profiling import Profiling
 from soc.commands.progress import EVERY_MS, Progress
 from soc.commands.run_folder import RunFolder
@@ -101,7 +111,7 @@ def session(
             writer = ConsoleWriter(sys.stdout.buffer, machine.interrupt, folder.console if folder else None)
             try:
                 live = person and interactive()
-                result, interrupted = _run(
+                result, by_hand = _run(
                     machine, arguments, writer, saving, max_virtual, live, profiling.profile, debugger
                 )
             except SocError:
@@ -119,8 +129,7 @@ def session(
         traceback.print_exception(fault)
         return _nothing_ran(folder, "error", f"{type(fault).__name__}: {fault}", status)
     except KeyboardInterrupt:
-        say("soc: interrupted.")
-        return _nothing_ran(folder, "limit", "interrupted", INTERRUPTED)
+        return _nothing_ran(folder, "limit", "interrupted", interrupted())
     if folder is not None:
         left.append(done(lambda: folder.finish(data, machine.typed)))
     if writer.refused:
@@ -133,7 +142,7 @@ def session(
     say(result_line(data))
     if writer.refused or saving.failed or not all(left):
         return FAILED
-    return INTERRUPTED if interrupted else EXIT_STATUS[data["ended"]]
+    return INTERRUPTED if by_hand else EXIT_STATUS[data["ended"]]
 
 
 def _folder(path: str, machine: Any) -> RunFolder:

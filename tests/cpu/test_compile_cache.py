@@ -115,7 +115,7 @@ def test_the_key_covers_every_source_its_name_and_the_versions(tree, monkeypatch
 
 
 def test_a_cache_file_is_whole_or_not_there(tmp_path):
-    from cpu.engine.cache import write_atomically
+    from soc.files import write_atomically
 
     path = tmp_path / "code.o"
     write_atomically(path, b"first")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-GROUND = {"soc.time", "soc.messages", "soc.ports", "soc.errors", "soc.process", "soc.ram"}
+GROUND = {"soc.time", "soc.messages", "soc.ports", "soc.errors", "soc.files", "soc.process", "soc.ram"}
 
 
 @pytest.mark.parametrize(
