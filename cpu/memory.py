@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from cpu.engine import shared as m
-from cpu.words import signed
+from cpu.words import fits, signed
 from soc.errors import SocError
 from soc.ram import HIGH_BASE, LOW_BYTES, ROM_BASE, ROM_BYTES
 
@@ -92,6 +92,8 @@ class Memory:
 
     def _range(self, paddr: int, count: int) -> int:
         first = self.offset(paddr)
+        if count < 0:
+            raise MemoryRangeError(f"{count} bytes at physical {paddr:#x}; a number from 0 is needed")
         if count and (first < 0 or self.offset(paddr + count - 1) != first + count - 1):
             raise MemoryRangeError(
                 f"{count} bytes at physical {paddr:#x} are not all memory: there is RAM from 0 to "
@@ -120,6 +122,9 @@ class Memory:
 
     def set_stops(self, pcs) -> None:
         """The pcs before which a run stops; blocks are built accordingly."""
+        for pc in pcs:
+            if not fits(pc, 64):
+                raise MemoryRangeError(f"stop pc {pc!r}; a 64-bit address is needed")
         stops = frozenset(signed(pc) for pc in pcs)
         if len(stops) > len(self._stops):
             raise MemoryRangeError(f"{len(stops)} stop pcs, at most {len(self._stops)}")

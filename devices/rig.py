@@ -77,7 +77,7 @@ class Elements:
         return self._driver.read(self._register.offsets()[index], self._register.width, space=self._register.space)
 
     def __setitem__(self, index: int, value: int) -> None:
-        self._driver.write(self._register.offsets()[index], self._register.width, value, space=self._register.space)
+        self._driver._put(self._register, self._register.offsets()[index], value)
 
     def __iter__(self) -> Iterator[int]:
         return (self[index] for index in range(self._register.count))
@@ -122,7 +122,12 @@ class Driver:
         register = self._register(name)
         if register.is_array:
             raise AttributeError(f"{name} is an array of registers; assign {name}[index]")
-        self.write(register.offset, register.width, value, space=register.space)
+        self._put(register, register.offset, value)
+
+    def _put(self, register: Register, offset: int, value: int) -> None:
+        if type(value) is not int or not 0 <= value <= register.bits:
+            raise DeviceError(f"{register.name} = {value!r}; the register holds 0 to {register.bits:#x}")
+        self.write(offset, register.width, value, space=register.space)
 
 
 class _Outside(FakeOutside):

@@ -143,7 +143,7 @@ def test_liointc_alone():
     d.write(0x28, 4, 3)
     d.set_line(0, 1)
     assert d.lines() == 1
-    d.set_line(1, 7)
+    d.set_line(1, 1)
     assert d.lines() == 1 << 0 | 1 << 5
     assert (d.read(0x20, 4), d.read(0x40, 4), d.read(0x48, 4), d.read(0x08, 1)) == (3, 1, 2, 0)
 
