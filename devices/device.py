@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from devices.errors import DeviceError, UndecodedAccess
 from devices.lines import Input, Line, LineIn, LineOut, Output
-from devices.ports import SENDERS, EventIn, Port, VectorIn, sender
+from devices.ports import SENDERS, EventIn, Port, VectorIn, check_event, sender
 from devices.registers import Decoder, RegisterMap
 from soc.ports import is_level
 
@@ -279,9 +279,11 @@ class Device:
         self.settle()
 
     def event_in(self, port: str, descriptor: int, count: int) -> None:
-        """Event `descriptor` was signalled `count` times at event input `port`. Raises DeviceError for another port."""
+        """Event `descriptor` was signalled `count` times at event input `port`. Raises DeviceError for a port or an
+        event there is not."""
         if port not in self._events:
             raise DeviceError(f"{self.name} has no event input {port!r}; it has {', '.join(self._events) or 'none'}")
+        check_event(f"{self.name}.{port}", descriptor, count)
         getattr(self, "on_event_" + port)(descriptor, count)
         self.settle()
 

@@ -22,7 +22,7 @@ from devices.errors import DeviceError
 from devices.fake import FakeOutside
 from devices.lines import LineIn
 from devices.models import load
-from devices.registers import Register
+from devices.registers import Register, access_size
 from soc.time import duration, in_ns
 
 
@@ -91,18 +91,18 @@ class Driver:
         self.__dict__["model"] = rig.model
 
     def read(self, offset: int, size: int, core: int = 0, space: str = "memory") -> int:
-        """A bus read of `size` bytes at `offset`."""
+        """A bus read of `size` bytes, 1, 2, 4 or 8, at `offset`. Raises DeviceError for another size."""
         rig = self._rig
         at = len(rig.record)
-        value = rig.step(lambda: rig.model.read(offset, size, core, space))
+        value = rig.step(lambda: rig.model.read(offset, access_size(size), core, space))
         rig.record.insert(at, Entry(rig.now, False, f"read {rig.label(offset, size, space)} = {value:#x}"))
         return value
 
     def write(self, offset: int, size: int, value: int, core: int = 0, space: str = "memory") -> None:
-        """A bus write of the low `size` bytes of `value` at `offset`."""
+        """A bus write of the low `size` bytes of `value` at `offset`. Raises DeviceError as `read` does."""
         rig = self._rig
         rig.step(
-            lambda: rig.model.write(offset, size, value, core, space),
+            lambda: rig.model.write(offset, access_size(size), value, core, space),
             f"write {rig.label(offset, size, space)} = {value & (1 << 8 * size) - 1:#x}",
         )
 

@@ -112,6 +112,9 @@ def test_misuse_of_a_core_is_refused():
     for ip in (0, 1, 7):
         with pytest.raises(CoreError, match=f"IP{ip}"):
             core.set_line(ip, 1)
+    for level in (2, -1, 0.5):
+        with pytest.raises(CoreError, match="IP2 at level"):
+            core.set_line(2, level)
     with pytest.raises(CoreError, match="'sp'"):
         core.set_state({"sp": 1})
     with pytest.raises(CoreError, match="gpr needs 32 values, got 2"):

@@ -219,6 +219,9 @@ def test_misuse_of_a_device_alone():
         make_device("uart").read(0, 3)
     with pytest.raises(DeviceError, match="no input pins"):
         make_device("ipi").set_line(0, 1)
+    for level in (3, -1, 1.0, "1", None):
+        with pytest.raises(DeviceError, match=r"eiointc: pin 1 to level .*; allowed: 0, 1"):
+            make_device("eiointc").set_line(1, level)
     for kind, last in (("liointc", 31), ("pchpic", 31), ("eiointc", 255)):
         with pytest.raises(DeviceError, match=f"{kind} has pins 0 to {last}; pin {last + 1}"):
             make_device(kind).set_line(last + 1, 1)
