@@ -22,7 +22,7 @@ from cpu.engine.helpers import LCSRP, LSPW, LVZP
 from cpu.engine.softmmu import flush_all, update_context
 from cpu.engine.softmmu_layout import CONTEXTS, TABLE_BYTES
 from cpu.isa import disassembler
-from cpu.memory import Memory
+from cpu.memory import Memory, zeros
 from cpu.tlb.translate import FETCH, USER, mode_of, translate
 from cpu.vz.choices import Choices
 from cpu.vz.face import RootMode
@@ -109,10 +109,10 @@ def _check_state(values: Mapping[str, Any], vz: bool) -> None:
 def storage(count: int) -> tuple[np.ndarray, np.ndarray]:
     """State arrays (one row a core, on cache lines) and translation tables of `count` cores."""
     width = (state.SIZE + 7) // 8 * 8
-    raw = np.zeros(count * width + 8, np.int64)
-    skip = (-raw.ctypes.data % 64) // 8
-    states = raw[skip : skip + count * width].reshape(count, width)
-    return states, np.full((count, CONTEXTS * TABLE_BYTES // 8), -1, np.int64)
+    states = zeros(count * width, np.int64).reshape(count, width)
+    tables = zeros(count * CONTEXTS * TABLE_BYTES // 8, np.int64).reshape(count, -1)
+    tables[:] = -1
+    return states, tables
 
 
 class Core:

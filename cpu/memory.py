@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -35,6 +37,22 @@ class Watch(NamedTuple):
     kinds: int
 
 
+def zeros(count: int, kind: type) -> np.ndarray:
+    """An array of pages that the host gives when they are first written, and gets back with the array. numpy's own may
+    be of memory that was in use before: then all of it is written. MemoryRangeError where the host refuses."""
+    size = count * np.dtype(kind).itemsize
+    try:
+        pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as cause:
+        raise MemoryRangeError(
+            f"the host gives no {size >> 20} MiB of memory: {cause.strerror}.\nGive the machine less RAM."
+        ) from cause
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without them
+            pages.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(pages, kind)
+
+
 class Memory:
     """`ram_bytes` of RAM, a multiple of 4 KiB, and 2 MiB of ROM at 0x1fc00000; all zero."""
 
@@ -44,16 +62,13 @@ class Memory:
         self.ram_bytes = ram_bytes
         self.rom_bytes = rom_bytes
         pages = (ram_bytes + rom_bytes) // PAGE
-        raw = np.zeros(ram_bytes + rom_bytes + 2 * PAGE, np.uint8)
-        start = -raw.ctypes.data % PAGE
-        self._raw = raw
-        self.image = raw[start : start + ram_bytes + rom_bytes]
+        self.image = zeros(ram_bytes + rom_bytes + PAGE, np.uint8)[:-PAGE]
         self._page_chunk = np.zeros(pages, np.int64)
         self._page_blocks = np.zeros(pages, np.int64)
         self.touched = np.zeros(pages, np.uint8)
-        self._chunks = np.zeros(CHUNK_LIMIT * m.CHUNK_WORDS, np.int64)
-        self.pool = np.zeros(POOL_WORDS, np.int64)
-        self._side = np.zeros(POOL_WORDS, np.int64)
+        self._chunks = zeros(CHUNK_LIMIT * m.CHUNK_WORDS, np.int64)
+        self.pool = zeros(POOL_WORDS, np.int64)
+        self._side = zeros(POOL_WORDS, np.int64)
         self.charges = np.zeros(0, np.int64)
         self._stops = np.zeros(4096, np.int64)
         self.stops: frozenset[int] = frozenset()
