@@ -92,17 +92,17 @@ class Driver:
 
     def read(self, offset: int, size: int, core: int = 0, space: str = "memory") -> int:
         """A bus read of `size` bytes, 1, 2, 4 or 8, at `offset`. Raises DeviceError for another size."""
-        rig = self._rig
+        rig, size = self._rig, access_size(size)
         at = len(rig.record)
-        value = rig.step(lambda: rig.model.read(offset, access_size(size), core, space))
+        value = rig.step(lambda: rig.model.read(offset, size, core, space))
         rig.record.insert(at, Entry(rig.now, False, f"read {rig.label(offset, size, space)} = {value:#x}"))
         return value
 
     def write(self, offset: int, size: int, value: int, core: int = 0, space: str = "memory") -> None:
         """A bus write of the low `size` bytes of `value` at `offset`. Raises DeviceError as `read` does."""
-        rig = self._rig
+        rig, size = self._rig, access_size(size)
         rig.step(
-            lambda: rig.model.write(offset, access_size(size), value, core, space),
+            lambda: rig.model.write(offset, size, value, core, space),
             f"write {rig.label(offset, size, space)} = {value & (1 << 8 * size) - 1:#x}",
         )
 

@@ -49,6 +49,8 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in [only] if only in COMMANDS else COMMANDS:
         import_module(f"soc.commands.{name}").add(commands)
+    if only in COMMANDS:
+        top.prog = f"soc {only}"  # whose help an error names
     return top
 
 

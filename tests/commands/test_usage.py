@@ -28,6 +28,7 @@ def soc(*words: str, **streams: object) -> subprocess.CompletedProcess:
         ([], "COMMAND"),
         (["bot"], "invalid choice: 'bot'"),
         (["run"], "PROG.elf"),
+        (["run", "x", "--platform", "ls7a"], "unrecognized arguments: --platform ls7a.\n     `soc run --help` lists"),
         (["run", "x", "--max-insns", "0"], "'0' is not a positive whole number"),
         (["run", "x", "--ram-mb", "many"], "'many' is not a positive whole number"),
         (["boot", "--max-virtual", "3x"], "cannot read duration '3x'"),
