@@ -63,6 +63,11 @@ def directory() -> Path:
     return path
 
 
+def is_writable() -> bool:
+    """Whether what one process compiles can be there for others; a full disk says so too."""
+    return os.access(directory(), os.W_OK)
+
+
 def _forget_old(current: Path) -> None:
     """Keeps the directories of the latest versions of the sources; a version in use renews its date."""
     os.utime(current)
@@ -82,7 +87,7 @@ def using() -> Iterator[None]:
 
 @functools.cache
 def _say_refused(reason: str) -> None:
-    log.warning("compiled code cannot be kept in %s: %s; each run compiles it again", directory(), reason)
+    log.warning("compiled code cannot be kept in %s: %s; each run takes seconds to compile it", directory(), reason)
 
 
 def find(path: Path) -> bytes | None:

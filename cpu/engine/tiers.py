@@ -110,7 +110,7 @@ def is_compiled(name: str) -> bool:
 def compiling_elsewhere(name: str) -> AbstractContextManager[None]:
     """In a first run, a process of its own meanwhile compiles what a core on that tier needs, and leaves it in the
     cache. Without a second processor or such a cache, or where that process fails, it is compiled when it is wanted."""
-    if is_compiled(name) or os.cpu_count() == 1 or not os.access(cache.directory(), os.W_OK):
+    if is_compiled(name) or os.cpu_count() == 1 or not cache.is_writable():
         return nullcontext()
     from soc.process import alongside
 

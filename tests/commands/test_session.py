@@ -230,6 +230,9 @@ def test_the_first_run_of_a_version_says_what_takes_time(with_machine, program, 
             file.touch()
         main(["run", program, "--tier", tier])
         assert "compiles" not in capsys.readouterr().err
+    monkeypatch.setattr("cpu.engine.cache.directory", lambda: tmp_path / "none")
+    main(["run", program])
+    assert "compiles" not in capsys.readouterr().err, "it is no first run where nothing can be kept"
 
 
 def test_control_c_ends_with_a_summary_and_130(with_machine, program, capsys):
