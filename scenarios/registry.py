@@ -166,7 +166,8 @@ class Scenario:
         try:
             self.function(run, **parameters)
         finally:
-            run.keep("shown.txt", "".join(f"{text}\n" for text in run.shown))
+            if run.shown:
+                run.keep("shown.txt", "\n".join(run.shown) + "\n")
         return run
 
 

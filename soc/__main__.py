@@ -3,16 +3,14 @@
 import atexit
 import os
 import sys
-from contextlib import suppress
-from typing import NoReturn
 
 
-def command() -> NoReturn:
+def command() -> None:
     """The process `soc`. It ends without the interpreter's taking itself apart, which takes longer than a short run:
     the host frees the memory of a process at once."""
     _open_missing_streams()
     try:
-        # Loaded here, so that an interrupt meanwhile ends like one later.
+        # All that takes time is loaded here, so that an interrupt meanwhile ends like one later.
         import logging
 
         from soc.commands.line import main
@@ -24,8 +22,10 @@ def command() -> NoReturn:
 
         status = interrupted()
     atexit._run_exitfuncs()
-    with suppress(OSError):
+    try:
         sys.stdout.flush()
+    except OSError:
+        pass
     os._exit(status)
 
 
