@@ -6,9 +6,9 @@ from devices.device import Device
 from devices.dma import DmaDevice, Read, Write
 from devices.errors import DeviceError, UnknownDevice
 from devices.fake import RAM_BASE
-from devices.lines import LineIn, LineOut
+from devices.lines import LineIn, LineOut, LineOuts
 from devices.models import absolute, load, name_of
-from devices.ports import EventIn, VectorIn
+from devices.ports import CsrOut, EventIn, EventOut, MailOut, VectorIn, VectorOut
 from devices.registers import Internal, Register, RegisterArray
 from devices.rig import Rig
 
@@ -127,6 +127,31 @@ def test_what_does_not_fit_is_refused(rig, act, says):
     fitting = rig.device(Fitting)
     with pytest.raises(DeviceError, match=says):
         act(rig, fitting)
+
+
+@pytest.mark.parametrize(
+    ("act", "says"),
+    [
+        (lambda dev: dev.message.send(-1), "message: InterruptVector.vector is -1, allowed: 0 to 2"),
+        (lambda dev: dev.signal.send(True), "signal: EventSignal.descriptor is bool"),
+        (lambda dev: dev.mail.send(256, 0), "mail: Mailbox.mailbox is 256"),
+        (lambda dev: dev.csr.send(0, 0x1000, 3, 0), "csr: CsrWrite.size is 3, allowed: 1, 2, 4, 8"),
+        (lambda dev: setattr(dev.pin, "levels", 0b1000), "levels 0x8 of 3 outputs"),
+        (lambda dev: setattr(dev.pin, "levels", -1), "levels -0x1 of 3 outputs"),
+    ],
+)
+def test_what_no_wire_carries_cannot_leave(rig, act, says):
+    class Sender(Device):
+        message = VectorOut()
+        signal = EventOut()
+        mail = MailOut()
+        csr = CsrOut()
+        pin = LineOuts(3)
+
+    rig.device(Sender)
+    with pytest.raises(DeviceError, match=says):
+        act(rig.model)
+    assert not rig.outside.events
 
 
 def test_names_there_are_not(rig):
