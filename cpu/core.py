@@ -6,7 +6,7 @@ A stop tells why `run` came back. An uncached access leaves the core parked at i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -22,12 +22,13 @@ from cpu.engine.helpers import LCSRP, LSPW, LVZP
 from cpu.engine.softmmu import flush_all, update_context
 from cpu.engine.softmmu_layout import CONTEXTS, TABLE_BYTES
 from cpu.isa import disassembler
-from cpu.memory import Memory
+from cpu.memory import Memory, zeros
 from cpu.tlb.translate import FETCH, USER, mode_of, translate
 from cpu.vz.choices import Choices
 from cpu.vz.face import RootMode
-from cpu.words import M32, M64, signed
+from cpu.words import M32, M64, fits, signed
 from soc.errors import SocError, choose
+from soc.ports import is_level
 
 WHOLE_SLICE = 40_000_000
 TLB_WORDS, FTLB_WORDS = state.TLB_ENTRIES * state.TLB_FIELDS, state.FTLB_ENTRIES * state.TLB_FIELDS
@@ -70,13 +71,47 @@ class Stop(NamedTuple):
     space: int = state.MEMORY_SPACE
 
 
+def _given(values: Mapping[str, Any]) -> Iterator[tuple[str, Any, int]]:
+    """(name, value, width in bits) of every register in a state dictionary."""
+    for name, width in (("pc", 64), ("hi", 64), ("lo", 64), ("fcsr", 32), ("msacsr", 32)):
+        if name in values:
+            yield name, values[name], width
+    for name in ("gpr", "fpr"):
+        yield from ((f"{name}[{n}]", value, 64) for n, value in enumerate(values.get(name, ())))
+    for n, halves in enumerate(values.get("msa", ())):
+        if not isinstance(halves, tuple | list) or len(halves) != 2:
+            raise CoreError(f"set_state: msa[{n}] = {halves!r}; a pair is needed, (low 64 bits, high 64 bits)")
+        yield from ((f"msa[{n}]", half, 64) for half in halves)
+    for name, value in values.get("cp0", {}).items():
+        if name != "config5_msaen":
+            yield f"cp0 {name}", value, registers.register(name).width
+
+
+def _check_state(values: Mapping[str, Any], vz: bool) -> None:
+    """CoreError, or TableError for a CP0 register there is not, when `set_state` cannot take `values`."""
+    for key in values:
+        if key not in STATE_KEYS:
+            raise CoreError(f"set_state: {choose('key', key, STATE_KEYS)}")
+    for name in ("gpr", "fpr", "msa"):
+        if name in values and len(values[name]) != 32:
+            raise CoreError(f"set_state: {name} needs 32 values, got {len(values[name])}")
+    for name, value, width in _given(values):
+        if not fits(value, width):
+            raise CoreError(f"set_state: {name} = {value!r}; a whole number of {width} bits is needed")
+    for name, value in values.get("cp0", {}).items():
+        if name == "config5_msaen":
+            if not is_level(value):
+                raise CoreError(f"set_state: cp0 {name} = {value!r}; allowed: 0, 1")
+        elif not (r := registers.register(name)).modelled or (r.vz and not vz):
+            raise CoreError(f"set_state: CP0 register {name} is not modelled")
+
+
 def storage(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """State arrays (one row a core, on cache lines) and translation tables of `count` cores."""
+    """State arrays (one row a core, on cache lines) and translation tables of `count` cores. What a table holds counts
+    only while its context has a key, and it is emptied before it gets one."""
     width = (state.SIZE + 7) // 8 * 8
-    raw = np.zeros(count * width + 8, np.int64)
-    skip = (-raw.ctypes.data % 64) // 8
-    states = raw[skip : skip + count * width].reshape(count, width)
-    return states, np.full((count, CONTEXTS * TABLE_BYTES // 8), -1, np.int64)
+    states = zeros(count * width, np.int64).reshape(count, width)
+    return states, zeros(count * CONTEXTS * TABLE_BYTES // 8, np.int64).reshape(count, -1)
 
 
 class Core:
@@ -154,7 +189,6 @@ class Core:
         if self.choices:
             S[state.VZ_CHOICES], S[state.GUEST_IDS] = self.choices.bits, self.choices.ids
         registers.reset(S, self.number, self.choices, self.ftlb)
-        self._tables[:] = -1
         S[state.GUEST_STABLE_END] = stable.STANDS
         for bank in (0, state.GUEST):
             timer.rearm(S, bank, 0)
@@ -265,7 +299,9 @@ class Core:
         """Level of interrupt input IP2..IP6; sampled at the next block boundary."""
         if not 2 <= ip <= 6:
             raise CoreError(f"interrupt line IP{ip}: devices drive IP2 to IP6 (IP7 is the core's own timer)")
-        set_line(self.S, 1 << (8 + ip), int(bool(level)))
+        if not is_level(level):
+            raise CoreError(f"interrupt line IP{ip} at level {level!r}; allowed: 0, 1")
+        set_line(self.S, 1 << (8 + ip), int(level))
 
     def log_interrupts(self, wanted: bool = True) -> None:
         """Whether interrupts taken are noted for `drain_irq_log`."""
@@ -382,22 +418,21 @@ class Core:
         }
 
     def set_state(self, values: dict) -> None:
-        """Sets the registers that are given, by the keys of `get_state`. An FPR given without MSA has its upper half
-        cleared. Clears the LL bit and leaves any unfinished access. CoreError for what there is not."""
+        """Sets the registers that are given, by the keys of `get_state`; a value is a number of the register's width,
+        signed or unsigned. An FPR given without MSA has its upper half cleared. Clears the LL bit and leaves any
+        unfinished access. CoreError for what there is not or does not fit: then nothing is set."""
         S = self.S
-        for key in values:
-            if key not in STATE_KEYS:
-                raise CoreError(f"set_state: {choose('key', key, STATE_KEYS)}")
-        for name in ("gpr", "fpr", "msa"):
-            if name in values and len(values[name]) != 32:
-                raise CoreError(f"set_state: {name} needs 32 values, got {len(values[name])}")
+        _check_state(values, self.vz is not None)
         if "pc" in values:
             S[state.PC] = signed(values["pc"])
         if "gpr" in values:
             S[state.GPR : state.GPR + 32] = [0, *[signed(v) for v in values["gpr"][1:]]]
-        for name, slot in (("hi", state.HI), ("lo", state.LO), ("fcsr", state.FCSR), ("msacsr", state.MSACSR)):
+        for name, slot in (("hi", state.HI), ("lo", state.LO)):
             if name in values:
                 S[slot] = signed(values[name])
+        for name, slot in (("fcsr", state.FCSR), ("msacsr", state.MSACSR)):
+            if name in values:
+                S[slot] = values[name] & M32
         for n, value in enumerate(values.get("fpr", ())):
             S[state.FPR + state.FPR_STRIDE * n] = signed(value)
             S[state.FPR + state.FPR_STRIDE * n + 1] = 0
@@ -406,7 +441,7 @@ class Core:
             S[state.FPR + state.FPR_STRIDE * n + 1] = signed(high)
         for name, value in values.get("cp0", {}).items():
             if name == "config5_msaen":
-                enabled = CONFIG5_MSAEN if value & 1 else 0
+                enabled = CONFIG5_MSAEN if value else 0
                 S[registers.C0_CONFIG5] = int(S[registers.C0_CONFIG5]) & ~CONFIG5_MSAEN | enabled
             elif name == "count":
                 timer.set_count(S, self.cycles, value & M32)
@@ -420,8 +455,6 @@ class Core:
                 timer.set_disabled(S, self.cycles, value & M32)
             else:
                 r = registers.register(name)
-                if not r.modelled or (r.vz and self.vz is None):
-                    raise CoreError(f"set_state: CP0 register {name} is not modelled")
                 S[r.slot] = signed(value) if r.width == 64 else value & M32
         S[state.LLBIT] = 0
         S[state.RESUME] = 0
@@ -455,7 +488,6 @@ class Core:
         for name, data in slots.items():
             at, count = state.SLOTS[name]
             S[at : at + count] = np.frombuffer(data, "<i8")
-        self._tables[:] = -1
         S[state.CONTEXT_KEYS : state.CONTEXT_KEYS + CONTEXTS] = -1
         update_context(S)
         if saved["place"] is not None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from cpu.engine import shared as m
-from cpu.words import signed
+from cpu.words import fits, signed
 from soc.errors import SocError
 from soc.ram import HIGH_BASE, LOW_BYTES, ROM_BASE, ROM_BYTES
 
@@ -35,6 +37,22 @@ class Watch(NamedTuple):
     kinds: int
 
 
+def zeros(count: int, kind: type) -> np.ndarray:
+    """An array of pages that the host gives when they are first written, and gets back with the array. numpy's own may
+    be of memory that was in use before: then all of it is written. MemoryRangeError where the host refuses."""
+    size = count * np.dtype(kind).itemsize
+    try:
+        pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as cause:
+        raise MemoryRangeError(
+            f"the host gives no {size >> 20} MiB of memory: {cause.strerror}.\nGive the machine less RAM."
+        ) from cause
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without them
+            pages.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(pages, kind)
+
+
 class Memory:
     """`ram_bytes` of RAM, a multiple of 4 KiB, and 2 MiB of ROM at 0x1fc00000; all zero."""
 
@@ -44,16 +62,13 @@ class Memory:
         self.ram_bytes = ram_bytes
         self.rom_bytes = rom_bytes
         pages = (ram_bytes + rom_bytes) // PAGE
-        raw = np.zeros(ram_bytes + rom_bytes + 2 * PAGE, np.uint8)
-        start = -raw.ctypes.data % PAGE
-        self._raw = raw
-        self.image = raw[start : start + ram_bytes + rom_bytes]
+        self.image = zeros(ram_bytes + rom_bytes + PAGE, np.uint8)[:-PAGE]
         self._page_chunk = np.zeros(pages, np.int64)
         self._page_blocks = np.zeros(pages, np.int64)
         self.touched = np.zeros(pages, np.uint8)
-        self._chunks = np.zeros(CHUNK_LIMIT * m.CHUNK_WORDS, np.int64)
-        self.pool = np.zeros(POOL_WORDS, np.int64)
-        self._side = np.zeros(POOL_WORDS, np.int64)
+        self._chunks = zeros(CHUNK_LIMIT * m.CHUNK_WORDS, np.int64)
+        self.pool = zeros(POOL_WORDS, np.int64)
+        self._side = zeros(POOL_WORDS, np.int64)
         self.charges = np.zeros(0, np.int64)
         self._stops = np.zeros(4096, np.int64)
         self.stops: frozenset[int] = frozenset()
@@ -92,6 +107,8 @@ class Memory:
 
     def _range(self, paddr: int, count: int) -> int:
         first = self.offset(paddr)
+        if count < 0:
+            raise MemoryRangeError(f"{count} bytes at physical {paddr:#x}; a number from 0 is needed")
         if count and (first < 0 or self.offset(paddr + count - 1) != first + count - 1):
             raise MemoryRangeError(
                 f"{count} bytes at physical {paddr:#x} are not all memory: there is RAM from 0 to "
@@ -120,6 +137,9 @@ class Memory:
 
     def set_stops(self, pcs) -> None:
         """The pcs before which a run stops; blocks are built accordingly."""
+        for pc in pcs:
+            if not fits(pc, 64):
+                raise MemoryRangeError(f"stop pc {pc!r}; a 64-bit address is needed")
         stops = frozenset(signed(pc) for pc in pcs)
         if len(stops) > len(self._stops):
             raise MemoryRangeError(f"{len(stops)} stop pcs, at most {len(self._stops)}")

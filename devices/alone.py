@@ -10,8 +10,9 @@ from devices import device_class
 from devices.errors import DeviceError, UnknownDevice
 from devices.fake import FakeOutside
 from devices.ls3a_ext_irq import EXT_INT_EN
-from devices.registers import SIZES
+from devices.registers import access_size
 from soc.bits import bits
+from soc.ports import is_level
 
 EXT_INT_EN_AT = 0x420
 """Register that holds the enable of extended interrupts."""
@@ -49,19 +50,21 @@ class AloneDevice:
         self.device.reset()
 
     def read(self, offset: int, size: int) -> int:
-        """Read `size` bytes, 1, 2, 4 or 8."""
-        return self.device.read(offset, _checked(size), 0, self._pins.space)
+        """Read `size` bytes, 1, 2, 4 or 8. Raises DeviceError for another size, as `write` does."""
+        return self.device.read(offset, access_size(size), 0, self._pins.space)
 
     def write(self, offset: int, size: int, value: int) -> None:
         """Write the low `size` bytes of `value`; `size` is 1, 2, 4 or 8."""
-        self.device.write(offset, _checked(size), value & (1 << 8 * size) - 1, 0, self._pins.space)
+        self.device.write(offset, access_size(size), value & (1 << 8 * size) - 1, 0, self._pins.space)
 
     def set_line(self, pin: int, level: int) -> None:
-        """Drive input `pin` to 0 or 1. Raises DeviceError when there is no such input."""
-        if not 0 <= pin < self._pins.inputs:
+        """Drive input `pin` to 0 or 1. Raises DeviceError when there is no such input or level."""
+        if type(pin) is not int or not 0 <= pin < self._pins.inputs:
             there = f"pins 0 to {self._pins.inputs - 1}" if self._pins.inputs else "no input pins"
-            raise DeviceError(f"{self.kind} has {there}; pin {pin} cannot be driven")
-        self._drive(pin, 1 if level else 0)
+            raise DeviceError(f"{self.kind} has {there}; pin {pin!r} cannot be driven")
+        if not is_level(level):
+            raise DeviceError(f"{self.kind}: pin {pin} to level {level!r}; allowed: 0, 1")
+        self._drive(pin, level)
 
     def _drive(self, pin: int, level: int) -> None:
         self.device.line_in(f"input[{pin}]", level)
@@ -99,12 +102,6 @@ class _Eiointc(AloneDevice):
 
 
 ADAPTERS: dict[str, type[AloneDevice]] = {"pchpic": _PchPic, "eiointc": _Eiointc}
-
-
-def _checked(size: int) -> int:
-    if size not in SIZES:
-        raise DeviceError(f"access size {size}: a bus access has 1, 2, 4 or 8 bytes")
-    return size
 
 
 def make_device(kind: str) -> AloneDevice:

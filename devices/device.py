@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from devices.errors import DeviceError, UndecodedAccess
 from devices.lines import Input, Line, LineIn, LineOut, Output
-from devices.ports import SENDERS, EventIn, Port, VectorIn, sender
+from devices.ports import SENDERS, EventIn, Port, VectorIn, check_event, sender
 from devices.registers import Decoder, RegisterMap
+from soc.ports import is_level
 
 if TYPE_CHECKING:
     from soc.ports import Outside
@@ -253,13 +254,15 @@ class Device:
             log.warning("%s: %s; further ones are only counted", text, "reads 0" if kind == "read" else "dropped")
 
     def line_in(self, port: str, level: int) -> None:
-        """Input line `port` is now at `level` (0 or 1). Raises DeviceError for a port the device does not have."""
+        """Input line `port` is now at `level` (0 or 1). Raises DeviceError for a port or level there is not."""
         try:
             levels, index, handler = self._inputs[port]
         except KeyError:
             raise DeviceError(
                 f"{self.name} has no input line {port!r}; it has {', '.join(self._inputs) or 'none'}"
             ) from None
+        if not is_level(level):
+            raise DeviceError(f"{self.name}.{port} at level {level!r}; allowed: 0, 1")
         if levels.drive(index, level):
             if handler:
                 handler(index, level)
@@ -270,15 +273,17 @@ class Device:
         declared = self._vectors.get(port)
         if declared is None:
             raise DeviceError(f"{self.name} has no vector input {port!r}; it has {', '.join(self._vectors) or 'none'}")
-        if not 0 <= vector < declared.vectors:
-            raise DeviceError(f"{self.name}.{port}: vector {vector}; allowed are 0 to {declared.vectors - 1}")
+        if type(vector) is not int or not 0 <= vector < declared.vectors:
+            raise DeviceError(f"{self.name}.{port}: vector {vector!r}; allowed are 0 to {declared.vectors - 1}")
         getattr(self, "on_vector_" + port)(vector)
         self.settle()
 
     def event_in(self, port: str, descriptor: int, count: int) -> None:
-        """Event `descriptor` was signalled `count` times at event input `port`. Raises DeviceError for another port."""
+        """Event `descriptor` was signalled `count` times at event input `port`. Raises DeviceError for a port or an
+        event there is not."""
         if port not in self._events:
             raise DeviceError(f"{self.name} has no event input {port!r}; it has {', '.join(self._events) or 'none'}")
+        check_event(f"{self.name}.{port}", descriptor, count)
         getattr(self, "on_event_" + port)(descriptor, count)
         self.settle()
 

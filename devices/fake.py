@@ -8,6 +8,7 @@ from functools import cached_property
 from devices.device import Device
 from devices.errors import DeviceError
 from devices.lines import LineOut
+from soc.messages import CsrWrite, EventSignal, InterruptVector, Mailbox, Message
 
 RAM_BASE, RAM_BYTES = 0x8000_0000, 1 << 20
 DOORBELL = 0x2FF0_0000
@@ -58,16 +59,26 @@ class FakeOutside:
         self.left("line", port, level)
 
     def vector(self, port: str, vector: int) -> None:
+        self._check(InterruptVector, port, vector)
         self.left("vector", port, vector)
 
     def event(self, port: str, descriptor: int, count: int = 1) -> None:
+        self._check(EventSignal, port, descriptor, count)
         self.left("event", port, (descriptor, count))
 
     def csr_write(self, port: str, core: int, offset: int, size: int, value: int) -> None:
+        self._check(CsrWrite, port, core, offset, size, value)
         self.left("csr", port, (core, offset, size, value))
 
     def mailbox(self, port: str, mailbox: int, value: int) -> None:
+        self._check(Mailbox, port, mailbox, value)
         self.left("mailbox", port, (mailbox, value))
+
+    def _check(self, kind: type[Message], port: str, *values: int) -> None:
+        """DeviceError where no message can carry `values`: between processes it would be an error too."""
+        for name, value in zip(kind.own_fields(), values, strict=True):
+            if (problem := kind.FIELDS[name].problem(value)) is not None:
+                raise DeviceError(f"{self.device.name}.{port}: {kind.__name__}.{name} {problem}")
 
     def output(self, port: str, data: bytes) -> None:
         self.outputs[port] += data

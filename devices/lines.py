@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from devices.errors import DeviceError
 from devices.ports import Port
 from soc.bits import bits
 
@@ -86,6 +87,8 @@ class Output:
         changed = levels ^ self._levels
         if not changed:
             return
+        if levels >> len(self._ports):
+            raise DeviceError(f"{self._device.name}: levels {levels:#x} of {len(self._ports)} outputs; a bit is a line")
         self._levels = levels
         line = self._device.outside.line
         for index in bits(changed):

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from devices.errors import DeviceError
+
 if TYPE_CHECKING:
     from devices.device import Device
 
@@ -73,6 +75,14 @@ class MailOuts(MailOut):
 
 class CsrOut(Port):
     """Writes to the configuration registers of a core leave here."""
+
+
+def check_event(where: str, descriptor: int, count: int) -> None:
+    """Raises DeviceError for a descriptor or a count that no event has."""
+    if type(descriptor) is not int or not 0 <= descriptor < 1 << 32:
+        raise DeviceError(f"{where}: descriptor {descriptor!r}; allowed are 0 to 2**32 - 1")
+    if type(count) is not int or not 1 <= count < 1 << 64:
+        raise DeviceError(f"{where}: count {count!r}; allowed are 1 to 2**64 - 1")
 
 
 def index(port: str) -> int:

@@ -25,11 +25,20 @@ from dataclasses import dataclass, field
 from operator import attrgetter, methodcaller
 from typing import Any, ClassVar, Protocol
 
+from devices.errors import DeviceError
 from soc.errors import SocError
 
 SIZES = (1, 2, 4, 8)
 """All sizes of a bus access, in bytes."""
 ACCESSES = ("rw", "ro", "wo", "w1c", "w1s")
+
+
+def access_size(size: int) -> int:
+    """`size`, one of SIZES. Raises DeviceError for another."""
+    if type(size) is not int or size not in SIZES:
+        raise DeviceError(f"access size {size!r}: a bus access has 1, 2, 4 or 8 bytes")
+    return size
+
 
 Reader = Callable[[Any], int]
 Writer = Callable[[Any, int], None]

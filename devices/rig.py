@@ -22,7 +22,7 @@ from devices.errors import DeviceError
 from devices.fake import FakeOutside
 from devices.lines import LineIn
 from devices.models import load
-from devices.registers import Register
+from devices.registers import Register, access_size
 from soc.time import duration, in_ns
 
 
@@ -77,7 +77,7 @@ class Elements:
         return self._driver.read(self._register.offsets()[index], self._register.width, space=self._register.space)
 
     def __setitem__(self, index: int, value: int) -> None:
-        self._driver.write(self._register.offsets()[index], self._register.width, value, space=self._register.space)
+        self._driver._put(self._register, self._register.offsets()[index], value)
 
     def __iter__(self) -> Iterator[int]:
         return (self[index] for index in range(self._register.count))
@@ -91,16 +91,16 @@ class Driver:
         self.__dict__["model"] = rig.model
 
     def read(self, offset: int, size: int, core: int = 0, space: str = "memory") -> int:
-        """A bus read of `size` bytes at `offset`."""
-        rig = self._rig
+        """A bus read of `size` bytes, 1, 2, 4 or 8, at `offset`. Raises DeviceError for another size."""
+        rig, size = self._rig, access_size(size)
         at = len(rig.record)
         value = rig.step(lambda: rig.model.read(offset, size, core, space))
         rig.record.insert(at, Entry(rig.now, False, f"read {rig.label(offset, size, space)} = {value:#x}"))
         return value
 
     def write(self, offset: int, size: int, value: int, core: int = 0, space: str = "memory") -> None:
-        """A bus write of the low `size` bytes of `value` at `offset`."""
-        rig = self._rig
+        """A bus write of the low `size` bytes of `value` at `offset`. Raises DeviceError as `read` does."""
+        rig, size = self._rig, access_size(size)
         rig.step(
             lambda: rig.model.write(offset, size, value, core, space),
             f"write {rig.label(offset, size, space)} = {value & (1 << 8 * size) - 1:#x}",
@@ -122,7 +122,12 @@ class Driver:
         register = self._register(name)
         if register.is_array:
             raise AttributeError(f"{name} is an array of registers; assign {name}[index]")
-        self.write(register.offset, register.width, value, space=register.space)
+        self._put(register, register.offset, value)
+
+    def _put(self, register: Register, offset: int, value: int) -> None:
+        if type(value) is not int or not 0 <= value <= register.bits:
+            raise DeviceError(f"{register.name} = {value!r}; the register holds 0 to {register.bits:#x}")
+        self.write(offset, register.width, value, space=register.space)
 
 
 class _Outside(FakeOutside):

@@ -42,7 +42,8 @@ def programs(name: str, packages: Mapping[str, Mapping[str, str]]) -> bytes:
     Raises FetchError when the packages cannot be had, ConfigurationError when the cached archive was altered.
     """
     from soc.fetch import cpio
-    from soc.fetch.cache import cache_root, sha256, write_atomically
+    from soc.fetch.cache import sha256
+    from soc.files import cache_root, write_atomically
 
     folder = cache_root() / name
     archive, manifest = folder / f"{name}.cpio", folder / "manifest.json"

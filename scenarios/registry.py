@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from soc.errors import ConfigurationError, choose
+from soc.files import regular
 from soc.time import duration
 
 PACKAGE = "scenarios"
@@ -88,7 +89,7 @@ class Run:
         if self.out is not None:
             data = content.encode() if isinstance(content, str) else content
             with _keeping(self.out):
-                (self.out / name).write_bytes(data)
+                regular(self.out / name).write_bytes(data)
 
     def trace(self, machine: Any, result: Any, part: str = "") -> None:
         """Keeps the trace of a machine with `trace=True` as trace.soc, for `soc trace`; a part's in its folder."""
@@ -96,7 +97,8 @@ class Run:
             about = {"scenario": self.name, "platform": machine.platform.name, "cpus": len(machine.cpu), "part": part}
             with _keeping(self.out):
                 (self.out / part).mkdir(exist_ok=True)
-            machine.trace.save(self.out / part / "trace.soc", about, result.trace_hash)
+                path = regular(self.out / part / "trace.soc")
+            machine.trace.save(path, about, result.trace_hash)
 
     def keep_latency(self, latency: Any, result: Any, name: str = "latency") -> None:
         """Keeps the table of a latency, and the page and the picture of its path; says where. Needs a folder."""
@@ -107,11 +109,11 @@ class Run:
         about = {"scenario": self.name, "hash": result.trace_hash[:12]}
         self.keep(f"{name}.txt", f"{latency.table()}\n\n{latency.histogram()}\n")
         with _keeping(self.out):
-            page.write(latency, self.out / f"{name}.html", about)
+            page.write(latency, regular(self.out / f"{name}.html"), about)
         kept = [f"{name}.html"]
         try:
             with _keeping(self.out):
-                picture.draw(latency, self.out / f"{name}.png", about)
+                picture.draw(latency, regular(self.out / f"{name}.png"), about)
             kept.append(f"{name}.png")
         except ConfigurationError as error:
             self.show(f"no picture: {str(error).splitlines()[0]}")
@@ -148,7 +150,8 @@ class Scenario:
         self.__doc__ = function.__doc__ or import_module(function.__module__).__doc__
 
     def __call__(self, out: str | Path | None = None, **given: Any) -> Run:
-        """Runs it. Raises ConfigurationError for unknown parameters and values of the wrong type."""
+        """Runs it; what it showed is kept however it ends. Raises ConfigurationError for unknown parameters and values
+        of the wrong type."""
         for name, value in given.items():
             if name not in self.scenario_defaults:
                 raise ConfigurationError(f"{self.name}: {choose('parameter', name, [*self.scenario_defaults, 'out'])}")
@@ -160,8 +163,11 @@ class Scenario:
                 )
         parameters = self.scenario_defaults | given
         run = Run(self.name, parameters, out)
-        self.function(run, **parameters)
-        run.keep("shown.txt", "\n".join(run.shown) + "\n")
+        try:
+            self.function(run, **parameters)
+        finally:
+            if run.shown:
+                run.keep("shown.txt", "\n".join(run.shown) + "\n")
         return run
 
 

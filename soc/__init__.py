@@ -7,7 +7,10 @@ package, load neither simpy nor numba.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+
+TYPE_CHECKING = False  # True to a type checker; to import typing for that takes longer than all else here.
+if TYPE_CHECKING:
+    from typing import Any
 
 _HOME = {
     "Machine": "soc.machine",

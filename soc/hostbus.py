@@ -5,11 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from soc.bus import AddressMap
-from soc.errors import UnmappedAccessError
+from soc.errors import ConfigurationError, UnmappedAccessError
+from soc.messages import MmioWrite, Unsigned
 
 if TYPE_CHECKING:
     from soc.machine import Machine
     from soc.placement.inprocess import DeviceComponent
+
+
+def _check(size: int, value: int = 0) -> None:
+    if (problem := MmioWrite.FIELDS["size"].problem(size)) is not None:
+        raise ConfigurationError(f"the size of an access {problem}")
+    if (problem := Unsigned(8 * size, f"in {size} bytes").problem(value)) is not None:
+        raise ConfigurationError(f"the value of a write {problem}")
 
 
 class HostBus:
@@ -26,8 +34,10 @@ class HostBus:
     def read(self, address: int, size: int, core: int = 0) -> int:
         """`size` bytes at a physical address as a little-endian number. A device register may have read side effects.
 
-        Where the platform has only a window, the window's answer, uncounted. Raises UnmappedAccessError elsewhere.
+        Where the platform has only a window, the window's answer, uncounted. Raises UnmappedAccessError elsewhere, and
+        ConfigurationError where `size` is not 1, 2, 4 or 8.
         """
+        _check(size)
         memory = self._machine.memory
         if memory.is_ram(address):
             return int.from_bytes(memory.read(address, size), "little")
@@ -37,10 +47,14 @@ class HostBus:
         return component.access(component.device.read, address - base, size, core)
 
     def write(self, address: int, size: int, value: int, core: int = 0) -> None:
-        """Write `size` bytes at a physical address. Lines a device raises by it leave at the present model time."""
+        """Write `size` bytes at a physical address. Lines a device raises by it leave at the present model time.
+
+        Raises the errors of `read`, and ConfigurationError for a `value` that has no place in them.
+        """
+        _check(size, value)
         memory = self._machine.memory
         if memory.is_ram(address):
-            memory.write(address, (value & (1 << 8 * size) - 1).to_bytes(size, "little"))
+            memory.write(address, value.to_bytes(size, "little"))
             return
         component, base = self._device(address)
         if component is None:

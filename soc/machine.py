@@ -19,6 +19,7 @@ from soc.cluster import ClusterComponent, window_cycles
 from soc.console import PROMPT
 from soc.errors import ConfigurationError, DeviceLost, UnmappedAccessError
 from soc.faults import Fault, Strike
+from soc.garbage import make_room
 from soc.hostbus import HostBus
 from soc.kernel import Kernel
 from soc.links import Links
@@ -119,6 +120,7 @@ class Machine:
             "irqchip": irqchip,
         }
         self.options = Options.read(platform, {**given, **unknown})
+        make_room()
         self.platform, self.timing, self.ram = self.options.platform, self.options.timing, self.options.ram
         self.trace = Trace(records=self.options.trace)
         self.kernel = Kernel()
@@ -306,17 +308,22 @@ class Machine:
         self._console.sink = sink
 
     def script(self, lines: Iterable[str], prompt: str | bytes = PROMPT) -> None:
-        """Type `lines` in model time, one after each `prompt` that appears from now on."""
-        self._console.script(lines, prompt.encode() if isinstance(prompt, str) else prompt)
+        """Type `lines` in model time, one after each `prompt` that appears from now on. ConfigurationError for a single
+        text, whose characters would be lines, and for a prompt of nothing."""
+        if isinstance(lines, str | bytes):
+            raise ConfigurationError(f"script = {lines!r}; a list of lines is needed, such as [{lines!r}]")
+        if not prompt:
+            raise ConfigurationError(f"prompt = {prompt!r}; give the text that each line waits for")
+        self._console.script(lines, _bytes("prompt", prompt))
 
     def type(self, data: bytes | str) -> None:
         """Type `data` as soon as the cores come to a stop (live keyboard input). May be called from another thread."""
-        self._cluster.typed.append(data.encode() if isinstance(data, str) else bytes(data))
+        self._cluster.typed.append(_bytes("type", data))
         self._cluster.wake.set()
 
     def replay(self, typed: Iterable[tuple[int, bytes]]) -> None:
         """Type what `typed` of another run recorded, at the same model times. Before `run`."""
-        self._console.replay(typed)
+        self._console.replay([(duration(time), _bytes("replay", data)) for time, data in typed])
 
     def signal(self, descriptor: int, at: str | int | None = None, count: int = 1) -> None:
         """Signal an event descriptor from outside, at model time `at` (None: now); see soc.platforms.eventfd."""
@@ -419,7 +426,7 @@ class Machine:
         if until is None or until is PoweredOff:
             return None
         if isinstance(until, str | bytes):
-            text = until.encode() if isinstance(until, str) else until
+            text = _bytes("until", until)
             if not text:
                 raise ConfigurationError("until = ''; give the text to wait for")
             self._console.watch(text, lambda: self._end_soon("until", f"the console shows {until!r}"))
@@ -553,6 +560,13 @@ class Machine:
             self._end_soon(
                 "error", f"{component} asked for {reason!r}; this version can only power off: build a new Machine"
             )
+
+
+def _bytes(what: str, text: str | bytes) -> bytes:
+    """`text` as the console has it. ConfigurationError where it is neither text nor bytes."""
+    if not isinstance(text, str | bytes | bytearray):
+        raise ConfigurationError(f"{what} = {text!r}; text or bytes are needed")
+    return text.encode() if isinstance(text, str) else bytes(text)
 
 
 def _make_memory(size: int) -> Any:

@@ -70,6 +70,11 @@ class Outside(Protocol):
         ...
 
 
+def is_level(value: object) -> bool:
+    """Whether `value` is the level of a line: 0 or 1, or a truth value."""
+    return isinstance(value, int) and 0 <= value <= 1
+
+
 def split(name: str) -> tuple[str, str]:
     """`"uart.irq"` -> `("uart", "irq")`.
 

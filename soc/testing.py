@@ -27,8 +27,8 @@ class CoreMachine:
         self.cores: list[Core] = self.machine.cpu
 
     def _core(self, cpu: int) -> Core:
-        if not 0 <= cpu < len(self.cores):
-            raise CoreError(f"cpu {cpu}: this machine has 0..{len(self.cores) - 1}")
+        if type(cpu) is not int or not 0 <= cpu < len(self.cores):
+            raise CoreError(f"cpu {cpu!r}: this machine has 0..{len(self.cores) - 1}")
         return self.cores[cpu]
 
     def mem_write(self, paddr: int, data: bytes) -> None:
@@ -39,7 +39,7 @@ class CoreMachine:
         return self.memory.read(paddr, n)
 
     def set_state(self, cpu: int, values: dict) -> None:
-        """Sets the given registers; clears the LL bit and any pending delay slot."""
+        """Sets the given registers, see `Core.set_state`; clears the LL bit and any pending delay slot."""
         self._core(cpu).set_state(values)
 
     def get_state(self, cpu: int) -> dict:
@@ -48,8 +48,10 @@ class CoreMachine:
 
     def run(self, cpu: int = 0, max_insns: int = 1_000_000, stop_pcs: Iterable[int] = ()) -> int:
         """Runs until a stop pc, `max_insns` instructions, or a WAIT that nothing can end; returns instructions
-        completed. Raises StoppedRun where the core cannot go on."""
+        completed. Raises StoppedRun where the core cannot go on, CoreError for a number that cannot be."""
         core = self._core(cpu)
+        if type(max_insns) is not int or max_insns < 0:
+            raise CoreError(f"max_insns = {max_insns!r}; a number of instructions from 0 is needed")
         first, stops = core.instructions, tuple(stop_pcs)
         while (left := first + max_insns - core.instructions) > 0:
             stop = core.run(None, left, stops)

@@ -11,14 +11,18 @@ import contextlib
 import functools
 import hashlib
 import json
+import logging
 import os
 import shutil
 import sys
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from soc.files import cache_root, write_atomically
+
+log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_COMPILED = "kvm"
@@ -51,43 +55,63 @@ def _host_cpu() -> str:
 
 @functools.cache
 def directory() -> Path:
-    """The cache directory of these sources; made when missing."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    path = Path(base) / "loongson-soc" / "code" / source_hash()
-    try:
+    """The cache directory of these sources; made when missing, where the host lets it."""
+    path = cache_root() / "code" / source_hash()
+    with contextlib.suppress(OSError):  # what wants to keep something there tells
         path.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        path = Path(tempfile.gettempdir()) / f"loongson-soc-{os.getuid()}" / source_hash()
-        path.mkdir(parents=True, exist_ok=True)
-    _forget_old(path)
+        _forget_old(path)
     return path
+
+
+def is_writable() -> bool:
+    """Whether what one process compiles can be there for others; a full disk says so too."""
+    return os.access(directory(), os.W_OK)
 
 
 def _forget_old(current: Path) -> None:
     """Keeps the directories of the latest versions of the sources; a version in use renews its date."""
-    with contextlib.suppress(OSError):
-        os.utime(current)
-        others = sorted(current.parent.iterdir(), key=lambda p: p.stat().st_mtime, reverse=True)
-        for old in others[KEPT_VERSIONS:]:
-            shutil.rmtree(old, ignore_errors=True)
+    os.utime(current)
+    others = sorted(current.parent.iterdir(), key=lambda p: p.stat().st_mtime, reverse=True)
+    for old in others[KEPT_VERSIONS:]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Whole or not at all, also when several processes compile at once."""
-    handle, name = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    os.replace(name, path)
+@contextlib.contextmanager
+def using() -> Iterator[None]:
+    """Around a use of the directory: a host that refuses costs the time to compile, not the run."""
+    try:
+        yield
+    except OSError as cause:
+        _say_refused(cause.strerror)
+
+
+@functools.cache
+def _say_refused(reason: str) -> None:
+    log.warning("compiled code cannot be kept in %s: %s; each run takes seconds to compile it", directory(), reason)
+
+
+def find(path: Path) -> bytes | None:
+    """A file of the directory; None where there is none, or none that can be read."""
+    if os.path.exists(path):
+        with using():
+            return path.read_bytes()
+    return None
+
+
+def keep(path: Path, data: bytes) -> None:
+    """Writes a file of the directory, where the host lets it."""
+    with using():
+        write_atomically(path, data)
 
 
 def kept(name: str, derive: Callable[[], Any]) -> Any:
     """What `derive` makes of the sources, as JSON types, from the disk where it has been kept."""
     path = directory() / f"{name}.json"
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        write_atomically(path, json.dumps(derive()).encode())
-        return json.loads(path.read_bytes())
+    with contextlib.suppress(ValueError):
+        return json.loads(find(path) or b"")
+    made = json.dumps(derive())
+    keep(path, made.encode())
+    return json.loads(made)
 
 
 def prepare() -> None:

@@ -21,7 +21,7 @@ from cpu.engine import cache
 cache.prepare()
 from llvmlite.binding import Linkage  # noqa: E402
 from numba import types  # noqa: E402
-from numba.core.caching import FunctionCache, NullCache  # noqa: E402
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache, UserProvidedCacheLocator  # noqa: E402
 from numba.core.codegen import JITCodeLibrary  # noqa: E402
 from numba.core.compiler import CompilerBase, Flags, compile_extra  # noqa: E402
 from numba.core.compiler_machinery import PassManager  # noqa: E402
@@ -171,12 +171,31 @@ class _Part(CPUDispatcher):
         return super().get_call_template(tuple(_widened(kind) for kind in args), {})
 
 
+class _Place(UserProvidedCacheLocator):
+    """The directory of `cpu.engine.cache` and no other, whether or not it can be written."""
+
+    @classmethod
+    def from_function(cls, py_func, py_file):
+        return cls(py_func, py_file)
+
+
+class _Files(CompileResultCacheImpl):
+    _locator_classes = (_Place,)
+
+
 class _Cache(FunctionCache):
     """numba's, without the import of all that numba can compile, which takes longer than to load what is compiled."""
 
+    _impl_class = _Files
+
     def load_overload(self, sig, target_context):
         rtsys.initialize(target_context)
-        return self._load_overload(sig, target_context)
+        with cache.using():
+            return self._load_overload(sig, target_context)
+
+    def save_overload(self, sig, data):
+        with cache.using():
+            super().save_overload(sig, data)
 
 
 class _Root(CPUDispatcher):

@@ -62,19 +62,20 @@ def load() -> Stencils:
     llvm.initialize_native_asmprinter()
     llvm.initialize_native_asmparser()
     path, features = kept_at(), _features()
-    if path.exists():
-        with np.load(path) as kept:
+    found = cache.find(path)
+    if found is not None:
+        with np.load(io.BytesIO(found)) as kept:
             return Stencils(*(kept[f.name] for f in fields(Stencils) if f.name != "compiled"))
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=features, opt=2, reloc="static", codemodel="small"
     )
     on = frozenset(word[1:] for word in features.split(",") if word.startswith("+"))
     held, direct, shapes, _ = functions(on)
-    found = extract(_compile(held, direct, machine), shapes)
+    made = extract(_compile(held, direct, machine), shapes)
     packed = io.BytesIO()
-    np.savez(packed, **{name: value for name, value in vars(found).items() if name != "compiled"})
-    cache.write_atomically(path, packed.getvalue())
-    return found
+    np.savez(packed, **{name: value for name, value in vars(made).items() if name != "compiled"})
+    cache.keep(path, packed.getvalue())
+    return made
 
 
 def _compile(held: list[str], direct: list[str], machine: llvm.TargetMachine) -> bytes:

@@ -410,12 +410,12 @@ class Threaded:
             cpu=llvm.get_host_cpu_name(), features=_features(), opt=2, jit=True
         )
         path = kept_at()
-        cached = path.read_bytes() if path.exists() else None
+        cached = cache.find(path)
         self.compiled = cached is None
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), self._machine)
         if cached is None:
             cached = self._compile()
-            cache.write_atomically(path, cached)
+            cache.keep(path, cached)
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(cached))
         self._engine.finalize_object()
         self.prepare = self._engine.get_function_address("prepare")

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
+from cpu.engine import cache
 from soc.errors import SocError
 
 # What makes everything that a core needs.
@@ -102,13 +103,14 @@ def is_compiled(name: str) -> bool:
         return True
     from cpu.engine import stencil_tables, threaded
 
-    return threaded.kept_at().exists() and (name == "threaded" or stencil_tables.kept_at().exists())
+    exists = os.path.exists
+    return exists(threaded.kept_at()) and (name == "threaded" or exists(stencil_tables.kept_at()))
 
 
 def compiling_elsewhere(name: str) -> AbstractContextManager[None]:
     """In a first run, a process of its own meanwhile compiles what a core on that tier needs, and leaves it in the
-    cache. Without a second processor, or where that process fails, it is compiled when it is wanted."""
-    if is_compiled(name) or os.cpu_count() == 1:
+    cache. Without a second processor or such a cache, or where that process fails, it is compiled when it is wanted."""
+    if is_compiled(name) or os.cpu_count() == 1 or not cache.is_writable():
         return nullcontext()
     from soc.process import alongside
 

@@ -25,8 +25,8 @@ class VirtioRng(VirtioDevice):
     """Bytes of the stream given out."""
 
     def __init__(self, *, seed: int = 0, **options: Any) -> None:
-        if not 0 <= seed < 1 << 64:
-            raise DeviceError(f"seed {seed}: a whole number from 0 to 2**64 - 1")
+        if type(seed) is not int or not 0 <= seed < 1 << 64:
+            raise DeviceError(f"seed {seed!r}: a whole number from 0 to 2**64 - 1")
         self._key = seed.to_bytes(8, "little")
         super().__init__(**options)
 

@@ -18,7 +18,8 @@ from elftools.elf.elffile import ELFFile
 
 from scenarios.library import guest
 from soc.errors import ConfigurationError, choose
-from soc.fetch.cache import cache_root, sha256, write_atomically
+from soc.fetch.cache import sha256
+from soc.files import cache_root, write_atomically
 
 FOLDER = Path(__file__).parent
 COMPILER = "ziglang"

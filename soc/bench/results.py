@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from soc.bench.sections import SECTIONS
 from soc.errors import ConfigurationError
-from soc.fetch.cache import write_atomically
+from soc.files import write_atomically
 
 FORMAT, VERSION = "soc bench", 2
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soc.commands.options import count
-from soc.commands.output import FAILED, INTERRUPTED, OK, error_text, say
+from soc.commands.output import FAILED, OK, error_text, interrupted, say
 from soc.errors import ConfigurationError, SocError, choose
 
 if TYPE_CHECKING:
@@ -88,8 +88,7 @@ def bench(arguments: argparse.Namespace) -> int:
             status = FAILED
             continue
         except KeyboardInterrupt:
-            say("soc: interrupted.")
-            return INTERRUPTED
+            return interrupted()
         found.sections[name] = rows
         print(f"\n{section.title}; {setting.rounds} round{'s' if setting.rounds > 1 else ''}")
         print(report.table(list(section.table(rows))), flush=True)

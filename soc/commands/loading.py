@@ -25,5 +25,5 @@ def say_when_compiling(tier: str) -> None:
     from cpu.engine import cache, tiers
 
     done = any(cache.directory().glob("*/*.nbi")) if tier == "reference" else tiers.is_compiled(tier)
-    if not done:
+    if not done and cache.is_writable():
         say(f"soc: the first run of this version compiles the core, which takes seconds; kept in {cache.directory()}")

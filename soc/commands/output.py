@@ -46,6 +46,12 @@ def done(step: Callable[[], object]) -> bool:
     return True
 
 
+def interrupted() -> int:
+    """Says that somebody ended the command with Ctrl-C; returns its status."""
+    say("soc: interrupted.")
+    return INTERRUPTED
+
+
 def result_line(result: Mapping[str, Any]) -> str:
     """The last line of every run and boot: 'result: ' and one JSON object."""
     return "result: " + json.dumps(result, sort_keys=False)

@@ -7,6 +7,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from soc.errors import ConfigurationError, SocError
+from soc.files import regular
+from soc.trace.file import NAME as TRACE
+
+CONSOLE, RESULT, TYPED = "console.log", "result.json", "typed.json"
+FILES = (CONSOLE, RESULT, TYPED, TRACE)
 
 
 def _lock(file: BinaryIO) -> None:
@@ -26,7 +31,9 @@ class RunFolder:
         self.path = Path(path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self.console: BinaryIO = (self.path / "console.log").open("ab")
+            for name in FILES:
+                regular(self.path / name)
+            self.console: BinaryIO = (self.path / CONSOLE).open("ab")
             _lock(self.console)
             self.console.truncate(0)
         except BlockingIOError as cause:
@@ -41,9 +48,9 @@ class RunFolder:
 
         Raises SocError where the host refuses a file.
         """
-        files = {"result.json": json.dumps(result, indent=1)}
+        files = {RESULT: json.dumps(result, indent=1)}
         if typed:
-            files["typed.json"] = json.dumps([[time, data.hex()] for time, data in typed])
+            files[TYPED] = json.dumps([[time, data.hex()] for time, data in typed])
         with suppress(OSError):  # what is refused here was refused to the console's writer, which has told
             self.console.close()
         try:

@@ -13,7 +13,17 @@ from soc.commands.checkpoint import Saving, rest_of
 from soc.commands.debugging import listening
 from soc.commands.loading import loading, say_when_compiling
 from soc.commands.options import devices, placement
-from soc.commands.output import BAD_INPUT, FAILED, INTERRUPTED, done, error_text, refusal, result_line, say
+from soc.commands.output import (
+    BAD_INPUT,
+    FAILED,
+    INTERRUPTED,
+    done,
+    error_text,
+    interrupted,
+    refusal,
+    result_line,
+    say,
+)
 from soc.commands.profiling import Profiling
 from soc.commands.progress import EVERY_MS, Progress
 from soc.commands.run_folder import RunFolder
@@ -87,8 +97,7 @@ def session(
         traceback.print_exception(fault)
         return run.came_to_nothing("error", f"{type(fault).__name__}: {fault}", run.status)
     except KeyboardInterrupt:
-        say("soc: interrupted.")
-        return run.came_to_nothing("limit", "interrupted", INTERRUPTED)
+        return run.came_to_nothing("limit", "interrupted", interrupted())
     return run.told()
 
 

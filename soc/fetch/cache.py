@@ -2,41 +2,20 @@
 
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from soc.fetch.errors import FetchError
+from soc.files import write_atomically
 
 MANIFEST = "manifest.json"
 FORMAT = 1
 
 
-def cache_root() -> Path:
-    """$XDG_CACHE_HOME/loongson-soc, by default ~/.cache/loongson-soc."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache") / "loongson-soc"
-
-
 def sha256(data: bytes) -> str:
     """The hash as 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes `path` so that a reader sees the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 @dataclass(frozen=True)

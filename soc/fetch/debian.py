@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from soc.fetch import apt, initramfs, modules
-from soc.fetch.cache import Material, cache_root, load, sha256, store
+from soc.fetch.cache import Material, load, sha256, store
 from soc.fetch.deb import Package, open_deb
 from soc.fetch.errors import FetchError
 from soc.fetch.sources import Source
+from soc.files import cache_root
 from soc.firmware.errors import LoadError
 from soc.firmware.identify import describe
 from soc.firmware.kernel import read_kernel

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-from soc.fetch.cache import cache_root, write_atomically
+from soc.files import cache_root, write_atomically
 
 KEPT = 4
 _HASH_BYTES = sha256().digest_size

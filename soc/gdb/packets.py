@@ -11,6 +11,7 @@ from collections.abc import Callable
 from errno import E2BIG, EBUSY, EFAULT, EINVAL, ENOSPC, ESRCH
 from typing import Any
 
+from cpu.core import CoreError
 from cpu.memory import MOST_WATCHES, WATCH_LOADS, WATCH_STORES, Watch
 from soc.errors import SocError
 from soc.gdb.monitor import Monitor
@@ -39,6 +40,7 @@ class NoThread(SocError):
 _ERRORS: tuple[tuple[type[Exception], int], ...] = (
     (NotMemory, EFAULT),
     (RegisterRefused, EBUSY),
+    (CoreError, EINVAL),
     (NoThread, ESRCH),
     (ValueError, EINVAL),
 )

@@ -50,7 +50,7 @@ def check_device(
     seed      other numbers try other sequences
     invariant called with the device after every step of `guest`, asserts what always holds of this one
 
-    Raises ConfigurationError for a name there is not.
+    Raises ConfigurationError for a name there is not, and for no examples.
     """
     __tracebackhide__ = True
     with _quiet():
@@ -59,6 +59,8 @@ def check_device(
 
 def _check(bench: Bench, examples: int, skip: set[str], only: Iterable[str], seed: int) -> None:
     __tracebackhide__ = True
+    if type(examples) is not int or examples < 1:
+        raise ConfigurationError(f"examples = {examples!r}; a number from 1 is needed")
     for name in sorted(skip - bench.registers.keys()):
         raise ConfigurationError(choose("register", name, bench.registers))
     for name in only:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from devices.device import Device
 from devices.errors import DeviceError
-from devices.ports import EventIn, EventOut
+from devices.ports import EventIn, EventOut, check_event
 from soc.time import duration
 
 if TYPE_CHECKING:
@@ -38,10 +38,7 @@ class Eventfd(Device):
 
         Before a run, between runs, or from `on_resample`. Raises DeviceError, and SocError for a time that has passed.
         """
-        if type(descriptor) is not int or not 0 <= descriptor < 1 << 32:
-            raise DeviceError(f"{self.name}: descriptor {descriptor!r}; allowed are 0 to 2**32 - 1")
-        if type(count) is not int or not 1 <= count < 1 << 64:
-            raise DeviceError(f"{self.name}: count {count!r}; allowed are 1 to 2**64 - 1")
+        check_event(self.name, descriptor, count)
         self.outside.event_at("out", at, descriptor, count)
         self.signalled.append((at, descriptor, count))
 

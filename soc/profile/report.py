@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from soc.errors import ConfigurationError
+from soc.files import regular
 from soc.profile import flame
 from soc.profile.profile import GROUPS, Item, Profile
 from soc.profile.symbols import Symbols
@@ -81,8 +82,8 @@ def write(profile: Profile, symbols: Symbols, folder: str | Path, title: str = "
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / DATA).write_text(json.dumps(data(profile, symbols), indent=1) + "\n", "utf-8")
-        (folder / PAGE).write_text(page(profile, symbols, title), "utf-8")
+        regular(folder / DATA).write_text(json.dumps(data(profile, symbols), indent=1) + "\n", "utf-8")
+        regular(folder / PAGE).write_text(page(profile, symbols, title), "utf-8")
     except OSError as cause:
         raise ConfigurationError(f"cannot write the profile to {folder}: {cause.strerror}.") from cause
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 
 from scenarios.guests import build
-from soc.__main__ import main
 from soc.bench import qemu, results, sections
 from soc.bench.boots import Boot
 from soc.bench.contest import Pair, Program
@@ -17,6 +16,7 @@ from soc.bench.cores import Cores
 from soc.bench.errors import BenchError
 from soc.bench.results import Results
 from soc.bench.separation import Separation
+from soc.commands.line import main
 
 SEPARATION = sections.SECTIONS["separation"]
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from cpu.isa.assembler import assemble
-from soc.__main__ import main
+from soc.commands.line import main
 from tests.soc.test_checkpoint import ASKS
 from tests.soc.test_cluster import BASE
 
@@ -97,7 +97,7 @@ def test_bad_input(capfd, arguments, why):
 
 
 def test_devices_have_the_options_their_models_take():
-    from soc.__main__ import parser
+    from soc.commands.line import parser
     from soc.commands.options import devices
 
     words = (

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from cpu.cp0 import registers
-from soc.__main__ import main
 from soc.commands import boot, run
 from soc.commands.dump import dump
-from soc.commands.run_folder import RunFolder
+from soc.commands.line import main
+from soc.commands.run_folder import FILES, RunFolder
 from soc.commands.session import settled
 from soc.errors import SocError
 from tests.commands.fake import FakeMachine, FakeResult
@@ -124,6 +124,14 @@ def test_a_run_folder_that_another_run_writes_to_is_bad_input(with_machine, prog
     assert (tmp_path / "console.log").read_bytes() == b"hello\n"
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_a_fifo_in_the_place_of_a_file_is_bad_input_and_waits_for_nobody(name, with_machine, program, tmp_path, capsys):
+    with_machine(FakeMachine())
+    os.mkfifo(tmp_path / name)
+    assert main(["run", program, "--out", str(tmp_path)]) == 2
+    assert f"cannot write the run folder --out {tmp_path}: {name} is no regular file." in capsys.readouterr().err
+
+
 def test_the_state_dump_has_its_form(with_machine, program, tmp_path):
     with_machine(FakeMachine())
     main(["run", program, "--dump-state", str(tmp_path / "state.json")])
@@ -222,6 +230,9 @@ def test_the_first_run_of_a_version_says_what_takes_time(with_machine, program, 
             file.touch()
         main(["run", program, "--tier", tier])
         assert "compiles" not in capsys.readouterr().err
+    monkeypatch.setattr("cpu.engine.cache.directory", lambda: tmp_path / "none")
+    main(["run", program])
+    assert "compiles" not in capsys.readouterr().err, "it is no first run where nothing can be kept"
 
 
 def test_control_c_ends_with_a_summary_and_130(with_machine, program, capsys):

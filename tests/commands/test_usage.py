@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from soc.__main__ import main, parser
 from soc.commands import doctor
+from soc.commands.line import main, parser
 from soc.commands.scenario import parameters
 from soc.errors import ConfigurationError
 
@@ -28,6 +28,7 @@ def soc(*words: str, **streams: object) -> subprocess.CompletedProcess:
         ([], "COMMAND"),
         (["bot"], "invalid choice: 'bot'"),
         (["run"], "PROG.elf"),
+        (["run", "x", "--platform", "ls7a"], "unrecognized arguments: --platform ls7a.\n     `soc run --help` lists"),
         (["run", "x", "--max-insns", "0"], "'0' is not a positive whole number"),
         (["run", "x", "--ram-mb", "many"], "'many' is not a positive whole number"),
         (["boot", "--max-virtual", "3x"], "cannot read duration '3x'"),
@@ -118,6 +119,20 @@ def test_output_that_the_host_refuses_is_told():
     with open("/dev/full", "w") as full:
         told = soc("scenario", "list", stdout=full)
     assert (told.returncode, told.stderr) == (1, "soc: cannot write: No space left on device.\n")
+
+
+def test_an_interrupt_while_it_loads_ends_like_a_later_one():
+    program = """
+import sys, soc.__main__
+class Interrupt:
+    def find_spec(name, path=None, target=None):
+        if name == "soc.commands.line":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt)
+soc.__main__.command()
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (told.returncode, told.stderr) == (130, "soc: interrupted.\n")
 
 
 def test_output_that_nobody_reads_ends_without_a_word():

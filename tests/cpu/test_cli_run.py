@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cpu.isa.assembler import assemble
-from soc.__main__ import main
+from soc.commands.line import main
 
 ROOT = Path(__file__).resolve().parents[2]
 HELLO = """

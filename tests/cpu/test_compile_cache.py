@@ -45,11 +45,11 @@ def tree(tmp_path_factory) -> Path:
     return folder
 
 
-def run(tree: Path) -> tuple[int, str, int]:
-    """(result, source hash, hits of numba's cache) of a fresh process."""
+def run(tree: Path, cache: Path, told: str = "") -> tuple[int, str, int]:
+    """(result, source hash, hits of numba's cache) of a fresh process, which has `told` that on standard error."""
     environment = {
         **os.environ,
-        "XDG_CACHE_HOME": str(tree / "cache"),
+        "XDG_CACHE_HOME": str(cache),
         "PYTHONPATH": str(tree),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
@@ -57,7 +57,7 @@ def run(tree: Path) -> tuple[int, str, int]:
     done = subprocess.run(
         [sys.executable, "-c", RUN], cwd=tree, env=environment, capture_output=True, text=True, timeout=120
     )
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, told)
     result, key, hits = done.stdout.split()
     return int(result), key, int(hits)
 
@@ -70,17 +70,29 @@ def edit(path: Path, old: str, new: str) -> None:
 
 def test_an_edit_in_a_callee_shows_and_its_undoing_too(tree):
     timer = tree / "cpu" / "cp0" / "timer.py"
-    cold = run(tree)
+    kept = tree / "cache"
+    cold = run(tree, kept)
     assert cold[0] == 1000 and cold[2] == 0
-    warm = run(tree)
+    warm = run(tree, kept)
     assert warm[:2] == cold[:2] and warm[2] > 0, "the second process finds what the first one compiled"
     right, wrong = "        value += cycle // S", "        value += cycle // 2 // S"
     edit(timer, right, wrong)
-    edited = run(tree)
+    edited = run(tree, kept)
     assert edited[0] == 500 and edited[1] != cold[1] and edited[2] == 0
     edit(timer, wrong, right)
-    again = run(tree)
+    again = run(tree, kept)
     assert again[:2] == cold[:2] and again[2] > 0, "the old code is still there"
+
+
+def test_a_host_that_lets_nothing_be_kept_is_told_and_ends_no_run(tree, tmp_path):
+    (tmp_path / "file").touch()
+    (tree / "cpu" / "__pycache__").mkdir(exist_ok=True)
+    key = run(tree, tmp_path)[1]
+    where = tmp_path / "file" / "loongson-soc" / "code" / key
+    told = f"compiled code cannot be kept in {where}: Not a directory; each run takes seconds to compile it\n"
+    for _ in range(2):
+        assert run(tree, tmp_path / "file", told) == (1000, key, 0)
+    assert not any((tree / "cpu" / "__pycache__").iterdir()), "nor is it kept elsewhere"
 
 
 def test_the_key_covers_every_source_its_name_and_the_versions(tree, monkeypatch):
@@ -115,12 +127,34 @@ def test_the_key_covers_every_source_its_name_and_the_versions(tree, monkeypatch
 
 
 def test_a_cache_file_is_whole_or_not_there(tmp_path):
-    from cpu.engine.cache import write_atomically
+    from soc.files import write_atomically
 
     path = tmp_path / "code.o"
     write_atomically(path, b"first")
     write_atomically(path, b"second, longer")
     assert path.read_bytes() == b"second, longer" and [p.name for p in tmp_path.iterdir()] == ["code.o"]
+
+
+def test_what_the_host_refuses_is_made_again_and_told_once(tmp_path, monkeypatch, caplog):
+    from cpu.engine import cache
+
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(cache, "directory", lambda: tmp_path / "file" / "code")
+    cache._say_refused.cache_clear()
+    made = []
+    for _ in range(2):
+        assert cache.kept("rows", lambda: made.append(1) or {"rs": 1}) == {"rs": 1}
+    assert len(made) == 2 and len(caplog.messages) == 1
+    cache._say_refused.cache_clear()
+
+
+def test_a_file_that_cannot_be_read_is_as_good_as_none(tmp_path, caplog):
+    from cpu.engine import cache
+
+    cache._say_refused.cache_clear()
+    assert cache.find(tmp_path) is None and "Is a directory" in caplog.text
+    assert cache.find(tmp_path / "none") is None
+    cache._say_refused.cache_clear()
 
 
 def test_what_is_derived_from_the_sources_is_derived_once_and_a_damaged_file_is_replaced(tmp_path, monkeypatch):

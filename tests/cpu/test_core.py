@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
 from cpu.core import Core, CoreError, StopKind
@@ -112,6 +115,9 @@ def test_misuse_of_a_core_is_refused():
     for ip in (0, 1, 7):
         with pytest.raises(CoreError, match=f"IP{ip}"):
             core.set_line(ip, 1)
+    for level in (2, -1, 0.5):
+        with pytest.raises(CoreError, match="IP2 at level"):
+            core.set_line(2, level)
     with pytest.raises(CoreError, match="'sp'"):
         core.set_state({"sp": 1})
     with pytest.raises(CoreError, match="gpr needs 32 values, got 2"):
@@ -120,6 +126,15 @@ def test_misuse_of_a_core_is_refused():
         core.set_state({"cp0": {"statsu": 1}})
     with pytest.raises(CoreError, match="guestctl0 is not modelled"):
         core.set_state({"cp0": {"guestctl0": 1}})
+
+
+def test_memory_that_the_host_refuses_is_told(monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr("cpu.memory.mmap.mmap", refuse)
+    with pytest.raises(MemoryRangeError, match="the host gives no 3 MiB of memory: Cannot allocate memory"):
+        Memory(MIB)
 
 
 def test_misuse_of_memory_is_refused():

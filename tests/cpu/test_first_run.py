@@ -66,6 +66,13 @@ def test_none_is_started_for_what_is_compiled_or_needs_nothing(empty):
     assert not empty
 
 
+def test_none_is_started_where_it_could_leave_nothing(empty, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "directory", lambda: tmp_path / "none")
+    with tiers.compiling_elsewhere("threaded"):
+        pass
+    assert not empty
+
+
 def test_none_is_started_on_one_processor(empty, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     with tiers.compiling_elsewhere("threaded"):
@@ -95,4 +102,6 @@ def test_the_first_run_comes_as_far_with_the_other_process_and_without(tmp_path)
     assert who == "elsewhere"
     for name, change in CHANGES.items():
         assert first_run(tmp_path / name, change) == ["here", *reached], name
+    (tmp_path / "file").touch()
+    assert first_run(tmp_path / "file") == ["here", *reached]
     assert first_run(tmp_path / "whole", "tiers.CORE = 'raise SystemExit(1)'") == ["elsewhere", *reached]

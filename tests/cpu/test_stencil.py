@@ -217,8 +217,12 @@ def test_the_stencils_come_from_the_disk_cache():
 def test_auto_is_the_fastest_tier_that_runs_here(monkeypatch):
     assert Core(0, Memory(MIB)).tier.name == "stencil"
 
-    def refuse(*_, **__):
-        raise PermissionError(13, "Permission denied")
+    give = mmap.mmap
+
+    def refuse(*arguments, prot=mmap.PROT_READ | mmap.PROT_WRITE, **options):
+        if prot & mmap.PROT_EXEC:
+            raise PermissionError(13, "Permission denied")
+        return give(*arguments, prot=prot, **options)
 
     monkeypatch.setattr(mmap, "mmap", refuse)
     assert not usable()

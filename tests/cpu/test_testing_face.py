@@ -6,6 +6,7 @@ import pytest
 
 from cpu.core import CoreError
 from cpu.isa.assembler import assemble
+from cpu.memory import MemoryRangeError
 from soc.testing import StoppedRun, make_machine
 from tests.cpu.core_rig import CODE, IE, IP, KSEG0, M64, STATUS, SYS, TIERS, physical
 
@@ -191,6 +192,46 @@ def test_misuse_is_refused(m):
         m.get_state(1)
     with pytest.raises(CoreError, match="'regs'"):
         m.set_state(0, {"regs": []})
+    with pytest.raises(CoreError, match="max_insns = -1"):
+        m.run(max_insns=-1)
+    for count in (-1, 1 << 40):
+        with pytest.raises(MemoryRangeError, match="bytes at physical 0x1000"):
+            m.mem_read(0x1000, count)
+    for pc in (1 << 64, 0.5):
+        with pytest.raises(MemoryRangeError, match="stop pc"):
+            m.run(stop_pcs=(pc,))
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"pc": 1 << 64}, "pc = 18446744073709551616; a whole number of 64 bits"),
+        ({"hi": -(1 << 63) - 1}, "hi = -"),
+        ({"lo": 1.0}, "lo = 1.0"),
+        ({"lo": True}, "lo = True"),
+        ({"lo": "1"}, "lo = '1'"),
+        ({"gpr": [0] * 31 + [1 << 64]}, r"gpr\[31\] = "),
+        ({"fpr": [1 << 65] + [0] * 31}, r"fpr\[0\] = "),
+        ({"msa": [(0, 1 << 64)] * 32}, r"msa\[0\] = "),
+        ({"msa": [5] * 32}, r"msa\[0\] = 5; a pair is needed"),
+        ({"fcsr": 1 << 32}, "fcsr = 4294967296; a whole number of 32 bits"),
+        ({"cp0": {"status": 1 << 32}}, "cp0 status = 4294967296; a whole number of 32 bits"),
+        ({"cp0": {"cause": -(1 << 31) - 1}}, "cp0 cause = -2147483649"),
+        ({"cp0": {"config5_msaen": 2}}, "config5_msaen = 2; allowed: 0, 1"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused_and_nothing_is_set(m, values, says):
+    before = m.get_state(0)
+    with pytest.raises(CoreError, match=says):
+        m.set_state(0, {"hi": 5, **values})
+    assert m.get_state(0) == before
+
+
+def test_a_value_may_be_signed(m):
+    m.set_state(0, {"hi": -1, "fcsr": -(1 << 31), "cp0": {"cause": 0xFFFF_FFFF_8000_0000, "config5_msaen": True}})
+    state = m.get_state(0)
+    assert (state["hi"], state["fcsr"], state["cp0"]["cause"]) == (M64, 1 << 31, 1 << 31)
+    assert state["cp0"]["config5_msaen"] == 1
 
 
 @pytest.mark.parametrize("base", [0x8000_2000, 0xFFFF_FFFF_8000_2000])

@@ -123,6 +123,8 @@ def test_a_foreign_snapshot_is_refused_and_nothing_changes(rig, spoil, reason):
     "act, reason",
     [
         (lambda d: d.line_in("input[3]", 1), r"no input line 'input\[3\]'; it has gate, input\[0\]"),
+        (lambda d: d.line_in("gate", 2), "gate at level 2; allowed: 0, 1"),
+        (lambda d: d.line_in("gate", 1.0), "gate at level 1.0"),
         (lambda d: d.receive("rx", b""), "no byte input 'rx'; it has text"),
         (lambda d: d.on_timer("end"), "'end' expired but is not running"),
         (lambda d: d.after(0, "end"), "delay 0 ps; a delay is a whole number of ps, 1 or more"),

@@ -143,7 +143,7 @@ def test_liointc_alone():
     d.write(0x28, 4, 3)
     d.set_line(0, 1)
     assert d.lines() == 1
-    d.set_line(1, 7)
+    d.set_line(1, 1)
     assert d.lines() == 1 << 0 | 1 << 5
     assert (d.read(0x20, 4), d.read(0x40, 4), d.read(0x48, 4), d.read(0x08, 1)) == (3, 1, 2, 0)
 
@@ -219,6 +219,9 @@ def test_misuse_of_a_device_alone():
         make_device("uart").read(0, 3)
     with pytest.raises(DeviceError, match="no input pins"):
         make_device("ipi").set_line(0, 1)
+    for level in (3, -1, 1.0, "1", None):
+        with pytest.raises(DeviceError, match=r"eiointc: pin 1 to level .*; allowed: 0, 1"):
+            make_device("eiointc").set_line(1, level)
     for kind, last in (("liointc", 31), ("pchpic", 31), ("eiointc", 255)):
         with pytest.raises(DeviceError, match=f"{kind} has pins 0 to {last}; pin {last + 1}"):
             make_device(kind).set_line(last + 1, 1)

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from soc.fetch import debian, initramfs, modules
-from soc.fetch.cache import cache_root, load
+from soc.fetch.cache import load
 from soc.fetch.errors import FetchError
+from soc.files import cache_root
 from tests.fetch.packages import deb
 from tests.firmware.images import elf, vmlinuz
 

@@ -139,6 +139,7 @@ def test_registers():
         assert gdb.ask("g") == changed.hex()
         assert gdb.ask("p999") == "E10"
         assert (gdb.ask("P2=00"), gdb.ask("G00")) == ("E16", "E16")
+        assert gdb.set_register(STATUS, 1 << 32) == "E16", "of 32 bits"
 
 
 def test_every_register_of_the_description_is_there():

@@ -215,5 +215,7 @@ def test_a_derived_register_can_be_left_out():
 def test_names_there_are_not():
     with pytest.raises(ConfigurationError, match="unknown register 'plan'; allowed: plain"):
         check_device(Sound, skip={"plan"})
+    with pytest.raises(ConfigurationError, match="examples = 0; a number from 1 is needed"):
+        check_device(Sound, examples=0)
     with pytest.raises(ConfigurationError, match="unknown property 'speed'"):
         check_device(Sound, only=("speed",))

@@ -6,9 +6,10 @@ from devices.device import Device
 from devices.dma import DmaDevice, Read, Write
 from devices.errors import DeviceError, UnknownDevice
 from devices.fake import RAM_BASE
-from devices.lines import LineOut
+from devices.lines import LineIn, LineOut, LineOuts
 from devices.models import absolute, load, name_of
-from devices.registers import Internal, Register
+from devices.ports import CsrOut, EventIn, EventOut, MailOut, VectorIn, VectorOut
+from devices.registers import Internal, Register, RegisterArray
 from devices.rig import Rig
 
 
@@ -99,6 +100,58 @@ def test_an_import_error_of_the_models_own_is_its_own(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="no_such_thing"):
         load("needy:Lamp")
+
+
+@pytest.mark.parametrize(
+    ("act", "says"),
+    [
+        (lambda rig, dev: setattr(dev, "value", 0x1_0000), "value = 65536; the register holds 0 to 0xffff"),
+        (lambda rig, dev: setattr(dev, "value", -1), "value = -1"),
+        (lambda rig, dev: dev.array.__setitem__(1, 0x100), "array = 256; the register holds 0 to 0xff"),
+        (lambda rig, dev: dev.read(0, 3), "access size 3"),
+        (lambda rig, dev: dev.write(0, True, 0), "access size True"),
+        (lambda rig, dev: setattr(rig.gate, "level", 2), "gate at level 2"),
+        (lambda rig, dev: rig.vector("message", 1.0), "vector 1.0"),
+        (lambda rig, dev: rig.event("signal", 1 << 32), "descriptor 4294967296; allowed"),
+        (lambda rig, dev: rig.event("signal", 1, 0), "count 0; allowed"),
+    ],
+)
+def test_what_does_not_fit_is_refused(rig, act, says):
+    class Fitting(Device):
+        value = Register(0, width=2)
+        array = RegisterArray(8, count=2, width=1)
+        gate = LineIn()
+        message = VectorIn()
+        signal = EventIn()
+
+    fitting = rig.device(Fitting)
+    with pytest.raises(DeviceError, match=says):
+        act(rig, fitting)
+
+
+@pytest.mark.parametrize(
+    ("act", "says"),
+    [
+        (lambda dev: dev.message.send(-1), "message: InterruptVector.vector is -1, allowed: 0 to 2"),
+        (lambda dev: dev.signal.send(True), "signal: EventSignal.descriptor is bool"),
+        (lambda dev: dev.mail.send(256, 0), "mail: Mailbox.mailbox is 256"),
+        (lambda dev: dev.csr.send(0, 0x1000, 3, 0), "csr: CsrWrite.size is 3, allowed: 1, 2, 4, 8"),
+        (lambda dev: setattr(dev.pin, "levels", 0b1000), "levels 0x8 of 3 outputs"),
+        (lambda dev: setattr(dev.pin, "levels", -1), "levels -0x1 of 3 outputs"),
+    ],
+)
+def test_what_no_wire_carries_cannot_leave(rig, act, says):
+    class Sender(Device):
+        message = VectorOut()
+        signal = EventOut()
+        mail = MailOut()
+        csr = CsrOut()
+        pin = LineOuts(3)
+
+    rig.device(Sender)
+    with pytest.raises(DeviceError, match=says):
+        act(rig.model)
+    assert not rig.outside.events
 
 
 def test_names_there_are_not(rig):

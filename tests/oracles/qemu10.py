@@ -17,9 +17,9 @@ from pathlib import Path
 from soc.bench.qemu import PROGRAM, Qemu, probe
 from soc.errors import SocError
 from soc.fetch import apt
-from soc.fetch.cache import cache_root
 from soc.fetch.errors import FetchError
 from soc.fetch.sources import Source
+from soc.files import cache_root
 
 PACKAGE = "qemu-system-mips"
 SUITE, BACKPORTS = "bookworm", "bookworm-backports"

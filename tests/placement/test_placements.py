@@ -13,7 +13,7 @@ from scenarios import list_scenarios, load
 from scenarios.library import guest
 from soc import Machine, PoweredOff
 from soc.errors import SocError
-from soc.fetch.cache import cache_root
+from soc.files import cache_root
 from soc.options import placed
 from soc.placement.supervision import Supervisor
 from soc.platforms import find

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from scenarios.library import guest
 from soc import Machine, PoweredOff
-from soc.__main__ import main
+from soc.commands.line import main
 from soc.errors import MessageError, ProtocolError, SocError
 from soc.messages import (
     KINDS,

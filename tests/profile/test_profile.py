@@ -12,7 +12,7 @@ import pytest
 from cpu.engine.meter import Meter
 from scenarios.library import guest, loaded
 from soc import Machine, PoweredOff
-from soc.__main__ import main
+from soc.commands.line import main
 from soc.errors import ConfigurationError
 from soc.profile import report, symbols
 from soc.profile.profile import CORES, DEVICES, ELSEWHERE, KVM, Profile

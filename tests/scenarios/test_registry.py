@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 
 import pytest
@@ -71,17 +72,29 @@ def test_artefacts_are_kept_in_the_folder(tmp_path):
     assert (tmp_path / "other" / "shown.txt").read_text() == "3 x\n"
 
 
+@pytest.mark.parametrize("end", [KeyboardInterrupt, ConfigurationError("no such thing")])
+def test_what_was_shown_is_kept_however_the_run_ends(end, tmp_path):
+    @scenario()
+    def cut_off(run):
+        run.show("first", "second")
+        raise end
+
+    with pytest.raises(end if isinstance(end, type) else type(end)):
+        cut_off(out=tmp_path)
+    assert (tmp_path / "shown.txt").read_text() == "first\nsecond\n"
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match=r"cannot keep anything in .*file/out: Not a directory"):
         example(out=tmp_path / "file" / "out")
 
 
-def test_an_artefact_that_the_host_refuses_is_told(tmp_path):
-    run = Run("x", {}, tmp_path)
-    (tmp_path / "taken").mkdir()
-    with pytest.raises(ConfigurationError, match=r"cannot keep anything in .*: Is a directory"):
-        run.keep("taken", "text")
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_an_artefact_in_whose_place_something_else_is_is_told(make, tmp_path):
+    make(tmp_path / "shown.txt")
+    with pytest.raises(ConfigurationError, match=r"cannot keep anything in .*: shown\.txt is no regular file"):
+        example(out=tmp_path)
 
 
 def test_listing_and_loading():

@@ -15,7 +15,7 @@ from scenarios.ipi_pingpong import round_trips
 from scenarios.library import FOLDER, loaded
 from soc.errors import ConfigurationError
 from soc.fetch import cpio
-from soc.fetch.cache import cache_root
+from soc.files import cache_root
 from soc.trace import Trace
 from tests.material import debian_material
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-GROUND = {"soc.time", "soc.messages", "soc.ports", "soc.errors", "soc.process", "soc.ram", "soc.nodes", "soc.bits"}
+GROUND = {
+    f"soc.{name}" for name in ("time", "messages", "ports", "errors", "files", "process", "ram", "nodes", "bits")
+}
 
 
 @pytest.mark.parametrize(

@@ -471,6 +471,25 @@ def test_wrong_run_arguments_are_refused(arguments, error):
         machine(receiver).run(**arguments)
 
 
+@pytest.mark.parametrize(
+    ("act", "says"),
+    [
+        (lambda m: m.type(5), "type = 5; text or bytes are needed"),
+        (lambda m: m.script("poweroff"), r"script = 'poweroff'; a list of lines is needed, such as \['poweroff'\]"),
+        (lambda m: m.script(["a"], prompt=""), "prompt = ''; give the text"),
+        (lambda m: m.script(["a"], prompt=5), "prompt = 5; text or bytes are needed"),
+        (lambda m: m.replay([(5, 7)]), "replay = 7; text or bytes are needed"),
+        (lambda m: m.replay([(1 << 64, b"x")]), "out of range"),
+        (lambda m: m.bus.read(0x8000_0000, 3), "the size of an access is 3, allowed: 1, 2, 4, 8"),
+        (lambda m: m.bus.write(0x8000_0000, 1, 0x1FF), r"the value of a write is 511, allowed: 0 to 2\^8 - 1"),
+        (lambda m: m.bus.write(0x8000_0000, 4, True), "the value of a write is bool, an integer is needed"),
+    ],
+)
+def test_misuse_between_runs_is_refused(act, says):
+    with pytest.raises((ConfigurationError, TimeError), match=says):
+        act(machine(receiver))
+
+
 def test_a_machine_from_a_toml_file(tmp_path):
     file = tmp_path / "small.toml"
     file.write_text('[machine]\nplatform = "virt"\nram = "2 MiB"\ntrace = true\n[timing]\nirq_line = "123 ns"\n')

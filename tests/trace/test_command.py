@@ -2,7 +2,7 @@
 
 import pytest
 
-from soc.__main__ import main
+from soc.commands.line import main
 from tests.trace.conftest import some_of_everything
 
 
