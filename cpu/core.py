@@ -87,6 +87,15 @@ def _given(values: Mapping[str, Any]) -> Iterator[tuple[str, Any, int]]:
             yield f"cp0 {name}", value, registers.register(name).width
 
 
+def _plain(value: Any) -> Any:
+    """`value`, which may be nested, with Python's own numbers and lists in place of numpy's."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
 def _check_state(values: Mapping[str, Any], vz: bool) -> None:
     """CoreError, or TableError for a CP0 register there is not, when `set_state` cannot take `values`."""
     for key in values:
@@ -422,6 +431,7 @@ class Core:
         signed or unsigned. An FPR given without MSA has its upper half cleared. Clears the LL bit and leaves any
         unfinished access. CoreError for what there is not or does not fit: then nothing is set."""
         S = self.S
+        values = _plain(values)
         _check_state(values, self.vz is not None)
         if "pc" in values:
             S[state.PC] = signed(values["pc"])

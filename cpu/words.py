@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-
 M32 = 0xFFFFFFFF
 M64 = (1 << 64) - 1
 
@@ -16,6 +14,4 @@ def signed(value: int, bits: int = 64) -> int:
 
 def fits(value: object, bits: int) -> bool:
     """Whether `value` is a number of so many bits, signed or unsigned, or one of 64 bits that its sign has extended."""
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        return False
-    return -(1 << 63) <= value <= M64 and -(1 << bits - 1) <= signed(int(value)) < 1 << bits
+    return type(value) is int and -(1 << 63) <= value <= M64 and -(1 << bits - 1) <= signed(value) < 1 << bits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from cpu.core import CoreError
@@ -242,3 +243,13 @@ def test_ebase_may_be_given_as_a_32_bit_address(base):
     assert m.get_state(0)["cp0"]["ebase"] == 0xFFFF_FFFF_8000_2000
     m.run(0, max_insns=10, stop_pcs=(0xFFFF_FFFF_8000_2180,))
     assert m.get_state(0)["pc"] == 0xFFFF_FFFF_8000_2180
+
+
+def test_set_state_takes_the_numbers_of_numpy():
+    machine = make_machine(1, 16)
+    gprs = np.arange(32, dtype=np.uint64) + np.uint64(1 << 63)
+    cp0 = {"epc": np.uint64(M64), "ebase": np.uint32(1 << 31)}
+    machine.set_state(0, {"pc": np.int64(-(1 << 31)), "gpr": gprs, "cp0": cp0})
+    state = machine.get_state(0)
+    assert (state["pc"], state["gpr"]) == (0xFFFFFFFF80000000, [0, *gprs[1:].tolist()])
+    assert (state["cp0"]["epc"], state["cp0"]["ebase"]) == (M64, 0xFFFFFFFF80000000)
