@@ -13,6 +13,7 @@ import numpy as np
 from cpu.engine import shared as m
 from cpu.words import fits, signed
 from soc.errors import SocError
+from soc.garbage import make_room
 from soc.ram import HIGH_BASE, LOW_BYTES, ROM_BASE, ROM_BYTES
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Memory:
     def __init__(self, ram_bytes: int, rom_bytes: int = ROM_BYTES):
         if ram_bytes <= 0 or ram_bytes % PAGE or ram_bytes > 64 << 30:
             raise MemoryRangeError(f"RAM of {ram_bytes} bytes: needs a positive multiple of {PAGE}, at most 64 GiB")
+        make_room()
         self.ram_bytes = ram_bytes
         self.rom_bytes = rom_bytes
         pages = (ram_bytes + rom_bytes) // PAGE

@@ -19,7 +19,6 @@ from soc.cluster import ClusterComponent, window_cycles
 from soc.console import PROMPT
 from soc.errors import ConfigurationError, DeviceLost, UnmappedAccessError
 from soc.faults import Fault, Strike
-from soc.garbage import make_room
 from soc.hostbus import HostBus
 from soc.kernel import Kernel
 from soc.links import Links
@@ -120,7 +119,6 @@ class Machine:
             "irqchip": irqchip,
         }
         self.options = Options.read(platform, {**given, **unknown})
-        make_room()
         self.platform, self.timing, self.ram = self.options.platform, self.options.timing, self.options.ram
         self.trace = Trace(records=self.options.trace)
         self.kernel = Kernel()

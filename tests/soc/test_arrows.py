@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-GROUND = {f"soc.{name}" for name in ("time", "messages", "ports", "errors", "files", "process", "ram", "nodes", "bits")}
+GROUND = {
+    f"soc.{name}"
+    for name in ("time", "messages", "ports", "errors", "files", "garbage", "process", "ram", "nodes", "bits")
+}
 
 
 @pytest.mark.parametrize(
